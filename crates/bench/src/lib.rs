@@ -1,0 +1,1 @@
+//! What `parkade bench` runs.

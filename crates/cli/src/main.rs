@@ -1,0 +1,2 @@
+//! The `parkade` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Parkade's engine: sequences, KV blocks, prefix cache, sampler, step loop, schedulers.

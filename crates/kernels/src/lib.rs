@@ -1,0 +1,1 @@
+//! Quantised matrix products, paged attention, norms and RoPE for CPUs.

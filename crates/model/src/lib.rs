@@ -1,0 +1,1 @@
+//! GGUF in, logits out: tokenizer, chat template, architectures.

@@ -1,0 +1,1 @@
+//! The parking lot: admission by price, priorities, deadlines, parking and worker threads.

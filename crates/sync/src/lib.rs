@@ -1,0 +1,1 @@
+//! Named locks over parking_lot that count their own contention.
