@@ -1,0 +1,52 @@
+# `make help` lists what can be done. Everything works in a fresh clone; nothing is fetched or built twice.
+SHELL := /bin/bash
+PROMPT ?= What is a parking garage for? Answer in two sentences.
+HOST ?= 127.0.0.1
+PORT ?= 1234
+ARGS ?=
+export PROMPT
+
+# The build without the parking-lot scheduler is tested in the packages that have the feature.
+WITHOUT_LOT := -p parkade-core -p parkade-server -p parkade --no-default-features
+PYTEST := .venv/bin/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run chat serve build check fmt test test-rust test-e2e
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## fetch the default model, checked, into the data directory
+	@scripts/setup model
+
+build: ## the release binary, target/release/parkade
+	cargo build --release --locked -p parkade
+
+run: setup build ## one answer in the terminal (PROMPT="..." for your own question)
+	@cargo run --quiet --release --locked -p parkade -- run $(ARGS) -i "$$PROMPT"
+
+chat: setup build ## chat in the terminal
+	@cargo run --quiet --release --locked -p parkade -- run $(ARGS)
+
+serve: setup build ## OpenAI's API on http://127.0.0.1:1234 (HOST=, PORT=, ARGS="...")
+	@exec cargo run --quiet --release --locked -p parkade -- serve --host $(HOST) --port $(PORT) $(ARGS)
+
+check: ## formatting and lints, with and without the parking-lot scheduler
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy $(WITHOUT_LOT) --all-targets --locked -- -D warnings
+
+fmt: ## format the Rust code
+	cargo fmt --all
+
+test: setup ## all tests: Rust in both feature sets, then end to end with the openai client
+	@scripts/setup tests
+	@$(MAKE) --no-print-directory test-rust test-e2e
+
+# The workspace comes last: it leaves the binary with all features where the end-to-end tests look for it.
+test-rust:
+	cargo test --locked $(WITHOUT_LOT)
+	cargo test --locked --workspace
+
+test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
+	$(PYTEST) tests/e2e $(ARGS)
