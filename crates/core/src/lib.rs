@@ -1,1 +1,41 @@
 //! Parkade's engine: sequences, KV blocks, prefix cache, sampler, step loop, schedulers.
+//!
+//! [`load`] turns a model file into an [`Engine`]; [`Engine::submit`] turns a [`Request`] into a [`RequestStream`] of [`Event`]s,
+//! or into a [`Refusal`] at once. Each stream ends with exactly one [`Event::Done`] or [`Event::Failed`]; dropping it cancels.
+//!
+//! Inside, a [`Stepper`] is the mechanism: sequences, the [`blocks::BlockPool`] with its prefix cache, one plan, one ragged forward pass, sampling
+//! and delivery per step, without threads, clocks or policy. A scheduler is the policy that admits requests to it.
+
+pub mod blocks;
+mod backend;
+mod config;
+mod engine;
+mod event;
+mod load;
+mod memory;
+mod metrics;
+mod refusal;
+mod request;
+mod sampler;
+mod sampling;
+mod scheduler;
+mod stepper;
+mod stop;
+mod stream;
+mod vocabulary;
+
+pub use backend::{Backend, BackendError, ModelBackend};
+pub use config::{EngineConfig, SchedulerKind};
+pub use engine::{Engine, EngineError, EngineSnapshot, RequestStatus};
+pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
+pub use load::{LoadError, LoadOptions, Loaded, load};
+pub use metrics::{EngineMetrics, StepTime};
+pub use refusal::Refusal;
+pub use request::{Priority, Request, RequestId};
+pub use sampling::{OutOfRange, SamplingParams};
+pub use stepper::Stepper;
+pub use stream::{RequestState, RequestStream};
+pub use vocabulary::{Decoder, Vocabulary};
+
+/// A token's number in the vocabulary.
+pub use parkade_model::TokenId;

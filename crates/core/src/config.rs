@@ -1,0 +1,90 @@
+//! The engine's settings.
+
+use std::time::Duration;
+
+use crate::engine::EngineError;
+
+/// Who decides which request runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SchedulerKind {
+    /// First come, first served; a fixed number of sequences; each request's memory is reserved in full before it starts.
+    #[default]
+    Default,
+    /// Admission by price, priorities, deadlines, parking. In builds with the feature `parking-lot-scheduler`.
+    ParkingLot,
+}
+
+impl SchedulerKind {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            SchedulerKind::Default => "default",
+            SchedulerKind::ParkingLot => "parking-lot",
+        }
+    }
+}
+
+impl std::str::FromStr for SchedulerKind {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Self, EngineError> {
+        match name {
+            "default" => Ok(SchedulerKind::Default),
+            "parking-lot" => Ok(SchedulerKind::ParkingLot),
+            other => Err(EngineError::Config { field: "scheduler", value: format!("'{other}'"), allowed: "default or parking-lot".to_owned() }),
+        }
+    }
+}
+
+/// The engine's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Who decides which request runs.
+    pub scheduler: SchedulerKind,
+    /// The most sequences that run at once; a request with `n` answers counts `n` times.
+    pub max_seqs: usize,
+    /// The most prompt tokens in one step. The steps are shorter while that keeps [`step_target`](Self::step_target).
+    pub max_batched_tokens: usize,
+    /// The most requests in line.
+    pub max_queue_depth: usize,
+    /// Whether the keys and values of past prompts are kept as long as nothing else needs the memory.
+    pub prefix_cache: bool,
+    /// How many events a stream holds for its reader before the request is paused.
+    pub stream_capacity: usize,
+    /// How long a step may take while answers are streaming: prefills share a step with them only up to this time (or
+    /// to twice the time that the answers need alone, if that is longer).
+    pub step_target: Duration,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        EngineConfig {
+            scheduler: SchedulerKind::Default,
+            max_seqs: 64,
+            max_batched_tokens: 512,
+            max_queue_depth: 1024,
+            prefix_cache: true,
+            stream_capacity: 256,
+            step_target: Duration::from_millis(100),
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Checks each value.
+    ///
+    /// # Errors
+    /// The first one that makes no sense, with what is allowed.
+    pub fn validate(&self) -> Result<(), EngineError> {
+        let within = |field, value: usize, least: usize, most: usize| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            Err(EngineError::Config { field, value: value.to_string(), allowed: format!("from {least} to {most}") })
+        };
+        within("max_seqs", self.max_seqs, 1, 1 << 16)?;
+        within("max_batched_tokens", self.max_batched_tokens, 1, 1 << 20)?;
+        within("max_queue_depth", self.max_queue_depth, 0, 1 << 24)?;
+        within("stream_capacity", self.stream_capacity, 8, 1 << 20)
+    }
+}

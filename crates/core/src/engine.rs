@@ -1,0 +1,181 @@
+//! The engine's handle: what the server and the command line hold.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parkade_model::Tokenizer;
+
+use crate::backend::Backend;
+use crate::config::{EngineConfig, SchedulerKind};
+use crate::metrics::EngineMetrics;
+use crate::refusal::Refusal;
+use crate::request::{Request, RequestId};
+use crate::scheduler::{DefaultScheduler, Scheduler};
+use crate::stepper::Stepper;
+use crate::stream::{RequestState, RequestStream};
+use crate::vocabulary::Vocabulary;
+
+/// A running model. Clones share it; when the last one is dropped, what runs is cancelled and the worker ends.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    scheduler: Box<dyn Scheduler>,
+    metrics: Arc<EngineMetrics>,
+    vocab: usize,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.scheduler.drain(Duration::ZERO);
+    }
+}
+
+impl Engine {
+    /// Starts the worker of a model.
+    ///
+    /// # Errors
+    /// If the configuration does not fit the backend, the scheduler is not in this build, or the thread cannot be started.
+    pub fn start(backend: Box<dyn Backend>, tokenizer: Arc<Tokenizer>, config: EngineConfig) -> Result<Engine, EngineError> {
+        Self::start_with(backend, tokenizer, config)
+    }
+
+    /// As [`start`](Self::start), with any way to turn tokens into text.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(backend: Box<dyn Backend>, vocabulary: Arc<dyn Vocabulary>, config: EngineConfig) -> Result<Engine, EngineError> {
+        config.validate()?;
+        let vocab = backend.vocab();
+        let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
+        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics))?;
+        let scheduler: Box<dyn Scheduler> = match config.scheduler {
+            SchedulerKind::Default => Box::new(DefaultScheduler::start(stepper, &config, Arc::clone(&metrics))?),
+            SchedulerKind::ParkingLot => return Err(EngineError::SchedulerMissing { name: config.scheduler.name() }),
+        };
+        Ok(Engine { inner: Arc::new(Inner { scheduler, metrics, vocab }) })
+    }
+
+    /// Hands a request in. It never blocks: the request is taken or refused at once.
+    ///
+    /// # Errors
+    /// Why the request was turned away.
+    pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
+        let result = request.validate(self.inner.vocab).and_then(|()| self.inner.scheduler.submit(request, Instant::now()));
+        if let Err(refusal) = &result {
+            self.inner.metrics.refused(refusal);
+        }
+        result
+    }
+
+    /// Cancels a request. It gets [`RequestError::Cancelled`](crate::RequestError::Cancelled) and its memory is free before the next
+    /// step. False if no such request is there.
+    pub fn cancel(&self, id: &RequestId) -> bool {
+        self.inner.scheduler.cancel(id)
+    }
+
+    /// Where a request stands; `None` if it is not known or has ended.
+    pub fn status(&self, id: &RequestId) -> Option<RequestStatus> {
+        self.inner.scheduler.status(id)
+    }
+
+    /// The engine's state in figures.
+    pub fn snapshot(&self) -> EngineSnapshot {
+        self.inner.scheduler.snapshot()
+    }
+
+    /// The engine's metrics.
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.inner.metrics
+    }
+
+    /// Refuses new requests, lets those that were taken finish, cancels what is left after `limit`, and returns when the worker has ended.
+    pub fn drain(&self, limit: Duration) {
+        self.inner.scheduler.drain(limit);
+    }
+}
+
+/// Why an engine did not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// A value of the configuration that makes no sense.
+    #[error("{field} is {value}; it must be {allowed}")]
+    Config {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The scheduler is not in this build.
+    #[error("the scheduler '{name}' is not in this build; build with the feature parking-lot-scheduler, or take another one")]
+    SchedulerMissing {
+        /// The scheduler's name.
+        name: &'static str,
+    },
+    /// The worker thread could not be started.
+    #[error("the engine's thread could not be started: {message}")]
+    Thread {
+        /// What the system said.
+        message: String,
+    },
+}
+
+/// Where a request stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestStatus {
+    /// Waiting, running, parked or ended.
+    pub state: RequestState,
+    /// Its place in line, from 0, while it waits.
+    pub place: Option<usize>,
+    /// How long it is likely to wait from now, while it waits.
+    pub estimated_wait: Option<Duration>,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens that were generated so far, over all answers.
+    pub completion_tokens: usize,
+    /// How long ago it was submitted.
+    pub age: Duration,
+}
+
+/// The engine's state in figures, as of the last step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EngineSnapshot {
+    /// The scheduler's name.
+    pub scheduler: &'static str,
+    /// Worker threads that are alive.
+    pub active_workers: usize,
+    /// Requests in line.
+    pub waiting: usize,
+    /// Requests that take part in the steps.
+    pub running: usize,
+    /// Of these, those whose reader is too slow.
+    pub paused: usize,
+    /// Requests that gave their memory back for a while.
+    pub parked: usize,
+    /// Sequences that run; a request with `n` answers has `n`.
+    pub running_seqs: usize,
+    /// The most sequences that may run.
+    pub max_seqs: usize,
+    /// The longest line.
+    pub max_queue_depth: usize,
+    /// Tokens in a KV block.
+    pub block_len: usize,
+    /// KV blocks that there are.
+    pub blocks_total: usize,
+    /// KV blocks that running requests hold.
+    pub blocks_used: usize,
+    /// KV blocks that only the prefix cache holds; they are given up when needed.
+    pub blocks_cached: usize,
+    /// KV blocks that hold nothing.
+    pub blocks_free: usize,
+    /// Measured prompt tokens per second, if there were any.
+    pub prefill_rate: f64,
+    /// Measured generated tokens per second over all running requests, if there were any.
+    pub decode_rate: f64,
+    /// Whether the engine takes no more requests.
+    pub draining: bool,
+}

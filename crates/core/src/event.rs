@@ -1,0 +1,144 @@
+//! What a request's stream delivers.
+
+use std::time::Duration;
+
+use parkade_model::TokenId;
+
+/// One piece of an answer. A stream ends with exactly one [`Event::Done`] or [`Event::Failed`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The log-probabilities of the prompt's own tokens, once, before the first token. The first is `None`: nothing comes before it.
+    PromptLogprobs(Vec<Option<TokenLogprob>>),
+    /// One token of one answer.
+    Token {
+        /// Which of the `n` answers.
+        index: usize,
+        /// The token.
+        id: TokenId,
+        /// Text that became complete with it. It may be empty: a character may need several tokens, and text that may be the
+        /// beginning of a stop string is held back.
+        text: String,
+        /// Its log-probability, if it was asked for.
+        logprob: Option<TokenLogprob>,
+    },
+    /// One answer is complete.
+    Finished {
+        /// Which of the `n` answers.
+        index: usize,
+        /// Why it ended.
+        reason: FinishReason,
+        /// Text that had been held back.
+        text: String,
+        /// The stop string that ended it.
+        stop_string: Option<String>,
+    },
+    /// All answers are complete. The last event.
+    Done(Usage),
+    /// The request failed as a whole. The last event.
+    Failed(RequestError),
+}
+
+impl Event {
+    /// Whether nothing comes after it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Event::Done(_) | Event::Failed(_))
+    }
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// The model ended its text, or a stop string appeared.
+    Stop,
+    /// `max_tokens` or the end of the context.
+    Length,
+}
+
+impl FinishReason {
+    /// OpenAI's `finish_reason`.
+    pub fn name(self) -> &'static str {
+        match self {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+        }
+    }
+}
+
+/// The log-probability of a token: the natural logarithm of the model's own probability, before bias, penalties, temperature and filters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenLogprob {
+    /// The token.
+    pub id: TokenId,
+    /// Its log-probability.
+    pub logprob: f32,
+    /// The likeliest tokens with theirs, likeliest first, the lower id first among equals.
+    pub top: Vec<(TokenId, f32)>,
+}
+
+/// What a request used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens that were generated, over all answers, end-of-text tokens included.
+    pub completion_tokens: usize,
+    /// Tokens of the prompt that came from the prefix cache.
+    pub cached_tokens: usize,
+    /// From the submission to the admission.
+    pub queue: Duration,
+    /// From the submission to the first token, if there was one.
+    pub first_token: Option<Duration>,
+    /// From the submission to the end.
+    pub total: Duration,
+    /// How often it was parked.
+    pub parked: u32,
+}
+
+/// Why a request that had been taken failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Somebody cancelled it.
+    #[error("the request was cancelled")]
+    Cancelled,
+    /// Its deadline passed.
+    #[error("the deadline of {} ms passed before the answer was complete", .allowed.as_millis())]
+    Deadline {
+        /// How long it had.
+        allowed: Duration,
+    },
+    /// The model gave logits that are no numbers.
+    #[error("the model gave no usable logits for this request")]
+    NoLogits,
+    /// The forward pass that it was part of failed.
+    #[error("the forward pass failed: {message}")]
+    Forward {
+        /// What the backend said.
+        message: String,
+    },
+    /// Its tokens could not be turned into text.
+    #[error("token {id} could not be turned into text: {message}")]
+    Text {
+        /// The token.
+        id: TokenId,
+        /// What went wrong.
+        message: String,
+    },
+    /// The server was shut down before it was complete.
+    #[error("the server shut down before the answer was complete")]
+    ShuttingDown,
+    /// The engine ended by a fault of its own.
+    #[error("the engine stopped before the answer was complete")]
+    Stopped,
+}
+
+impl RequestError {
+    /// The error's name, as it is written in metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            RequestError::Cancelled => "abort",
+            RequestError::Deadline { .. } => "expired",
+            RequestError::ShuttingDown => "shutdown",
+            RequestError::NoLogits | RequestError::Forward { .. } | RequestError::Text { .. } | RequestError::Stopped => "error",
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! From a model file to a running engine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parkade_kernels::{KvCache, KvType, Team};
+use parkade_model::gguf::{Gguf, GgufError};
+use parkade_model::{ChatTemplate, Model, ModelConfig, ModelError, TemplateError, Tokenizer, TokenizerError};
+
+use crate::backend::ModelBackend;
+use crate::config::EngineConfig;
+use crate::engine::{Engine, EngineError};
+use crate::memory;
+
+/// How to load a model.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Threads that compute; `None` takes as many as the process may use.
+    pub threads: Option<usize>,
+    /// Bytes for keys and values; `None` takes half of the memory that is free once the weights are there, but no more than
+    /// the most sequences can fill.
+    pub kv_cache_bytes: Option<u64>,
+    /// Tokens in a KV block.
+    pub block_len: usize,
+    /// How keys and values are stored.
+    pub kv_type: KvType,
+    /// The engine's settings.
+    pub engine: EngineConfig,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions { threads: None, kv_cache_bytes: None, block_len: 16, kv_type: KvType::F16, engine: EngineConfig::default() }
+    }
+}
+
+/// A model that is ready to answer.
+pub struct Loaded {
+    /// Takes requests.
+    pub engine: Engine,
+    /// Text to tokens and back.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Messages to a prompt, if the file says how.
+    pub template: Option<Arc<ChatTemplate>>,
+    /// The model's geometry.
+    pub config: ModelConfig,
+    /// The file's name without its ending.
+    pub name: String,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Bytes of the weights in memory.
+    pub weight_bytes: u64,
+    /// Bytes taken for keys and values.
+    pub kv_cache_bytes: u64,
+}
+
+/// Why a model could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read or is no usable GGUF.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GgufError,
+    },
+    /// Its tokenizer cannot be used.
+    #[error("{path}: {source}")]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TokenizerError,
+    },
+    /// Its chat template cannot be used.
+    #[error("{path}: {source}")]
+    Template {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TemplateError,
+    },
+    /// Its weights cannot be used.
+    #[error("{path}: {source}")]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ModelError,
+    },
+    /// An option that makes no sense.
+    #[error("{option} is {value}; it must be {allowed}")]
+    Option {
+        /// The option on the command line.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The memory for keys and values is not there.
+    #[error("the KV cache of {} MB could not be allocated: {message}; give a smaller --kv-cache-mb", .bytes / 1_000_000)]
+    Memory {
+        /// How much was asked for.
+        bytes: u64,
+        /// What the system said.
+        message: String,
+    },
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Reads a model file, takes the memory for its KV cache, and starts its engine. This takes as long as repacking the weights does.
+///
+/// # Errors
+/// With the file or option that is at fault, the value, and the remedy.
+pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    options.engine.validate()?;
+    let threads = threads(options.threads)?;
+    if !(1..=1024).contains(&options.block_len) {
+        return Err(LoadError::Option { option: "block length", value: options.block_len.to_string(), allowed: "from 1 to 1024 tokens".to_owned() });
+    }
+    let gguf = Gguf::open(path).map_err(|source| LoadError::File { path: path.to_owned(), source })?;
+    let tokenizer = Tokenizer::from_gguf(&gguf).map_err(|source| LoadError::Tokenizer { path: path.to_owned(), source })?;
+    let template = ChatTemplate::from_gguf(&gguf, &tokenizer).map_err(|source| LoadError::Template { path: path.to_owned(), source })?;
+    let team = Arc::new(Team::new(threads));
+    let model = Model::load(&gguf, team).map_err(|source| LoadError::Model { path: path.to_owned(), source })?;
+    drop(gguf);
+
+    let config = model.config().clone();
+    let blocks = blocks(&config, options)?;
+    let (count, block_bytes) = (blocks.count, blocks.bytes_each);
+    let kv_cache_bytes = count as u64 * block_bytes as u64;
+    let kv = model
+        .new_kv_cache(count, options.block_len, options.kv_type)
+        .map_err(|error| LoadError::Memory { bytes: kv_cache_bytes, message: error.to_string() })?;
+    let weight_bytes = model.weight_bytes() as u64;
+    let tokenizer = Arc::new(tokenizer);
+    let backend = ModelBackend::new(model, kv, count, options.block_len);
+    let engine = Engine::start(Box::new(backend), Arc::clone(&tokenizer), options.engine.clone())?;
+    let name = path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    tracing::info!(model = %name, threads, weight_bytes, kv_cache_bytes, kv_blocks = count, "model loaded");
+    Ok(Loaded { engine, tokenizer, template: template.map(Arc::new), config, name, threads, weight_bytes, kv_cache_bytes })
+}
+
+fn threads(asked: Option<usize>) -> Result<usize, LoadError> {
+    let threads = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    if (1..=1024).contains(&threads) {
+        return Ok(threads);
+    }
+    Err(LoadError::Option { option: "--threads", value: threads.to_string(), allowed: "from 1 to 1024".to_owned() })
+}
+
+struct Blocks {
+    count: usize,
+    bytes_each: usize,
+}
+
+fn blocks(config: &ModelConfig, options: &LoadOptions) -> Result<Blocks, LoadError> {
+    let bytes_each = KvCache::bytes_per_block(config.layers, config.kv_heads, config.head_dim, options.block_len, options.kv_type)
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| LoadError::Option { option: "block length", value: options.block_len.to_string(), allowed: "small enough to count its bytes".to_owned() })?;
+    // More than this no set of running sequences could ever fill.
+    let useful = config.context_length.div_ceil(options.block_len).saturating_mul(options.engine.max_seqs).max(1);
+    let budget = match options.kv_cache_bytes {
+        Some(bytes) => bytes,
+        None => memory::free_bytes() / 2,
+    };
+    let count = usize::try_from(budget / bytes_each as u64).unwrap_or(usize::MAX);
+    let count = count.min(u32::MAX as usize).min(if options.kv_cache_bytes.is_some() { usize::MAX } else { useful });
+    if count == 0 {
+        return Err(LoadError::Option {
+            option: "--kv-cache-mb",
+            value: format!("{:.1} MB", budget as f64 / 1e6),
+            allowed: format!("at least {:.1} MB, one block of {} tokens", bytes_each as f64 / 1e6, options.block_len),
+        });
+    }
+    Ok(Blocks { count, bytes_each })
+}

@@ -1,0 +1,128 @@
+//! Why a request is turned away at the door.
+
+use std::time::Duration;
+
+/// Why [`Engine::submit`](crate::Engine::submit) turned a request away. Nothing of it was kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A field of the request is not allowed.
+    #[error("{message}")]
+    Invalid {
+        /// The field, as in OpenAI's API.
+        param: String,
+        /// The value and what is allowed.
+        message: String,
+    },
+    /// Prompt and answer are longer than the model's context.
+    #[error(
+        "this model's context is {limit} tokens, but the prompt has {prompt_tokens} and up to {max_tokens} were asked for; shorten the prompt or lower max_tokens"
+    )]
+    ContextLength {
+        /// Tokens of the prompt.
+        prompt_tokens: usize,
+        /// Tokens that were asked for (at least 1).
+        max_tokens: usize,
+        /// The model's context in tokens.
+        limit: usize,
+    },
+    /// The request would not fit even if it were alone.
+    #[error("the request needs {needed} {resource} and the server has {total}; shorten the prompt, lower max_tokens or n, or give the server more ({remedy})")]
+    RequestTooLarge {
+        /// What it needs too much of.
+        resource: &'static str,
+        /// How much it needs.
+        needed: usize,
+        /// How much there is.
+        total: usize,
+        /// The server's option that gives more.
+        remedy: &'static str,
+    },
+    /// The waiting line is full.
+    #[error("the server is overloaded: {waiting} requests are waiting and {limit} may; retry in {} s", .retry_after.as_secs())]
+    QueueFull {
+        /// Requests that wait.
+        waiting: usize,
+        /// How many may.
+        limit: usize,
+        /// When a place is likely to be free.
+        retry_after: Duration,
+    },
+    /// This tenant's own share of the waiting line is full.
+    #[error("tenant '{tenant}' already has {waiting} requests and {limit} are allowed; retry in {} s", .retry_after.as_secs())]
+    TenantQueueFull {
+        /// The tenant.
+        tenant: String,
+        /// Requests that it has.
+        waiting: usize,
+        /// How many it may have.
+        limit: usize,
+        /// When a place is likely to be free.
+        retry_after: Duration,
+    },
+    /// This tenant has used up its rate.
+    #[error("tenant '{tenant}' has used its {limit} {unit}; retry in {} s", .retry_after.as_secs())]
+    RateLimited {
+        /// The tenant.
+        tenant: String,
+        /// What is limited, for example "tokens per minute".
+        unit: &'static str,
+        /// The limit.
+        limit: u64,
+        /// When the rate allows the request.
+        retry_after: Duration,
+    },
+    /// The deadline cannot be met.
+    #[error("the answer is expected in {} ms at the earliest, and the deadline is in {} ms", .estimate.as_millis(), .allowed.as_millis())]
+    Deadline {
+        /// How long the answer is likely to take.
+        estimate: Duration,
+        /// How long it may take.
+        allowed: Duration,
+    },
+    /// The server is shutting down.
+    #[error("the server is shutting down; retry in {} s", .retry_after.as_secs())]
+    Draining {
+        /// When another server is likely to be there.
+        retry_after: Duration,
+    },
+    /// The engine has ended, by a shutdown or by a fault of its own.
+    #[error("the engine has stopped; restart the server")]
+    Stopped,
+}
+
+impl Refusal {
+    /// A field that is not allowed.
+    pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Refusal::Invalid { param: param.into(), message: message.into() }
+    }
+
+    /// The refusal's name, as it is written in metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::Invalid { .. } => "invalid",
+            Refusal::ContextLength { .. } => "context_length_exceeded",
+            Refusal::RequestTooLarge { .. } => "request_too_large",
+            Refusal::QueueFull { .. } => "server_is_overloaded",
+            Refusal::TenantQueueFull { .. } => "tenant_queue_full",
+            Refusal::RateLimited { .. } => "rate_limit_exceeded",
+            Refusal::Deadline { .. } => "deadline_exceeded",
+            Refusal::Draining { .. } => "shutting_down",
+            Refusal::Stopped => "stopped",
+        }
+    }
+
+    /// When to come back, if that helps.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refusal::QueueFull { retry_after, .. }
+            | Refusal::TenantQueueFull { retry_after, .. }
+            | Refusal::RateLimited { retry_after, .. }
+            | Refusal::Draining { retry_after } => Some(*retry_after),
+            Refusal::Invalid { .. }
+            | Refusal::ContextLength { .. }
+            | Refusal::RequestTooLarge { .. }
+            | Refusal::Deadline { .. }
+            | Refusal::Stopped => None,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a caller asks of the engine.
+
+use std::fmt;
+use std::time::Duration;
+
+use parkade_model::TokenId;
+
+use crate::refusal::Refusal;
+use crate::sampling::SamplingParams;
+
+/// The name of a request, chosen by the caller and unique among the live requests of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub String);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for RequestId {
+    fn from(name: &str) -> Self {
+        RequestId(name.to_owned())
+    }
+}
+
+/// The priority class of a request. The default scheduler ignores it; the parking lot gives each class a guaranteed share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Work that can wait.
+    Low,
+    /// What a request gets that does not say.
+    #[default]
+    Normal,
+    /// Work that someone waits for.
+    High,
+    /// Reserved for keys whose configuration allows it.
+    Critical,
+}
+
+impl Priority {
+    /// All classes, lowest first.
+    pub const ALL: [Priority; 4] = [Priority::Low, Priority::Normal, Priority::High, Priority::Critical];
+
+    /// The class as it is written in metrics and status answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Priority::Low => "low",
+            Priority::Normal => "normal",
+            Priority::High => "high",
+            Priority::Critical => "critical",
+        }
+    }
+}
+
+/// One request: a prompt and how to continue it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The name under which it can be cancelled and asked for.
+    pub id: RequestId,
+    /// The prompt as tokens; at least one.
+    pub prompt: Vec<TokenId>,
+    /// How the next token is chosen.
+    pub sampling: SamplingParams,
+    /// The longest answer in tokens; `None` goes on to the end of the context.
+    pub max_tokens: Option<usize>,
+    /// Strings that end the answer. They are not part of the text that is delivered.
+    pub stop: Vec<String>,
+    /// Takes the model's end-of-text tokens for ordinary ones.
+    pub ignore_eos: bool,
+    /// `Some(n)`: each token comes with its log-probability and those of the `n` likeliest tokens.
+    pub logprobs: Option<usize>,
+    /// How many answers to the one prompt; they share the prompt's memory.
+    pub n: usize,
+    /// Also deliver the log-probabilities of the prompt's own tokens ([`Event::PromptLogprobs`](crate::Event::PromptLogprobs)).
+    pub echo_logprobs: bool,
+    /// On whose account it runs.
+    pub tenant: String,
+    /// Its class.
+    pub priority: Priority,
+    /// Its place inside its class, lower first (vLLM's integer `priority`).
+    pub rank: i64,
+    /// The whole answer must be there this long after the submission.
+    pub timeout: Option<Duration>,
+    /// The first token should be there this long after the submission.
+    pub ttft_slo: Option<Duration>,
+}
+
+impl Request {
+    /// The most stop strings that a request may name.
+    pub const MAX_STOPS: usize = 64;
+    /// The longest stop string, in bytes.
+    pub const MAX_STOP_BYTES: usize = 4096;
+    /// The most answers to one prompt.
+    pub const MAX_N: usize = 128;
+    /// The most alternatives that [`logprobs`](Request::logprobs) can name.
+    pub const MAX_LOGPROBS: usize = 100;
+
+    /// A request with the defaults of OpenAI's API: temperature 1, one answer, no limit but the context.
+    pub fn new(id: impl Into<String>, prompt: Vec<TokenId>) -> Self {
+        Request {
+            id: RequestId(id.into()),
+            prompt,
+            sampling: SamplingParams::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            ignore_eos: false,
+            logprobs: None,
+            n: 1,
+            echo_logprobs: false,
+            tenant: String::new(),
+            priority: Priority::default(),
+            rank: 0,
+            timeout: None,
+            ttft_slo: None,
+        }
+    }
+
+    /// Checks everything that can be judged without the engine's state: ranges, sizes, token ids against a vocabulary of `vocab`.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] with the field, the value and what is allowed.
+    pub fn validate(&self, vocab: usize) -> Result<(), Refusal> {
+        if self.prompt.is_empty() {
+            return Err(Refusal::invalid("prompt", "the prompt has no tokens; it must have at least one"));
+        }
+        if let Some(id) = self.prompt.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Refusal::invalid("prompt", format!("token id {id} is not in the vocabulary (0 to {})", vocab.saturating_sub(1))));
+        }
+        within("n", self.n, 1, Self::MAX_N)?;
+        within("stop", self.stop.len(), 0, Self::MAX_STOPS)?;
+        if self.stop.iter().any(String::is_empty) {
+            return Err(Refusal::invalid("stop", "a stop string is empty; each must have at least one character"));
+        }
+        if let Some(long) = self.stop.iter().map(String::len).find(|&len| len > Self::MAX_STOP_BYTES) {
+            return Err(Refusal::invalid("stop", format!("a stop string has {long} bytes; at most {} are allowed", Self::MAX_STOP_BYTES)));
+        }
+        if let Some(count) = self.logprobs {
+            within("logprobs", count, 0, Self::MAX_LOGPROBS)?;
+        }
+        self.sampling.validate(vocab).map_err(|problem| Refusal::invalid(problem.field, problem.to_string()))
+    }
+}
+
+fn within(field: &'static str, value: usize, least: usize, most: usize) -> Result<(), Refusal> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let what = if field == "stop" { "the number of stop strings" } else { field };
+    Err(Refusal::invalid(field, format!("{what} is {value}; it must be from {least} to {most}")))
+}

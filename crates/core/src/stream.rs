@@ -1,0 +1,209 @@
+//! The bounded stream between the worker and one reader.
+//!
+//! The worker never waits for a reader. It looks at the room that is left before it lets a request take part in a step
+//! ([`Outlet::has_room_for`]); a request without room sits out, and its reader wakes the worker once it has read on. A reader that is
+//! dropped is seen by [`Outlet::is_closed`] before the next step.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
+
+use tokio::sync::mpsc;
+
+use crate::event::{Event, RequestError};
+use crate::request::RequestId;
+
+/// Wakes the thread that drives the requests.
+pub(crate) trait Waker: Send + Sync {
+    /// Something changed that the thread should look at. Called rarely: for a reader that was waited for, or one that left.
+    fn wake(&self);
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestState {
+    /// In line.
+    Waiting,
+    /// Takes part in the steps.
+    Running,
+    /// Had begun and gave its memory back for a while.
+    Parked,
+    /// Has had its last event.
+    Ended,
+}
+
+impl RequestState {
+    /// The state as it is written in status answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            RequestState::Waiting => "waiting",
+            RequestState::Running => "running",
+            RequestState::Parked => "parked",
+            RequestState::Ended => "ended",
+        }
+    }
+}
+
+/// What reader and worker share about one request.
+pub(crate) struct Link {
+    pub(crate) id: RequestId,
+    waker: Arc<dyn Waker>,
+    /// The worker left the request out of a step because its stream was full.
+    paused: AtomicBool,
+    state: AtomicU8,
+    generated: AtomicUsize,
+}
+
+impl Link {
+    pub(crate) fn state(&self) -> RequestState {
+        // Only for status answers: no other memory depends on it.
+        match self.state.load(Ordering::Relaxed) {
+            0 => RequestState::Waiting,
+            1 => RequestState::Running,
+            2 => RequestState::Parked,
+            _ => RequestState::Ended,
+        }
+    }
+
+    pub(crate) fn generated(&self) -> usize {
+        self.generated.load(Ordering::Relaxed)
+    }
+}
+
+/// Opens a stream of at most `capacity` undelivered events.
+pub(crate) fn open(id: RequestId, capacity: usize, waker: Arc<dyn Waker>) -> (Outlet, RequestStream) {
+    let (sender, receiver) = mpsc::channel(capacity);
+    let link = Arc::new(Link {
+        id,
+        waker,
+        paused: AtomicBool::new(false),
+        state: AtomicU8::new(RequestState::Waiting as u8),
+        generated: AtomicUsize::new(0),
+    });
+    (Outlet { events: sender, link: Arc::clone(&link) }, RequestStream { events: receiver, link, ended: false })
+}
+
+/// The worker's end.
+pub(crate) struct Outlet {
+    events: mpsc::Sender<Event>,
+    link: Arc<Link>,
+}
+
+impl Outlet {
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Whether the reader has left.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    /// Whether `events` can be sent now. If not, the reader will wake the worker.
+    pub(crate) fn has_room_for(&self, events: usize) -> bool {
+        if self.events.capacity() >= events {
+            return true;
+        }
+        self.link.paused.store(true, Ordering::Relaxed);
+        // Pairs with the fence in `RequestStream::after`: either the reader sees the mark, or we see the room that it made.
+        fence(Ordering::SeqCst);
+        if self.events.capacity() < events {
+            return false;
+        }
+        self.link.paused.store(false, Ordering::Relaxed);
+        true
+    }
+
+    /// Sends one event. Room was asked for before; a reader that has left is found by [`is_closed`](Self::is_closed) later.
+    pub(crate) fn send(&self, event: Event) {
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
+            debug_assert!(false, "no room was kept for {event:?} of request {}", self.link.id);
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: RequestState) {
+        self.link.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_generated(&self, tokens: usize) {
+        self.link.generated.store(tokens, Ordering::Relaxed);
+    }
+}
+
+/// The events of one request, in order, ending with exactly one [`Event::Done`] or [`Event::Failed`]. Dropping it cancels the request.
+pub struct RequestStream {
+    events: mpsc::Receiver<Event>,
+    link: Arc<Link>,
+    ended: bool,
+}
+
+impl RequestStream {
+    /// The request's name.
+    pub fn id(&self) -> &RequestId {
+        &self.link.id
+    }
+
+    /// The next event, or `None` after the last one.
+    pub async fn next(&mut self) -> Option<Event> {
+        if self.ended {
+            return None;
+        }
+        let event = self.events.recv().await;
+        Some(self.after(event))
+    }
+
+    /// As [`next`](Self::next), for threads outside an async runtime.
+    ///
+    /// # Panics
+    /// Inside an async runtime, where it would block other tasks.
+    pub fn blocking_next(&mut self) -> Option<Event> {
+        if self.ended {
+            return None;
+        }
+        let event = self.events.blocking_recv();
+        Some(self.after(event))
+    }
+
+    /// The next event if it is already there.
+    pub fn try_next(&mut self) -> Option<Event> {
+        if self.ended {
+            return None;
+        }
+        match self.events.try_recv() {
+            Ok(event) => Some(self.after(Some(event))),
+            Err(mpsc::error::TryRecvError::Empty) => None,
+            Err(mpsc::error::TryRecvError::Disconnected) => Some(self.after(None)),
+        }
+    }
+
+    fn after(&mut self, event: Option<Event>) -> Event {
+        // A sender that went away without a last event: the worker died. The reader still gets its one outcome.
+        let event = event.unwrap_or(Event::Failed(RequestError::Stopped));
+        self.ended = event.is_last();
+        // Pairs with the fence in `Outlet::has_room_for`.
+        fence(Ordering::SeqCst);
+        // Half empty, so that a paused request comes back for more than one step.
+        if self.link.paused.load(Ordering::Relaxed)
+            && self.events.len() <= self.events.max_capacity() / 2
+            && self.link.paused.swap(false, Ordering::Relaxed)
+        {
+            self.link.waker.wake();
+        }
+        event
+    }
+}
+
+impl Drop for RequestStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.events.close();
+            self.link.waker.wake();
+        }
+    }
+}
+
+impl fmt::Debug for RequestStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestStream").field("id", &self.link.id).field("ended", &self.ended).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,49 @@
+//! How tokens become text, as far as the engine needs to know.
+
+use std::sync::Arc;
+
+use parkade_model::{TextStream, TokenId, Tokenizer};
+
+/// Turns tokens into text. The engine needs no more of a tokenizer; prompts come in as tokens.
+pub trait Vocabulary: Send + Sync {
+    /// Whether the token ends the text.
+    fn is_end(&self, id: TokenId) -> bool;
+    /// A decoder for one new sequence.
+    fn decoder(self: Arc<Self>) -> Box<dyn Decoder>;
+}
+
+/// Turns the tokens of one sequence into text, never half a character.
+pub trait Decoder: Send {
+    /// The text that is complete with this token.
+    ///
+    /// # Errors
+    /// If the token has no text. The request fails, no other.
+    fn push(&mut self, id: TokenId) -> Result<String, String>;
+    /// What is left at the end.
+    fn finish(&mut self) -> String;
+}
+
+impl Vocabulary for Tokenizer {
+    fn is_end(&self, id: TokenId) -> bool {
+        Tokenizer::is_end(self, id)
+    }
+
+    fn decoder(self: Arc<Self>) -> Box<dyn Decoder> {
+        Box::new(TokenizerDecoder { tokenizer: self, text: TextStream::new() })
+    }
+}
+
+struct TokenizerDecoder {
+    tokenizer: Arc<Tokenizer>,
+    text: TextStream,
+}
+
+impl Decoder for TokenizerDecoder {
+    fn push(&mut self, id: TokenId) -> Result<String, String> {
+        Ok(self.text.push(&self.tokenizer, id))
+    }
+
+    fn finish(&mut self) -> String {
+        self.text.finish()
+    }
+}
