@@ -17,9 +17,7 @@ pub struct Condvar {
 impl Condvar {
     /// A condition variable that nobody waits on.
     pub const fn new() -> Self {
-        Condvar {
-            inner: parking_lot::Condvar::new(),
-        }
+        Condvar { inner: parking_lot::Condvar::new() }
     }
 
     /// Releases the lock, waits for a notification, and takes the lock again.
@@ -29,9 +27,7 @@ impl Condvar {
 
     /// As [`wait`](Self::wait), until `deadline` at the latest. True if the deadline came first.
     pub fn wait_until<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, deadline: Instant) -> bool {
-        self.inner
-            .wait_until(&mut guard.inner, deadline)
-            .timed_out()
+        self.inner.wait_until(&mut guard.inner, deadline).timed_out()
     }
 
     /// Wakes one waiter, if there is one.

@@ -22,10 +22,7 @@ pub struct MutexGuard<'a, T: ?Sized> {
 impl<T> Mutex<T> {
     /// A mutex around `value`, counted under `name`.
     pub fn new(name: &'static str, value: T) -> Self {
-        Mutex {
-            counters: Counters::of(name),
-            inner: parking_lot::Mutex::new(value),
-        }
+        Mutex { counters: Counters::of(name), inner: parking_lot::Mutex::new(value) }
     }
 
     /// Gives the value back; nobody else can hold the lock any more.
@@ -87,10 +84,7 @@ mod tests {
     use std::sync::Arc;
 
     fn stats(name: &str) -> crate::LockStats {
-        locks()
-            .into_iter()
-            .find(|lock| lock.name == name)
-            .expect("the lock was made")
+        locks().into_iter().find(|lock| lock.name == name).expect("the lock was made")
     }
 
     #[test]

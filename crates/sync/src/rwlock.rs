@@ -21,10 +21,7 @@ pub type RwLockWriteGuard<'a, T> = parking_lot::RwLockWriteGuard<'a, T>;
 impl<T> RwLock<T> {
     /// A lock around `value`, counted under `name`.
     pub fn new(name: &'static str, value: T) -> Self {
-        RwLock {
-            counters: Counters::of(name),
-            inner: parking_lot::RwLock::new(value),
-        }
+        RwLock { counters: Counters::of(name), inner: parking_lot::RwLock::new(value) }
     }
 }
 
