@@ -1,1 +1,46 @@
 //! OpenAI's HTTP API over Parkade's engine.
+//!
+//! [`router`] is the API as an axum router; [`serve`] runs it on a listener with limits on everything that a client
+//! sends, and ends it without breaking what runs. The port can be open before a model is there: [`AppState`] begins
+//! empty, and [`AppState::set_model`] makes it ready.
+//!
+//! ```no_run
+//! use parkade_server::{AppState, ModelEntry, ServerConfig, serve};
+//!
+//! # async fn start(loaded: parkade_core::Loaded) -> Result<(), Box<dyn std::error::Error>> {
+//! let state = AppState::new(ServerConfig::default())?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:1234").await?;
+//! let model = ModelEntry::new(loaded.name, loaded.engine, loaded.tokenizer, loaded.template, loaded.config);
+//! state.set_model(model);
+//! serve(listener, state, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The life of an HTTP request
+//!
+//! `listen` accepts the connection, `exchange` gives it an id, `routes` finds the handler, `body` reads it within
+//! bounds, `openai` checks it and makes requests for the engine, and writes the events that come back as one body or
+//! through `sse`. Whatever is refused on the way is an [`ApiError`]. A client that leaves drops the response body, and
+//! with it the engine's streams: that cancels the work.
+
+mod body;
+mod config;
+mod errors;
+mod exchange;
+mod exposition;
+mod identity;
+mod listen;
+mod metrics;
+mod openai;
+mod routes;
+mod sse;
+mod stall;
+mod state;
+
+pub use config::{ConfigError, ServerConfig};
+pub use errors::{ApiError, ErrorType, Retry};
+pub use identity::{Identity, ServiceTier};
+pub use listen::serve;
+pub use routes::router;
+pub use state::{AppState, DEFAULT_MODEL, ModelEntry};

@@ -1,0 +1,155 @@
+//! The server's limits. Each has a default that suits one machine behind no proxy.
+
+use std::time::Duration;
+
+/// Limits and timeouts of the HTTP server.
+///
+/// ```
+/// use parkade_server::ServerConfig;
+///
+/// let config = ServerConfig { max_connections: 64, ..ServerConfig::default() };
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Largest request body in bytes; a larger one is answered with 413.
+    pub max_body_bytes: usize,
+    /// Most JSON values (numbers, strings, objects, members) in one body. A parsed value takes many times its text,
+    /// so the length in bytes alone does not bound the memory.
+    pub max_json_values: usize,
+    /// Bytes that all bodies in flight may take together; what does not fit is refused with 503.
+    pub body_memory_bytes: usize,
+    /// How long a client may take to send a body after its head.
+    pub body_timeout: Duration,
+    /// Largest request head (request line and headers) in bytes; a larger one is answered with 431.
+    pub max_header_bytes: usize,
+    /// Most header fields in one request; more are answered with 431.
+    pub max_headers: usize,
+    /// How long a connection may take from being ready for a request until the head has arrived. This ends slow
+    /// senders of headers and idle keep-alive connections alike.
+    pub header_timeout: Duration,
+    /// How long a client may leave a response unread, while there is something to send, before it counts as gone.
+    pub write_timeout: Duration,
+    /// Most connections at once; those above are told so with 503 and closed.
+    pub max_connections: usize,
+    /// How long a stream stays silent before a comment line is sent to keep proxies from closing it.
+    pub keep_alive_comment: Duration,
+    /// How long running requests may go on after the shutdown has begun; then they are cancelled.
+    pub drain_limit: Duration,
+    /// Origins that browsers may call from (`*` for any). Empty: no CORS headers, so no foreign page can read answers.
+    pub cors_origins: Vec<String>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 8 << 20,
+            max_json_values: 1 << 18,
+            body_memory_bytes: 256 << 20,
+            body_timeout: Duration::from_secs(30),
+            max_header_bytes: 32 << 10,
+            max_headers: 100,
+            header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            max_connections: 1024,
+            keep_alive_comment: Duration::from_secs(10),
+            drain_limit: Duration::from_secs(30),
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// The smallest read buffer that the HTTP/1 parser works with.
+const SMALLEST_HEADER_LIMIT: usize = 8192;
+
+/// A limit that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value}; allowed: {allowed}")]
+pub struct ConfigError {
+    /// The field of [`ServerConfig`].
+    pub field: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// What it may be.
+    pub allowed: String,
+}
+
+impl ServerConfig {
+    /// Checks that the limits make sense together.
+    ///
+    /// # Errors
+    /// The first limit that does not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let err = |field, value: &dyn std::fmt::Display, allowed: String| {
+            Err(ConfigError { field, value: value.to_string(), allowed })
+        };
+        for (field, value) in [
+            ("max_body_bytes", self.max_body_bytes),
+            ("max_json_values", self.max_json_values),
+            ("max_headers", self.max_headers),
+            ("max_connections", self.max_connections),
+        ] {
+            if value == 0 {
+                return err(field, &value, "1 or more".into());
+            }
+        }
+        if self.body_memory_bytes < self.max_body_bytes {
+            return err(
+                "body_memory_bytes",
+                &self.body_memory_bytes,
+                format!("at least max_body_bytes ({})", self.max_body_bytes),
+            );
+        }
+        if self.max_header_bytes < SMALLEST_HEADER_LIMIT {
+            return err("max_header_bytes", &self.max_header_bytes, format!("{SMALLEST_HEADER_LIMIT} or more"));
+        }
+        for (field, value) in [
+            ("body_timeout", self.body_timeout),
+            ("header_timeout", self.header_timeout),
+            ("write_timeout", self.write_timeout),
+            ("keep_alive_comment", self.keep_alive_comment),
+        ] {
+            if value.is_zero() {
+                return err(field, &"0 s", "more than 0".into());
+            }
+        }
+        for origin in &self.cors_origins {
+            let readable = origin == "*"
+                || (axum::http::HeaderValue::from_str(origin).is_ok()
+                    && (origin.starts_with("http://") || origin.starts_with("https://")));
+            if !readable {
+                return err("cors_origins", origin, "'*' or origins such as 'https://chat.example.org'".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(ServerConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn an_impossible_limit_is_named_with_its_value() {
+        let cases: [(fn(&mut ServerConfig), &str); 6] = [
+            (|c| c.max_connections = 0, "max_connections is 0"),
+            (|c| c.max_header_bytes = 10, "max_header_bytes is 10"),
+            (|c| c.body_memory_bytes = 1, "body_memory_bytes is 1"),
+            (|c| c.header_timeout = Duration::ZERO, "header_timeout is 0 s"),
+            (|c| c.cors_origins = vec!["example.org".into()], "cors_origins is example.org"),
+            (|c| c.cors_origins = vec!["http://a\nb".into()], "cors_origins is"),
+        ];
+        for (spoil, message) in cases {
+            let mut config = ServerConfig::default();
+            spoil(&mut config);
+            let error = config.validate().expect_err(message).to_string();
+            assert!(error.starts_with(message), "{error}");
+            assert!(error.contains("allowed: "), "{error}");
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! What a client is told when something is refused or fails: OpenAI's envelope, a status, and whether to come back.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use parkade_core::{Refusal, RequestError};
+use serde_json::{Value, json};
+
+/// Tells OpenAI's clients outright whether they should send the request again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Bounds of `Retry-After` in seconds.
+const RETRY_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 1..=120;
+
+/// Whether sending the same request again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It would be refused again.
+    Never,
+    /// It may work at once.
+    Now,
+    /// It may work after this time; sent as whole seconds, 1 to 120.
+    After(Duration),
+}
+
+/// The `type` of OpenAI's error envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorType {
+    /// The client's mistake.
+    InvalidRequest,
+    /// No key, or a wrong one.
+    Authentication,
+    /// A limit that belongs to this tenant.
+    RateLimit,
+    /// The server cannot take it now.
+    ServiceUnavailable,
+    /// The server's mistake.
+    Server,
+}
+
+impl ErrorType {
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request_error",
+            Self::Authentication => "authentication_error",
+            Self::RateLimit => "rate_limit_error",
+            Self::ServiceUnavailable => "service_unavailable_error",
+            Self::Server => "server_error",
+        }
+    }
+}
+
+/// An answer that is an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    status: StatusCode,
+    kind: ErrorType,
+    code: Option<&'static str>,
+    param: Option<String>,
+    message: String,
+    retry: Retry,
+}
+
+impl ApiError {
+    /// Any error; the constructors below name the usual ones.
+    pub fn new(
+        status: StatusCode,
+        kind: ErrorType,
+        code: &'static str,
+        message: impl Into<String>,
+        retry: Retry,
+    ) -> Self {
+        Self { status, kind, code: Some(code), param: None, message: message.into(), retry }
+    }
+
+    fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, code, message, Retry::Never)
+    }
+
+    /// Names the field that is at fault.
+    #[must_use]
+    pub fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// The body as a whole is not what it should be.
+    pub fn invalid_body(message: impl Into<String>) -> Self {
+        Self::bad_request("invalid_json", message)
+    }
+
+    /// A field has the wrong type.
+    pub fn invalid_type(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::bad_request("invalid_type", message).with_param(param)
+    }
+
+    /// A field has a value that is not allowed.
+    pub fn invalid_value(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::bad_request("invalid_value", message).with_param(param)
+    }
+
+    /// A field is not there.
+    pub fn missing(param: &str, expected: &str) -> Self {
+        Self::bad_request("missing_required_parameter", format!("{param} is missing; expected: {expected}"))
+            .with_param(param)
+    }
+
+    /// A field of OpenAI's or another server's API that this server knows it cannot honour.
+    pub fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::bad_request("unsupported_parameter", message).with_param(param)
+    }
+
+    /// The prompt, or prompt and answer, do not fit the model's context.
+    pub fn context_length(param: &str, message: impl Into<String>) -> Self {
+        Self::bad_request("context_length_exceeded", message).with_param(param)
+    }
+
+    /// No model of that name.
+    pub fn model_not_found(name: &str, known: &[String]) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            ErrorType::InvalidRequest,
+            "model_not_found",
+            format!(
+                "the model {} does not exist here; models: default, {}",
+                crate::openai::fields::quote(name),
+                known.join(", ")
+            ),
+            Retry::Never,
+        )
+        .with_param("model")
+    }
+
+    /// No such path.
+    pub fn unknown_path(method: &str, path: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            ErrorType::InvalidRequest,
+            "unknown_url",
+            format!(
+                "there is nothing at {method} {}; endpoints: {}",
+                crate::openai::fields::quote(path),
+                crate::routes::ENDPOINTS.join(", ")
+            ),
+            Retry::Never,
+        )
+    }
+
+    /// The path exists, but not for this method.
+    pub fn method_not_allowed(method: &str, path: &str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorType::InvalidRequest,
+            "method_not_allowed",
+            format!(
+                "{method} is not allowed for {}; the allow header names what is",
+                crate::openai::fields::quote(path)
+            ),
+            Retry::Never,
+        )
+    }
+
+    /// The body is longer than the limit.
+    pub fn body_too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorType::InvalidRequest,
+            "body_too_large",
+            format!("the request body is larger than the limit of {limit} bytes"),
+            Retry::Never,
+        )
+    }
+
+    /// The body did not arrive in time.
+    pub fn body_timeout(limit: Duration) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorType::InvalidRequest,
+            "body_timeout",
+            format!("the request body did not arrive within {} s", limit.as_secs_f32()),
+            Retry::Now,
+        )
+    }
+
+    /// No key, or a wrong one.
+    pub fn invalid_api_key(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, ErrorType::Authentication, "invalid_api_key", message, Retry::Never)
+    }
+
+    /// The server is saturated.
+    pub fn overloaded(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorType::ServiceUnavailable,
+            "server_is_overloaded",
+            message,
+            Retry::After(retry_after),
+        )
+    }
+
+    /// The server is about to end; another replica may take the request.
+    pub fn shutting_down(retry_after: Duration) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorType::ServiceUnavailable,
+            "shutting_down",
+            "the server is shutting down and takes no new work",
+            Retry::After(retry_after),
+        )
+    }
+
+    /// The port is open, but the model is still being loaded.
+    pub fn model_loading() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorType::ServiceUnavailable,
+            "model_loading",
+            "the model is still being loaded; GET /health/ready answers 200 when it can be used",
+            Retry::After(Duration::from_secs(1)),
+        )
+    }
+
+    /// The deadline cannot be met, or has passed.
+    pub fn deadline_exceeded(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorType::ServiceUnavailable,
+            "deadline_exceeded",
+            message,
+            Retry::Never,
+        )
+    }
+
+    /// The server failed. The message goes to the client: no internals in it.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Server, "internal_error", message, Retry::Now)
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The machine-readable reason.
+    pub fn code(&self) -> Option<&'static str> {
+        self.code
+    }
+
+    /// The field at fault.
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
+    /// What is wrong, in words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether to send the request again.
+    pub fn retry(&self) -> Retry {
+        self.retry
+    }
+
+    /// OpenAI's error envelope.
+    pub fn envelope(&self) -> Value {
+        json!({"error": {
+            "message": self.message,
+            "type": self.kind.name(),
+            "param": self.param,
+            "code": self.code,
+        }})
+    }
+
+    /// `Retry-After` in whole seconds, rounded up.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let Retry::After(wait) = self.retry else {
+            return None;
+        };
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Some(seconds.clamp(*RETRY_AFTER_SECONDS.start(), *RETRY_AFTER_SECONDS.end()))
+    }
+}
+
+/// The code of the error that a response carries, for the log line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ErrorCode(pub &'static str);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(self.envelope())).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            SHOULD_RETRY,
+            HeaderValue::from_static(match self.retry {
+                Retry::Never => "false",
+                Retry::Now | Retry::After(_) => "true",
+            }),
+        );
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(code) = self.code {
+            response.extensions_mut().insert(ErrorCode(code));
+        }
+        response
+    }
+}
+
+impl ApiError {
+    /// What a refusal at the engine's door becomes. `prompt` is the field that the prompt came from.
+    pub fn from_refusal(refusal: Refusal, prompt: &'static str) -> Self {
+        let message = refusal.to_string();
+        let tenant_limit = |code, retry_after| {
+            Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorType::RateLimit,
+                code,
+                message.clone(),
+                Retry::After(retry_after),
+            )
+        };
+        match refusal {
+            Refusal::Invalid { param, message } if param == "prompt" => Self::invalid_value(prompt, message),
+            Refusal::Invalid { param, message } => Self::invalid_value(param, message),
+            Refusal::ContextLength { .. } => Self::context_length(prompt, message),
+            Refusal::RequestTooLarge { .. } => Self::bad_request("request_too_large", message).with_param(prompt),
+            Refusal::QueueFull { retry_after, .. } => Self::overloaded(message, retry_after),
+            Refusal::TenantQueueFull { retry_after, .. } => tenant_limit("tenant_queue_full", retry_after),
+            Refusal::RateLimited { retry_after, .. } => tenant_limit("rate_limit_exceeded", retry_after),
+            Refusal::Deadline { .. } => Self::deadline_exceeded(message),
+            Refusal::Draining { retry_after } => Self::shutting_down(retry_after),
+            Refusal::Stopped => Self::internal(message),
+        }
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            // 499 is what proxies log for a request that its sender gave up; no standard status says it.
+            RequestError::Cancelled => Self::new(
+                StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+                ErrorType::InvalidRequest,
+                "request_cancelled",
+                error.to_string(),
+                Retry::Never,
+            ),
+            RequestError::Deadline { .. } => Self::deadline_exceeded(error.to_string()),
+            RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
+            RequestError::NoLogits
+            | RequestError::Forward { .. }
+            | RequestError::Text { .. }
+            | RequestError::Stopped => {
+                // The details are for the operator; a client can do nothing with them.
+                tracing::error!(%error, "the engine failed on a request");
+                Self::internal("the engine failed on this request; it may be sent again")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(1500);
+
+    /// One row of the table in the design: refusal, status, type, code, param, Retry-After, x-should-retry.
+    type Row = (Refusal, u16, &'static str, &'static str, Option<&'static str>, Option<&'static str>, &'static str);
+
+    fn table() -> Vec<Row> {
+        let invalid = "invalid_request_error";
+        let unavailable = "service_unavailable_error";
+        vec![
+            (Refusal::invalid("top_p", "top_p is 2"), 400, invalid, "invalid_value", Some("top_p"), None, "false"),
+            (Refusal::invalid("prompt", "no tokens"), 400, invalid, "invalid_value", Some("messages"), None, "false"),
+            (
+                Refusal::ContextLength { prompt_tokens: 9, max_tokens: 1, limit: 8 },
+                400,
+                invalid,
+                "context_length_exceeded",
+                Some("messages"),
+                None,
+                "false",
+            ),
+            (
+                Refusal::RequestTooLarge { resource: "KV blocks", needed: 9, total: 8, remedy: "--kv-cache-mb" },
+                400,
+                invalid,
+                "request_too_large",
+                Some("messages"),
+                None,
+                "false",
+            ),
+            (
+                Refusal::TenantQueueFull { tenant: "a".into(), waiting: 1, limit: 1, retry_after: SOON },
+                429,
+                "rate_limit_error",
+                "tenant_queue_full",
+                None,
+                Some("2"),
+                "true",
+            ),
+            (
+                Refusal::RateLimited { tenant: "a".into(), unit: "tokens per minute", limit: 1, retry_after: SOON },
+                429,
+                "rate_limit_error",
+                "rate_limit_exceeded",
+                None,
+                Some("2"),
+                "true",
+            ),
+            (
+                Refusal::QueueFull { waiting: 1, limit: 1, retry_after: Duration::from_secs(4000) },
+                503,
+                unavailable,
+                "server_is_overloaded",
+                None,
+                Some("120"),
+                "true",
+            ),
+            (
+                Refusal::Deadline { estimate: SOON, allowed: Duration::ZERO },
+                503,
+                unavailable,
+                "deadline_exceeded",
+                None,
+                None,
+                "false",
+            ),
+            (
+                Refusal::Draining { retry_after: Duration::ZERO },
+                503,
+                unavailable,
+                "shutting_down",
+                None,
+                Some("1"),
+                "true",
+            ),
+            (Refusal::Stopped, 500, "server_error", "internal_error", None, None, "true"),
+        ]
+    }
+
+    #[test]
+    fn each_refusal_has_its_row_of_the_table() {
+        for (refusal, status, kind, code, param, retry_after, should_retry) in table() {
+            let error = ApiError::from_refusal(refusal.clone(), "messages");
+            let envelope = error.envelope();
+            assert_eq!(envelope["error"]["type"], kind, "{refusal:?}");
+            assert_eq!(envelope["error"]["code"], code, "{refusal:?}");
+            assert_eq!(envelope["error"]["param"].as_str(), param, "{refusal:?}");
+            assert!(envelope["error"]["message"].as_str().is_some_and(|m| !m.is_empty()));
+            let response = error.into_response();
+            assert_eq!(response.status().as_u16(), status, "{refusal:?}");
+            let header = |name: &str| {
+                let value = response.headers().get(name);
+                value.map(|value| value.to_str().expect("text").to_owned())
+            };
+            assert_eq!(header("retry-after").as_deref(), retry_after, "{refusal:?}");
+            assert_eq!(header("x-should-retry").as_deref(), Some(should_retry), "{refusal:?}");
+            assert_eq!(header("content-type").as_deref(), Some("application/json"));
+        }
+    }
+
+    #[test]
+    fn a_failure_of_the_engine_keeps_its_details_to_itself() {
+        let error = ApiError::from(RequestError::Forward { message: "/secret/path".into() });
+        assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(error.retry(), Retry::Now);
+        assert!(!error.message().contains("secret"));
+    }
+
+    #[test]
+    fn each_end_of_a_running_request_has_its_status() {
+        let allowed = SOON;
+        for (error, status, code) in [
+            (RequestError::Cancelled, 499, "request_cancelled"),
+            (RequestError::Deadline { allowed }, 503, "deadline_exceeded"),
+            (RequestError::ShuttingDown, 503, "shutting_down"),
+            (RequestError::NoLogits, 500, "internal_error"),
+            (RequestError::Stopped, 500, "internal_error"),
+        ] {
+            let error = ApiError::from(error);
+            assert_eq!((error.status().as_u16(), error.code()), (status, Some(code)));
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_is_401() {
+        let error = ApiError::invalid_api_key("no such key");
+        assert_eq!(error.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(error.envelope()["error"]["type"], "authentication_error");
+        assert_eq!(error.code(), Some("invalid_api_key"));
+    }
+}

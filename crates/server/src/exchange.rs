@@ -1,0 +1,190 @@
+//! One request and its response: the id that both carry, the counters, and the one line in the log.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use parkade_core::Usage;
+use uuid::Uuid;
+
+use crate::errors::ErrorCode;
+use crate::state::AppState;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const QUEUE_MS: HeaderName = HeaderName::from_static("x-parkade-queue-ms");
+
+/// The longest `x-request-id` that is taken over from a client.
+const LONGEST_ID: usize = 128;
+
+/// The route of requests that met none.
+const NO_ROUTE: &str = "none";
+
+/// The status in log and metrics of a request whose client left before the response began, as nginx logs it.
+const CLIENT_LEFT: u16 = 499;
+
+/// What is known of a request while it is answered. Its end is counted and logged when the last reference goes.
+pub(crate) struct Exchange {
+    state: AppState,
+    id: String,
+    method: Method,
+    route: String,
+    started: Instant,
+    outcome: OnceLock<(StatusCode, Option<&'static str>)>,
+    usage: OnceLock<Usage>,
+}
+
+impl Exchange {
+    /// Takes note of what the engine used.
+    pub fn used(&self, usage: Usage) {
+        // One HTTP request has one usage: a second call would be a mistake, and keeps the first.
+        let _first = self.usage.set(usage);
+    }
+
+    /// Whether this is a probe, a scrape or the like, which come by the second and are not worth a line at info.
+    fn is_routine(&self) -> bool {
+        matches!(self.route.as_str(), "/health" | "/health/ready" | "/metrics" | "/v1/metrics")
+    }
+
+    fn end(&self, delivered: bool) {
+        let (status, code) = match self.outcome.get() {
+            Some((status, code)) => (status.as_u16(), *code),
+            None => (CLIENT_LEFT, None),
+        };
+        let elapsed = self.started.elapsed();
+        self.state.metrics().ended(&self.method, &self.route, status, elapsed);
+        let usage = self.usage.get().copied().unwrap_or_default();
+        let total_ms = elapsed.as_millis() as u64;
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    id = self.id,
+                    method = %self.method,
+                    route = self.route,
+                    status,
+                    code,
+                    delivered,
+                    prompt_tokens = usage.prompt_tokens,
+                    cached_tokens = usage.cached_tokens,
+                    completion_tokens = usage.completion_tokens,
+                    queue_ms = usage.queue.as_millis() as u64,
+                    first_token_ms = usage.first_token.map(|time| time.as_millis() as u64),
+                    total_ms,
+                    "request"
+                )
+            };
+        }
+        if self.is_routine() {
+            line!(debug);
+        } else {
+            line!(info);
+        }
+    }
+}
+
+/// Ends the exchange when it is dropped: with the response's body, or with the handler whose client left.
+struct Ending {
+    exchange: Arc<Exchange>,
+    delivered: bool,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.exchange.end(self.delivered);
+    }
+}
+
+/// The middleware around all handlers.
+pub(crate) async fn track(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    let exchange = Arc::new(Exchange {
+        id: request_id(request.headers()),
+        method: request.method().clone(),
+        route: route.map_or(NO_ROUTE, MatchedPath::as_str).to_owned(),
+        started: Instant::now(),
+        outcome: OnceLock::new(),
+        usage: OnceLock::new(),
+        state: state.clone(),
+    });
+    state.metrics().began();
+    let mut ending = Ending { exchange: exchange.clone(), delivered: false };
+    request.extensions_mut().insert(exchange.clone());
+    let mut response = next.run(request).await;
+    let code = response.extensions().get::<ErrorCode>().map(|code| code.0);
+    let _first = exchange.outcome.set((response.status(), code));
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&exchange.id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(usage) = exchange.usage.get() {
+        headers.insert(QUEUE_MS, HeaderValue::from(usage.queue.as_millis() as u64));
+    }
+    response.map(|body| {
+        ending.delivered = body.is_end_stream();
+        Body::new(Tracked { body, ending })
+    })
+}
+
+/// The client's id if it is one that can stand in a header and a log line, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let valid = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    match sent.filter(valid) {
+        Some(id) => id.to_owned(),
+        None => format!("req_{}", Uuid::new_v4().simple()),
+    }
+}
+
+/// A response body that ends its exchange.
+struct Tracked {
+    body: Body,
+    ending: Ending,
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.ending.delivered = true;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_of(sent: &[u8]) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_bytes(sent).expect("a header"));
+        request_id(&headers)
+    }
+
+    #[test]
+    fn a_clients_id_is_taken_over_if_it_is_harmless() {
+        assert_eq!(id_of(b"build-7/step:3"), "build-7/step:3");
+        for bad in [&b""[..], b"two words", b"caf\xc3\xa9", &[b'a'; 129]] {
+            assert!(id_of(bad).starts_with("req_"), "{bad:?}");
+        }
+        assert!(request_id(&HeaderMap::new()).starts_with("req_"));
+    }
+}

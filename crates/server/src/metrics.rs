@@ -1,0 +1,120 @@
+//! What the server counts itself: connections and HTTP requests. The engine counts the rest.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::Method;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+/// Label values: method, route, status.
+type RequestLabels = [(&'static str, String); 3];
+type RouteLabel = [(&'static str, String); 1];
+
+/// The server's own metrics.
+pub(crate) struct HttpMetrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+    connections: Gauge,
+    refused_connections: Counter,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0])
+}
+
+fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+impl HttpMetrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("parkade");
+        let page = &mut registry;
+        Self {
+            requests: register(
+                page,
+                "http_requests",
+                "HTTP requests that ended, by method, route and status (499: the client left first)",
+                Family::default(),
+            ),
+            seconds: register(
+                page,
+                "http_request_duration_seconds",
+                "From a request's head to the end of its response",
+                Family::new_with_constructor(seconds as fn() -> Histogram),
+            ),
+            in_flight: register(
+                page,
+                "http_requests_in_flight",
+                "HTTP requests whose response has not ended",
+                Gauge::default(),
+            ),
+            connections: register(page, "http_connections", "Open connections", Gauge::default()),
+            refused_connections: register(
+                page,
+                "http_connections_refused",
+                "Connections above the limit, which were answered with 503",
+                Counter::default(),
+            ),
+            registry,
+        }
+    }
+
+    /// Appends the metrics in OpenMetrics' text format, without the closing line.
+    pub fn encode(&self, out: &mut String) -> fmt::Result {
+        encode_registry(out, &self.registry)
+    }
+
+    pub fn began(&self) {
+        self.in_flight.inc();
+    }
+
+    pub fn ended(&self, method: &Method, route: &str, status: u16, elapsed: Duration) {
+        self.in_flight.dec();
+        // A client can make up methods; only the standard ones may make a time series.
+        let method = match *method {
+            Method::GET
+            | Method::POST
+            | Method::HEAD
+            | Method::OPTIONS
+            | Method::PUT
+            | Method::DELETE
+            | Method::PATCH => method.as_str(),
+            _ => "other",
+        };
+        self.requests
+            .get_or_create(&[
+                ("method", method.to_owned()),
+                ("route", route.to_owned()),
+                ("status", status.to_string()),
+            ])
+            .inc();
+        self.seconds.get_or_create(&[("route", route.to_owned())]).observe(elapsed.as_secs_f64());
+    }
+
+    pub fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
+    pub fn refused_connection(&self) {
+        self.refused_connections.inc();
+    }
+}
+
+/// An open connection; it is counted until this is dropped.
+pub(crate) struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,195 @@
+//! `POST /v1/completions`: from the body to requests for the engine, one for each prompt.
+
+use std::sync::Arc;
+
+use parkade_core::Request;
+use parkade_model::{Bos, SpecialTokens, TokenId};
+use serde_json::Value;
+
+use crate::errors::ApiError;
+use crate::identity::{Identity, ServiceTier};
+use crate::openai::chat::{refuse_hopeless, untokenisable};
+use crate::openai::deadlines::Deadlines;
+use crate::openai::fields::{Fields, describe, integer, wrong_type};
+use crate::openai::generation::{self, Generation};
+use crate::openai::types::Head;
+use crate::openai::unsupported;
+use crate::state::{AppState, ModelEntry};
+
+/// The field that a completion's prompt comes from.
+pub(crate) const PROMPT_FIELD: &str = "prompt";
+
+/// OpenAI's default for the answer's length.
+const DEFAULT_MAX_TOKENS: usize = 16;
+
+/// The most prompts in one request.
+const MAX_PROMPTS: usize = 256;
+
+/// The most alternatives to a token; OpenAI gives 5, evaluation harnesses ask for more.
+const MAX_LOGPROBS: i64 = 20;
+
+/// Text completions, ready for the engine.
+pub(crate) struct Completions {
+    pub model: Arc<ModelEntry>,
+    pub head: Head,
+    /// One for each prompt.
+    pub requests: Vec<Request>,
+    /// The prompts as the answer repeats them, if it does.
+    pub echoes: Option<Vec<Echo>>,
+    /// Answers to each prompt.
+    pub n: usize,
+    pub stream: bool,
+    pub include_usage: bool,
+}
+
+/// A prompt that the answer begins with.
+#[derive(Debug, Clone)]
+pub(crate) struct Echo {
+    pub text: String,
+    pub tokens: Vec<TokenId>,
+}
+
+/// One prompt as it was sent.
+enum Prompt<'a> {
+    Text(&'a str),
+    Tokens(Vec<TokenId>),
+}
+
+/// Reads and tokenises. It takes time in proportion to the prompts: not for an async thread unless they are short.
+pub(crate) fn prepare(
+    state: &AppState,
+    body: &Value,
+    identity: &Identity,
+    deadlines: Deadlines,
+) -> Result<Completions, ApiError> {
+    let fields = Fields::top(body)?;
+    let model = state.model(generation::model_name(&fields)?)?;
+    unsupported::refuse_in_completions(&fields)?;
+    let generation = Generation::read(&fields, model.config.vocab)?;
+    let max_tokens = generation::max_tokens(&fields, ["max_tokens", "max_completion_tokens"], 1)?;
+    refuse_best_of(&fields, generation.n)?;
+    let logprobs = logprobs(&fields)?;
+    let echo = fields.boolean("echo")?.unwrap_or(false);
+    let prompts = prompts(&fields)?;
+    let tier = ServiceTier::served(identity.class(generation.tier));
+    let head = Head::new("cmpl", "text_completion", &model, tier);
+
+    let mut requests = Vec::with_capacity(prompts.len());
+    let mut echoes = Vec::new();
+    for (i, prompt) in prompts.iter().enumerate() {
+        let tokens = match prompt {
+            Prompt::Text(text) => tokenize(&model, text)?,
+            Prompt::Tokens(tokens) => tokens.clone(),
+        };
+        if echo {
+            let text = match prompt {
+                Prompt::Text(text) => (*text).to_owned(),
+                Prompt::Tokens(_) => decode(&model, &tokens)?,
+            };
+            let tokens = tokens.clone();
+            echoes.push(Echo { text, tokens });
+        }
+        let id = match prompts.len() {
+            1 => head.id.clone(),
+            _ => format!("{}-{i}", head.id),
+        };
+        let limit = max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+        let mut request = generation.request(id, tokens, Some(limit), identity, deadlines);
+        request.logprobs = logprobs;
+        request.echo_logprobs = echo && logprobs.is_some();
+        requests.push(request);
+    }
+    Ok(Completions {
+        model,
+        head,
+        requests,
+        echoes: echo.then_some(echoes),
+        n: generation.n,
+        stream: generation.stream,
+        include_usage: generation.include_usage,
+    })
+}
+
+/// Tokens of a text that a client sent.
+fn tokenize(model: &ModelEntry, text: &str) -> Result<Vec<TokenId>, ApiError> {
+    refuse_hopeless(model, text, PROMPT_FIELD)?;
+    let tokens = model.tokenizer.encode(text, SpecialTokens::Parse, Bos::AsModel);
+    tokens.map_err(|error| untokenisable(PROMPT_FIELD, &error))
+}
+
+/// Text of token ids that a client sent.
+fn decode(model: &ModelEntry, tokens: &[TokenId]) -> Result<String, ApiError> {
+    let vocab = model.config.vocab;
+    match tokens.iter().find(|&&id| id as usize >= vocab) {
+        Some(id) => Err(ApiError::invalid_value(
+            PROMPT_FIELD,
+            format!("token id {id} is not in the vocabulary (0 to {})", vocab - 1),
+        )),
+        None => Ok(model.tokenizer.decode(tokens)),
+    }
+}
+
+fn refuse_best_of(fields: &Fields<'_>, n: usize) -> Result<(), ApiError> {
+    match fields.integer("best_of", 1..=i64::from(i32::MAX))? {
+        Some(best_of) if best_of != n as i64 => Err(ApiError::unsupported(
+            "best_of",
+            format!("best_of is {best_of} and n is {n}; answers are not ranked here: leave best_of out or set it to n"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// `logprobs`: the number of alternatives. `true` and `false`, which chat clients send, are understood as well.
+fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
+    match fields.get("logprobs") {
+        Some(Value::Bool(wanted)) => Ok(wanted.then_some(0)),
+        _ => Ok(fields.integer("logprobs", 0..=MAX_LOGPROBS)?.map(|count| count as usize)),
+    }
+}
+
+/// `prompt`: a string, a list of strings, a list of token ids, or a list of such lists.
+fn prompts<'a>(fields: &Fields<'a>) -> Result<Vec<Prompt<'a>>, ApiError> {
+    const EXPECTED: &str = "a string, a list of strings, a list of token ids, or a list of those";
+    let list = match fields.get(PROMPT_FIELD) {
+        None => return Err(ApiError::missing(PROMPT_FIELD, EXPECTED)),
+        Some(Value::String(text)) => return Ok(vec![Prompt::Text(text)]),
+        Some(Value::Array(list)) => list,
+        Some(other) => return Err(wrong_type(PROMPT_FIELD.to_owned(), other, EXPECTED)),
+    };
+    let many = match list.first() {
+        None => {
+            return Err(ApiError::invalid_value(PROMPT_FIELD, format!("prompt is an empty list; allowed: {EXPECTED}")));
+        }
+        Some(Value::Number(_)) => return Ok(vec![Prompt::Tokens(token_ids(list, PROMPT_FIELD)?)]),
+        Some(_) => list,
+    };
+    if many.len() > MAX_PROMPTS {
+        return Err(ApiError::invalid_value(
+            PROMPT_FIELD,
+            format!("prompt has {} prompts; allowed: at most {MAX_PROMPTS} in one request", many.len()),
+        ));
+    }
+    let read = |(i, prompt): (usize, &'a Value)| match prompt {
+        Value::String(text) => Ok(Prompt::Text(text)),
+        Value::Array(ids) => Ok(Prompt::Tokens(token_ids(ids, &format!("prompt[{i}]"))?)),
+        other => Err(ApiError::invalid_type(
+            format!("prompt[{i}]"),
+            format!("prompt[{i}] is {}; allowed: a string or a list of token ids", describe(other)),
+        )),
+    };
+    many.iter().enumerate().map(read).collect()
+}
+
+fn token_ids(list: &[Value], path: &str) -> Result<Vec<TokenId>, ApiError> {
+    let read = |(i, value)| {
+        let id = integer(value, &format!("{path}[{i}]"), 0..=i64::from(TokenId::MAX))?;
+        Ok(id as TokenId)
+    };
+    // The name of an element is made only when it is needed: lists are long.
+    let fast: Option<Vec<TokenId>> =
+        list.iter().map(|value| value.as_u64().and_then(|id| TokenId::try_from(id).ok())).collect();
+    match fast {
+        Some(ids) => Ok(ids),
+        None => list.iter().enumerate().map(read).collect(),
+    }
+}

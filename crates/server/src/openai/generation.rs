@@ -1,0 +1,200 @@
+//! What both endpoints' requests have in common: how to sample, when to stop, for whom and how soon.
+
+use parkade_core::{Request, RequestId, SamplingParams};
+use serde_json::Value;
+
+use crate::errors::ApiError;
+use crate::identity::{Identity, ServiceTier};
+use crate::openai::deadlines::Deadlines;
+use crate::openai::fields::{Fields, describe, quote, wrong_type};
+
+/// The most stop strings. OpenAI allows 4; agents' frameworks send more.
+const MAX_STOPS: usize = 16;
+
+/// The longest `user`, in bytes.
+const MAX_USER_BYTES: usize = 256;
+
+/// The fields that both endpoints read alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Generation {
+    pub sampling: SamplingParams,
+    pub stop: Vec<String>,
+    pub ignore_eos: bool,
+    /// Answers to each prompt.
+    pub n: usize,
+    pub stream: bool,
+    /// Whether a stream ends with a chunk that tells the usage.
+    pub include_usage: bool,
+    pub user: Option<String>,
+    pub tier: ServiceTier,
+    /// vLLM's integer `priority`.
+    pub rank: i64,
+}
+
+impl Generation {
+    /// Reads the fields; ranges that the sampler defines are checked by the sampler's own rules.
+    pub fn read(fields: &Fields<'_>, vocab: usize) -> Result<Self, ApiError> {
+        let stream = fields.boolean("stream")?.unwrap_or(false);
+        Ok(Self {
+            sampling: sampling(fields, vocab)?,
+            stop: stop(fields)?,
+            ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
+            n: match fields.integer("n", 1..=Request::MAX_N as i64)? {
+                Some(n) => n as usize,
+                None => 1,
+            },
+            stream,
+            include_usage: include_usage(fields, stream)?,
+            user: user(fields)?,
+            tier: fields.word("service_tier", ServiceTier::WORDS)?.unwrap_or(ServiceTier::Default),
+            rank: fields.integer("priority", i64::MIN..=i64::MAX)?.unwrap_or(0),
+        })
+    }
+
+    /// A request to the engine for one prompt.
+    pub fn request(
+        &self,
+        id: String,
+        prompt: Vec<parkade_model::TokenId>,
+        max_tokens: Option<usize>,
+        identity: &Identity,
+        deadlines: Deadlines,
+    ) -> Request {
+        Request {
+            id: RequestId(id),
+            prompt,
+            sampling: self.sampling.clone(),
+            max_tokens,
+            stop: self.stop.clone(),
+            ignore_eos: self.ignore_eos,
+            logprobs: None,
+            n: self.n,
+            echo_logprobs: false,
+            tenant: identity.tenant(self.user.as_deref()),
+            priority: identity.class(self.tier),
+            rank: self.rank,
+            timeout: deadlines.timeout,
+            ttft_slo: deadlines.ttft_slo,
+        }
+    }
+}
+
+/// The body's `model`.
+pub(crate) fn model_name<'a>(fields: &Fields<'a>) -> Result<Option<&'a str>, ApiError> {
+    fields.string("model")
+}
+
+fn sampling(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiError> {
+    let neutral = SamplingParams::default();
+    let number = |field, default| Ok::<f32, ApiError>(fields.number(field)?.unwrap_or(default));
+    let repetition = fields.alias(["repetition_penalty", "repeat_penalty"])?;
+    let params = SamplingParams {
+        temperature: number("temperature", neutral.temperature)?,
+        // llama.cpp's and vLLM's way to say "all tokens" is 0 or -1.
+        top_k: match fields.integer("top_k", -1..=i64::from(u32::MAX))? {
+            Some(k) => u32::try_from(k).unwrap_or(0),
+            None => neutral.top_k,
+        },
+        top_p: number("top_p", neutral.top_p)?,
+        min_p: number("min_p", neutral.min_p)?,
+        typical_p: number("typical_p", neutral.typical_p)?,
+        presence_penalty: number("presence_penalty", neutral.presence_penalty)?,
+        frequency_penalty: number("frequency_penalty", neutral.frequency_penalty)?,
+        repetition_penalty: number(repetition, neutral.repetition_penalty)?,
+        logit_bias: logit_bias(fields)?,
+        // A negative seed is as good as any other: its bits are.
+        seed: fields.integer("seed", i64::MIN..=i64::MAX)?.map(|seed| seed as u64),
+    };
+    params.validate(vocab).map_err(|problem| {
+        let sent = if problem.field == "repetition_penalty" { repetition } else { problem.field };
+        ApiError::invalid_value(sent, problem.to_string())
+    })?;
+    Ok(params)
+}
+
+fn logit_bias(fields: &Fields<'_>) -> Result<Vec<(parkade_model::TokenId, f32)>, ApiError> {
+    let Some(biases) = fields.object("logit_bias")? else {
+        return Ok(Vec::new());
+    };
+    let read = |(token, bias): (&String, &Value)| {
+        let id = token.parse().map_err(|_| {
+            ApiError::invalid_value(
+                "logit_bias",
+                format!("logit_bias has the key {}; allowed: token ids as decimal strings", quote(token)),
+            )
+        })?;
+        let bias = bias.as_f64().ok_or_else(|| {
+            let message =
+                format!("logit_bias[{}] is {}; allowed: a number from -100 to 100", quote(token), describe(bias));
+            ApiError::invalid_type("logit_bias", message)
+        })?;
+        Ok((id, bias as f32))
+    };
+    biases.iter().map(read).collect()
+}
+
+fn stop(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
+    let list = match fields.get("stop") {
+        None => return Ok(Vec::new()),
+        Some(Value::String(one)) => vec![one.clone()],
+        Some(Value::Array(list)) => {
+            let strings = list.iter().enumerate().map(|(i, item)| {
+                let text = item.as_str();
+                text.map(str::to_owned).ok_or_else(|| wrong_type(format!("stop[{i}]"), item, "a string"))
+            });
+            strings.collect::<Result<_, _>>()?
+        }
+        Some(other) => {
+            return Err(wrong_type("stop".into(), other, "a string or a list of strings"));
+        }
+    };
+    if list.len() > MAX_STOPS {
+        return Err(ApiError::invalid_value(
+            "stop",
+            format!("stop has {} strings; allowed: at most {MAX_STOPS}", list.len()),
+        ));
+    }
+    for (i, text) in list.iter().enumerate() {
+        if text.is_empty() || text.len() > Request::MAX_STOP_BYTES {
+            return Err(ApiError::invalid_value(
+                "stop",
+                format!("stop string {i} has {} bytes; allowed: 1 to {}", text.len(), Request::MAX_STOP_BYTES),
+            ));
+        }
+    }
+    Ok(list)
+}
+
+fn include_usage(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
+    let Some(options) = fields.get("stream_options") else {
+        return Ok(false);
+    };
+    if !stream {
+        return Err(ApiError::invalid_value(
+            "stream_options",
+            "stream_options is allowed only together with \"stream\": true",
+        ));
+    }
+    let options = Fields::at(options, fields.name("stream_options"))?;
+    Ok(options.boolean("include_usage")?.unwrap_or(false))
+}
+
+fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
+    let Some(user) = fields.string("user")? else {
+        return Ok(None);
+    };
+    if user.len() > MAX_USER_BYTES || user.chars().any(char::is_control) {
+        return Err(ApiError::invalid_value(
+            "user",
+            format!("user is {}; allowed: at most {MAX_USER_BYTES} bytes without control characters", quote(user)),
+        ));
+    }
+    Ok(Some(user.to_owned()).filter(|user| !user.is_empty()))
+}
+
+/// An upper limit for the answer, from one of two names for it.
+pub(crate) fn max_tokens(fields: &Fields<'_>, names: [&'static str; 2], least: i64) -> Result<Option<usize>, ApiError> {
+    let name = fields.alias(names)?;
+    let limit = fields.integer(name, least..=i64::from(i32::MAX))?;
+    Ok(limit.map(|limit| limit as usize))
+}

@@ -1,0 +1,148 @@
+//! Log-probabilities in the two shapes that OpenAI's endpoints give them.
+
+use std::borrow::Cow;
+
+use parkade_core::TokenLogprob;
+use parkade_model::{TokenId, Tokenizer};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The smallest log-probability on the wire: JSON has no minus infinity, and OpenAI sends this instead.
+const SMALLEST: f32 = -9999.0;
+
+fn finite(logprob: f32) -> f32 {
+    // A NaN compares as false and becomes the smallest too.
+    if logprob > SMALLEST { logprob.min(0.0) } else { SMALLEST }
+}
+
+/// The bytes that a token adds to a text; for control tokens their name.
+fn bytes_of(tokenizer: &Tokenizer, id: TokenId) -> &[u8] {
+    match tokenizer.token_bytes(id) {
+        [] => tokenizer.token_text(id).as_bytes(),
+        bytes => bytes,
+    }
+}
+
+/// `logprobs` of a chat choice.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ChatLogprobs {
+    content: Vec<ChatToken>,
+    refusal: Option<()>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChatToken {
+    #[serde(flatten)]
+    token: ChatAlternative,
+    top_logprobs: Vec<ChatAlternative>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChatAlternative {
+    token: String,
+    logprob: f32,
+    bytes: Vec<u8>,
+}
+
+impl ChatAlternative {
+    fn new(tokenizer: &Tokenizer, id: TokenId, logprob: f32) -> Self {
+        let bytes = bytes_of(tokenizer, id);
+        Self { token: String::from_utf8_lossy(bytes).into_owned(), logprob: finite(logprob), bytes: bytes.to_vec() }
+    }
+}
+
+impl ChatLogprobs {
+    /// The log-probabilities of some tokens.
+    pub fn new(tokenizer: &Tokenizer, tokens: &[TokenLogprob]) -> Self {
+        let content = tokens
+            .iter()
+            .map(|token| ChatToken {
+                token: ChatAlternative::new(tokenizer, token.id, token.logprob),
+                top_logprobs: token
+                    .top
+                    .iter()
+                    .map(|&(id, logprob)| ChatAlternative::new(tokenizer, id, logprob))
+                    .collect(),
+            })
+            .collect();
+        Self { content, refusal: None }
+    }
+}
+
+/// `logprobs` of a text completion: four lists of equal length.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct TextLogprobs {
+    tokens: Vec<String>,
+    token_logprobs: Vec<Option<f32>>,
+    /// `None` for the first token of an echoed prompt: nothing comes before it.
+    top_logprobs: Vec<Option<Map<String, Value>>>,
+    text_offset: Vec<usize>,
+}
+
+impl TextLogprobs {
+    /// Adds a token that stands `offset` characters into the text and gives the offset of the next one. `token` is
+    /// `None` for the first token of a prompt.
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId, token: Option<&TokenLogprob>, offset: usize) -> usize {
+        let bytes = bytes_of(tokenizer, id);
+        self.tokens.push(shown(bytes).into_owned());
+        self.text_offset.push(offset);
+        self.token_logprobs.push(token.map(|token| finite(token.logprob)));
+        self.top_logprobs.push(token.map(|token| {
+            let mut top = Map::new();
+            // The chosen token is in the list even if it is not among the likeliest.
+            let chosen = std::iter::once((token.id, token.logprob));
+            for (id, logprob) in token.top.iter().copied().chain(chosen) {
+                let text = shown(bytes_of(tokenizer, id)).into_owned();
+                // Two tokens may have the same text; the likelier one comes first and stays.
+                top.entry(text).or_insert_with(|| Value::from(finite(logprob)));
+            }
+            top
+        }));
+        offset + characters(bytes)
+    }
+
+    /// Whether it has no tokens.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+}
+
+/// A token's text; one that is no text by itself is shown as its bytes, as OpenAI does.
+fn shown(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().fold("bytes:".to_owned(), |text, byte| text + &format!("\\x{byte:02x}"))),
+    }
+}
+
+/// How many characters begin in these bytes: a character that is split over tokens counts for the first of them.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_json_cannot_say_is_the_smallest_logprob() {
+        assert_eq!(finite(f32::NEG_INFINITY), SMALLEST);
+        assert_eq!(finite(f32::NAN), SMALLEST);
+        assert_eq!(finite(-0.5), -0.5);
+    }
+
+    #[test]
+    fn a_part_of_a_character_is_shown_as_bytes() {
+        assert_eq!(shown("é".as_bytes()), "é");
+        assert_eq!(shown(&[0xc3]), "bytes:\\xc3");
+    }
+
+    #[test]
+    fn a_split_character_is_counted_once() {
+        let text = "aé漢🙂".as_bytes();
+        for cut in 0..text.len() {
+            let (left, right) = text.split_at(cut);
+            assert_eq!(characters(left) + characters(right), 4, "cut at {cut}");
+        }
+    }
+}

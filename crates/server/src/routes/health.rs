@@ -1,0 +1,32 @@
+//! `GET /health`, `GET /health/ready` and `GET /version`.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::errors::ApiError;
+use crate::state::AppState;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The process is alive: 200 from the moment that the port is open.
+pub(super) async fn live(State(state): State<AppState>) -> Json<Value> {
+    let models: Vec<String> = state.models().iter().map(|model| model.name.clone()).collect();
+    Json(json!({
+        "status": "ok",
+        "version": VERSION,
+        "uptime_seconds": state.uptime().as_secs(),
+        "ready": state.ready().is_ok(),
+        "models": models,
+    }))
+}
+
+/// A request would be taken: 503 while the model is loaded and while the server drains.
+pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+    state.ready()?;
+    Ok(Json(json!({"status": "ready"})))
+}
+
+pub(super) async fn version() -> Json<Value> {
+    Json(json!({"version": VERSION}))
+}

@@ -1,0 +1,38 @@
+//! `GET /metrics`.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::errors::ApiError;
+use crate::exposition;
+use crate::state::AppState;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// OpenMetrics for those who ask for it, as Prometheus does, and Prometheus' older text format for all others.
+pub(super) async fn prometheus(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let mut page = String::new();
+    let written = state.metrics().encode(&mut page).and_then(|()| {
+        // One engine's metrics have no model label, so there can be only one engine on the page: the default one.
+        match state.models().first() {
+            Some(model) => model.engine.metrics().encode(&mut page),
+            None => Ok(()),
+        }
+    });
+    if written.is_err() {
+        return Err(ApiError::internal("the metrics could not be written"));
+    }
+    let wants_openmetrics = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|accept| accept.to_str().ok())
+        .any(|accept| accept.contains("application/openmetrics-text"));
+    let (kind, page) = if wants_openmetrics {
+        (OPENMETRICS, page + "# EOF\n")
+    } else {
+        (PROMETHEUS, exposition::to_prometheus_text(&page))
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], page).into_response())
+}

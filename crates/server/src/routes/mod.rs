@@ -1,0 +1,130 @@
+//! The paths of the API.
+
+mod chat;
+mod completions;
+mod health;
+mod metrics;
+mod models;
+
+use std::any::Any;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, Any as AnyHeader, CorsLayer};
+
+use crate::errors::ApiError;
+use crate::exchange;
+use crate::state::AppState;
+
+/// What there is, for the message of a 404.
+pub(crate) const ENDPOINTS: &[&str] = &[
+    "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "GET /v1/models",
+    "GET /health",
+    "GET /health/ready",
+    "GET /version",
+    "GET /metrics",
+];
+
+/// The whole API.
+pub fn router(state: AppState) -> Router {
+    let cors = cors(&state.config().cors_origins);
+    let routes = Router::new()
+        .route("/v1/chat/completions", post(chat::complete))
+        .route("/v1/completions", post(completions::complete))
+        .route("/v1/models", get(models::list))
+        // Names of models may have slashes in them.
+        .route("/v1/models/{*name}", get(models::retrieve))
+        .route("/health", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/version", get(health::version))
+        .route("/metrics", get(metrics::prometheus))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked));
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes.layer(middleware::from_fn_with_state(state.clone(), exchange::track)).with_state(state)
+}
+
+async fn unknown_path(method: Method, uri: Uri) -> ApiError {
+    ApiError::unknown_path(method.as_str(), uri.path())
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::method_not_allowed(method.as_str(), uri.path())
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(message, "a handler panicked");
+    ApiError::internal("the server failed on this request; it may be sent again").into_response()
+}
+
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let any = origins.iter().any(|origin| origin == "*");
+    let listed: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+    let allowed = match (any, listed.is_empty()) {
+        (true, _) => AllowOrigin::any(),
+        (false, true) => return None,
+        (false, false) => AllowOrigin::list(listed),
+    };
+    let exposed = ["x-request-id", "x-parkade-queue-ms", "retry-after"];
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers(AnyHeader)
+            .expose_headers(exposed.map(HeaderName::from_static)),
+    )
+}
+
+/// Bodies up to this length are parsed and tokenised where they arrive: a hop to another thread takes longer.
+const SMALL_BODY: usize = 16 << 10;
+
+/// Runs work that takes time in proportion to what a client sent.
+async fn prepare<T: Send + 'static>(
+    state: &AppState,
+    inline: bool,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if inline {
+        return work();
+    }
+    let permit: Result<OwnedSemaphorePermit, AcquireError> = state.preparation().clone().acquire_owned().await;
+    let task = tokio::task::spawn_blocking(move || {
+        // Held until the work is done, also when its client is gone.
+        let _permit = permit;
+        work()
+    });
+    match task.await {
+        Ok(result) => result,
+        Err(failure) => {
+            tracing::error!(%failure, "preparing a request failed");
+            Err(ApiError::internal("the server failed on this request; it may be sent again"))
+        }
+    }
+}
+
+/// A JSON body with status 200.
+fn json_body(body: serde_json::Result<Vec<u8>>) -> Result<Response, ApiError> {
+    match body {
+        Ok(body) => Ok(([("content-type", "application/json")], body).into_response()),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            Err(ApiError::internal("the answer could not be written"))
+        }
+    }
+}

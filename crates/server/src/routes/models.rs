@@ -1,0 +1,43 @@
+//! `GET /v1/models` and `GET /v1/models/{id}`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+
+use crate::errors::ApiError;
+use crate::identity::Identity;
+use crate::state::{AppState, ModelEntry};
+
+fn card(model: &ModelEntry, id: &str) -> Value {
+    json!({
+        "id": id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "parkade",
+        // vLLM's names for the model behind an alias and for its context.
+        "root": model.name,
+        "max_model_len": model.config.context_length,
+    })
+}
+
+pub(super) async fn list(State(state): State<AppState>, _: Identity) -> Json<Value> {
+    let models = state.models();
+    let cards: Vec<Value> = models
+        .iter()
+        .flat_map(|model| {
+            let names = std::iter::once(&model.name).chain(&model.aliases);
+            names.map(|name| card(model, name))
+        })
+        .collect();
+    Json(json!({"object": "list", "data": cards}))
+}
+
+pub(super) async fn retrieve(
+    State(state): State<AppState>,
+    _: Identity,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let model = state.model(Some(&name))?;
+    let id = if model.answers_to(&name) { &name } else { &model.name };
+    Ok(Json(card(&model, id)))
+}

@@ -1,0 +1,128 @@
+//! Streamed answers: server-sent events in the form that OpenAI's clients read.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use parkade_core::{Event, Usage};
+use serde::Serialize;
+
+use crate::errors::ApiError;
+use crate::openai::answers::Answers;
+
+/// A line that clients skip; it keeps proxies from closing a silent connection.
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// What ends a stream that was complete.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// Events on their way to the client.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    bytes: Vec<u8>,
+}
+
+impl Frames {
+    /// Adds one event.
+    pub fn data(&mut self, body: &impl Serialize) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(b"data: ");
+        if let Err(error) = serde_json::to_writer(&mut self.bytes, body) {
+            self.bytes.truncate(start);
+            tracing::error!(%error, "a chunk could not be written as JSON");
+            return;
+        }
+        self.bytes.extend_from_slice(b"\n\n");
+    }
+
+    /// Adds the event that tells of a failure; nothing follows it.
+    fn error(&mut self, error: &ApiError) {
+        self.bytes.extend_from_slice(b"event: error\n");
+        self.data(&error.envelope());
+    }
+
+    fn take(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.bytes))
+    }
+}
+
+/// Turns the engine's events into chunks of one of the two APIs.
+pub(crate) trait Encoder: Send + 'static {
+    /// What comes before the first event.
+    fn open(&mut self, frames: &mut Frames);
+    /// One event of the prompt with this number.
+    fn event(&mut self, prompt: usize, event: Event, frames: &mut Frames);
+    /// What comes after the last event.
+    fn close(&mut self, usage: &Usage, frames: &mut Frames);
+}
+
+struct Running<E> {
+    answers: Answers,
+    encoder: E,
+    keep_alive: Duration,
+    frames: Frames,
+    ended: bool,
+}
+
+impl<E: Encoder> Running<E> {
+    /// Waits for an event, or long enough for a comment, and writes it. An error is given back only before anything
+    /// of the answer was written.
+    async fn advance(&mut self) -> Result<(), ApiError> {
+        match tokio::time::timeout(self.keep_alive, self.answers.next()).await {
+            Err(_) => self.frames.bytes.extend_from_slice(KEEP_ALIVE),
+            Ok(Ok(Some((prompt, event)))) => self.encoder.event(prompt, event, &mut self.frames),
+            Ok(Ok(None)) => {
+                self.encoder.close(self.answers.usage(), &mut self.frames);
+                self.frames.bytes.extend_from_slice(DONE);
+                self.ended = true;
+            }
+            Ok(Err(error)) => {
+                self.ended = true;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The next bytes, or `None` when all were sent.
+    async fn next_bytes(&mut self) -> Option<Bytes> {
+        // An event may give no bytes: a token that is only a part of a character.
+        while self.frames.bytes.is_empty() && !self.ended {
+            if let Err(error) = self.advance().await {
+                self.frames.error(&error);
+            }
+        }
+        Some(self.frames.take()).filter(|bytes| !bytes.is_empty())
+    }
+}
+
+/// Answers with a stream. The status is held back until the first event, so that a request which fails in line still
+/// gets its status, but no longer than until the first comment is due.
+///
+/// # Errors
+/// What became of the request if it failed before its first event.
+pub(crate) async fn respond(
+    answers: Answers,
+    encoder: impl Encoder,
+    keep_alive: Duration,
+) -> Result<Response, ApiError> {
+    let mut running = Running { answers, encoder, keep_alive, frames: Frames::default(), ended: false };
+    running.encoder.open(&mut running.frames);
+    running.advance().await?;
+    let bytes = stream::unfold(running, |mut running| async move {
+        let bytes = running.next_bytes().await?;
+        Some((Ok::<_, std::convert::Infallible>(bytes), running))
+    });
+    let mut response = Response::new(Body::from_stream(bytes));
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    let fixed = HeaderValue::from_static;
+    headers.insert(header::CONTENT_TYPE, fixed("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, fixed("no-cache"));
+    // nginx would collect the events otherwise.
+    headers.insert("x-accel-buffering", fixed("no"));
+    Ok(response)
+}

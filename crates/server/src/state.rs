@@ -1,0 +1,216 @@
+//! What all handlers share: the limits, the models, the counters, and whether the server is about to end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use parkade_core::Engine;
+use parkade_model::{ChatTemplate, ModelConfig, Tokenizer};
+use parkade_sync::RwLock;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::config::{ConfigError, ServerConfig};
+use crate::errors::ApiError;
+use crate::metrics::HttpMetrics;
+
+/// The name that always means the first loaded model.
+pub const DEFAULT_MODEL: &str = "default";
+
+/// A model that can answer.
+#[non_exhaustive]
+pub struct ModelEntry {
+    /// The name under which it is listed.
+    pub name: String,
+    /// Further names that mean it.
+    pub aliases: Vec<String>,
+    /// The engine that runs it.
+    pub engine: Engine,
+    /// Its tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Its chat template; without one only `/v1/completions` works.
+    pub template: Option<Arc<ChatTemplate>>,
+    /// Its geometry.
+    pub config: ModelConfig,
+    /// When it was loaded, in seconds since 1970.
+    pub created: u64,
+    /// What answers report as `system_fingerprint`: the same for the same model and version.
+    pub fingerprint: String,
+    /// The longest text of one token in bytes: what a prompt's length in tokens is estimated with.
+    pub(crate) longest_token: usize,
+}
+
+impl ModelEntry {
+    /// A model under a name, loaded now.
+    pub fn new(
+        name: impl Into<String>,
+        engine: Engine,
+        tokenizer: Arc<Tokenizer>,
+        template: Option<Arc<ChatTemplate>>,
+        config: ModelConfig,
+    ) -> Self {
+        let name = name.into();
+        let longest_token = (0..tokenizer.vocab_size())
+            .filter_map(|id| u32::try_from(id).ok())
+            .map(|id| {
+                let bytes = tokenizer.token_bytes(id).len();
+                bytes.max(tokenizer.token_text(id).len())
+            })
+            .max()
+            .unwrap_or(1)
+            .max(1);
+        let geometry = format!("{} {name} {config:?}", env!("CARGO_PKG_VERSION"));
+        let digest = Sha256::digest(geometry.as_bytes());
+        let fingerprint = digest[..5].iter().fold("fp_".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+        Self {
+            name,
+            aliases: Vec::new(),
+            engine,
+            tokenizer,
+            template,
+            config,
+            created: unix_seconds(),
+            fingerprint,
+            longest_token,
+        }
+    }
+
+    /// Adds names that mean this model too.
+    #[must_use]
+    pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = String>) -> Self {
+        self.aliases.extend(aliases);
+        self
+    }
+
+    /// Whether a request's `model` means this one.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+}
+
+/// Seconds since 1970, as OpenAI's `created`.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// The state behind the router. Cheap to clone: all clones are one.
+#[derive(Clone)]
+pub struct AppState {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: ServerConfig,
+    models: RwLock<Vec<Arc<ModelEntry>>>,
+    draining: AtomicBool,
+    metrics: HttpMetrics,
+    body_memory: Arc<Semaphore>,
+    preparation: Arc<Semaphore>,
+    started: Instant,
+}
+
+impl AppState {
+    /// A server without a model; [`set_model`](Self::set_model) brings one.
+    ///
+    /// # Errors
+    /// A limit that cannot work.
+    pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        // Templates and tokenizers compete with the model for the same cores: no more of them at once than cores.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let body_memory = Arc::new(Semaphore::new(crate::body::permits(config.body_memory_bytes)));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                config,
+                models: RwLock::new("server.models", Vec::new()),
+                draining: AtomicBool::new(false),
+                metrics: HttpMetrics::new(),
+                body_memory,
+                preparation: Arc::new(Semaphore::new(cores)),
+                started: Instant::now(),
+            }),
+        })
+    }
+
+    /// Adds a model, or replaces the one of the same name. The first one is the `default`.
+    pub fn set_model(&self, model: ModelEntry) {
+        let model = Arc::new(model);
+        let mut models = self.shared.models.write();
+        match models.iter_mut().find(|known| known.name == model.name) {
+            Some(known) => *known = model,
+            None => models.push(model),
+        }
+    }
+
+    /// All models, the default first.
+    pub fn models(&self) -> Vec<Arc<ModelEntry>> {
+        self.shared.models.read().clone()
+    }
+
+    /// The model that a request names; without a name the default.
+    ///
+    /// # Errors
+    /// 503 while nothing is loaded, 404 for an unknown name.
+    pub fn model(&self, name: Option<&str>) -> Result<Arc<ModelEntry>, ApiError> {
+        let models = self.shared.models.read();
+        let first = models.first().ok_or_else(ApiError::model_loading)?;
+        // A model that was given the name `default` by its operator is meant before the first one.
+        let named = name.and_then(|name| models.iter().find(|model| model.answers_to(name)));
+        match (named, name) {
+            (Some(model), _) => Ok(model.clone()),
+            (None, None | Some(DEFAULT_MODEL)) => Ok(first.clone()),
+            (None, Some(name)) => {
+                let known: Vec<_> = models.iter().map(|model| model.name.clone()).collect();
+                Err(ApiError::model_not_found(name, &known))
+            }
+        }
+    }
+
+    /// Takes no new work from now on; readiness is false. Running requests go on.
+    pub fn begin_drain(&self) {
+        // Release and acquire: who sees the flag also sees what was written before the shutdown began.
+        self.shared.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the server is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether a request would be taken.
+    ///
+    /// # Errors
+    /// 503 with the reason why not.
+    pub fn ready(&self) -> Result<(), ApiError> {
+        if self.is_draining() {
+            return Err(ApiError::shutting_down(self.shared.config.drain_limit));
+        }
+        if self.shared.models.read().is_empty() {
+            return Err(ApiError::model_loading());
+        }
+        Ok(())
+    }
+
+    /// The limits.
+    pub fn config(&self) -> &ServerConfig {
+        &self.shared.config
+    }
+
+    /// Time since the state was made.
+    pub fn uptime(&self) -> std::time::Duration {
+        self.shared.started.elapsed()
+    }
+
+    pub(crate) fn metrics(&self) -> &HttpMetrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn body_memory(&self) -> &Arc<Semaphore> {
+        &self.shared.body_memory
+    }
+
+    /// Permission to render and tokenise.
+    pub(crate) fn preparation(&self) -> &Arc<Semaphore> {
+        &self.shared.preparation
+    }
+}
