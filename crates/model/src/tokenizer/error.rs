@@ -1,0 +1,104 @@
+//! Why a vocabulary was refused, or a text could not be encoded.
+
+use crate::gguf::GgufError;
+
+/// Why a vocabulary was refused, or a text could not be encoded: the key, the place in it, the value, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// The metadata could not be read.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// A kind of tokenizer that is not built in.
+    #[error(
+        "tokenizer.ggml.model is '{found}', which is not supported; supported: {supported}; choose a model with one of these tokenizers"
+    )]
+    Model {
+        /// The name in the file.
+        found: String,
+        /// The names that are.
+        supported: &'static str,
+    },
+    /// A way to split text into words that is not built in.
+    #[error(
+        "tokenizer.ggml.pre is '{found}', which is not supported; supported: {supported}; \
+         tokens would come out wrong, so the model is refused: choose another, or convert it again if the name is a mistake"
+    )]
+    PreTokenizer {
+        /// The name in the file.
+        found: String,
+        /// The names that are.
+        supported: String,
+    },
+    /// An array that has another number of entries than the vocabulary.
+    #[error(
+        "{key} has {found} entries, but tokenizer.ggml.tokens has {expected}; the file is damaged or was written by a broken converter: convert it again"
+    )]
+    Length {
+        /// The array.
+        key: &'static str,
+        /// Its entries.
+        found: usize,
+        /// The entries that it needs at least.
+        expected: usize,
+    },
+    /// An entry of an array that makes no sense.
+    #[error(
+        "{key}[{index}] is {value}: {problem}; the file is damaged or was written by a broken converter: convert it again"
+    )]
+    Entry {
+        /// The array.
+        key: &'static str,
+        /// Which entry.
+        index: usize,
+        /// The entry, shortened if it is long.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A token id outside of the vocabulary.
+    #[error("{key} is {value}, but the vocabulary has {vocab} tokens (ids 0 to {}); correct the key, or convert the model again", vocab.saturating_sub(1))]
+    TokenId {
+        /// The key.
+        key: &'static str,
+        /// The id in the file.
+        value: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// A flag that asks for a token which the vocabulary does not name.
+    #[error("{flag} is true, but {key} is missing; set {key} or set the flag to false")]
+    FlagWithoutToken {
+        /// The flag.
+        flag: &'static str,
+        /// The key of the token.
+        key: &'static str,
+    },
+    /// A vocabulary without tokens.
+    #[error("tokenizer.ggml.tokens is empty; the file was written by a broken converter: convert the model again")]
+    Empty,
+    /// A text that is longer than positions can count.
+    #[error("the text has {bytes} bytes; a text may have up to {limit}: split it")]
+    TextTooLong {
+        /// Its size.
+        bytes: usize,
+        /// The largest that is taken.
+        limit: usize,
+    },
+    /// A character for which the vocabulary has neither a token, nor its bytes, nor an unknown token.
+    #[error("the vocabulary cannot express {character:?} (U+{:04X}), and it names no unknown token; remove the character or choose another model", *character as u32)]
+    NotExpressible {
+        /// The character.
+        character: char,
+    },
+}
+
+impl TokenizerError {
+    pub(super) fn entry(key: &'static str, index: usize, value: &str, problem: impl Into<String>) -> Self {
+        let mut shown: String = value.chars().take(40).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        TokenizerError::Entry { key, index, value: format!("{shown:?}"), problem: problem.into() }
+    }
+}
