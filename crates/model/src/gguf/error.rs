@@ -21,25 +21,33 @@ pub enum GgufError {
         path: PathBuf,
     },
     /// The file does not begin with `GGUF`.
-    #[error("not a GGUF file: it begins with {found:02x?} instead of \"GGUF\"; convert the model to GGUF or download a .gguf file")]
+    #[error(
+        "not a GGUF file: it begins with {found:02x?} instead of \"GGUF\"; convert the model to GGUF or download a .gguf file"
+    )]
     Magic {
         /// The first four bytes.
         found: [u8; 4],
     },
     /// A big-endian file.
-    #[error("this is a big-endian GGUF file (version {version}); only little-endian files are read: convert it again without --bigendian")]
+    #[error(
+        "this is a big-endian GGUF file (version {version}); only little-endian files are read: convert it again without --bigendian"
+    )]
     BigEndian {
         /// The version, after swapping its bytes.
         version: u32,
     },
     /// A version of the format that is not read.
-    #[error("GGUF version {found} is not supported (versions 2 and 3 are); convert the model again with a current converter")]
+    #[error(
+        "GGUF version {found} is not supported (versions 2 and 3 are); convert the model again with a current converter"
+    )]
     Version {
         /// The version in the file.
         found: u32,
     },
     /// The file ends before a field does.
-    #[error("{field} needs {needed} bytes at offset {offset}, but the file has {available} left; it is truncated or damaged: download it again")]
+    #[error(
+        "{field} needs {needed} bytes at offset {offset}, but the file has {available} left; it is truncated or damaged: download it again"
+    )]
     Truncated {
         /// What was being read.
         field: String,
@@ -79,7 +87,9 @@ pub enum GgufError {
         name: String,
     },
     /// A weight type without kernels.
-    #[error("tensor '{tensor}' has type {type_name} (id {type_id}), which is not supported; supported: {supported}; choose another quantisation of this model")]
+    #[error(
+        "tensor '{tensor}' has type {type_name} (id {type_id}), which is not supported; supported: {supported}; choose another quantisation of this model"
+    )]
     TensorType {
         /// The tensor.
         tensor: String,
@@ -91,7 +101,9 @@ pub enum GgufError {
         supported: String,
     },
     /// A tensor's data lies outside of the file.
-    #[error("tensor '{tensor}' takes bytes {start} to {end} of the tensor data, which has {available}; the file is truncated or damaged: download it again")]
+    #[error(
+        "tensor '{tensor}' takes bytes {start} to {end} of the tensor data, which has {available}; the file is truncated or damaged: download it again"
+    )]
     TensorOutOfFile {
         /// The tensor.
         tensor: String,
@@ -111,7 +123,9 @@ pub enum GgufError {
         second: String,
     },
     /// One part of a model that was split into several files.
-    #[error("this file is part {part} of {count} of a split model; join the parts first: llama-gguf-split --merge FIRST-PART OUTPUT")]
+    #[error(
+        "this file is part {part} of {count} of a split model; join the parts first: llama-gguf-split --merge FIRST-PART OUTPUT"
+    )]
     Split {
         /// Which part, from 1.
         part: u32,
@@ -119,13 +133,17 @@ pub enum GgufError {
         count: u32,
     },
     /// A metadata key that is needed and missing.
-    #[error("metadata key '{key}' is missing; the file was written by an old or broken converter: convert the model again")]
+    #[error(
+        "metadata key '{key}' is missing; the file was written by an old or broken converter: convert the model again"
+    )]
     MissingKey {
         /// The key.
         key: String,
     },
     /// A metadata value of another type than needed.
-    #[error("metadata key '{key}' holds {found}; expected {expected}; convert the model again with a current converter")]
+    #[error(
+        "metadata key '{key}' holds {found}; expected {expected}; convert the model again with a current converter"
+    )]
     KeyType {
         /// The key.
         key: String,

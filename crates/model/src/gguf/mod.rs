@@ -15,7 +15,9 @@ mod value;
 pub mod write;
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use parkade_kernels::WeightType;
@@ -28,7 +30,7 @@ use header::{Header, TensorInfo};
 /// An open GGUF file whose header was checked.
 #[derive(Debug)]
 pub struct Gguf {
-    bytes: Bytes,
+    bytes: Arc<Bytes>,
     header: Header,
     /// The file's name without folder and extension.
     stem: Option<String>,
@@ -84,7 +86,7 @@ impl Gguf {
 
     fn new(bytes: Bytes, stem: Option<String>) -> Result<Gguf, GgufError> {
         let header = header::parse(bytes.as_slice())?;
-        Ok(Gguf { bytes, header, stem })
+        Ok(Gguf { bytes: Arc::new(bytes), header, stem })
     }
 
     /// The model's name: `general.name`, else the file's name without its extension, else `model`.
@@ -121,6 +123,13 @@ impl Gguf {
         Some(self.view(&self.header.tensors[index]))
     }
 
+    /// The tensor of that name, for keeping when this [`Gguf`] is gone.
+    pub fn shared_tensor(&self, name: &str) -> Option<SharedTensor> {
+        let &index = self.header.names.get(name)?;
+        let info = &self.header.tensors[index];
+        Some(SharedTensor { file: Arc::clone(&self.bytes), range: info.bytes.clone(), ty: info.ty })
+    }
+
     fn view<'a>(&'a self, info: &'a TensorInfo) -> TensorView<'a> {
         TensorView {
             name: &info.name,
@@ -128,6 +137,26 @@ impl Gguf {
             shape: &info.shape,
             bytes: &self.bytes.as_slice()[info.bytes.clone()],
         }
+    }
+}
+
+/// A tensor's data, which keeps the file mapped.
+#[derive(Debug, Clone)]
+pub struct SharedTensor {
+    file: Arc<Bytes>,
+    range: Range<usize>,
+    ty: WeightType,
+}
+
+impl SharedTensor {
+    /// How its values are stored.
+    pub fn ty(&self) -> WeightType {
+        self.ty
+    }
+
+    /// Its data, in the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.file.as_slice()[self.range.clone()]
     }
 }
 

@@ -86,9 +86,7 @@ pub(super) enum ValueType {
 impl ValueType {
     pub(super) fn from_id(id: u32) -> Option<ValueType> {
         use ValueType::*;
-        [U8, I8, U16, I16, U32, I32, F32, Bool, Str, Array, U64, I64, F64]
-            .get(usize::try_from(id).ok()?)
-            .copied()
+        [U8, I8, U16, I16, U32, I32, F32, Bool, Str, Array, U64, I64, F64].get(usize::try_from(id).ok()?).copied()
     }
 
     /// The fewest bytes that one element of this type takes in a file.

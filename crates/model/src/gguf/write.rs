@@ -21,9 +21,9 @@ use std::io::{self, Write};
 
 use parkade_kernels::WeightType;
 
+use super::GgufError;
 use super::limits::DEFAULT_ALIGNMENT;
 use super::value::{Array, Value};
-use super::GgufError;
 
 /// Collects metadata and tensor descriptions, then writes a file of version 3.
 #[derive(Debug, Default)]
@@ -85,7 +85,8 @@ impl GgufWriter {
         for tensor in &self.tensors {
             let data = fill(tensor)?;
             if data.len() != tensor.bytes {
-                let message = format!("tensor '{}' needs {} bytes of data, not {}", tensor.name, tensor.bytes, data.len());
+                let message =
+                    format!("tensor '{}' needs {} bytes of data, not {}", tensor.name, tensor.bytes, data.len());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
             out.write_all(&data)?;

@@ -1,0 +1,249 @@
+//! Rotary positions: the frequencies of the pairs of a head, with the ways in which models stretch them.
+
+use std::f64::consts::PI;
+
+use super::config::{Keys, MAX_CONTEXT, MAX_HEAD_DIM};
+use crate::error::ModelError;
+
+/// How a model rotates its queries and keys.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RopeConfig {
+    /// Values of a head that are rotated, from its start; even.
+    pub dimensions: usize,
+    /// Base of the frequencies.
+    pub freq_base: f32,
+    /// How the frequencies are stretched for contexts longer than those of the training.
+    pub scaling: RopeScaling,
+}
+
+/// How the frequencies are stretched.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    /// Not at all (save by the file's own table of divisors).
+    None,
+    /// Positions are divided by `factor`.
+    Linear {
+        /// The divisor.
+        factor: f32,
+    },
+    /// YaRN (<https://arxiv.org/abs/2309.00071>): slow pairs are stretched, quick ones are not.
+    Yarn(YarnScaling),
+    /// Llama 3.1: as YaRN in spirit, with bounds by wave length. Converters usually store the result as a table of divisors instead.
+    Llama3 {
+        /// The divisor of slow pairs.
+        factor: f32,
+        /// Wave lengths above `original_context / low` are stretched wholly.
+        low: f32,
+        /// Wave lengths below `original_context / high` are left as they are.
+        high: f32,
+        /// Context length of the training.
+        original_context: usize,
+    },
+}
+
+/// The numbers of YaRN.
+#[derive(Debug, Clone, PartialEq)]
+pub struct YarnScaling {
+    /// The divisor of slow pairs.
+    pub factor: f32,
+    /// How much of the quick pairs' own frequency is kept: 1 in the paper.
+    pub ext_factor: f32,
+    /// Factor of the rotated values, besides YaRN's own.
+    pub attn_factor: f32,
+    /// Rotations over the original context from which a pair is quick.
+    pub beta_fast: f32,
+    /// Rotations over the original context up to which a pair is slow.
+    pub beta_slow: f32,
+    /// Context length of the training.
+    pub original_context: usize,
+}
+
+impl RopeConfig {
+    pub(super) fn from_gguf(keys: &Keys<'_>, head_dim: usize, context: usize) -> Result<RopeConfig, ModelError> {
+        let dimensions = keys.optional("rope.dimension_count", MAX_HEAD_DIM)?.unwrap_or(head_dim);
+        if dimensions > head_dim || !dimensions.is_multiple_of(2) {
+            let expected = format!("an even number up to the head size {head_dim}");
+            return Err(keys.wrong("rope.dimension_count", dimensions, expected));
+        }
+        let freq_base = positive(keys, "rope.freq_base")?.unwrap_or(10_000.0);
+        if freq_base <= 1.0 {
+            return Err(keys.wrong("rope.freq_base", freq_base, "more than 1".to_owned()));
+        }
+        Ok(RopeConfig { dimensions, freq_base, scaling: scaling(keys, context)? })
+    }
+
+    /// The angle in radians per position of each pair. `divisors` is the file's table, if it has one.
+    pub fn inverse_frequencies(&self, divisors: Option<&[f32]>) -> Vec<f32> {
+        let pairs = self.dimensions / 2;
+        (0..pairs)
+            .map(|pair| {
+                let plain = f64::from(self.freq_base).powf(-2.0 * pair as f64 / self.dimensions as f64);
+                let own = plain / divisors.map_or(1.0, |d| f64::from(d[pair]));
+                self.stretched(pair, own) as f32
+            })
+            .collect()
+    }
+
+    /// Factor of the rotated values.
+    pub fn attn_factor(&self) -> f32 {
+        match &self.scaling {
+            RopeScaling::Yarn(y) if y.ext_factor != 0.0 => y.attn_factor * (1.0 + 0.1 * y.factor.ln()),
+            RopeScaling::Yarn(y) => y.attn_factor,
+            _ => 1.0,
+        }
+    }
+
+    fn stretched(&self, pair: usize, own: f64) -> f64 {
+        match &self.scaling {
+            RopeScaling::None => own,
+            RopeScaling::Linear { factor } => own / f64::from(*factor),
+            RopeScaling::Yarn(yarn) => {
+                let (low, high) = self.yarn_bounds(yarn);
+                let ramp = ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+                let keep = (1.0 - ramp) * f64::from(yarn.ext_factor);
+                own / f64::from(yarn.factor) * (1.0 - keep) + own * keep
+            }
+            RopeScaling::Llama3 { factor, low, high, original_context } => {
+                let rotations = *original_context as f64 * own / (2.0 * PI);
+                let (low, high) = (f64::from(*low), f64::from(*high));
+                let keep = ((rotations - low) / (high - low)).clamp(0.0, 1.0);
+                own / f64::from(*factor) * (1.0 - keep) + own * keep
+            }
+        }
+    }
+
+    /// The pairs between which YaRN goes over from own to stretched frequencies.
+    fn yarn_bounds(&self, yarn: &YarnScaling) -> (f64, f64) {
+        let dimensions = self.dimensions as f64;
+        let pair_with = |rotations: f32| {
+            let ratio = yarn.original_context as f64 / (f64::from(rotations) * 2.0 * PI);
+            dimensions * ratio.ln() / (2.0 * f64::from(self.freq_base).ln())
+        };
+        let low = pair_with(yarn.beta_fast).floor().max(0.0);
+        let high = pair_with(yarn.beta_slow).ceil().min(dimensions - 1.0);
+        (low, high)
+    }
+}
+
+fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
+    let gguf = keys.gguf;
+    let kind = gguf.get_str(&keys.name("rope.scaling.type"))?;
+    let factor = match positive(keys, "rope.scaling.factor")? {
+        Some(factor) => Some(factor),
+        // The key's old name, which meant linear scaling.
+        None => positive(keys, "rope.scale_linear")?,
+    };
+    let original_context = keys.optional("rope.scaling.original_context_length", MAX_CONTEXT)?.unwrap_or(context);
+    let factor = factor.unwrap_or(1.0);
+    match kind {
+        Some("none") => Ok(RopeScaling::None),
+        None | Some("linear") if factor == 1.0 => Ok(RopeScaling::None),
+        None | Some("linear") => Ok(RopeScaling::Linear { factor }),
+        Some("yarn") => Ok(RopeScaling::Yarn(YarnScaling {
+            factor,
+            ext_factor: number(keys, "rope.scaling.yarn_ext_factor", 0.0..=1.0)?.unwrap_or(1.0),
+            attn_factor: match positive(keys, "rope.scaling.yarn_attn_factor")? {
+                Some(factor) => factor,
+                None => positive(keys, "rope.scaling.attn_factor")?.unwrap_or(1.0),
+            },
+            beta_fast: positive(keys, "rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
+            beta_slow: positive(keys, "rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
+            original_context,
+        })),
+        Some("llama3") => {
+            let low = positive(keys, "rope.scaling.low_freq_factor")?.unwrap_or(1.0);
+            let high = positive(keys, "rope.scaling.high_freq_factor")?.unwrap_or(4.0);
+            if high <= low {
+                let expected = format!("more than low_freq_factor {low}");
+                return Err(keys.wrong("rope.scaling.high_freq_factor", high, expected));
+            }
+            Ok(RopeScaling::Llama3 { factor, low, high, original_context })
+        }
+        Some(other) => {
+            Err(keys.wrong("rope.scaling.type", format!("{other:?}"), "none, linear, yarn or llama3".to_owned()))
+        }
+    }
+}
+
+/// A positive finite number; 0 counts as absent, as converters write it for "not set".
+fn positive(keys: &Keys<'_>, key: &str) -> Result<Option<f32>, ModelError> {
+    Ok(number(keys, key, 0.0..=f32::MAX)?.filter(|&v| v > 0.0))
+}
+
+fn number(keys: &Keys<'_>, key: &str, range: std::ops::RangeInclusive<f32>) -> Result<Option<f32>, ModelError> {
+    match keys.gguf.get_f32(&keys.name(key))? {
+        Some(value) if !range.contains(&value) => {
+            Err(keys.wrong(key, value, format!("from {} to {}", range.start(), range.end())))
+        }
+        value => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rope(dimensions: usize, freq_base: f32, scaling: RopeScaling) -> RopeConfig {
+        RopeConfig { dimensions, freq_base, scaling }
+    }
+
+    fn assert_near(frequencies: &[f32], expected: &[(usize, f64)]) {
+        for &(pair, value) in expected {
+            let error = (f64::from(frequencies[pair]) / value - 1.0).abs();
+            assert!(error < 1e-6, "pair {pair}: {} instead of {value}", frequencies[pair]);
+        }
+    }
+
+    #[test]
+    fn plain_and_linear_frequencies_fall_by_powers() {
+        let plain = rope(4, 100.0, RopeScaling::None);
+        assert_near(&plain.inverse_frequencies(None), &[(0, 1.0), (1, 0.1)]);
+        assert_near(&plain.inverse_frequencies(Some(&[2.0, 4.0])), &[(0, 0.5), (1, 0.025)]);
+        let linear = rope(4, 100.0, RopeScaling::Linear { factor: 4.0 });
+        assert_near(&linear.inverse_frequencies(None), &[(0, 0.25), (1, 0.025)]);
+        assert_eq!(linear.attn_factor(), 1.0);
+    }
+
+    /// The numbers are those of the YaRN code of Hugging Face's transformers.
+    #[test]
+    fn yarn_keeps_quick_pairs_and_stretches_slow_ones() {
+        let yarn = YarnScaling {
+            factor: 4.0,
+            ext_factor: 1.0,
+            attn_factor: 1.0,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+            original_context: 2048,
+        };
+        let config = rope(64, 10_000.0, RopeScaling::Yarn(yarn));
+        let expected = [
+            (0, 1.0),
+            (5, 0.237_137_370_566_165_55),
+            (10, 0.049_745_578_766_838_56),
+            (13, 0.016_873_235_982_592_546),
+            (17, 0.003_605_260_621_790_653_6),
+            (20, 0.000_973_008_510_821_039_6),
+            (25, 0.000_187_473_552_333_113_94),
+            (31, 3.333_803_580_408_31e-5),
+        ];
+        assert_near(&config.inverse_frequencies(None), &expected);
+        assert!((config.attn_factor() - 1.138_629_4).abs() < 1e-6);
+    }
+
+    /// The numbers are those of Llama 3.1 in Hugging Face's transformers.
+    #[test]
+    fn llama3_goes_over_between_two_wave_lengths() {
+        let scaling = RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 8192 };
+        let expected = [
+            (0, 1.0),
+            (20, 0.016_560_440_080_994_446),
+            (28, 0.003_211_445_994_752_591),
+            (30, 0.001_371_893_567_761_138_1),
+            (32, 0.000_524_846_160_992_954_7),
+            (35, 9.556_212_353_964_683e-5),
+            (40, 3.428_102_195_952_591e-5),
+            (63, 3.068_925_988_914_511e-7),
+        ];
+        assert_near(&rope(128, 500_000.0, scaling).inverse_frequencies(None), &expected);
+    }
+}

@@ -1,0 +1,108 @@
+//! One ragged batch, and the checks that make it safe to run.
+
+use parkade_kernels::{KvCache, Span};
+
+use super::ModelConfig;
+use crate::TokenId;
+use crate::error::ModelError;
+
+/// New tokens of any number of sequences, to be run in one pass.
+///
+/// Row `i` is `tokens[i]`. Each span is one sequence's share of the rows; the spans lie one after the other and cover all rows.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    /// All rows, span by span.
+    pub tokens: &'a [TokenId],
+    /// Where each sequence's rows are, and where its keys and values live.
+    pub spans: &'a [Span<'a>],
+    /// Rows whose logits are wanted, ascending.
+    pub logit_rows: &'a [usize],
+}
+
+/// Checks batches. Keeps its scratch memory between calls.
+#[derive(Default)]
+pub(super) struct BatchCheck {
+    /// For each KV block, the last check in which a span wrote to it.
+    written: Vec<u64>,
+    checks: u64,
+}
+
+impl BatchCheck {
+    /// Everything that the kernels rely on, so that no input of a caller can make them panic.
+    pub(super) fn check(&mut self, batch: &Batch<'_>, config: &ModelConfig, kv: &KvCache) -> Result<(), ModelError> {
+        check_tokens(batch, config.vocab)?;
+        check_logit_rows(batch)?;
+        let mut next_row = 0;
+        for (i, span) in batch.spans.iter().enumerate() {
+            if span.first_row != next_row || span.rows == 0 {
+                return Err(ModelError::Batch(format!(
+                    "span {i} has {} rows from row {}; spans must cover the rows one after the other, the next from row {next_row}",
+                    span.rows, span.first_row
+                )));
+            }
+            // A span beyond the tokens is noticed here, before its rows are used for anything.
+            next_row = span.rows.checked_add(next_row).filter(|&n| n <= batch.tokens.len()).ok_or_else(|| {
+                ModelError::Batch(format!("span {i} of {} rows ends past the {} tokens", span.rows, batch.tokens.len()))
+            })?;
+            let end = span.past.saturating_add(span.rows);
+            if end > config.context_length {
+                return Err(ModelError::Context { span: i, end, context: config.context_length });
+            }
+            self.check_blocks(i, span, end, kv)?;
+        }
+        self.checks += 1;
+        if next_row != batch.tokens.len() {
+            return Err(ModelError::Batch(format!("the spans cover {next_row} rows of {} tokens", batch.tokens.len())));
+        }
+        Ok(())
+    }
+
+    /// The block table reaches over all positions and names existing blocks, and no block is written by two spans.
+    fn check_blocks(&mut self, i: usize, span: &Span<'_>, end: usize, kv: &KvCache) -> Result<(), ModelError> {
+        let needed = end.div_ceil(kv.block_len());
+        if span.blocks.len() < needed {
+            return Err(ModelError::Batch(format!(
+                "span {i} has a block table of {} blocks; its {end} positions need {needed} blocks of {}",
+                span.blocks.len(),
+                kv.block_len()
+            )));
+        }
+        self.written.resize(kv.blocks(), 0);
+        for (j, &block) in span.blocks[..needed].iter().enumerate() {
+            let Some(written) = self.written.get_mut(block as usize) else {
+                return Err(ModelError::Batch(format!(
+                    "span {i} names KV block {block}; the cache has {} blocks",
+                    kv.blocks()
+                )));
+            };
+            if j >= span.past / kv.block_len() {
+                if *written == self.checks + 1 {
+                    return Err(ModelError::Batch(format!(
+                        "KV block {block} is written twice, the second time by span {i}"
+                    )));
+                }
+                *written = self.checks + 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_tokens(batch: &Batch<'_>, vocab: usize) -> Result<(), ModelError> {
+    match batch.tokens.iter().position(|&t| t as usize >= vocab) {
+        Some(row) => Err(ModelError::Token { row, token: batch.tokens[row], vocab }),
+        None => Ok(()),
+    }
+}
+
+fn check_logit_rows(batch: &Batch<'_>) -> Result<(), ModelError> {
+    let ascending = batch.logit_rows.windows(2).all(|pair| pair[0] < pair[1]);
+    if !ascending || batch.logit_rows.last().is_some_and(|&row| row >= batch.tokens.len()) {
+        return Err(ModelError::Batch(format!(
+            "logit rows {:?} must ascend and be below {} rows",
+            batch.logit_rows,
+            batch.tokens.len()
+        )));
+    }
+    Ok(())
+}

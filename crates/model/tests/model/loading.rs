@@ -1,0 +1,151 @@
+//! Models that are refused when they are loaded, each with a message that names what is wrong.
+
+use std::sync::Arc;
+
+use parkade_kernels::Team;
+use parkade_model::gguf::{Array, Gguf, Value};
+use parkade_model::{Model, ModelConfig, ModelError};
+
+use crate::support::installed_model;
+use crate::synthetic::{FEED_FORWARD, Synthetic, VOCAB};
+
+fn load(model: &Synthetic) -> Result<Model, ModelError> {
+    Model::load(&model.gguf(), Arc::new(Team::new(1)))
+}
+
+fn refused(model: &Synthetic, parts: &[&str]) {
+    let message = load(model).expect_err("a broken model was loaded").to_string();
+    for part in parts {
+        assert!(message.contains(part), "{message:?} does not say {part:?}");
+    }
+}
+
+fn with(key: &'static str, value: impl Into<Value>) -> Synthetic {
+    Synthetic::default().with(key, value)
+}
+
+#[test]
+fn the_default_models_geometry() {
+    let gguf = Gguf::open(&installed_model("SmolLM2-135M-Instruct.Q4_1")).unwrap();
+    let config = ModelConfig::from_gguf(&gguf).unwrap();
+    assert_eq!((config.layers, config.heads, config.kv_heads, config.head_dim), (30, 9, 3, 64));
+    assert_eq!((config.embedding, config.feed_forward, config.vocab), (576, 1536, 49_152));
+    assert_eq!((config.context_length, config.rope.freq_base, config.window), (8192, 100_000.0, None));
+    assert_eq!(config.attention_scale, 0.125);
+}
+
+#[test]
+fn weights_are_counted_in_bytes() {
+    let model = load(&Synthetic::default()).unwrap();
+    let matrices = 2 * (32 * 32 + 2 * 32 * 16 + 32 * 32 + 3 * 32 * FEED_FORWARD) + 32 * VOCAB;
+    assert!(model.weight_bytes() >= 4 * matrices, "{}", model.weight_bytes());
+    // Tiles of 16 outputs may pad, but not more than that.
+    assert!(model.weight_bytes() <= 5 * matrices, "{}", model.weight_bytes());
+}
+
+#[test]
+fn unknown_architectures() {
+    let model = Synthetic { architecture: "foo", ..Synthetic::default() };
+    refused(&model, &["architecture 'foo' is not supported; supported: llama, mistral", "qwen2"]);
+}
+
+#[test]
+fn geometry_that_makes_no_sense() {
+    for key in [
+        "block_count",
+        "context_length",
+        "embedding_length",
+        "feed_forward_length",
+        "attention.head_count",
+        "attention.head_count_kv",
+        "attention.key_length",
+        "attention.value_length",
+        "rope.dimension_count",
+    ] {
+        refused(&with(key, 0u32), &[&format!("'llama.{key}' is 0"), "expected 1 to"]);
+        refused(&with(key, u32::MAX), &[&format!("'llama.{key}' is 4294967295")]);
+        refused(&with(key, "many"), &[&format!("'llama.{key}' holds string \"many\"")]);
+    }
+    refused(&with("attention.head_count", Array::U32(vec![4, 8])), &["holds array of 2 uint32"]);
+    refused(
+        &with("attention.head_count_kv", 3u32),
+        &["'llama.attention.head_count_kv' is 3", "divisor of head_count 4"],
+    );
+    refused(&with("attention.key_length", 7u32).with("attention.value_length", 7u32), &["key_length' is 7", "even"]);
+    refused(&with("attention.value_length", 16u32), &["value_length' is 16", "expected 8"]);
+    refused(&with("rope.dimension_count", 10u32), &["dimension_count' is 10", "up to the head size 8"]);
+    refused(&with("rope.dimension_count", 5u32), &["dimension_count' is 5", "even"]);
+    for eps in [-1.0, 1.0, f32::NAN, f32::INFINITY] {
+        refused(&with("attention.layer_norm_rms_epsilon", eps), &["layer_norm_rms_epsilon' is", "from 0 to 1"]);
+    }
+    for base in [-1.0, 0.5, 1.0, f32::NAN, f32::INFINITY] {
+        refused(&with("rope.freq_base", base), &["'llama.rope.freq_base' is"]);
+    }
+    for scale in [-1.0, f32::NAN, f32::INFINITY] {
+        refused(&with("attention.scale", scale), &["'llama.attention.scale' is"]);
+    }
+}
+
+#[test]
+fn rope_scaling_that_is_not_supported() {
+    refused(&with("rope.scaling.type", "longrope"), &["scaling.type' is \"longrope\"", "none, linear, yarn or llama3"]);
+    refused(&with("rope.scaling.factor", -2.0f32), &["'llama.rope.scaling.factor' is -2"]);
+    let crossed = with("rope.scaling.type", "llama3").with("rope.scaling.high_freq_factor", 0.5f32);
+    refused(&crossed, &["high_freq_factor' is 0.5", "more than low_freq_factor 1"]);
+    let short = Synthetic { rope_divisors: Some(vec![1.0; 3]), ..Synthetic::default() };
+    refused(&short, &["tensor 'rope_freqs.weight' has shape [3]; expected [4]"]);
+    let zero = Synthetic { rope_divisors: Some(vec![1.0, 0.0, 1.0, 1.0]), ..Synthetic::default() };
+    refused(&zero, &["'rope_freqs.weight' is 0; expected positive"]);
+}
+
+#[test]
+fn what_other_architectures_compute() {
+    refused(&with("expert_count", 8u32), &["'llama.expert_count' is 8; expected 0"]);
+    refused(&with("logit_scale", 0.5f32), &["'llama.logit_scale' is 0.5"]);
+    refused(&with("attention.causal", false), &["'llama.attention.causal' is false"]);
+    load(&with("expert_count", 0u32).with("attention.causal", true)).unwrap();
+}
+
+#[test]
+fn missing_and_misshapen_tensors() {
+    for name in [
+        "token_embd.weight",
+        "output_norm.weight",
+        "blk.0.attn_q.weight",
+        "blk.1.ffn_down.weight",
+        "blk.1.ffn_norm.weight",
+    ] {
+        let without: &'static [&'static str] = Box::leak(Box::new([name]));
+        refused(
+            &Synthetic { without, ..Synthetic::default() },
+            &[&format!("tensor '{name}' of shape ["), "is missing"],
+        );
+        let tensors = vec![(name, vec![32, 7])];
+        refused(
+            &Synthetic { tensors, ..Synthetic::default() },
+            &[&format!("tensor '{name}'"), "[32, 7]", "expected ["],
+        );
+    }
+    let qwen2 = Synthetic { architecture: "qwen2", biases: &["attn_q", "attn_k"], ..Synthetic::default() };
+    refused(&qwen2, &["tensor 'blk.0.attn_v.bias' of shape [16] is missing"]);
+    let one_more_dimension = vec![("blk.0.attn_q.weight", vec![32, 32, 2])];
+    refused(&Synthetic { tensors: one_more_dimension, ..Synthetic::default() }, &["[32, 32, 2]; expected [32, 32]"]);
+    let trailing_one = vec![("blk.0.attn_q.weight", vec![32, 32, 1])];
+    load(&Synthetic { tensors: trailing_one, ..Synthetic::default() }).unwrap();
+}
+
+#[test]
+fn tensors_that_nothing_would_use() {
+    let extra = |name| Synthetic { tensors: vec![(name, vec![32])], ..Synthetic::default() };
+    for name in [
+        "blk.0.attn_sinks.weight",
+        "blk.2.attn_norm.weight",
+        "blk.0.attn_norm.bias",
+        "output_norm.bias",
+        "token_types.weight",
+    ] {
+        refused(&extra(name), &["architecture 'llama' does not use these tensors", name]);
+    }
+    refused(&Synthetic { qk_norm: true, ..Synthetic::default() }, &["blk.0.attn_q_norm.weight"]);
+    load(&extra("mm.0.weight")).unwrap();
+}
