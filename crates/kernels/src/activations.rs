@@ -1,0 +1,222 @@
+use crate::elementwise::swiglu_row;
+use crate::norm::rms_norm_row;
+use crate::quantize::{Block32, Block256, quantize32, quantize256};
+use crate::simd::{Kernel, Simd, dispatch};
+use crate::team::{Disjoint, Team};
+use crate::{CpuLevel, WeightType};
+
+/// The rows that a product takes, in every form that its matrices need, each made once.
+///
+/// Legacy quantised types (`Q4_0` to `Q8_0`, `IQ4_NL`) multiply with 8-bit values in blocks of 32, the
+/// K types and `IQ4_XS` with 8-bit values in blocks of 256 (ggml's Q8_0/Q8_1 and Q8_K), float types
+/// with the floats themselves. The buffers are kept between uses.
+#[derive(Default)]
+pub struct Activations {
+    rows: usize,
+    cols: usize,
+    forms: Forms,
+    floats: Vec<f32>,
+    blocks32: Vec<Block32>,
+    blocks256: Vec<Block256>,
+}
+
+/// Which forms are there.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub(crate) struct Forms {
+    floats: bool,
+    blocks32: bool,
+    blocks256: bool,
+}
+
+impl Forms {
+    pub fn of(types: &[WeightType]) -> Forms {
+        let has = |len| types.iter().any(|ty| ty.block_len() == len);
+        Forms { floats: has(1), blocks32: has(32), blocks256: has(256) }
+    }
+}
+
+/// What a row is made from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Plain(&'a [f32]),
+    RmsNorm { x: &'a [f32], weight: &'a [f32], eps: f32 },
+    SwiGlu { gate: &'a [f32], up: &'a [f32] },
+}
+
+impl Activations {
+    /// No rows yet.
+    pub fn new() -> Activations {
+        Activations::default()
+    }
+
+    /// How many rows are set.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many values a row has.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Takes `x`, `rows` rows of `cols` values, for matrices of the types `for_weights`.
+    ///
+    /// # Panics
+    /// If `x` has another size, or `cols` is not a whole number of blocks of one of the types.
+    pub fn set(&mut self, team: &Team, x: &[f32], rows: usize, cols: usize, for_weights: &[WeightType]) {
+        self.set_at(CpuLevel::current(), team, Source::Plain(x), rows, cols, for_weights);
+    }
+
+    /// Takes the RMS norm of each row of `x`: `x / sqrt(mean(x^2) + eps) * weight`.
+    ///
+    /// # Panics
+    /// As [`Activations::set`], or if `weight` has not `cols` values.
+    #[allow(clippy::too_many_arguments, reason = "the norm and the shape belong to one fused step")]
+    pub fn set_rms_norm(
+        &mut self,
+        team: &Team,
+        x: &[f32],
+        rows: usize,
+        cols: usize,
+        weight: &[f32],
+        eps: f32,
+        for_weights: &[WeightType],
+    ) {
+        let source = Source::RmsNorm { x, weight, eps };
+        self.set_at(CpuLevel::current(), team, source, rows, cols, for_weights);
+    }
+
+    /// Takes `silu(gate) * up` of each row, where `silu(x) = x / (1 + exp(-x))`.
+    ///
+    /// # Panics
+    /// As [`Activations::set`], for `gate` and for `up`.
+    pub fn set_swiglu(
+        &mut self,
+        team: &Team,
+        gate: &[f32],
+        up: &[f32],
+        rows: usize,
+        cols: usize,
+        for_weights: &[WeightType],
+    ) {
+        let source = Source::SwiGlu { gate, up };
+        self.set_at(CpuLevel::current(), team, source, rows, cols, for_weights);
+    }
+
+    fn set_at(
+        &mut self,
+        level: CpuLevel,
+        team: &Team,
+        source: Source<'_>,
+        rows: usize,
+        cols: usize,
+        for_weights: &[WeightType],
+    ) {
+        let size = rows.checked_mul(cols).expect("rows * cols overflows");
+        match source {
+            Source::Plain(x) => assert_eq!(x.len(), size, "x is not rows * cols"),
+            Source::RmsNorm { x, weight, .. } => {
+                assert_eq!(x.len(), size, "x is not rows * cols");
+                assert_eq!(weight.len(), cols, "the norm's weight is not cols");
+            }
+            Source::SwiGlu { gate, up } => {
+                assert_eq!(gate.len(), size, "gate is not rows * cols");
+                assert_eq!(up.len(), size, "up is not rows * cols");
+            }
+        }
+        for ty in for_weights {
+            assert!(cols.is_multiple_of(ty.block_len()), "{cols} is no whole number of {ty} blocks");
+        }
+        self.forms = Forms::of(for_weights);
+        (self.rows, self.cols) = (rows, cols);
+        if size == 0 {
+            return;
+        }
+        // The norm and SwiGLU pass through the float form; a plain row only if a float type wants it.
+        if self.forms.floats || !matches!(source, Source::Plain(_)) {
+            self.floats.resize(size, 0.0);
+        } else {
+            self.floats.clear();
+        }
+        self.blocks32.resize(if self.forms.blocks32 { size / 32 } else { 0 }, Block32::ZERO);
+        self.blocks256.resize(if self.forms.blocks256 { size / 256 } else { 0 }, Block256::ZERO);
+
+        let forms = self.forms;
+        let floats = Disjoint::new(&mut self.floats);
+        let blocks32 = Disjoint::new(&mut self.blocks32);
+        let blocks256 = Disjoint::new(&mut self.blocks256);
+        // about 10 microseconds of work a chunk
+        team.for_chunks(rows, (16_384 / cols).max(1), &|range| {
+            for row in range {
+                let at = |len: usize| row * len..(row + 1) * len;
+                // SAFETY: each row is in one chunk, and the rows' parts do not overlap.
+                let (floats, blocks32, blocks256) = unsafe {
+                    (
+                        if floats.len() > 0 { floats.part(at(cols)) } else { &mut [] },
+                        if forms.blocks32 { blocks32.part(at(cols / 32)) } else { &mut [] },
+                        if forms.blocks256 { blocks256.part(at(cols / 256)) } else { &mut [] },
+                    )
+                };
+                let source = match source {
+                    Source::Plain(x) => Source::Plain(&x[at(cols)]),
+                    Source::RmsNorm { x, weight, eps } => Source::RmsNorm { x: &x[at(cols)], weight, eps },
+                    Source::SwiGlu { gate, up } => Source::SwiGlu { gate: &gate[at(cols)], up: &up[at(cols)] },
+                };
+                dispatch(level, Row { source, floats, blocks32, blocks256 });
+            }
+        });
+    }
+
+    /// The rows as floats; empty if no float type was asked for.
+    pub(crate) fn floats(&self) -> &[f32] {
+        assert!(self.forms.floats, "the activations were not set for a float type");
+        &self.floats
+    }
+
+    pub(crate) fn blocks32(&self) -> &[Block32] {
+        assert!(self.forms.blocks32, "the activations were not set for a type with blocks of 32");
+        &self.blocks32
+    }
+
+    pub(crate) fn blocks256(&self) -> &[Block256] {
+        assert!(self.forms.blocks256, "the activations were not set for a type with blocks of 256");
+        &self.blocks256
+    }
+}
+
+/// One row: made into floats, then into the quantised forms.
+struct Row<'a> {
+    source: Source<'a>,
+    floats: &'a mut [f32],
+    blocks32: &'a mut [Block32],
+    blocks256: &'a mut [Block256],
+}
+
+impl Kernel for Row<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let x: &[f32] = match self.source {
+            Source::Plain(x) => {
+                if !self.floats.is_empty() {
+                    self.floats.copy_from_slice(x);
+                }
+                x
+            }
+            Source::RmsNorm { x, weight, eps } => {
+                rms_norm_row(s, x, weight, eps, self.floats);
+                self.floats
+            }
+            Source::SwiGlu { gate, up } => {
+                swiglu_row(s, gate, up, self.floats);
+                self.floats
+            }
+        };
+        if !self.blocks32.is_empty() {
+            quantize32(s, x, self.blocks32);
+        }
+        if !self.blocks256.is_empty() {
+            quantize256(s, x, self.blocks256);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+use super::{CHUNK, SPLIT};
+use crate::kv_cache::LayerView;
+use crate::simd::{Kernel, LANES, RowKernel, Simd};
+
+/// Some query rows over the keys of one split.
+pub(super) struct Rows<'a> {
+    pub q: &'a [f32],
+    pub heads: usize,
+    pub group: usize,
+    /// The span's first row of the batch, and its tokens before that.
+    pub first_row: usize,
+    pub past: usize,
+    /// The first row of the tile, numbered (token, head of the group) within the span.
+    pub first: usize,
+    pub kv_head: usize,
+    pub view: LayerView<'a>,
+    pub table: &'a [u32],
+    /// The first position of the split.
+    pub split: usize,
+    pub scale: f32,
+    pub window: usize,
+    /// Per row: weighted values (padded), then sixteen places of which two are used: the largest score
+    /// and the sum of the weights.
+    pub part: &'a mut [f32],
+    pub row_len: usize,
+}
+
+/// [`Rows`] over keys and values stored as `T`, one of the constants in `simd`.
+pub(super) struct RowsOf<'a, const T: u8>(pub Rows<'a>);
+
+impl<const T: u8> RowKernel for RowsOf<'_, T> {
+    #[inline(always)]
+    fn rows<S: Simd, const M: usize>(&mut self, s: S) {
+        let rows = &mut self.0;
+        let dim = rows.view.head_dim();
+        let padded = rows.row_len - LANES;
+        assert!(padded == dim.next_multiple_of(LANES) && rows.part.len() == M * rows.row_len);
+        let mut q = [std::ptr::null::<f32>(); M];
+        let mut position = [0; M];
+        for r in 0..M {
+            let (token, head) = ((rows.first + r) / rows.group, (rows.first + r) % rows.group);
+            let at = ((rows.first_row + token) * rows.heads + rows.kv_head * rows.group + head) * dim;
+            q[r] = rows.q[at..at + dim].as_ptr();
+            position[r] = rows.past + token;
+        }
+        rows.part.fill(0.0);
+        let last = position[M - 1]; // positions ascend
+        let end = (last + 1).min(rows.split + SPLIT);
+        let begin = (position[0] + 1).saturating_sub(rows.window).max(rows.split);
+        let mut largest = [f32::NEG_INFINITY; M];
+        let mut weights = [s.float(0.0); M];
+        let mut chunk = begin / CHUNK * CHUNK;
+        while chunk < end {
+            let keys = (end - chunk).min(CHUNK);
+            let mut scores = [[0.0f32; CHUNK]; M];
+            score_chunk::<S, T, M>(s, rows, &q, chunk, keys, &mut scores);
+            let mut fade = [0.0f32; M];
+            for r in 0..M {
+                let seen = (position[r] + 1).saturating_sub(chunk);
+                let hidden = (position[r] + 1).saturating_sub(rows.window).saturating_sub(chunk);
+                (largest[r], fade[r]) = soften(
+                    s,
+                    &mut scores[r],
+                    hidden.min(CHUNK) as f32,
+                    seen.min(CHUNK) as f32,
+                    rows.scale,
+                    largest[r],
+                    &mut weights[r],
+                );
+            }
+            add_values::<S, T, M>(s, rows, chunk, keys, &scores, &fade);
+            chunk += CHUNK;
+        }
+        for (r, part) in rows.part.chunks_exact_mut(rows.row_len).enumerate() {
+            part[padded] = largest[r];
+            part[padded + 1] = s.sum(weights[r]);
+        }
+    }
+}
+
+/// How many registers of `M` rows' sums are kept at once.
+#[inline(always)]
+fn vectors<S: Simd, const M: usize>() -> usize {
+    if 4 * M <= S::SUMS {
+        4
+    } else if 2 * M <= S::SUMS {
+        2
+    } else {
+        1
+    }
+}
+
+/// Dot products of the queries with the first `keys` keys of a chunk; lanes are keys.
+#[inline(always)]
+fn score_chunk<S: Simd, const T: u8, const M: usize>(
+    s: S,
+    rows: &Rows<'_>,
+    q: &[*const f32; M],
+    chunk: usize,
+    keys: usize,
+    scores: &mut [[f32; CHUNK]; M],
+) {
+    let dim = rows.view.head_dim();
+    let groups = keys.div_ceil(LANES);
+    let step = vectors::<S, M>();
+    let mut group = 0;
+    while group < groups {
+        let mut keys = [std::ptr::null::<u8>(); 4];
+        for v in 0..step {
+            // past the end the last group is read again; its scores are masked
+            let position = chunk + (group + v).min(groups - 1) * LANES;
+            keys[v] = rows.view.keys(rows.table, rows.kv_head, position);
+        }
+        let mut sums = [[s.float(0.0); 4]; M];
+        for d in 0..dim {
+            let mut k = [s.float(0.0); 4];
+            for v in 0..step {
+                // SAFETY: `keys` gave [dim][16] elements.
+                k[v] = unsafe { s.load_as::<T>(keys[v], d * LANES) };
+            }
+            for r in 0..M {
+                // SAFETY: a query has dim values.
+                let q = s.float(unsafe { *q[r].add(d) });
+                for v in 0..step {
+                    sums[r][v] = s.fma(k[v], q, sums[r][v]);
+                }
+            }
+        }
+        for r in 0..M {
+            for v in 0..step {
+                // SAFETY: group + v < 4, because step divides 4.
+                unsafe { s.store(sums[r][v], scores[r].as_mut_ptr().add((group + v) * LANES)) };
+            }
+        }
+        group += step;
+    }
+}
+
+/// One step of the online softmax: turns a row's scores into weights relative to its largest score so
+/// far. Returns that and the factor by which everything before fades. Keys outside
+/// `hidden..seen` get weight 0.
+#[inline(always)]
+fn soften<S: Simd>(
+    s: S,
+    scores: &mut [f32; CHUNK],
+    hidden: f32,
+    seen: f32,
+    scale: f32,
+    largest: f32,
+    weights: &mut S::F,
+) -> (f32, f32) {
+    const INDEX: [f32; CHUNK] = {
+        let mut index = [0.0; CHUNK];
+        let mut at = 0;
+        while at < CHUNK {
+            index[at] = at as f32;
+            at += 1;
+        }
+        index
+    };
+    let minus_infinity = s.float(f32::NEG_INFINITY);
+    let (hidden, seen) = (s.float(hidden), s.float(seen));
+    let mut lanes = [minus_infinity; CHUNK / LANES];
+    for (v, lane) in lanes.iter_mut().enumerate() {
+        // SAFETY: both arrays have CHUNK floats.
+        let (index, score) = unsafe { (s.load(INDEX.as_ptr().add(v * LANES)), s.load(scores.as_ptr().add(v * LANES))) };
+        let score = s.select_less(index, seen, s.mul(score, s.float(scale)), minus_infinity);
+        *lane = s.select_less(index, hidden, minus_infinity, score);
+    }
+    let of_chunk = s.largest(s.max(s.max(lanes[0], lanes[1]), s.max(lanes[2], lanes[3])));
+    let now = if of_chunk > largest { of_chunk } else { largest };
+    // a row that has seen nothing yet has no reference; its weights are 0 whatever it is
+    let reference = if now == f32::NEG_INFINITY { 0.0 } else { now };
+    let fade = s.lanes(s.exp(s.float(largest - reference)))[0];
+    let mut sum = s.float(0.0);
+    for (v, lane) in lanes.into_iter().enumerate() {
+        let weight = s.exp(s.sub(lane, s.float(reference)));
+        sum = s.add(sum, weight);
+        // SAFETY: the array has CHUNK floats.
+        unsafe { s.store(weight, scores.as_mut_ptr().add(v * LANES)) };
+    }
+    *weights = s.fma(*weights, s.float(fade), sum);
+    (now, fade)
+}
+
+/// `part = part * fade + sum over keys of weight * value`; lanes are dimensions.
+#[inline(always)]
+fn add_values<S: Simd, const T: u8, const M: usize>(
+    s: S,
+    rows: &mut Rows<'_>,
+    chunk: usize,
+    keys: usize,
+    weights: &[[f32; CHUNK]; M],
+    fade: &[f32; M],
+) {
+    let padded = rows.row_len - LANES;
+    let mut values = [std::ptr::null::<u8>(); CHUNK / LANES];
+    for (group, values) in values.iter_mut().enumerate().take(keys.div_ceil(LANES)) {
+        *values = rows.view.values(rows.table, rows.kv_head, chunk + group * LANES);
+    }
+    let most = vectors::<S, M>();
+    let mut d = 0;
+    while d < padded {
+        // whole steps of `most` registers, then single ones
+        if most > 1 && d + most * LANES <= padded {
+            add_columns::<S, T, M>(s, rows, &values, keys, weights, fade, d, most);
+            d += most * LANES;
+        } else {
+            add_columns::<S, T, M>(s, rows, &values, keys, weights, fade, d, 1);
+            d += LANES;
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "an inlined inner loop")]
+fn add_columns<S: Simd, const T: u8, const M: usize>(
+    s: S,
+    rows: &mut Rows<'_>,
+    values: &[*const u8; CHUNK / LANES],
+    keys: usize,
+    weights: &[[f32; CHUNK]; M],
+    fade: &[f32; M],
+    first: usize,
+    step: usize,
+) {
+    let (row_len, padded) = (rows.row_len, rows.row_len - LANES);
+    let part = rows.part.as_mut_ptr();
+    let mut sums = [[s.float(0.0); 4]; M];
+    for r in 0..M {
+        for v in 0..step {
+            // SAFETY: `part` has M rows of row_len, and first + step * 16 <= padded < row_len.
+            let old = unsafe { s.load(part.add(r * row_len + first + v * LANES)) };
+            sums[r][v] = s.mul(old, s.float(fade[r]));
+        }
+    }
+    for key in 0..keys {
+        let mut value = [s.float(0.0); 4];
+        for v in 0..step {
+            // SAFETY: `values` gave [16][padded] elements for each sixteen of the first `keys` keys.
+            value[v] = unsafe {
+                let from = *values.get_unchecked(key / LANES);
+                s.load_as::<T>(from, key % LANES * padded + first + v * LANES)
+            };
+        }
+        for r in 0..M {
+            // SAFETY: keys <= CHUNK.
+            let weight = s.float(unsafe { *weights[r].get_unchecked(key) });
+            for v in 0..step {
+                sums[r][v] = s.fma(value[v], weight, sums[r][v]);
+            }
+        }
+    }
+    for r in 0..M {
+        for v in 0..step {
+            // SAFETY: as above.
+            unsafe { s.store(sums[r][v], part.add(r * row_len + first + v * LANES)) };
+        }
+    }
+}
+
+/// Merges the partial results of a later split into those of the earlier ones, row by row.
+pub(super) struct Merge<'a> {
+    pub total: &'a mut [f32],
+    pub part: &'a [f32],
+    pub row_len: usize,
+}
+
+impl Kernel for Merge<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let padded = self.row_len - LANES;
+        let rows = self.total.chunks_exact_mut(self.row_len);
+        for (total, part) in rows.zip(self.part.chunks_exact(self.row_len)) {
+            let (old, new) = (total[padded], part[padded]);
+            if part[padded + 1] == 0.0 {
+                continue; // the row sees no key of this split
+            }
+            if total[padded + 1] == 0.0 {
+                total.copy_from_slice(part);
+                continue;
+            }
+            let now = if new > old { new } else { old };
+            let factors = s.lanes(s.exp(s.float(old - now)))[0];
+            let added = s.lanes(s.exp(s.float(new - now)))[0];
+            for (total, part) in total.chunks_exact_mut(LANES).zip(part.chunks_exact(LANES)) {
+                // SAFETY: the chunks have sixteen floats.
+                unsafe {
+                    let scaled = s.mul(s.load(total.as_ptr()), s.float(factors));
+                    let sum = s.fma(s.load(part.as_ptr()), s.float(added), scaled);
+                    s.store(sum, total.as_mut_ptr());
+                }
+            }
+            total[padded] = now; // the sum of the weights beside it was merged like a value
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Causal attention of grouped queries over paged keys and values.
+//!
+//! A query row reads its keys in chunks of [`CHUNK`] and in splits of [`SPLIT`], both at fixed absolute
+//! positions, and merges the splits in order. So its result depends on its own sequence alone: not on
+//! the batch, nor on how the prompt was cut, nor on which thread did which split.
+
+mod kernel;
+#[cfg(test)]
+mod tests;
+
+use crate::CpuLevel;
+use crate::kv_cache::{KvCache, KvType, LayerView, Span};
+use crate::simd::{BF16, F16, F32, LANES, dispatch_rows, max_rows};
+use crate::team::{Disjoint, Team};
+use kernel::{Merge, Rows, RowsOf};
+use std::ops::Range;
+
+/// Keys that share one rescaling of the online softmax.
+pub(crate) const CHUNK: usize = 64;
+/// Keys that one thread takes when a long context is divided among threads.
+pub(crate) const SPLIT: usize = 256;
+
+/// Attention of the spans' rows over their sequences' keys and values, those of the rows themselves
+/// included (append them first). `q` and `out` are `[rows][heads][head_dim]`; rows of no span are left
+/// as they are. Row i of a span sees the positions up to `past + i`, with a `window` only the last
+/// `window` of them.
+///
+/// # Panics
+/// If a size, row, block or layer does not exist, or `heads` is no multiple of the cache's KV heads.
+#[allow(clippy::too_many_arguments, reason = "all of them are the operation's operands")]
+pub fn attention(
+    team: &Team,
+    q: &[f32],
+    heads: usize,
+    kv: &KvCache,
+    layer: usize,
+    spans: &[Span<'_>],
+    scale: f32,
+    window: Option<usize>,
+    out: &mut [f32],
+) {
+    attention_at(CpuLevel::current(), team, q, heads, kv, layer, spans, scale, window, out);
+}
+
+/// Query rows of one span and KV head that run through the keys together. A row is a pair (token, head
+/// of the group), numbered token by token.
+#[derive(Clone)]
+struct Tile {
+    span: usize,
+    kv_head: usize,
+    rows: Range<usize>,
+    splits: Range<usize>,
+    /// Where its partial results begin, counted in rows, if its splits run in parallel.
+    partial: usize,
+}
+
+/// What all tiles share.
+struct Plan<'a> {
+    level: CpuLevel,
+    ty: KvType,
+    q: &'a [f32],
+    heads: usize,
+    group: usize,
+    view: LayerView<'a>,
+    spans: &'a [Span<'a>],
+    scale: f32,
+    window: usize,
+}
+
+#[allow(clippy::too_many_arguments, reason = "all of them are the operation's operands")]
+pub(crate) fn attention_at(
+    level: CpuLevel,
+    team: &Team,
+    q: &[f32],
+    heads: usize,
+    kv: &KvCache,
+    layer: usize,
+    spans: &[Span<'_>],
+    scale: f32,
+    window: Option<usize>,
+    out: &mut [f32],
+) {
+    let (dim, kv_heads) = (kv.head_dim(), kv.kv_heads());
+    assert!(heads > 0 && heads.is_multiple_of(kv_heads), "{heads} heads over {kv_heads} KV heads");
+    let width = heads.checked_mul(dim).expect("heads * head_dim overflows");
+    assert!(q.len() == out.len() && q.len().is_multiple_of(width), "q and out are no whole rows");
+    kv.check(spans, q.len() / width);
+    let plan = Plan {
+        level,
+        ty: kv.kv_type(),
+        q,
+        heads,
+        group: heads / kv_heads,
+        view: kv.layer(layer),
+        spans,
+        scale,
+        window: window.unwrap_or(usize::MAX).max(1),
+    };
+    let mut tiles = plan.tiles(kv_heads);
+    let splits: usize = tiles.iter().map(|tile| tile.splits.len()).sum();
+    let out = Disjoint::new(out);
+    // Few tiles and long contexts (a handful of streams): the splits run in parallel, too.
+    if team.threads() > 1 && splits > tiles.len() && tiles.len() < 4 * team.threads() {
+        plan.run_splits(team, &mut tiles, &out);
+    } else {
+        team.for_chunks(tiles.len(), 1, &|range| {
+            let mut partial = Vec::new();
+            for tile in &tiles[range] {
+                plan.run_tile(tile, &mut partial, &out);
+            }
+        });
+    }
+}
+
+impl Plan<'_> {
+    /// The tiles of all spans, of each span the longest first.
+    fn tiles(&self, kv_heads: usize) -> Vec<Tile> {
+        let most = max_rows(self.level);
+        let mut tiles = Vec::new();
+        for (span, Span { rows, past, .. }) in self.spans.iter().enumerate() {
+            let rows = rows * self.group;
+            for kv_head in 0..kv_heads {
+                for tile in (0..rows.div_ceil(most)).rev() {
+                    let rows = tile * most..rows.min((tile + 1) * most);
+                    let (first, last) = (past + rows.start / self.group, past + (rows.end - 1) / self.group);
+                    let splits = (first + 1).saturating_sub(self.window) / SPLIT..last / SPLIT + 1;
+                    tiles.push(Tile { span, kv_head, rows, splits, partial: 0 });
+                }
+            }
+        }
+        tiles
+    }
+
+    /// Floats of a row's partial result: the weighted values, the largest score, the weights' sum.
+    fn partial_len(&self) -> usize {
+        self.view.head_dim().next_multiple_of(LANES) + LANES
+    }
+
+    /// Runs a tile's splits one after the other, merging as it goes.
+    fn run_tile(&self, tile: &Tile, partial: &mut Vec<f32>, out: &Disjoint<'_, f32>) {
+        let len = tile.rows.len() * self.partial_len();
+        partial.resize(2 * len, 0.0);
+        let (total, part) = partial.split_at_mut(len);
+        for split in tile.splits.clone() {
+            if split == tile.splits.start {
+                self.run_split(tile, split, total);
+            } else {
+                self.run_split(tile, split, part);
+                crate::simd::dispatch(self.level, Merge { total, part, row_len: self.partial_len() });
+            }
+        }
+        self.finish(tile, total, out);
+    }
+
+    /// Runs all splits of all tiles in parallel, then merges each tile's in the same order.
+    fn run_splits(&self, team: &Team, tiles: &mut [Tile], out: &Disjoint<'_, f32>) {
+        let row_len = self.partial_len();
+        let mut units = Vec::new();
+        let mut rows = 0;
+        for (index, tile) in tiles.iter_mut().enumerate() {
+            tile.partial = rows;
+            for split in tile.splits.clone() {
+                units.push((index, split, rows));
+                rows += tile.rows.len();
+            }
+        }
+        let tiles = &*tiles;
+        let mut partials = vec![0.0f32; rows * row_len];
+        let shared = Disjoint::new(&mut partials);
+        team.for_chunks(units.len(), 1, &|range| {
+            for &(tile, split, first) in &units[range] {
+                let tile = &tiles[tile];
+                let end = first + tile.rows.len();
+                // SAFETY: each unit has its own rows of the partial results.
+                let part = unsafe { shared.part(first * row_len..end * row_len) };
+                self.run_split(tile, split, part);
+            }
+        });
+        for tile in tiles {
+            let len = tile.rows.len() * row_len;
+            let parts = &mut partials[tile.partial * row_len..][..len * tile.splits.len()];
+            let (total, rest) = parts.split_at_mut(len);
+            for part in rest.chunks_exact(len) {
+                crate::simd::dispatch(self.level, Merge { total, part, row_len });
+            }
+            self.finish(tile, total, out);
+        }
+    }
+
+    /// Attention of a tile over the keys of one split, into `part`.
+    fn run_split(&self, tile: &Tile, split: usize, part: &mut [f32]) {
+        let span = &self.spans[tile.span];
+        let rows = Rows {
+            q: self.q,
+            heads: self.heads,
+            group: self.group,
+            first_row: span.first_row,
+            past: span.past,
+            first: tile.rows.start,
+            kv_head: tile.kv_head,
+            view: self.view,
+            table: span.blocks,
+            split: split * SPLIT,
+            scale: self.scale,
+            window: self.window,
+            part,
+            row_len: self.partial_len(),
+        };
+        let count = tile.rows.len();
+        match self.ty {
+            KvType::F32 => dispatch_rows(self.level, count, &mut RowsOf::<F32>(rows)),
+            KvType::F16 => dispatch_rows(self.level, count, &mut RowsOf::<F16>(rows)),
+            KvType::BF16 => dispatch_rows(self.level, count, &mut RowsOf::<BF16>(rows)),
+        }
+    }
+
+    /// Divides by the weights' sums and stores the rows.
+    fn finish(&self, tile: &Tile, total: &[f32], out: &Disjoint<'_, f32>) {
+        let dim = self.view.head_dim();
+        let row_len = self.partial_len();
+        for (row, total) in tile.rows.clone().zip(total.chunks_exact(row_len)) {
+            let token = self.spans[tile.span].first_row + row / self.group;
+            let head = tile.kv_head * self.group + row % self.group;
+            let at = (token * self.heads + head) * dim;
+            // SAFETY: each (row, head) is in one tile, because spans share no rows (`KvCache::check`).
+            let out = unsafe { out.part(at..at + dim) };
+            let factor = 1.0 / total[row_len - LANES + 1];
+            for (out, total) in out.iter_mut().zip(total) {
+                *out = total * factor;
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The meaning of ggml's block formats: every quantised block is unpacked into one common form.
+//!
+//! A weight is `scale[group] * (value(code) - zero) + min[group]`, where `value` is the identity or
+//! the codebook of the IQ4 types. For the K types `scale` and `min` are themselves products of a small
+//! integer per group and one float per block. `dequantize` and the tiles both start from here, so
+//! there is one place that knows the bit layouts.
+
+use crate::WeightType;
+use crate::error::KernelError;
+use half::{bf16, f16};
+
+/// The sixteen levels of IQ4_NL and IQ4_XS.
+pub(crate) const CODEBOOK: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// One quantised block in the common form; unused parts stay zero.
+pub(crate) struct Block {
+    /// Unsigned codes in order of k; the first `block_len` count.
+    pub codes: [u8; 256],
+    /// Scale of the block, as in the file.
+    pub d: f16,
+    /// Min of the block (added once per weight in the 32-blocks, subtracted times `mins` in the K types).
+    pub m: f16,
+    /// K types: integer scale of each group.
+    pub scales: [i8; 16],
+    /// K types: integer min of each group.
+    pub mins: [i8; 16],
+}
+
+impl Block {
+    pub fn new() -> Block {
+        Block { codes: [0; 256], d: f16::ZERO, m: f16::ZERO, scales: [0; 16], mins: [0; 16] }
+    }
+}
+
+/// What is subtracted from a code before scaling.
+pub(crate) fn zero_point(ty: WeightType) -> i32 {
+    match ty {
+        WeightType::Q4_0 => 8,
+        WeightType::Q5_0 => 16,
+        WeightType::Q8_0 => 128,
+        WeightType::Q3K => 4,
+        WeightType::Q6K => 32,
+        _ => 0,
+    }
+}
+
+/// Weights that share one integer scale inside a K block.
+pub(crate) fn group_len(ty: WeightType) -> usize {
+    match ty {
+        WeightType::Q2K | WeightType::Q3K | WeightType::Q6K => 16,
+        _ => 32,
+    }
+}
+
+fn half_at(bytes: &[u8], at: usize) -> f16 {
+    f16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// Unpacks the block of type `ty` that `bytes` holds exactly. Not for the float types.
+pub(crate) fn unpack(ty: WeightType, bytes: &[u8], block: &mut Block) {
+    debug_assert_eq!(bytes.len(), ty.block_bytes());
+    match ty {
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 => {
+            unreachable!("float types have no blocks")
+        }
+        WeightType::Q4_0 | WeightType::IQ4NL => {
+            block.d = half_at(bytes, 0);
+            nibbles(&bytes[2..18], &mut block.codes[..32]);
+        }
+        WeightType::Q4_1 => {
+            block.d = half_at(bytes, 0);
+            block.m = half_at(bytes, 2);
+            nibbles(&bytes[4..20], &mut block.codes[..32]);
+        }
+        WeightType::Q5_0 => {
+            block.d = half_at(bytes, 0);
+            nibbles(&bytes[6..22], &mut block.codes[..32]);
+            fifth_bits(&bytes[2..6], &mut block.codes[..32]);
+        }
+        WeightType::Q5_1 => {
+            block.d = half_at(bytes, 0);
+            block.m = half_at(bytes, 2);
+            nibbles(&bytes[8..24], &mut block.codes[..32]);
+            fifth_bits(&bytes[4..8], &mut block.codes[..32]);
+        }
+        WeightType::Q8_0 => {
+            block.d = half_at(bytes, 0);
+            for (code, &byte) in block.codes.iter_mut().zip(&bytes[2..34]) {
+                *code = byte ^ 0x80; // i8 to u8 with zero point 128
+            }
+        }
+        WeightType::Q2K => {
+            for (group, &byte) in bytes[..16].iter().enumerate() {
+                block.scales[group] = (byte & 15) as i8;
+                block.mins[group] = (byte >> 4) as i8;
+            }
+            crumbs(&bytes[16..80], &mut block.codes);
+            block.d = half_at(bytes, 80);
+            block.m = half_at(bytes, 82);
+        }
+        WeightType::Q3K => {
+            crumbs(&bytes[32..96], &mut block.codes);
+            for (k, code) in block.codes.iter_mut().enumerate() {
+                // bit k / 32 of byte k % 32 is the third bit of weight k
+                *code |= ((bytes[k % 32] >> (k / 32)) & 1) << 2;
+            }
+            let packed = &bytes[96..108];
+            for group in 0..16 {
+                let low = if group < 8 { packed[group] & 15 } else { packed[group - 8] >> 4 };
+                let high = (packed[8 + group % 4] >> (2 * (group / 4))) & 3;
+                block.scales[group] = (low | (high << 4)) as i8 - 32;
+            }
+            block.d = half_at(bytes, 108);
+        }
+        WeightType::Q4K => {
+            block.d = half_at(bytes, 0);
+            block.m = half_at(bytes, 2);
+            six_bit_pairs(&bytes[4..16], block);
+            nibble_rows(&bytes[16..144], &mut block.codes);
+        }
+        WeightType::Q5K => {
+            block.d = half_at(bytes, 0);
+            block.m = half_at(bytes, 2);
+            six_bit_pairs(&bytes[4..16], block);
+            nibble_rows(&bytes[48..176], &mut block.codes);
+            for (k, code) in block.codes.iter_mut().enumerate() {
+                *code |= ((bytes[16 + k % 32] >> (k / 32)) & 1) << 4;
+            }
+        }
+        WeightType::Q6K => {
+            for (k, code) in block.codes.iter_mut().enumerate() {
+                // each half of 128 weights: 64 bytes of low nibbles, 32 bytes of high bit pairs
+                let (half, quarter, at) = (k / 128, k % 128 / 32, k % 32);
+                let low = bytes[half * 64 + quarter % 2 * 32 + at] >> (quarter / 2 * 4) & 15;
+                let high = bytes[128 + half * 32 + at] >> (quarter * 2) & 3;
+                *code = low | high << 4;
+            }
+            for (scale, &byte) in block.scales.iter_mut().zip(&bytes[192..208]) {
+                *scale = byte as i8;
+            }
+            block.d = half_at(bytes, 208);
+        }
+        WeightType::IQ4XS => {
+            block.d = half_at(bytes, 0);
+            let high = u16::from_le_bytes([bytes[2], bytes[3]]);
+            for group in 0..8 {
+                let low = bytes[4 + group / 2] >> (group % 2 * 4) & 15;
+                let high = (high >> (2 * group) & 3) as u8;
+                block.scales[group] = (low | high << 4) as i8 - 32;
+                let codes = &mut block.codes[group * 32..group * 32 + 32];
+                nibbles(&bytes[8 + group * 16..24 + group * 16], codes);
+            }
+        }
+    }
+}
+
+/// 16 bytes to 32 codes: the low nibbles are the first half, the high nibbles the second.
+fn nibbles(bytes: &[u8], codes: &mut [u8]) {
+    let (low, high) = codes.split_at_mut(16);
+    for ((&byte, low), high) in bytes.iter().zip(low).zip(high) {
+        *low = byte & 15;
+        *high = byte >> 4;
+    }
+}
+
+/// Bit k of the little-endian word is the fifth bit of code k.
+fn fifth_bits(word: &[u8], codes: &mut [u8]) {
+    for (k, code) in codes.iter_mut().enumerate() {
+        *code |= (word[k / 8] >> (k % 8) & 1) << 4;
+    }
+}
+
+/// 64 bytes to 256 two-bit codes: each half of 128 has 32 bytes, each bit pair is a run of 32.
+fn crumbs(bytes: &[u8], codes: &mut [u8; 256]) {
+    for (k, code) in codes.iter_mut().enumerate() {
+        *code = bytes[k / 128 * 32 + k % 32] >> (k % 128 / 32 * 2) & 3;
+    }
+}
+
+/// 128 bytes to 256 codes: each 32 bytes hold 32 low nibbles, then 32 high ones.
+fn nibble_rows(bytes: &[u8], codes: &mut [u8; 256]) {
+    for (row, codes) in bytes.chunks_exact(32).zip(codes.chunks_exact_mut(64)) {
+        for (at, &byte) in row.iter().enumerate() {
+            codes[at] = byte & 15;
+            codes[at + 32] = byte >> 4;
+        }
+    }
+}
+
+/// Q4_K and Q5_K: eight 6-bit scales and eight 6-bit mins in 12 bytes.
+fn six_bit_pairs(packed: &[u8], block: &mut Block) {
+    for group in 0..8 {
+        let (scale, min) = if group < 4 {
+            (packed[group] & 63, packed[group + 4] & 63)
+        } else {
+            let low = packed[group + 4];
+            (low & 15 | packed[group - 4] >> 6 << 4, low >> 4 | packed[group] >> 6 << 4)
+        };
+        block.scales[group] = scale as i8;
+        block.mins[group] = min as i8;
+    }
+}
+
+/// Turns any whole number of blocks of `ty` into floats: the reference meaning of each format.
+///
+/// # Errors
+/// If `bytes` is not a whole number of blocks, or `out` has not exactly one place per weight.
+pub fn dequantize(ty: WeightType, bytes: &[u8], out: &mut [f32]) -> Result<(), KernelError> {
+    let blocks = bytes.len() / ty.block_bytes();
+    if !bytes.len().is_multiple_of(ty.block_bytes()) {
+        return Err(KernelError::invalid(
+            "bytes",
+            bytes.len(),
+            format!("{ty} comes in blocks of {} bytes", ty.block_bytes()),
+        ));
+    }
+    if Some(out.len()) != blocks.checked_mul(ty.block_len()) {
+        return Err(KernelError::invalid(
+            "out",
+            out.len(),
+            format!("{blocks} blocks of {ty} hold {} weights each", ty.block_len()),
+        ));
+    }
+    let pairs = bytes.chunks_exact(ty.block_bytes()).zip(out.chunks_exact_mut(ty.block_len()));
+    match ty {
+        WeightType::F32 => {
+            pairs.for_each(|(b, o)| o[0] = f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        }
+        WeightType::F16 => pairs.for_each(|(b, o)| o[0] = half_at(b, 0).to_f32()),
+        WeightType::BF16 => {
+            pairs.for_each(|(b, o)| o[0] = bf16::from_le_bytes([b[0], b[1]]).to_f32());
+        }
+        _ => {
+            let mut block = Block::new();
+            for (bytes, out) in pairs {
+                unpack(ty, bytes, &mut block);
+                expand(ty, &block, out);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn expand(ty: WeightType, block: &Block, out: &mut [f32]) {
+    let (d, m) = (block.d.to_f32(), block.m.to_f32());
+    let codebook = matches!(ty, WeightType::IQ4NL | WeightType::IQ4XS);
+    let zero = zero_point(ty);
+    for (k, out) in out.iter_mut().enumerate() {
+        let code = block.codes[k];
+        let value = if codebook { i32::from(CODEBOOK[code as usize]) } else { i32::from(code) - zero } as f32;
+        *out = if ty.block_len() == 32 {
+            value * d + m
+        } else {
+            let group = k / group_len(ty);
+            let (scale, min) = (f32::from(block.scales[group]), f32::from(block.mins[group]));
+            d * scale * value - m * min
+        };
+    }
+}

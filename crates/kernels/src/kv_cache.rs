@@ -1,0 +1,420 @@
+//! Keys and values of past tokens, in pages.
+
+use crate::CpuLevel;
+use crate::buffer::Buffer;
+use crate::error::KernelError;
+use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::team::{Disjoint, Team};
+use half::bf16;
+
+/// How keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the variants are the formats' own names")]
+pub enum KvType {
+    F32,
+    #[default]
+    F16,
+    BF16,
+}
+
+impl KvType {
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            KvType::F32 => 4,
+            KvType::F16 | KvType::BF16 => 2,
+        }
+    }
+}
+
+/// New rows of one sequence, and where its tokens live.
+#[derive(Debug, Clone, Copy)]
+pub struct Span<'a> {
+    /// The first of its rows in the batch.
+    pub first_row: usize,
+    /// How many rows it has.
+    pub rows: usize,
+    /// Tokens of the sequence that are in the cache already; row i is the token at position `past + i`.
+    pub past: usize,
+    /// The block table: the token at position p lives in `blocks[p / block_len]`.
+    pub blocks: &'a [u32],
+}
+
+/// The paged cache of keys and values of all layers.
+///
+/// Layout of a block for one layer and KV head: keys `[block_len / 16][head_dim][16 tokens]`, so that the
+/// lanes of a register are tokens; values `[block_len][head_dim, padded to 16]`, so that they are
+/// dimensions.
+pub struct KvCache {
+    layers: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    blocks: usize,
+    block_len: usize,
+    ty: KvType,
+    keys: Buffer,
+    values: Buffer,
+}
+
+/// Bytes of keys and of values of one block, layer and KV head.
+fn page_bytes(head_dim: usize, block_len: usize, ty: KvType) -> Option<(usize, usize)> {
+    let row = block_len.checked_mul(ty.bytes())?;
+    Some((row.checked_mul(head_dim)?, row.checked_mul(head_dim.checked_next_multiple_of(LANES)?)?))
+}
+
+impl KvCache {
+    /// A cache of `blocks` blocks of `block_len` tokens (16 or 32).
+    ///
+    /// # Errors
+    /// If a size is zero, odd or not supported, or there is no memory for it.
+    pub fn new(
+        layers: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        blocks: usize,
+        block_len: usize,
+        ty: KvType,
+    ) -> Result<KvCache, KernelError> {
+        if block_len != 16 && block_len != 32 {
+            return Err(KernelError::invalid("block_len", block_len, "use 16 or 32 tokens a block"));
+        }
+        for (field, value) in [("layers", layers), ("kv_heads", kv_heads), ("blocks", blocks)] {
+            if value == 0 {
+                return Err(KernelError::invalid(field, value, "must be at least 1"));
+            }
+        }
+        if head_dim == 0 || !head_dim.is_multiple_of(2) {
+            return Err(KernelError::invalid("head_dim", head_dim, "must be even and at least 2"));
+        }
+        if u32::try_from(blocks).is_err() {
+            return Err(KernelError::invalid("blocks", blocks, "block numbers have 32 bits"));
+        }
+        let sizes = || {
+            let (key, value) = page_bytes(head_dim, block_len, ty)?;
+            let pages = layers.checked_mul(kv_heads)?.checked_mul(blocks)?;
+            Some((pages.checked_mul(key)?, pages.checked_mul(value)?))
+        };
+        let (keys, values) = sizes().ok_or_else(|| {
+            KernelError::invalid(
+                "KV cache size",
+                format!("{layers} layers x {kv_heads} heads x {head_dim} x {blocks} blocks"),
+                "the size overflows; ask for fewer blocks",
+            )
+        })?;
+        let remedy = "lower the KV cache budget";
+        let keys = Buffer::zeroed(keys, "the KV cache (keys)", remedy)?;
+        let values = Buffer::zeroed(values, "the KV cache (values)", remedy)?;
+        Ok(KvCache { layers, kv_heads, head_dim, blocks, block_len, ty, keys, values })
+    }
+
+    /// Bytes that one block takes over all layers; `None` on overflow.
+    pub fn bytes_per_block(
+        layers: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        block_len: usize,
+        ty: KvType,
+    ) -> Option<usize> {
+        let (key, value) = page_bytes(head_dim, block_len, ty)?;
+        layers.checked_mul(kv_heads)?.checked_mul(key.checked_add(value)?)
+    }
+
+    /// Number of layers.
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// Number of KV heads of a layer.
+    pub fn kv_heads(&self) -> usize {
+        self.kv_heads
+    }
+
+    /// Values of one head of one token.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// Number of blocks.
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Tokens of a block.
+    pub fn block_len(&self) -> usize {
+        self.block_len
+    }
+
+    /// How keys and values are stored.
+    pub fn kv_type(&self) -> KvType {
+        self.ty
+    }
+
+    /// Bytes of memory that the cache takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.keys.len() + self.values.len()
+    }
+
+    fn key_page(&self) -> usize {
+        self.block_len * self.head_dim * self.ty.bytes()
+    }
+
+    fn value_page(&self) -> usize {
+        self.block_len * self.head_dim.next_multiple_of(LANES) * self.ty.bytes()
+    }
+
+    pub(crate) fn layer(&self, layer: usize) -> LayerView<'_> {
+        assert!(layer < self.layers, "layer {layer} of {}", self.layers);
+        let pages = self.blocks * self.kv_heads;
+        let (key, value) = (pages * self.key_page(), pages * self.value_page());
+        LayerView {
+            keys: &self.keys.as_slice()[layer * key..(layer + 1) * key],
+            values: &self.values.as_slice()[layer * value..(layer + 1) * value],
+            key_page: self.key_page(),
+            value_page: self.value_page(),
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            block_len: self.block_len,
+        }
+    }
+
+    /// Copies a block in all layers.
+    ///
+    /// # Panics
+    /// If there is no such block.
+    pub fn copy_block(&mut self, from: u32, to: u32) {
+        let (from, to) = (from as usize, to as usize);
+        assert!(from < self.blocks && to < self.blocks, "block {from} or {to} of {}", self.blocks);
+        let (key, value) = (self.kv_heads * self.key_page(), self.kv_heads * self.value_page());
+        for layer in 0..self.layers {
+            let (from, to) = (layer * self.blocks + from, layer * self.blocks + to);
+            self.keys.as_mut_slice().copy_within(from * key..(from + 1) * key, to * key);
+            self.values.as_mut_slice().copy_within(from * value..(from + 1) * value, to * value);
+        }
+    }
+
+    /// Panics unless every token of `spans` has a block and a row of its own in the batch of `rows` rows.
+    pub(crate) fn check(&self, spans: &[Span<'_>], rows: usize) {
+        let mut free = 0;
+        for span in spans {
+            let end = span.first_row.checked_add(span.rows).expect("the span's rows overflow");
+            assert!(span.first_row >= free, "spans come in order and share no rows");
+            free = end;
+            assert!(end <= rows, "the span ends at row {end} of {rows}");
+            let tokens = span.past.checked_add(span.rows).expect("the span's positions overflow");
+            let needed = tokens.div_ceil(self.block_len);
+            assert!(span.blocks.len() >= needed, "{tokens} tokens need {needed} blocks");
+            let blocks = &span.blocks[..needed];
+            assert!(blocks.iter().all(|&b| (b as usize) < self.blocks), "no such block");
+        }
+    }
+
+    /// Stores the keys and values, `[rows][kv_heads][head_dim]`, of the spans' rows in `layer`.
+    ///
+    /// # Panics
+    /// If a size, a row, a block or the layer does not exist, or two rows have the same place (then the
+    /// place holds one of them).
+    pub fn append(&mut self, team: &Team, layer: usize, spans: &[Span<'_>], k: &[f32], v: &[f32]) {
+        self.append_at(CpuLevel::current(), team, layer, spans, k, v);
+    }
+
+    pub(crate) fn append_at(
+        &mut self,
+        level: CpuLevel,
+        team: &Team,
+        layer: usize,
+        spans: &[Span<'_>],
+        k: &[f32],
+        v: &[f32],
+    ) {
+        let width = self.kv_heads * self.head_dim;
+        assert!(k.len() == v.len() && k.len().is_multiple_of(width), "k and v are no whole rows");
+        assert!(layer < self.layers, "layer {layer} of {}", self.layers);
+        self.check(spans, k.len() / width);
+        let rows: usize = spans.iter().map(|span| span.rows).sum();
+        let (key_page, value_page) = (self.key_page(), self.value_page());
+        let (heads, dim, block_len, ty) = (self.kv_heads, self.head_dim, self.block_len, self.ty);
+        let first_page = layer * self.blocks * heads;
+        let keys = Disjoint::new(self.keys.as_mut_slice());
+        let values = Disjoint::new(self.values.as_mut_slice());
+        // One head at a time: a page belongs to one head, so threads never share a page.
+        let per_head = |head: usize| {
+            for span in spans {
+                for row in 0..span.rows {
+                    let position = span.past + row;
+                    let block = span.blocks[position / block_len] as usize;
+                    let page = first_page + block * heads + head;
+                    let at = (span.first_row + row) * width + head * dim;
+                    // SAFETY: only this thread touches pages of this head, one at a time.
+                    let (keys, values) = unsafe {
+                        (
+                            keys.part(page * key_page..(page + 1) * key_page),
+                            values.part(page * value_page..(page + 1) * value_page),
+                        )
+                    };
+                    let slot = position % block_len;
+                    let (k, v) = (&k[at..at + dim], &v[at..at + dim]);
+                    dispatch(level, Store { ty, slot, k, v, keys, values });
+                }
+            }
+        };
+        // a few microseconds of work are not worth a region
+        let grain = if rows * width < 8_192 { heads } else { 1 };
+        team.for_chunks(heads, grain, &|range| range.for_each(per_head));
+    }
+}
+
+/// One token of one head into its page.
+struct Store<'a> {
+    ty: KvType,
+    slot: usize,
+    k: &'a [f32],
+    v: &'a [f32],
+    keys: &'a mut [u8],
+    values: &'a mut [u8],
+}
+
+impl Kernel for Store<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let dim = self.k.len();
+        let padded = dim.next_multiple_of(LANES);
+        let (group, lane) = (self.slot / LANES, self.slot % LANES);
+        for (part, (k, v)) in self.k.chunks(LANES).zip(self.v.chunks(LANES)).enumerate() {
+            let first_key = (group * dim + part * LANES) * LANES + lane;
+            let first_value = self.slot * padded + part * LANES;
+            if self.ty == KvType::F32 {
+                for (d, (k, v)) in k.iter().zip(v).enumerate() {
+                    let at = (first_key + d * LANES) * 4;
+                    self.keys[at..at + 4].copy_from_slice(&k.to_ne_bytes());
+                    let at = (first_value + d) * 4;
+                    self.values[at..at + 4].copy_from_slice(&v.to_ne_bytes());
+                }
+            } else {
+                let (k, v) = (halves(s, self.ty, k), halves(s, self.ty, v));
+                for (d, k) in k.iter().enumerate().take(dim - part * LANES) {
+                    let at = (first_key + d * LANES) * 2;
+                    self.keys[at..at + 2].copy_from_slice(&k.to_ne_bytes());
+                }
+                // the padding of the last part is stored too: zeros
+                let at = first_value * 2;
+                self.values[at..at + 2 * LANES].copy_from_slice(bytemuck::cast_slice(&v));
+            }
+        }
+    }
+}
+
+/// Up to sixteen values as f16 or bf16.
+#[inline(always)]
+fn halves<S: Simd>(s: S, ty: KvType, x: &[f32]) -> [u16; LANES] {
+    let mut out = [0; LANES];
+    if ty == KvType::F16 {
+        // SAFETY: x has x.len() <= 16 floats and out sixteen places.
+        unsafe { s.store_f16(s.load_part(x.as_ptr(), x.len()), out.as_mut_ptr()) };
+    } else {
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = bf16::from_f32(x).to_bits();
+        }
+    }
+    out
+}
+
+/// The pages of one layer.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerView<'a> {
+    keys: &'a [u8],
+    values: &'a [u8],
+    key_page: usize,
+    value_page: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    block_len: usize,
+}
+
+impl LayerView<'_> {
+    /// The keys `[head_dim][16]` of the sixteen tokens from `position` on, which is a multiple of 16.
+    #[inline(always)]
+    pub fn keys(&self, table: &[u32], head: usize, position: usize) -> *const u8 {
+        let page = table[position / self.block_len] as usize * self.kv_heads + head;
+        let group = position % self.block_len / LANES;
+        let len = self.key_page / (self.block_len / LANES);
+        let at = page * self.key_page + group * len;
+        self.keys[at..at + len].as_ptr()
+    }
+
+    /// The values `[16][head_dim padded to 16]` of the sixteen tokens from `position` on.
+    #[inline(always)]
+    pub fn values(&self, table: &[u32], head: usize, position: usize) -> *const u8 {
+        let page = table[position / self.block_len] as usize * self.kv_heads + head;
+        let group = position % self.block_len / LANES;
+        let len = self.value_page / (self.block_len / LANES);
+        let at = page * self.value_page + group * len;
+        self.values[at..at + len].as_ptr()
+    }
+
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_sizes_are_errors() {
+        let new = |layers, heads, dim, blocks, len| {
+            KvCache::new(layers, heads, dim, blocks, len, KvType::F16).map(|cache| cache.blocks())
+        };
+        assert_eq!(new(2, 3, 64, 5, 16), Ok(5));
+        for (layers, heads, dim, blocks, len) in [
+            (0, 1, 64, 1, 16),
+            (1, 0, 64, 1, 16),
+            (1, 1, 0, 1, 16),
+            (1, 1, 63, 1, 16),
+            (1, 1, 64, 0, 16),
+            (1, 1, 64, 1, 0),
+            (1, 1, 64, 1, 8),
+            (1, 1, 64, 1, 64),
+            (1, 1, 64, usize::MAX, 16),
+            (usize::MAX, 2, 64, 1, 16),
+            (2, 2, usize::MAX - 1, 2, 32),
+        ] {
+            assert!(matches!(new(layers, heads, dim, blocks, len), Err(KernelError::Invalid { .. })));
+        }
+        // the size can be said but not had
+        let huge = new(1 << 20, 1 << 10, 128, u32::MAX as usize, 16);
+        assert!(matches!(huge, Err(KernelError::OutOfMemory { .. } | KernelError::Invalid { .. })));
+    }
+
+    #[test]
+    fn the_price_of_a_block_is_what_it_takes() {
+        for ty in [KvType::F32, KvType::F16, KvType::BF16] {
+            for dim in [2, 64, 80, 100] {
+                let cache = KvCache::new(3, 2, dim, 7, 32, ty).unwrap();
+                let price = KvCache::bytes_per_block(3, 2, dim, 32, ty).unwrap();
+                assert_eq!(cache.memory_bytes(), 7 * price);
+            }
+        }
+        assert_eq!(KvCache::bytes_per_block(usize::MAX, 2, 64, 16, KvType::F16), None);
+    }
+
+    #[test]
+    fn a_copied_block_has_the_same_tokens_in_every_layer() {
+        let team = Team::new(1);
+        let mut cache = KvCache::new(2, 2, 6, 3, 16, KvType::BF16).unwrap();
+        let rows: Vec<f32> = (0..16 * 12).map(|i| i as f32).collect();
+        let span = Span { first_row: 0, rows: 16, past: 0, blocks: &[2] };
+        for layer in 0..2 {
+            cache.append(&team, layer, &[span], &rows, &rows);
+        }
+        cache.copy_block(2, 0);
+        for layer in 0..2 {
+            let view = cache.layer(layer);
+            let (key, value) = (2 * view.key_page, 2 * view.value_page);
+            assert_eq!(view.keys[..key], view.keys[2 * key..3 * key]);
+            assert_eq!(view.values[..value], view.values[2 * value..3 * value]);
+            assert!(view.keys[key..2 * key].iter().all(|&byte| byte == 0));
+            assert!(view.keys[..key].iter().any(|&byte| byte != 0));
+        }
+    }
+}

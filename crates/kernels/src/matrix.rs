@@ -1,0 +1,249 @@
+//! Weights, repacked at load into tiles of sixteen output columns.
+
+use crate::WeightType;
+use crate::buffer::Buffer;
+use crate::error::KernelError;
+use crate::format::{Block, group_len, unpack};
+use crate::simd::LANES;
+use crate::team::{Disjoint, Team};
+
+/// A weight matrix `[rows = outputs][cols = inputs]`, repacked for the products of this crate.
+///
+/// The crate's documentation shows the layout of the tiles.
+pub struct Matrix {
+    ty: WeightType,
+    rows: usize,
+    cols: usize,
+    tile_bytes: usize,
+    data: Buffer,
+}
+
+impl std::fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Matrix({} {}x{})", self.ty, self.rows, self.cols)
+    }
+}
+
+/// How a block of the file lies in a tile.
+#[derive(Clone, Copy)]
+pub(crate) struct TileFormat {
+    /// Bits of a code in the tile: 4 or 8.
+    pub bits: usize,
+    /// Whether there are mins.
+    pub mins: bool,
+}
+
+impl TileFormat {
+    pub fn of(ty: WeightType) -> TileFormat {
+        let bits = match ty {
+            WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q8_0 | WeightType::Q5K | WeightType::Q6K => 8,
+            _ => 4,
+        };
+        let mins =
+            matches!(ty, WeightType::Q4_1 | WeightType::Q5_1 | WeightType::Q2K | WeightType::Q4K | WeightType::Q5K);
+        TileFormat { bits, mins }
+    }
+
+    /// Bytes that the codes of `k` weights take for the sixteen columns.
+    pub const fn code_bytes(bits: usize, k: usize) -> usize {
+        k * LANES * bits / 8
+    }
+
+    /// Bytes of scales before each pair of 32-blocks.
+    pub const fn header32(mins: bool) -> usize {
+        if mins { 128 } else { 64 }
+    }
+
+    /// Bytes of integer scales (and as many of mins) of a 256-block.
+    pub const fn group_bytes(group_len: usize) -> usize {
+        256 / group_len * LANES
+    }
+
+    /// Bytes of a whole 256-block.
+    pub const fn block256(bits: usize, mins: bool, group_len: usize) -> usize {
+        let tables = if mins { 2 } else { 1 };
+        64 + tables * TileFormat::group_bytes(group_len) + TileFormat::code_bytes(bits, 256)
+    }
+}
+
+/// Bytes of a tile, a multiple of 64; `None` on overflow.
+fn tile_bytes(ty: WeightType, cols: usize) -> Option<usize> {
+    let TileFormat { bits, mins } = TileFormat::of(ty);
+    let bytes = match ty.block_len() {
+        1 => cols.checked_mul(LANES * ty.block_bytes())?,
+        32 => {
+            let blocks = cols / 32;
+            let headers = blocks.div_ceil(2).checked_mul(TileFormat::header32(mins))?;
+            blocks.checked_mul(TileFormat::code_bytes(bits, 32))?.checked_add(headers)?
+        }
+        _ => (cols / 256).checked_mul(TileFormat::block256(bits, mins, group_len(ty)))?,
+    };
+    bytes.checked_next_multiple_of(64)
+}
+
+impl Matrix {
+    /// Repacks `bytes`, `rows` rows of `cols` weights of type `ty` as a GGUF file holds them.
+    ///
+    /// # Errors
+    /// If a size is zero or fits neither the type nor `bytes`, or there is no memory.
+    pub fn from_bytes(
+        team: &Team,
+        ty: WeightType,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+    ) -> Result<Matrix, KernelError> {
+        if rows == 0 || cols == 0 {
+            return Err(KernelError::invalid(
+                "matrix shape",
+                format!("{rows} x {cols}"),
+                "a matrix needs at least one row and one column",
+            ));
+        }
+        let too_big = || {
+            KernelError::invalid(
+                "matrix shape",
+                format!("{rows} x {cols}"),
+                "the size overflows; the file is damaged or not meant for this machine",
+            )
+        };
+        if !cols.is_multiple_of(ty.block_len()) {
+            return Err(KernelError::invalid(
+                "matrix columns",
+                cols,
+                format!("{ty} needs a multiple of {}", ty.block_len()),
+            ));
+        }
+        let row_bytes = ty.row_bytes(cols).ok_or_else(too_big)?;
+        let expected = row_bytes.checked_mul(rows).ok_or_else(too_big)?;
+        if bytes.len() != expected {
+            return Err(KernelError::invalid(
+                "matrix bytes",
+                bytes.len(),
+                format!("{rows} x {cols} weights of {ty} take {expected} bytes"),
+            ));
+        }
+        let tile_bytes = tile_bytes(ty, cols).ok_or_else(too_big)?;
+        let tiles = rows.div_ceil(LANES);
+        let size = tiles.checked_mul(tile_bytes).ok_or_else(too_big)?;
+        let mut data = Buffer::zeroed(size, "a weight matrix", "use a smaller model or quantisation")?;
+        let parts = Disjoint::new(data.as_mut_slice());
+        team.for_chunks(tiles, 4, &|range| {
+            for tile in range {
+                // SAFETY: each tile is in one chunk, and tiles do not overlap.
+                let out = unsafe { parts.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
+                let first = tile * LANES;
+                let last = rows.min(first + LANES);
+                pack(ty, &bytes[first * row_bytes..last * row_bytes], row_bytes, out);
+            }
+        });
+        Ok(Matrix { ty, rows, cols, tile_bytes, data })
+    }
+
+    /// Number of outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The type in the file.
+    pub fn weight_type(&self) -> WeightType {
+        self.ty
+    }
+
+    /// Bytes of memory that the tiles take.
+    pub fn memory_bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    pub(crate) fn tiles(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    pub(crate) fn tile(&self, index: usize) -> &[u8] {
+        &self.data.as_slice()[index * self.tile_bytes..(index + 1) * self.tile_bytes]
+    }
+}
+
+/// Packs up to sixteen rows into a zeroed tile.
+fn pack(ty: WeightType, rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
+    let mut block = Block::new();
+    for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
+        let blocks = row.chunks_exact(ty.block_bytes()).enumerate();
+        match ty.block_len() {
+            1 => {
+                let width = ty.block_bytes();
+                for (k, weight) in blocks {
+                    let at = (k * LANES + lane) * width;
+                    tile[at..at + width].copy_from_slice(weight);
+                }
+            }
+            32 => {
+                for (index, bytes) in blocks {
+                    unpack(ty, bytes, &mut block);
+                    pack32(ty, &block, index, lane, tile);
+                }
+            }
+            _ => {
+                for (index, bytes) in blocks {
+                    unpack(ty, bytes, &mut block);
+                    pack256(ty, &block, index, lane, tile);
+                }
+            }
+        }
+    }
+}
+
+/// A 32-block: `[d of two blocks][m of two blocks, if any][codes of the first][codes of the second]`.
+fn pack32(ty: WeightType, block: &Block, index: usize, lane: usize, tile: &mut [u8]) {
+    let TileFormat { bits, mins } = TileFormat::of(ty);
+    let (header, codes) = (TileFormat::header32(mins), TileFormat::code_bytes(bits, 32));
+    let (pair, second) = (index / 2, index % 2);
+    let unit = &mut tile[pair * (header + 2 * codes)..];
+    let at = (second * LANES + lane) * 2;
+    unit[at..at + 2].copy_from_slice(&block.d.to_le_bytes());
+    if mins {
+        unit[64 + at..66 + at].copy_from_slice(&block.m.to_le_bytes());
+    }
+    let start = header + second * codes;
+    pack_codes(bits, &block.codes[..32], lane, &mut unit[start..start + codes]);
+}
+
+/// A 256-block: `[d][m][pairs of integer scales][pairs of integer mins, if any][codes]`.
+fn pack256(ty: WeightType, block: &Block, index: usize, lane: usize, tile: &mut [u8]) {
+    let TileFormat { bits, mins } = TileFormat::of(ty);
+    let group_len = group_len(ty);
+    let size = TileFormat::block256(bits, mins, group_len);
+    let unit = &mut tile[index * size..(index + 1) * size];
+    unit[lane * 2..lane * 2 + 2].copy_from_slice(&block.d.to_le_bytes());
+    unit[32 + lane * 2..34 + lane * 2].copy_from_slice(&block.m.to_le_bytes());
+    let table = TileFormat::group_bytes(group_len);
+    for group in 0..256 / group_len {
+        let at = 64 + group / 2 * 2 * LANES + lane * 2 + group % 2;
+        unit[at] = block.scales[group] as u8;
+        if mins {
+            unit[at + table] = block.mins[group] as u8;
+        }
+    }
+    let start = size - TileFormat::code_bytes(bits, 256);
+    pack_codes(bits, &block.codes, lane, &mut unit[start..]);
+}
+
+/// 4 bits: for each 8 k `[16 columns][4 bytes]`, low nibbles the first four. 8 bits: for each 4 k.
+fn pack_codes(bits: usize, codes: &[u8], lane: usize, out: &mut [u8]) {
+    if bits == 4 {
+        for (codes, line) in codes.chunks_exact(8).zip(out.chunks_exact_mut(4 * LANES)) {
+            for at in 0..4 {
+                line[lane * 4 + at] = codes[at] | codes[at + 4] << 4;
+            }
+        }
+    } else {
+        for (codes, line) in codes.chunks_exact(4).zip(out.chunks_exact_mut(4 * LANES)) {
+            line[lane * 4..lane * 4 + 4].copy_from_slice(codes);
+        }
+    }
+}

@@ -1,0 +1,366 @@
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+/// How long a thread that waits spins before it sleeps. Inside a forward pass regions follow each
+/// other within microseconds; between passes the threads are to cost nothing.
+const SPIN: Duration = Duration::from_micros(150);
+/// The same when the team has more threads than the machine has processors: spinning then keeps
+/// the thread off the processor that it waits for.
+const SPIN_OVERSUBSCRIBED: Duration = Duration::from_micros(3);
+
+type Job<'a> = &'a (dyn Fn(usize) + Sync);
+
+/// Two cache lines, because processors fetch them in pairs.
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// What the threads share. A region is one *epoch*: the caller writes `job`, raises `epoch`, works
+/// itself, and waits until `pending` is zero.
+struct Shared {
+    epoch: Padded<AtomicUsize>,
+    pending: Padded<AtomicUsize>,
+    /// The caller sleeps, or is about to.
+    caller_sleeps: Padded<AtomicBool>,
+    /// One per worker: it sleeps, or is about to.
+    worker_sleeps: Vec<Padded<AtomicBool>>,
+    /// Written by the caller while `pending` is zero; read by workers between the rise of `epoch`
+    /// and their own decrement of `pending`.
+    region: UnsafeCell<Option<Region>>,
+    panicked: AtomicBool,
+    /// Written by the worker that set `panicked` first; read by the caller when `pending` is zero.
+    panic: UnsafeCell<Option<Box<dyn Any + Send>>>,
+    closing: AtomicBool,
+    spin: Duration,
+}
+
+#[derive(Clone)]
+struct Region {
+    job: Job<'static>,
+    caller: Thread,
+}
+
+// SAFETY: the two cells are handed over by `epoch` and `pending` as their comments say; the job is
+// Sync and the panic payload Send.
+unsafe impl Sync for Shared {}
+// SAFETY: all parts may be moved between threads; see Sync for the cells.
+unsafe impl Send for Shared {}
+
+/// A persistent team of threads that run one parallel region after another.
+///
+/// A hot fork and join takes about a microsecond. Waiting threads spin shortly and then sleep, so
+/// an idle team uses no processor time. One team per process is the intended use.
+pub struct Team {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// A region is running: a second caller, or a nested call, works alone instead of waiting.
+    busy: AtomicBool,
+}
+
+impl Team {
+    /// A team of `threads` threads (at least one): the caller of [`Team::run`] and `threads - 1` new
+    /// ones. If the system refuses a thread, the team is smaller.
+    pub fn new(threads: usize) -> Team {
+        let threads = threads.max(1);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::new(Shared {
+            epoch: Padded(AtomicUsize::new(0)),
+            pending: Padded(AtomicUsize::new(0)),
+            caller_sleeps: Padded(AtomicBool::new(false)),
+            worker_sleeps: (1..threads).map(|_| Padded(AtomicBool::new(false))).collect(),
+            region: UnsafeCell::new(None),
+            panicked: AtomicBool::new(false),
+            panic: UnsafeCell::new(None),
+            closing: AtomicBool::new(false),
+            spin: if threads > processors { SPIN_OVERSUBSCRIBED } else { SPIN },
+        });
+        let mut workers = Vec::new();
+        for index in 1..threads {
+            let shared = Arc::clone(&shared);
+            let builder = std::thread::Builder::new().name(format!("parkade-team-{index}"));
+            match builder.spawn(move || worker(&shared, index)) {
+                Ok(handle) => workers.push(handle),
+                Err(_) => break,
+            }
+        }
+        Team { shared, workers, busy: AtomicBool::new(false) }
+    }
+
+    /// How many threads run each region.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `f(thread_index)` once for every index below [`Team::threads`], in parallel; the caller is
+    /// thread 0. Returns when all are done.
+    ///
+    /// When the team is already in a region (a nested call, or a second caller), the calling thread
+    /// runs all indices itself, one after the other: `f` must not wait for another index.
+    ///
+    /// # Panics
+    /// If `f` panics on any thread, one of the panics is raised here after all threads have finished;
+    /// the team stays usable.
+    pub fn run(&self, f: Job<'_>) {
+        if self.workers.is_empty() {
+            return f(0);
+        }
+        if self.busy.swap(true, Ordering::Acquire) {
+            return (0..self.threads()).for_each(f);
+        }
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime is changed. The job is not used after this function returns: it
+        // returns, or unwinds, only after `pending` has reached zero, which every worker brings about
+        // after its last use of the job; `f(0)` cannot unwind past that because it is caught.
+        let job = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(f) };
+        // SAFETY: `busy` makes this the only caller and `pending` is zero, so no worker reads the cell.
+        unsafe { *shared.region.get() = Some(Region { job, caller: std::thread::current() }) };
+        shared.pending.0.store(self.workers.len(), Ordering::Relaxed);
+        shared.epoch.0.fetch_add(1, Ordering::SeqCst); // publishes the region
+        for (worker, sleeps) in self.workers.iter().zip(&shared.worker_sleeps) {
+            // SeqCst on both sides: either we see that it sleeps, or it sees the new epoch.
+            if sleeps.0.load(Ordering::SeqCst) {
+                worker.thread().unpark();
+            }
+        }
+        let own = catch_unwind(AssertUnwindSafe(|| f(0)));
+        wait(shared.spin, &shared.caller_sleeps.0, || shared.pending.0.load(Ordering::SeqCst) == 0);
+        let theirs = if shared.panicked.swap(false, Ordering::Acquire) {
+            // SAFETY: `pending` is zero, so no worker touches the cell.
+            unsafe { (*shared.panic.get()).take() }
+        } else {
+            None
+        };
+        self.busy.store(false, Ordering::Release);
+        if let Some(payload) = own.err().or(theirs) {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Calls `f` on ranges that cover `0..n` exactly once, each of `grain` items (the last may be
+    /// shorter); threads claim the next range when they are free.
+    pub fn for_chunks(&self, n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+        let grain = grain.max(1);
+        if n <= grain {
+            if n > 0 {
+                f(0..n);
+            }
+            return;
+        }
+        let chunks = n.div_ceil(grain);
+        let next = Padded(AtomicUsize::new(0));
+        self.run(&|_| {
+            loop {
+                // Relaxed: the counter only hands out numbers; the region's end publishes the results.
+                let chunk = next.0.fetch_add(1, Ordering::Relaxed);
+                if chunk >= chunks {
+                    break;
+                }
+                let start = chunk * grain;
+                f(start..n.min(start.saturating_add(grain)));
+            }
+        });
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.epoch.0.fetch_add(1, Ordering::SeqCst);
+        for worker in self.workers.drain(..) {
+            worker.thread().unpark();
+            // A worker catches every panic of a job, so joining cannot fail.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn worker(shared: &Shared, index: usize) {
+    let mut seen = 0;
+    loop {
+        wait(shared.spin, &shared.worker_sleeps[index - 1].0, || shared.epoch.0.load(Ordering::SeqCst) != seen);
+        seen = seen.wrapping_add(1);
+        if shared.closing.load(Ordering::SeqCst) {
+            return;
+        }
+        // SAFETY: the caller wrote the cell before it raised `epoch`, and leaves it alone until this
+        // worker has decremented `pending`. Cloned, because the caller may be gone after that.
+        let Some(region) = (unsafe { (*shared.region.get()).clone() }) else { continue };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (region.job)(index)))
+            && !shared.panicked.swap(true, Ordering::AcqRel)
+        {
+            // SAFETY: only the thread that turns `panicked` to true writes, and the caller reads after
+            // `pending` is zero.
+            unsafe { *shared.panic.get() = Some(payload) };
+        }
+        if shared.pending.0.fetch_sub(1, Ordering::SeqCst) == 1 && shared.caller_sleeps.0.load(Ordering::SeqCst) {
+            region.caller.unpark();
+        }
+    }
+}
+
+/// Waits until `ready`: spins for `spin`, then sleeps with `sleeps` raised. Whoever makes `ready` true
+/// looks at `sleeps` afterwards (SeqCst) and unparks.
+fn wait(spin: Duration, sleeps: &AtomicBool, ready: impl Fn() -> bool) {
+    let mut started = None;
+    loop {
+        for _ in 0..64 {
+            if ready() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        if started.get_or_insert_with(Instant::now).elapsed() >= spin {
+            break;
+        }
+    }
+    sleeps.store(true, Ordering::SeqCst);
+    while !ready() {
+        std::thread::park();
+    }
+    sleeps.store(false, Ordering::SeqCst);
+}
+
+/// A mutable slice whose disjoint parts are written by several threads of a team.
+pub(crate) struct Disjoint<'a, T> {
+    start: *mut T,
+    len: usize,
+    marker: std::marker::PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it is a `&mut [T]` in parts; `part` asks its callers to keep the parts disjoint.
+unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for Disjoint<'_, T> {}
+
+impl<'a, T> Disjoint<'a, T> {
+    pub fn new(slice: &'a mut [T]) -> Disjoint<'a, T> {
+        Disjoint { start: slice.as_mut_ptr(), len: slice.len(), marker: std::marker::PhantomData }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The elements of `range`. Panics if they are out of bounds.
+    ///
+    /// # Safety
+    /// No element may be in two parts that live at the same time.
+    #[allow(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
+    pub unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len, "part out of bounds");
+        // SAFETY: in bounds by the assertion, alone by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.end - range.start) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_index_runs_once_per_region() {
+        for threads in [1, 2, 3, 7] {
+            let team = Team::new(threads);
+            let counts: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+            for _ in 0..2000 {
+                team.run(&|index| {
+                    counts[index].fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 2000));
+        }
+    }
+
+    #[test]
+    fn chunks_cover_the_range_exactly_once() {
+        let team = Team::new(3);
+        for n in [0, 1, 2, 63, 64, 65, 1000] {
+            for grain in [0, 1, 7, 64, 5000] {
+                let hits: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
+                team.for_chunks(n, grain, &|range| {
+                    assert!(range.len() <= grain.max(1));
+                    for at in range {
+                        hits[at].fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                assert!(hits.iter().all(|hit| hit.load(Ordering::Relaxed) == 1), "{n} by {grain}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_team_lives_on() {
+        let team = Team::new(3);
+        for culprit in 0..3 {
+            let caught = catch_unwind(AssertUnwindSafe(|| {
+                team.run(&|index| assert!(index != culprit, "thread {index} fails"));
+            }));
+            let payload = caught.unwrap_err();
+            let message = payload.downcast_ref::<String>().unwrap();
+            assert_eq!(message, &format!("thread {culprit} fails"));
+            let ran = AtomicUsize::new(0);
+            team.run(&|_| {
+                ran.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(ran.load(Ordering::Relaxed), 3);
+        }
+    }
+
+    #[test]
+    fn sleeping_threads_wake_for_the_next_region() {
+        let team = Team::new(2);
+        let ran = AtomicUsize::new(0);
+        for pause in [0, 1, 5, 20] {
+            std::thread::sleep(Duration::from_millis(pause));
+            team.run(&|index| {
+                if index == 1 {
+                    std::thread::sleep(Duration::from_millis(pause)); // the caller has to sleep too
+                }
+                ran.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        assert_eq!(ran.load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn nested_and_concurrent_callers_do_not_deadlock() {
+        let team = Team::new(2);
+        let ran = AtomicUsize::new(0);
+        team.run(&|_| {
+            team.run(&|_| {
+                ran.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        assert_eq!(ran.load(Ordering::Relaxed), 4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        team.run(&|_| {
+                            ran.fetch_add(1, Ordering::Relaxed);
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(ran.load(Ordering::Relaxed), 4 + 4 * 500 * 2);
+    }
+
+    #[test]
+    fn disjoint_parts_are_bounds_checked() {
+        let mut data = [1, 2, 3];
+        let parts = Disjoint::new(&mut data);
+        // SAFETY: the parts do not overlap.
+        let (a, b) = unsafe { (parts.part(0..1), parts.part(1..3)) };
+        a[0] = 5;
+        b[1] = 6;
+        // SAFETY: the call panics before it makes a part.
+        assert!(catch_unwind(AssertUnwindSafe(|| unsafe { parts.part(2..4) }.len())).is_err());
+        assert_eq!(data, [5, 2, 6]);
+    }
+}
