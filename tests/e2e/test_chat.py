@@ -1,0 +1,192 @@
+"""Chat completions through the official client."""
+
+import time
+
+import pytest
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+MODEL = "default"
+
+
+def ask(client, **extra):
+    settings = {"model": MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": 24, **extra}
+    return client.chat.completions.create(**settings)
+
+
+def test_the_model_knows_the_capital_of_france(client):
+    answer = ask(client)
+    assert answer.object == "chat.completion"
+    assert answer.choices[0].message.role == "assistant"
+    assert "Paris" in answer.choices[0].message.content
+    assert answer.choices[0].finish_reason in ("stop", "length")
+    assert abs(answer.created - time.time()) < 60
+
+
+async def test_the_async_client_gets_the_same_answer(client, async_client):
+    expected = ask(client)
+    answer = await async_client.chat.completions.create(model=MODEL, messages=QUESTION, temperature=0, max_tokens=24)
+    assert answer.choices[0].message.content == expected.choices[0].message.content
+    assert answer.id != expected.id
+
+
+def test_usage_adds_up(client):
+    usage = ask(client).usage
+    assert usage.prompt_tokens > 5
+    assert 1 <= usage.completion_tokens <= 24
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+
+
+def test_a_prompt_that_was_seen_before_is_reported_as_cached(client):
+    long = [{"role": "user", "content": "Repeat after me: " + "one two three four five six seven " * 12}]
+    first = ask(client, messages=long, max_tokens=4)
+    again = ask(client, messages=long, max_tokens=4)
+    cached = again.usage.prompt_tokens_details.cached_tokens
+    assert 0 < cached < again.usage.prompt_tokens
+    assert again.choices[0].message.content == first.choices[0].message.content
+
+
+def test_a_stream_is_one_role_then_text_then_a_reason_and_spells_the_whole_answer(client):
+    whole = ask(client)
+    chunks = list(ask(client, stream=True))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert not chunks[0].choices[0].delta.content
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+    assert len({chunk.id for chunk in chunks}) == 1
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text == whole.choices[0].message.content
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks]
+    assert reasons[-1] == whole.choices[0].finish_reason
+    assert set(reasons[:-1]) == {None}
+    assert all(chunk.usage is None for chunk in chunks)
+
+
+async def test_an_async_stream_gives_its_usage_last_when_asked(client, async_client):
+    whole = ask(client)
+    settings = {"temperature": 0, "max_tokens": 24, "stream": True, "stream_options": {"include_usage": True}}
+    stream = await async_client.chat.completions.create(model=MODEL, messages=QUESTION, **settings)
+    chunks = [chunk async for chunk in stream]
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def test_tokens_arrive_while_the_answer_is_being_made(client):
+    started = time.monotonic()
+    stream = ask(client, messages=[{"role": "user", "content": "Write a long story."}], max_tokens=120, stream=True)
+    times = [time.monotonic() - started for chunk in stream if chunk.choices and chunk.choices[0].delta.content]
+    assert len(times) > 20
+    assert times[0] < times[-1] / 2
+
+
+def test_max_tokens_and_max_completion_tokens_both_bound_the_answer(client):
+    for name in ("max_tokens", "max_completion_tokens"):
+        settings = {"model": MODEL, "messages": [{"role": "user", "content": "Count to one hundred."}], "temperature": 0}
+        answer = client.chat.completions.create(**settings, **{name: 5})
+        assert answer.usage.completion_tokens == 5
+        assert answer.choices[0].finish_reason == "length"
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another(client):
+    story = [{"role": "user", "content": "Invent a name for a band and explain it."}]
+    settings = {"messages": story, "temperature": 1.2, "max_tokens": 40}
+    texts = [ask(client, seed=seed, **settings).choices[0].message.content for seed in (11, 11, 12)]
+    assert texts[0] == texts[1]
+    assert texts[0] != texts[2]
+
+
+def test_n_answers_share_one_prompt(client):
+    answer = ask(client, n=3, temperature=1.0, seed=5, max_tokens=16)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert len({choice.message.content for choice in answer.choices}) > 1
+    alone = ask(client, n=1, temperature=1.0, seed=5, max_tokens=16)
+    assert answer.usage.prompt_tokens == alone.usage.prompt_tokens
+    assert answer.usage.completion_tokens <= 3 * 16
+    again = ask(client, n=3, temperature=1.0, seed=5, max_tokens=16)
+    assert [c.message.content for c in again.choices] == [c.message.content for c in answer.choices]
+
+
+def test_n_streams_are_told_apart_by_their_index(client):
+    whole = ask(client, n=2, temperature=1.0, seed=9, max_tokens=12)
+    texts, reasons = ["", ""], {}
+    for chunk in ask(client, n=2, temperature=1.0, seed=9, max_tokens=12, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            if choice.finish_reason:
+                reasons[choice.index] = choice.finish_reason
+    assert texts == [choice.message.content for choice in whole.choices]
+    assert reasons == {choice.index: choice.finish_reason for choice in whole.choices}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_string_ends_the_answer_before_itself_even_across_tokens(client, stream):
+    text = ask(client).choices[0].message.content
+    middle = len(text) // 2
+    stop = text[middle - 3 : middle + 4]
+    answer = ask(client, stop=[stop], stream=stream)
+    if stream:
+        chunks = list(answer)
+        got = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        reason = chunks[-1].choices[0].finish_reason
+    else:
+        got, reason = answer.choices[0].message.content, answer.choices[0].finish_reason
+    assert got == text[: text.index(stop)]
+    assert reason == "stop"
+
+
+def test_logprobs_name_each_token_with_its_likeliest_rivals(client):
+    answer = ask(client, logprobs=True, top_logprobs=3, max_tokens=8)
+    content = answer.choices[0].logprobs.content
+    text = answer.choices[0].message.content
+    assert text and "".join(entry.token for entry in content).startswith(text)
+    assert len(content) <= answer.usage.completion_tokens
+    for entry in content:
+        assert entry.logprob <= 0
+        assert len(entry.top_logprobs) == 3
+        # Temperature 0 takes the likeliest token.
+        assert entry.top_logprobs[0].token == entry.token
+        assert entry.top_logprobs[0].logprob == entry.logprob
+        ordered = [rival.logprob for rival in entry.top_logprobs]
+        assert ordered == sorted(ordered, reverse=True)
+        assert bytes(entry.bytes).decode() == entry.token
+
+
+def test_a_system_message_and_an_earlier_exchange_reach_the_model(client):
+    plain = ask(client).usage.prompt_tokens
+    messages = [
+        {"role": "system", "content": "You are a terse geographer."},
+        {"role": "user", "content": "Hello!"},
+        {"role": "assistant", "content": "Hello."},
+        *QUESTION,
+    ]
+    answer = ask(client, messages=messages)
+    assert answer.usage.prompt_tokens > plain
+    assert "Paris" in answer.choices[0].message.content
+
+
+def test_content_may_be_a_list_of_text_parts(client):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "What is the capital"}, {"type": "text", "text": " of France?"}]}]
+    assert ask(client, messages=parts).choices[0].message.content == ask(client).choices[0].message.content
+
+
+def test_a_bias_forces_or_bans_a_token(client):
+    comma, hello = "28", "19556"
+    forced = ask(client, max_tokens=1, logit_bias={hello: 100})
+    assert forced.choices[0].message.content == "Hello"
+    both = ask(client, max_tokens=3, logit_bias={hello: 100, comma: -100})
+    assert both.choices[0].message.content == "HelloHelloHello"
+    plain = ask(client, max_tokens=1).choices[0].message.content
+    assert plain != "Hello"
+
+
+def test_the_models_list_names_the_loaded_model(client):
+    models = client.models.list().data
+    assert [model.object for model in models] == ["model"]
+    assert models[0].id == "SmolLM2-135M-Instruct.Q4_1"
+    assert client.models.retrieve(models[0].id).id == models[0].id
+    assert ask(client, model=models[0].id).model == models[0].id
+
+
+def test_the_default_model_answers_to_all_its_names(client):
+    texts = {ask(client, model=name).choices[0].message.content for name in ("default", "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1")}
+    assert len(texts) == 1

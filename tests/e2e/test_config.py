@@ -1,0 +1,118 @@
+"""Flags over environment over configuration file over defaults."""
+
+import tomllib
+
+import pytest
+
+from parkade import environment, parkade
+
+
+def effective(*arguments, env=None) -> dict:
+    done = parkade("serve", "--print-config", *arguments, env=env)
+    assert done.returncode == 0, done.stderr.decode()
+    return tomllib.loads(done.stdout.decode())
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "config.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_flags_win_over_the_environment_over_the_file_over_the_defaults(config):
+    file = config("port = 2001\nmax-seqs = 7\nhost = '0.0.0.0'\n")
+    env = environment(PARKADE_PORT="2002", PARKADE_MAX_SEQS="8")
+    defaults = effective()
+    assert (defaults["port"], defaults["host"]) == (1234, "127.0.0.1")
+    assert effective("--config", file)["port"] == 2001
+    got = effective("--config", file, "--port", "2003", env=env)
+    assert (got["port"], got["max-seqs"], got["host"]) == (2003, 8, "0.0.0.0")
+    assert got["max-batched-tokens"] == defaults["max-batched-tokens"]
+
+
+def test_the_file_is_found_in_the_configuration_directory_and_by_its_variable(config, tmp_path):
+    file = config("port = 2004\n")
+    assert effective(env=environment(PARKADE_CONFIG=file))["port"] == 2004
+    home = tmp_path / "home" / "parkade"
+    home.mkdir(parents=True)
+    (home / "config.toml").write_text("port = 2005\n")
+    assert effective(env=environment(XDG_CONFIG_HOME=str(home.parent)))["port"] == 2005
+
+
+def test_a_commands_own_section_wins_over_the_top(config):
+    got = effective("--config", config("threads = 1\nport = 2006\n[serve]\nport = 2007\n[run]\ntemperature = 0.5\n"))
+    assert (got["port"], got["threads"]) == (2007, 1)
+
+
+def test_what_is_printed_is_a_file_that_gives_the_same(config):
+    printed = parkade("serve", "--print-config", "--port", "2008", "--max-queue-depth", "3", "--cors-origins", "https://a.example").stdout.decode()
+    assert effective("--config", config(printed)) == tomllib.loads(printed)
+
+
+def test_every_flag_of_serve_is_a_key(config):
+    help_text = parkade("serve", "--help").stdout.decode()
+    flags = {word.strip(",").removeprefix("--") for word in help_text.split() if word.startswith("--")}
+    printed = parkade("serve", "--print-config").stdout.decode()
+    keys = {line.removeprefix("# ").split(" ")[0] for line in printed.splitlines() if " =" in line}
+    assert flags - {"help", "print-config", "config", "list"} <= keys
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("prot = 1\n", ["unknown key `prot`", "`port`"]),
+        ("[serve]\nmax-seq = 1\n", ["unknown key `serve.max-seq`", "`serve.max-seqs`"]),
+        ("[sevre]\nport = 1\n", ["unknown key `sevre`", "`serve`"]),
+        ("port = 70000\n", ["`port`", "70000"]),
+        ("port = [1]\n", ["`port`", "array"]),
+        ("threads = 'many'\n", ["`threads`", "many"]),
+        ("scheduler = 'fair'\n", ["`scheduler`", "fair", "parking-lot"]),
+        ("port = \n", ["not valid TOML", "line 1"]),
+        ("[run]\ntemperature = 'hot'\n", ["`run.temperature`", "hot"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_file_is_refused_by_file_key_and_remedy(config, text, words):
+    file = config(text)
+    done = parkade("serve", "--print-config", "--config", file)
+    message = done.stderr.decode()
+    assert done.returncode == 2 and done.stdout == b""
+    assert file in message
+    for word in words:
+        assert word in message
+
+
+def test_a_file_that_is_named_must_be_there():
+    done = parkade("serve", "--print-config", "--config", "/nowhere/parkade.toml")
+    assert done.returncode == 2
+    assert "/nowhere/parkade.toml" in done.stderr.decode()
+
+
+def test_help_can_be_read_and_completions_generated():
+    top = parkade("--help").stdout.decode()
+    for word in ("run", "serve", "pull", "doctor", "Examples:", "parkade serve --model"):
+        assert word in top
+    serve = parkade("serve", "--help").stdout.decode()
+    assert "127.0.0.1" in serve and "1234" in serve
+    assert max(len(line) for line in serve.splitlines()) <= 120
+    for shell in ("bash", "zsh", "fish"):
+        script = parkade("completions", shell)
+        assert script.returncode == 0 and b"parkade" in script.stdout
+
+
+def test_wrong_usage_is_exit_code_2_and_a_hint():
+    done = parkade("serve", "--prot", "1")
+    assert done.returncode == 2
+    assert "--port" in done.stderr.decode()
+    assert parkade("frobnicate").returncode == 2
+    assert parkade().returncode == 2
+
+
+def test_a_wrong_log_level_is_refused():
+    done = parkade("serve", "--print-config", "--log-level", "parkade=loudest")
+    assert done.returncode == 2
+    assert "loudest" in done.stderr.decode()

@@ -1,0 +1,72 @@
+"""`parkade doctor` finds what is wrong and says what to do."""
+
+import shutil
+
+import pytest
+
+from parkade import default_model, environment, parkade
+
+
+def lines(done) -> dict[str, str]:
+    """Subject to verdict."""
+    rows = [line.split(maxsplit=1) for line in done.stdout.decode().splitlines() if line[:1].strip()]
+    return {rest[:15].strip(): verdict for verdict, rest in rows}
+
+
+def test_a_machine_in_order_passes_with_a_test_answer():
+    done = parkade("doctor")
+    report = done.stdout.decode()
+    assert done.returncode == 0, report
+    found = lines(done)
+    assert set(found) == {"processor", "cores", "configuration", "data directory", "memory", "model", "answer"}
+    assert found["model"] == found["answer"] == "ok"
+    assert "checksum right" in report and "Paris" in report and "tok/s" in report
+
+
+def test_a_missing_model_fails_with_the_remedy(tmp_path):
+    done = parkade("doctor", env=environment(PARKADE_HOME=str(tmp_path)))
+    assert done.returncode == 1
+    assert lines(done)["model"] == "fail"
+    assert "make setup" in done.stdout.decode()
+
+
+def test_a_damaged_model_fails_by_its_checksum(tmp_path):
+    models = tmp_path / "models"
+    models.mkdir()
+    path = models / default_model().name
+    shutil.copy(default_model(), path)
+    with open(path, "r+b") as file:
+        file.seek(50_000_000)
+        byte = file.read(1)
+        file.seek(50_000_000)
+        file.write(bytes([byte[0] ^ 1]))
+    done = parkade("doctor", env=environment(PARKADE_HOME=str(tmp_path)))
+    assert done.returncode == 1
+    assert "SHA-256" in done.stdout.decode()
+    assert "make setup" in done.stdout.decode()
+
+
+def test_a_model_that_is_none_fails(tmp_path):
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"GGUF" + b"\0" * 100)
+    done = parkade("doctor", "--model", str(path))
+    assert done.returncode == 1
+    assert lines(done)["answer"] == "fail"
+
+
+def test_too_many_threads_are_warned_of():
+    done = parkade("doctor", "--threads", "64")
+    assert lines(done)["cores"] == "warn"
+    assert "--threads" in done.stdout.decode()
+
+
+def test_a_forced_slow_kernel_is_warned_of():
+    done = parkade("doctor", env=environment(PARKADE_CPU="scalar"), timeout=110)
+    assert lines(done)["processor"] == "warn"
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["--help", "--version"])
+def test_help_and_version_are_for_standard_output(command):
+    done = parkade(command)
+    assert done.returncode == 0 and done.stdout and not done.stderr

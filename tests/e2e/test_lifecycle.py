@@ -1,0 +1,254 @@
+"""From the start to the end of a server: what it says when it cannot start, and that it ends without losing an answer."""
+
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+
+import httpx
+import openai
+import pytest
+
+from parkade import Server, default_model, environment, parkade
+
+LONG = {"model": "default", "prompt": "Once upon a time", "max_tokens": 300, "temperature": 0, "extra_body": {"ignore_eos": True}}
+
+
+def openai_client(server):
+    return openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=60)
+
+
+def refused(*arguments, code=1, **keywords) -> str:
+    """A start that ends with one message."""
+    done = parkade("serve", "--port", "0", *arguments, **keywords)
+    message = done.stderr.decode()
+    assert done.returncode == code, message
+    assert done.stdout == b""
+    assert "panicked" not in message
+    return message
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_running_stream_ends_whole_and_new_work_is_refused_while_draining(start, number):
+    server = start()
+    client = openai_client(server)
+    expected = client.completions.create(**LONG).choices[0].text
+    stream = client.completions.create(**LONG, stream=True)
+    pieces = [next(stream).choices[0].text]
+    server.signal(number)
+
+    deadline = time.monotonic() + 10
+    refusal = None
+    while refusal is None and time.monotonic() < deadline:
+        try:
+            answer = httpx.post(server.url + "/v1/completions", json={"prompt": "x", "max_tokens": 1}, timeout=5)
+            if answer.status_code != 200:
+                refusal = answer
+        except httpx.ConnectError:
+            break
+    assert refusal is not None, "the port closed before a new request could be answered"
+    assert refusal.status_code == 503
+    assert refusal.json()["error"]["code"] == "shutting_down"
+    assert 1 <= int(refusal.headers["retry-after"]) <= 120
+    assert httpx.get(server.url + "/health/ready").status_code == 503
+
+    for chunk in stream:
+        pieces += [choice.text for choice in chunk.choices]
+    assert "".join(pieces) == expected
+    assert server.wait(20) == 0
+
+
+def test_an_idle_server_ends_at_once(start):
+    server = start()
+    started = time.monotonic()
+    server.signal(signal.SIGTERM)
+    assert server.wait(10) == 0
+    assert time.monotonic() - started < 5
+
+
+def test_a_second_interrupt_ends_the_server_at_once(start):
+    server = start()
+    stream = openai_client(server).completions.create(**{**LONG, "max_tokens": 1500}, stream=True)
+    next(stream)
+    server.signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert server.process.poll() is None
+    server.signal(signal.SIGINT)
+    assert server.wait(5) == 130
+
+
+def test_what_runs_longer_than_the_drain_limit_gets_an_end_too(start):
+    server = start("--drain-seconds", "1")
+    endless = {**LONG, "prompt": "Once", "max_tokens": 2000}
+    outcome = []
+
+    def read():
+        try:
+            outcome.append(len(list(openai_client(server).completions.create(**endless, stream=True))))
+        except openai.OpenAIError as error:
+            outcome.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while server.metric("parkade_num_requests_running") == 0:
+        time.sleep(0.01)
+    server.signal(signal.SIGTERM)
+    assert server.wait(15) == 0
+    reader.join(10)
+    assert not reader.is_alive() and outcome
+
+
+def test_the_port_answers_before_the_model_is_loaded(start):
+    server = start(wait=False)
+    seen = set()
+    deadline = time.monotonic() + 30
+    while 200 not in seen and time.monotonic() < deadline:
+        assert server.get("/health").status_code == 200
+        status = server.get("/health/ready").status_code
+        if status == 503:
+            answer = httpx.post(server.url + "/v1/completions", json={"prompt": "x", "max_tokens": 1})
+            assert answer.status_code in (200, 503)
+        seen.add(status)
+    assert seen <= {200, 503} and 200 in seen
+
+
+def test_a_port_in_use_is_said_with_its_remedy():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        message = refused("--port", str(port))
+    assert f"127.0.0.1:{port}" in message and "--port" in message
+    assert message.count("\n") == 1
+
+
+def test_an_address_that_is_not_this_machines_is_said_with_its_remedy():
+    assert "--host" in refused("--host", "203.0.113.7")
+
+
+def test_a_missing_model_is_said_with_the_command_that_fetches_it():
+    assert "there is no model file at /nowhere/x.gguf" in refused("--model", "/nowhere/x.gguf")
+    assert "parkade pull llama-3.1-8b" in refused("--model", "llama-3.1-8b")
+    assert "parkade pull --list" in refused("--model", "no-such-model")
+
+
+def test_a_missing_default_model_names_the_set_up(tmp_path):
+    message = refused(env=environment(PARKADE_HOME=str(tmp_path)))
+    assert "make setup" in message and str(tmp_path) in message
+
+
+BROKEN = {
+    "empty": lambda source: b"",
+    "not a GGUF": lambda source: b"PK\x03\x04" * 100,
+    "cut in the header": lambda source: source[:1000],
+    "cut in the weights": lambda source: source[: len(source) // 2],
+    "hostile counts": lambda source: source[:8] + b"\xff" * 16 + source[24:4096],
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_model_is_said_with_its_path_and_no_panic(tmp_path, damage):
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(damage(default_model().read_bytes()))
+    message = refused("--model", str(path))
+    assert str(path) in message
+
+
+def test_a_directory_is_no_model(tmp_path):
+    assert "is a directory" in refused("--model", str(tmp_path))
+
+
+def test_a_kv_budget_beyond_the_machine_is_refused_with_the_limit():
+    message = refused("--kv-cache-mb", "16000000", code=2)
+    assert "--kv-cache-mb 16000000" in message and "MiB" in message
+
+
+def test_a_request_that_can_never_fit_a_small_kv_budget_is_refused_with_the_remedy(start):
+    server = start("--kv-cache-mb", "4")
+    client = openai_client(server)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model="default", prompt="x", max_tokens=1500)
+    assert caught.value.code == "request_too_large"
+    assert "--kv-cache-mb" in caught.value.message
+    # What fits is served, one after another if need be.
+    texts = {client.completions.create(model="default", prompt="1, 2,", max_tokens=8, temperature=0).choices[0].text for _ in range(3)}
+    assert len(texts) == 1
+
+
+def test_many_requests_on_a_small_kv_budget_all_finish_correctly(start):
+    server = start("--kv-cache-mb", "4")
+    client = openai_client(server)
+    settings = {"model": "default", "max_tokens": 24, "temperature": 0}
+    expected = [client.completions.create(prompt=f"{i}, {i + 1},", **settings).choices[0].text for i in range(4)]
+    got = {}
+
+    def one(i: int):
+        got[i] = client.completions.create(prompt=f"{i % 4}, {i % 4 + 1},", **settings).choices[0].text
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert got == {i: expected[i % 4] for i in range(24)}
+
+
+def test_a_full_queue_is_overload_with_a_time_to_come_back(start):
+    server = start("--max-seqs", "1", "--max-queue-depth", "1")
+    client = openai_client(server)
+    endless = {**LONG, "max_tokens": 1500, "stream": True}
+    running = client.completions.create(**endless)
+    next(running)
+
+    def fill_the_queue():
+        try:
+            client.completions.create(model="default", prompt="x", max_tokens=1)
+        except openai.OpenAIError:
+            pass
+
+    waiting = threading.Thread(target=fill_the_queue)
+    waiting.start()
+    while server.metric("parkade_num_requests_waiting") == 0:
+        time.sleep(0.01)
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.completions.create(model="default", prompt="x", max_tokens=1)
+    assert caught.value.status_code == 503
+    assert caught.value.code == "server_is_overloaded"
+    assert 1 <= int(caught.value.response.headers["retry-after"]) <= 120
+    running.close()
+    waiting.join(20)
+    assert not waiting.is_alive()
+
+
+def test_a_limit_that_makes_no_sense_is_wrong_usage():
+    assert "max_seqs" in refused("--max-seqs", "0", code=2).replace("-", "_")
+    assert "--port" in refused("--port", "70000", code=2)
+    assert "--scheduler" in refused("--scheduler", "random", code=2)
+
+
+def test_logs_go_to_standard_error_as_json_lines_when_asked(start):
+    import json
+
+    server = start()
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert any(line["message"] == "ready" and line["level"] == "INFO" for line in lines)
+
+
+def test_a_model_outside_of_the_data_directory_is_served_by_its_file_name(start, tmp_path):
+    path = tmp_path / "my-model.gguf"
+    shutil.copy(default_model(), path)
+    server = start("--model", str(path))
+    assert [model["id"] for model in server.get("/v1/models").json()["data"]] == ["my-model"]
+
+
+def test_the_address_in_the_log_is_the_one_that_answers(start):
+    server = start("--host", "0.0.0.0")
+    port = int(re.search(r":(\d+)$", server.url).group(1))
+    assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+
+
+def test_server_class_reports_a_start_that_fails():
+    with pytest.raises(AssertionError, match="the server ended with 1"):
+        Server("--model", "/nowhere.gguf")
