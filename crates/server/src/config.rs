@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn an_impossible_limit_is_named_with_its_value() {
-        let cases: [(fn(&mut ServerConfig), &str); 6] = [
+        type Spoil = fn(&mut ServerConfig);
+        let cases: [(Spoil, &str); 6] = [
             (|c| c.max_connections = 0, "max_connections is 0"),
             (|c| c.max_header_bytes = 10, "max_header_bytes is 10"),
             (|c| c.body_memory_bytes = 1, "body_memory_bytes is 1"),

@@ -1,0 +1,81 @@
+//! From the open port to the end of the process.
+
+use std::time::{Duration, Instant};
+
+use parkade_server::ServerConfig;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{COMPLETIONS, PATIENCE, Running, read_to_end, read_until, start, wire_post};
+
+const READY: &[u8] = b"GET /health/ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+
+/// A stream that lasts as long as its client reads slowly.
+async fn begin_stream(server: &Running) -> tokio::net::TcpStream {
+    let body = json!({
+        "prompt": "hello", "max_tokens": 500, "ignore_eos": true, "stream": true, "n": 40, "logprobs": 20,
+    });
+    let mut socket = server.connect().await;
+    socket.write_all(&wire_post(COMPLETIONS, "", &body)).await.expect("writable");
+    read_until(&mut socket, "data: ").await;
+    socket
+}
+
+async fn draining(server: &Running) {
+    let until = Instant::now() + PATIENCE;
+    while !server.state.is_draining() {
+        assert!(Instant::now() < until, "the drain never began");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_drain_refuses_new_work_and_lets_running_streams_end() {
+    let mut server = start(ServerConfig::default()).await;
+    assert!(server.exchange(READY).await.starts_with("HTTP/1.1 200"));
+    let mut stream = begin_stream(&server).await;
+    server.shut_down();
+    draining(&server).await;
+
+    let ready = server.exchange(READY).await;
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("shutting_down"), "{ready}");
+    let live = server.exchange(b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(live.starts_with("HTTP/1.1 200"), "{live}");
+    let body = json!({"prompt": "a", "max_tokens": 1});
+    let refused = server.exchange(&wire_post(COMPLETIONS, "connection: close\r\n", &body)).await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("shutting_down"), "{refused}");
+    assert!(refused.contains("retry-after: "), "{refused}");
+    assert!(refused.contains("x-should-retry: true"), "{refused}");
+
+    let rest = read_to_end(&mut stream).await;
+    assert!(rest.contains("data: [DONE]"), "cut off: …{}", &rest[rest.len().saturating_sub(300)..]);
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn a_drain_ends_at_its_limit_and_tells_the_clients() {
+    let drain_limit = Duration::from_millis(200);
+    let mut server = start(ServerConfig { drain_limit, ..ServerConfig::default() }).await;
+    let mut stream = begin_stream(&server).await;
+    let began = Instant::now();
+    server.shut_down();
+    tokio::time::sleep(drain_limit * 3).await;
+    let rest = read_to_end(&mut stream).await;
+    assert!(rest.contains("event: error\ndata: "), "…{}", &rest[rest.len().saturating_sub(300)..]);
+    assert!(rest.contains("shutting_down") && !rest.contains("[DONE]"));
+    server.ended().await;
+    assert!(began.elapsed() < PATIENCE);
+}
+
+#[tokio::test]
+async fn an_idle_server_with_open_connections_ends_at_once() {
+    let mut server = start(ServerConfig::default()).await;
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("writable");
+    read_until(&mut idle, "\"status\"").await;
+    let began = Instant::now();
+    server.shut_down();
+    server.ended().await;
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(read_to_end(&mut idle).await, "");
+}

@@ -1,0 +1,10 @@
+//! The API as its clients see it: a real engine on a tiny random model, in process and over sockets.
+
+mod any_json;
+mod bad_requests;
+mod bad_transport;
+mod chat;
+mod completions;
+mod connections;
+mod lifecycle;
+mod support;
