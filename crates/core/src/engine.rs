@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parkade_model::Tokenizer;
+use parkade_model::tokenizer::Tokenizer;
 
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
@@ -50,7 +50,7 @@ impl Engine {
         config.validate()?;
         let vocab = backend.vocab();
         let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
-        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics))?;
+        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
         let scheduler: Box<dyn Scheduler> = match config.scheduler {
             SchedulerKind::Default => Box::new(DefaultScheduler::start(stepper, &config, Arc::clone(&metrics))?),
             SchedulerKind::ParkingLot => return Err(EngineError::SchedulerMissing { name: config.scheduler.name() }),

@@ -3,7 +3,7 @@
 //! [`load`] turns a model file into an [`Engine`]; [`Engine::submit`] turns a [`Request`] into a [`RequestStream`] of [`Event`]s,
 //! or into a [`Refusal`] at once. Each stream ends with exactly one [`Event::Done`] or [`Event::Failed`]; dropping it cancels.
 //!
-//! Inside, a [`Stepper`] is the mechanism: sequences, the [`blocks::BlockPool`] with its prefix cache, one plan, one ragged forward pass, sampling
+//! Inside, the stepper is the mechanism: sequences, the [`blocks::BlockPool`] with its prefix cache, one plan, one ragged forward pass, sampling
 //! and delivery per step, without threads, clocks or policy. A scheduler is the policy that admits requests to it.
 
 pub mod blocks;
@@ -11,6 +11,7 @@ mod backend;
 mod config;
 mod engine;
 mod event;
+mod geometry;
 mod load;
 mod memory;
 mod metrics;
@@ -33,7 +34,6 @@ pub use metrics::{EngineMetrics, StepTime};
 pub use refusal::Refusal;
 pub use request::{Priority, Request, RequestId};
 pub use sampling::{OutOfRange, SamplingParams};
-pub use stepper::Stepper;
 pub use stream::{RequestState, RequestStream};
 pub use vocabulary::{Decoder, Vocabulary};
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use parkade_kernels::{KvCache, KvType, Team};
 use parkade_model::gguf::{Gguf, GgufError};
-use parkade_model::{ChatTemplate, Model, ModelConfig, ModelError, TemplateError, Tokenizer, TokenizerError};
+use parkade_model::chat_template::{ChatTemplate, TemplateError};
+use parkade_model::tokenizer::{Tokenizer, TokenizerError};
+use parkade_model::{Model, ModelConfig, ModelError};
 
 use crate::backend::ModelBackend;
 use crate::config::EngineConfig;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use parkade_model::{TextStream, TokenId, Tokenizer};
+use parkade_model::TokenId;
+use parkade_model::tokenizer::{TextStream, Tokenizer};
 
 /// Turns tokens into text. The engine needs no more of a tokenizer; prompts come in as tokens.
 pub trait Vocabulary: Send + Sync {

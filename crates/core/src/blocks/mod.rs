@@ -1,0 +1,14 @@
+//! KV blocks: who holds which, and which hold a past prompt that may come again.
+//!
+//! There is a fixed number of blocks. Each is in exactly one state: *free*; *used* by one or more [`BlockTable`]s; or *cached*: used by none,
+//! but full of tokens whose keys and values are still known, and given up, least recently used first, when a free one is wanted.
+//! Only the [`BlockPool`] makes and ends tables, so a block cannot leak: a table is given back by value, exactly once, and one
+//! that is dropped instead is caught by an assertion.
+
+mod pool;
+mod prefix;
+mod table;
+
+pub use pool::{BlockCounts, BlockPool, Copy, OutOfBlocks};
+pub use prefix::Hit;
+pub use table::{BlockId, BlockTable};

@@ -1,0 +1,103 @@
+//! Which full blocks hold which tokens after which other tokens.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use parkade_model::TokenId;
+
+use super::table::BlockId;
+
+/// What the prefix index has for a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hit {
+    /// Blocks from the first on that are there.
+    pub blocks: usize,
+    /// Of these, the ones that no table holds: taking them takes from what is available.
+    pub idle: usize,
+}
+
+/// The hash of a block's tokens and of all tokens before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ChainHash(u64);
+
+/// Full blocks by their chained hashes. A hash only finds the place to look: tokens and the block before are compared too, so that equal
+/// hashes of different texts (by chance or by malice) cost a cache miss and never a wrong text.
+#[derive(Debug)]
+pub(super) struct PrefixIndex {
+    entries: HashMap<ChainHash, Entry>,
+    /// By block: where it is in `entries`.
+    places: Vec<Option<ChainHash>>,
+    /// By block: how many entries name it as the one before.
+    children: Vec<u32>,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Entry {
+    block: BlockId,
+    before: Option<BlockId>,
+    tokens: Box<[TokenId]>,
+}
+
+/// What became of a block that was offered to the index.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Insertion {
+    /// It is there now.
+    Added,
+    /// The same text is there already, in this block.
+    Known(BlockId),
+    /// Another text with the same hash has the place.
+    Taken,
+}
+
+impl PrefixIndex {
+    pub(super) fn new(blocks: usize) -> Self {
+        PrefixIndex { entries: HashMap::new(), places: vec![None; blocks], children: vec![0; blocks], hasher: RandomState::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn contains(&self, block: BlockId) -> bool {
+        self.places[block.index()].is_some()
+    }
+
+    /// The hash of a chain that ends with `before`.
+    fn hash(&self, before: Option<BlockId>, tokens: &[TokenId]) -> ChainHash {
+        let parent = before.and_then(|block| self.places[block.index()]);
+        ChainHash(self.hasher.hash_one((parent.map(|hash| hash.0), tokens)))
+    }
+
+    /// The block that holds `tokens` right after the chain that ends with `before`.
+    pub(super) fn find(&self, before: Option<BlockId>, tokens: &[TokenId]) -> Option<BlockId> {
+        let entry = self.entries.get(&self.hash(before, tokens))?;
+        (entry.before == before && *entry.tokens == *tokens).then_some(entry.block)
+    }
+
+    /// Notes that `block` holds `tokens` right after the chain that ends with `before`, which must itself be indexed.
+    pub(super) fn insert(&mut self, block: BlockId, before: Option<BlockId>, tokens: &[TokenId]) -> Insertion {
+        debug_assert!(!self.contains(block), "{block:?} is indexed twice");
+        debug_assert!(before.is_none_or(|before| self.contains(before)), "the block before {block:?} is not indexed");
+        let hash = self.hash(before, tokens);
+        if let Some(entry) = self.entries.get(&hash) {
+            return if entry.before == before && *entry.tokens == *tokens { Insertion::Known(entry.block) } else { Insertion::Taken };
+        }
+        self.entries.insert(hash, Entry { block, before, tokens: tokens.into() });
+        self.places[block.index()] = Some(hash);
+        if let Some(before) = before {
+            self.children[before.index()] += 1;
+        }
+        Insertion::Added
+    }
+
+    /// Forgets a block. No other may come after it: an entry would point to a block that holds something else by then.
+    pub(super) fn remove(&mut self, block: BlockId) {
+        assert_eq!(self.children[block.index()], 0, "{block:?} is given up before the blocks that continue it");
+        let hash = self.places[block.index()].take().expect("only indexed blocks are removed");
+        let entry = self.entries.remove(&hash).expect("each place has its entry");
+        if let Some(before) = entry.before {
+            self.children[before.index()] -= 1;
+        }
+    }
+}

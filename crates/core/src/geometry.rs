@@ -1,0 +1,105 @@
+//! What a request needs of a model, in tokens and blocks.
+
+use crate::backend::Backend;
+use crate::refusal::Refusal;
+use crate::request::Request;
+
+/// The sizes that bound every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) context_length: usize,
+    pub(crate) blocks: usize,
+    pub(crate) block_len: usize,
+    pub(crate) max_seqs: usize,
+}
+
+/// What a request takes if every answer becomes as long as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// The longest answer in tokens.
+    pub(crate) answer: usize,
+    /// KV blocks over all answers, if none of the prompt's were cached.
+    pub(crate) blocks: usize,
+    /// Sequences.
+    pub(crate) seqs: usize,
+}
+
+impl Geometry {
+    pub(crate) fn of(backend: &dyn Backend, max_seqs: usize) -> Self {
+        Geometry { context_length: backend.context_length(), blocks: backend.blocks(), block_len: backend.block_len(), max_seqs }
+    }
+
+    /// What `request` needs in full.
+    ///
+    /// # Errors
+    /// If it could not be met even by an empty server.
+    pub(crate) fn need(&self, request: &Request) -> Result<Need, Refusal> {
+        let (prompt, n) = (request.prompt.len(), request.n);
+        let asked = request.max_tokens.unwrap_or(1);
+        if prompt.checked_add(asked).is_none_or(|total| total > self.context_length) {
+            return Err(Refusal::ContextLength { prompt_tokens: prompt, max_tokens: asked, limit: self.context_length });
+        }
+        if n > self.max_seqs {
+            return Err(Refusal::RequestTooLarge { resource: "sequences at once", needed: n, total: self.max_seqs, remedy: "--max-seqs" });
+        }
+        let answer = request.max_tokens.unwrap_or_else(|| self.longest_answer(prompt, n).max(1));
+        let blocks = self.blocks_in_full(prompt, answer, n);
+        if blocks > self.blocks {
+            return Err(Refusal::RequestTooLarge { resource: "KV blocks", needed: blocks, total: self.blocks, remedy: "--kv-cache-mb" });
+        }
+        Ok(Need { answer, blocks, seqs: n })
+    }
+
+    /// Blocks for a prompt that `n` answers share, and for their own ends. The last token of an answer is never stored: nothing comes after it.
+    fn blocks_in_full(&self, prompt: usize, answer: usize, n: usize) -> usize {
+        let shared = prompt / self.block_len;
+        let stored = prompt.saturating_add(answer.max(1) - 1);
+        shared.saturating_add(n.saturating_mul(stored.div_ceil(self.block_len) - shared))
+    }
+
+    /// How long `n` answers can become in the context and in all blocks together.
+    fn longest_answer(&self, prompt: usize, n: usize) -> usize {
+        let shared = prompt / self.block_len;
+        let per_answer = shared + self.blocks.saturating_sub(shared) / n;
+        let in_blocks = (per_answer.saturating_mul(self.block_len) + 1).saturating_sub(prompt);
+        in_blocks.min(self.context_length.saturating_sub(prompt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Geometry = Geometry { context_length: 100, blocks: 10, block_len: 4, max_seqs: 4 };
+
+    fn request(prompt: usize, max_tokens: Option<usize>, n: usize) -> Request {
+        Request { max_tokens, n, ..Request::new("r", vec![1; prompt]) }
+    }
+
+    #[test]
+    fn the_last_token_needs_no_room() {
+        let blocks = |prompt, answer, n| SMALL.need(&request(prompt, Some(answer), n)).unwrap().blocks;
+        assert_eq!((blocks(4, 1, 1), blocks(4, 2, 1), blocks(4, 5, 1), blocks(4, 6, 1)), (1, 2, 2, 3));
+        assert_eq!(blocks(4, 0, 1), 1);
+        assert_eq!(blocks(6, 3, 3), 1 + 3, "the full block of the prompt is shared");
+    }
+
+    #[test]
+    fn an_open_end_takes_what_context_and_blocks_allow() {
+        let answer = |geometry: Geometry, prompt, n| geometry.need(&request(prompt, None, n)).unwrap().answer;
+        assert_eq!(answer(SMALL, 6, 1), 35, "40 stored tokens and one that is not");
+        assert_eq!(answer(SMALL, 6, 3), 4 + 12 + 1 - 6);
+        assert_eq!(answer(Geometry { context_length: 20, ..SMALL }, 6, 1), 14);
+    }
+
+    #[test]
+    fn what_can_never_fit_is_refused_with_the_figures() {
+        let refusal = |prompt, answer, n| SMALL.need(&request(prompt, answer, n)).unwrap_err();
+        assert_eq!(refusal(90, Some(11), 1), Refusal::ContextLength { prompt_tokens: 90, max_tokens: 11, limit: 100 });
+        assert_eq!(refusal(100, None, 1), Refusal::ContextLength { prompt_tokens: 100, max_tokens: 1, limit: 100 });
+        assert_eq!(refusal(5, Some(usize::MAX), 1), Refusal::ContextLength { prompt_tokens: 5, max_tokens: usize::MAX, limit: 100 });
+        assert!(matches!(refusal(30, Some(12), 1), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
+        assert!(matches!(refusal(41, None, 1), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
+        assert!(matches!(refusal(5, Some(5), 5), Refusal::RequestTooLarge { needed: 5, total: 4, .. }));
+    }
+}

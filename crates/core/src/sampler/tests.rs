@@ -1,0 +1,164 @@
+use super::*;
+use proptest::prelude::*;
+
+fn sampler(params: SamplingParams, prompt: &[TokenId], seed: u64) -> Sampler {
+    Sampler::new(Arc::new(params), prompt, seed, 0)
+}
+
+fn draws(params: &SamplingParams, logits: &[f32], seed: u64, count: usize) -> Vec<TokenId> {
+    let mut scratch = Scratch::default();
+    // A new sampler for each draw, so that penalties do not build up.
+    (0..count).map(|draw| sampler(params.clone(), &[], seed + draw as u64).sample(logits, &mut scratch).unwrap()).collect()
+}
+
+fn possible(params: &SamplingParams, logits: &[f32]) -> Vec<TokenId> {
+    let mut ids = draws(params, logits, 1, 2000);
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+fn logits_of(probabilities: &[f32]) -> Vec<f32> {
+    probabilities.iter().map(|p| p.ln()).collect()
+}
+
+#[test]
+fn greedy_takes_the_lowest_id_among_equals() {
+    let params = SamplingParams::greedy();
+    assert_eq!(sampler(params, &[], 0).sample(&[1.0, 3.0, 2.0, 3.0], &mut Scratch::default()), Ok(1));
+}
+
+#[test]
+fn the_same_seed_draws_the_same_tokens_and_each_choice_its_own() {
+    let logits = vec![0.0; 1000];
+    let run = |seed, choice| {
+        let mut sampler = Sampler::new(Arc::new(SamplingParams::default()), &[], seed, choice);
+        let mut scratch = Scratch::default();
+        (0..20).map(|_| sampler.sample(&logits, &mut scratch).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(7, 0), run(7, 0));
+    assert_ne!(run(7, 0), run(7, 1));
+    assert_ne!(run(7, 0), run(8, 0));
+}
+
+#[test]
+fn plain_sampling_follows_the_probabilities() {
+    let logits = logits_of(&[0.1, 0.2, 0.7]);
+    let drawn = draws(&SamplingParams::default(), &logits, 1, 20_000);
+    for (id, expected) in [(0, 0.1), (1, 0.2), (2, 0.7)] {
+        let share = drawn.iter().filter(|&&drawn| drawn == id).count() as f64 / 20_000.0;
+        assert!((share - expected).abs() < 0.015, "token {id}: {share} instead of {expected}");
+    }
+}
+
+#[test]
+fn temperature_sharpens_and_flattens() {
+    let logits = logits_of(&[0.4, 0.6]);
+    let share = |temperature| {
+        let drawn = draws(&SamplingParams { temperature, ..SamplingParams::default() }, &logits, 1, 10_000);
+        drawn.iter().filter(|&&id| id == 1).count() as f64 / 10_000.0
+    };
+    // 0.6^(1/t) / (0.4^(1/t) + 0.6^(1/t))
+    assert!((share(0.25) - 0.835).abs() < 0.02);
+    assert!((share(4.0) - 0.525).abs() < 0.02);
+}
+
+#[test]
+fn each_filter_leaves_what_it_should() {
+    let logits = logits_of(&[0.05, 0.5, 0.15, 0.3]);
+    let with = |set: fn(&mut SamplingParams)| {
+        let mut params = SamplingParams::default();
+        set(&mut params);
+        possible(&params, &logits)
+    };
+    assert_eq!(with(|_| {}), [0, 1, 2, 3]);
+    assert_eq!(with(|p| p.top_k = 2), [1, 3]);
+    assert_eq!(with(|p| p.top_p = 0.79), [1, 3]);
+    assert_eq!(with(|p| p.min_p = 0.25), [1, 2, 3]);
+    // Surprises 3.0, 0.69, 1.9, 1.2; expected 1.14: nearest are 3 (0.06), 1 (0.45), 2 (0.76).
+    assert_eq!(with(|p| p.typical_p = 0.25), [3]);
+    assert_eq!(with(|p| p.typical_p = 0.7), [1, 3]);
+    // top_p counts what top_k left: 0.5 of 0.8 is enough for 0.6.
+    assert_eq!(with(|p| (p.top_k, p.top_p) = (2, 0.6)), [1]);
+    assert_eq!(with(|p| (p.top_p, p.min_p) = (0.94, 0.5)), [1, 3]);
+}
+
+#[test]
+fn penalties_fall_on_what_was_said() {
+    let logits = [2.0, 1.9, 1.0, -1.0];
+    let run = |set: fn(&mut SamplingParams), prompt: &[TokenId]| {
+        let mut params = SamplingParams::greedy();
+        set(&mut params);
+        let mut sampler = sampler(params, prompt, 0);
+        let mut scratch = Scratch::default();
+        (0..4).map(|_| sampler.sample(&logits, &mut scratch).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(|_| {}, &[]), [0, 0, 0, 0]);
+    assert_eq!(run(|p| p.presence_penalty = 0.5, &[]), [0, 1, 0, 0]);
+    assert_eq!(run(|p| p.presence_penalty = 0.5, &[0]), [0, 1, 0, 0], "the prompt is not the answer");
+    assert_eq!(run(|p| p.frequency_penalty = 0.5, &[]), [0, 1, 0, 1]);
+    assert_eq!(run(|p| p.repetition_penalty = 1.5, &[0]), [1, 0, 0, 0], "2 / 1.5 and 1.9 / 1.5 are still above 1");
+    assert_eq!(run(|p| p.repetition_penalty = 3.0, &[0, 1]), [2, 0, 0, 0]);
+    assert_eq!(run(|p| p.logit_bias = vec![(3, 10.0)], &[]), [3, 3, 3, 3]);
+    assert_eq!(run(|p| p.logit_bias = vec![(0, -100.0), (1, -100.0)], &[]), [2, 2, 2, 2]);
+}
+
+#[test]
+fn logits_that_are_no_distribution_are_an_error() {
+    for params in [SamplingParams::default(), SamplingParams::greedy(), SamplingParams { top_p: 0.5, ..SamplingParams::default() }] {
+        let mut scratch = Scratch::default();
+        assert_eq!(sampler(params.clone(), &[], 0).sample(&[0.0, f32::NAN], &mut scratch), Err(NoDistribution));
+        assert_eq!(sampler(params.clone(), &[], 0).sample(&[f32::NEG_INFINITY; 3], &mut scratch), Err(NoDistribution));
+        assert_eq!(sampler(params, &[], 0).sample(&[f32::NEG_INFINITY, 0.0], &mut scratch), Ok(1));
+    }
+}
+
+#[test]
+fn logprobs_are_natural_logarithms_of_the_raw_distribution() {
+    let logits: Vec<f32> = logits_of(&[0.05, 0.5, 0.15, 0.3]).iter().map(|logit| logit + 7.0).collect();
+    let found = logprob(&logits, 2, 2, &mut Scratch::default()).unwrap();
+    assert!((found.logprob - 0.15f32.ln()).abs() < 1e-5);
+    assert_eq!(found.top.iter().map(|&(id, _)| id).collect::<Vec<_>>(), [1, 3]);
+    assert!((found.top[0].1 - 0.5f32.ln()).abs() < 1e-5);
+    assert_eq!(logprob(&logits, 2, 0, &mut Scratch::default()).unwrap().top, []);
+}
+
+/// The same filters written the slow and obvious way, in 64-bit arithmetic.
+fn slow_filter(params: &SamplingParams, logits: &[f32]) -> Vec<TokenId> {
+    let largest = logits.iter().copied().fold(f32::MIN, f32::max);
+    let mut list: Vec<(TokenId, f64)> =
+        logits.iter().enumerate().map(|(id, &logit)| (id as TokenId, (f64::from(logit - largest) / f64::from(params.temperature)).exp())).collect();
+    list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    if params.top_k > 0 {
+        list.truncate(params.top_k as usize);
+    }
+    let total: f64 = list.iter().map(|&(_, p)| p).sum();
+    let mut sum = 0.0;
+    let crossing = list.iter().position(|&(_, p)| {
+        sum += p;
+        sum >= total * f64::from(params.top_p)
+    });
+    list.truncate(crossing.map_or(list.len(), |place| place + 1));
+    let best = list[0].1;
+    list.retain(|&(_, p)| p >= best * f64::from(params.min_p));
+    list.into_iter().map(|(id, _)| id).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_filters_agree_with_the_slow_way(
+        logits in prop::collection::vec((-3000i32..3000).prop_map(|l| l as f32 / 150.0), 2..400),
+        temperature in 0.3f32..3.0, top_k in 0u32..50, top_p in 0.05f32..1.0, min_p in 0.0f32..0.5,
+    ) {
+        let params = SamplingParams { temperature, top_k, top_p, min_p, ..SamplingParams::default() };
+        let largest = softmax::largest(&logits).unwrap();
+        let mut found = Vec::new();
+        sampler(params.clone(), &[], 0).filter(&logits, largest, &mut found);
+        let found: Vec<TokenId> = found.iter().map(|candidate| candidate.id).collect();
+        let expected = slow_filter(&params, &logits);
+        // The last one may fall on the other side of a limit by rounding.
+        prop_assert!(found.len().abs_diff(expected.len()) <= 1, "{found:?} against {expected:?}");
+        let common = found.len().min(expected.len());
+        prop_assert_eq!(&found[..common], &expected[..common]);
+    }
+}

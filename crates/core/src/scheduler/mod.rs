@@ -1,0 +1,28 @@
+//! Schedulers: who is admitted to the stepper, and when.
+
+mod default;
+mod desk;
+mod estimate;
+
+use std::time::{Duration, Instant};
+
+use crate::engine::{EngineSnapshot, RequestStatus};
+use crate::refusal::Refusal;
+use crate::request::{Request, RequestId};
+use crate::stream::RequestStream;
+
+pub(crate) use default::DefaultScheduler;
+
+/// A policy with its worker.
+pub(crate) trait Scheduler: Send + Sync {
+    /// Takes a valid request or refuses it, at once.
+    fn submit(&self, request: Request, now: Instant) -> Result<RequestStream, Refusal>;
+    /// Cancels a request. False if it is not there.
+    fn cancel(&self, id: &RequestId) -> bool;
+    /// Where a request stands.
+    fn status(&self, id: &RequestId) -> Option<RequestStatus>;
+    /// The state in figures.
+    fn snapshot(&self) -> EngineSnapshot;
+    /// Refuses new requests, finishes those that are there, cancels what is left after `limit`, and waits for the worker's end.
+    fn drain(&self, limit: Duration);
+}

@@ -1,0 +1,139 @@
+//! One admitted request: its answers and its reader.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::blocks::BlockPool;
+use crate::event::{Event, RequestError, TokenLogprob, Usage};
+use crate::geometry::Need;
+use crate::request::{Request, RequestKey};
+use crate::stop::StopMatcher;
+use crate::stream::{Outlet, RequestState};
+use crate::vocabulary::Vocabulary;
+
+use super::sequence::{Sequence, Stage};
+
+/// A request on its way to the stepper: taken, but not yet admitted.
+pub(crate) struct Arrival {
+    pub(crate) key: RequestKey,
+    pub(crate) request: Request,
+    /// What it takes in full.
+    pub(crate) need: Need,
+    pub(crate) outlet: Outlet,
+    pub(crate) submitted: Instant,
+}
+
+impl Arrival {
+    /// When the whole answer must be there.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.submitted.checked_add(self.request.timeout?)
+    }
+
+    /// Ends a request that never ran.
+    pub(crate) fn fail(self, error: RequestError) {
+        self.outlet.set_state(RequestState::Ended);
+        self.outlet.send(Event::Failed(error));
+    }
+}
+
+/// An admitted request.
+pub(super) struct Active {
+    pub(super) outlet: Outlet,
+    pub(super) seqs: Vec<Sequence>,
+    pub(super) settings: Settings,
+    pub(super) submitted: Instant,
+    pub(super) admitted: Instant,
+    pub(super) deadline: Option<Instant>,
+    pub(super) first_token: Option<Instant>,
+    pub(super) cached_tokens: usize,
+    /// How often it was parked.
+    pub(super) parkings: u32,
+    pub(super) parked: bool,
+    /// Its stream was full before the last step.
+    pub(super) paused_since: Option<Instant>,
+    /// The prompt's own log-probabilities, as far as they are known, until they are delivered.
+    pub(super) echo: Option<Vec<Option<TokenLogprob>>>,
+    /// Something went wrong with one of its sequences; it ends as soon as the step allows.
+    pub(super) failure: Option<RequestError>,
+}
+
+/// What stays the same from the first token to the last.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) answer: usize,
+    pub(super) ignore_eos: bool,
+    pub(super) logprobs: Option<usize>,
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Active {
+    pub(super) fn new(arrival: Arrival, now: Instant, vocabulary: &Arc<dyn Vocabulary>) -> Self {
+        let deadline = arrival.deadline();
+        let Arrival { request, need, outlet, submitted, .. } = arrival;
+        let seed = request.sampling.seed.unwrap_or_else(random_seed);
+        let sampling = Arc::new(request.sampling.clone());
+        let stop = StopMatcher::new(&request.stop);
+        outlet.set_state(RequestState::Running);
+        Active {
+            seqs: (0..request.n).map(|choice| Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop)).collect(),
+            outlet,
+            settings: Settings { answer: need.answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs, timeout: request.timeout },
+            submitted,
+            admitted: now,
+            deadline,
+            first_token: None,
+            cached_tokens: 0,
+            parkings: 0,
+            parked: false,
+            paused_since: None,
+            // Nothing comes before the first token, so it has no probability.
+            echo: request.echo_logprobs.then(|| vec![None]),
+            failure: None,
+        }
+    }
+
+    /// Sequences that are not finished.
+    pub(super) fn unfinished(&self) -> usize {
+        self.seqs.iter().filter(|seq| seq.stage != Stage::Finished).count()
+    }
+
+    /// The most events that one step can bring, and one place that is always kept for the last event.
+    pub(super) fn events_per_step(&self) -> usize {
+        // A token and a finish for each answer, the prompt's log-probabilities, the end.
+        2 * self.unfinished() + 3
+    }
+
+    pub(super) fn generated(&self) -> usize {
+        self.seqs.iter().map(Sequence::generated).sum()
+    }
+
+    pub(super) fn release(&mut self, pool: &mut BlockPool) {
+        self.seqs.iter_mut().for_each(|seq| seq.release(pool));
+    }
+
+    /// After its blocks were released: the first unfinished answer computes the prompt again, the others share it then.
+    pub(super) fn regroup(&mut self) {
+        let unfinished = self.seqs.iter_mut().filter(|seq| seq.stage != Stage::Finished);
+        for (place, seq) in unfinished.enumerate() {
+            seq.stage = if place == 0 { Stage::Live } else { Stage::Following };
+        }
+    }
+
+    pub(super) fn usage(&self, now: Instant) -> Usage {
+        Usage {
+            prompt_tokens: self.seqs.first().map_or(0, |seq| seq.prompt_len),
+            completion_tokens: self.generated(),
+            cached_tokens: self.cached_tokens,
+            queue: self.admitted.saturating_duration_since(self.submitted),
+            first_token: self.first_token.map(|at| at.saturating_duration_since(self.submitted)),
+            total: now.saturating_duration_since(self.submitted),
+            parked: self.parkings,
+        }
+    }
+}
+
+/// A seed from the system's randomness, by way of the keys that the standard library draws for its hash maps.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}

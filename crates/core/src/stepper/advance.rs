@@ -1,0 +1,186 @@
+//! From logits to delivered text, and the step as a whole.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::event::{Event, RequestError};
+use crate::metrics::StepTime;
+use crate::request::RequestKey;
+use crate::sampler::logprob;
+
+use super::growth::Growth;
+use super::plan::{Share, StepPlan};
+use super::sequence::{Finish, Said, Stage};
+use super::{Progress, StepReport, Stepper};
+
+impl Stepper {
+    /// One step for all requests that are ready; nothing, if none is.
+    pub(crate) fn step(&mut self, now: Instant, growth: &mut dyn Growth) -> StepReport {
+        let begin = Instant::now();
+        let mut report = StepReport::default();
+        self.end_abandoned(now);
+        let plan = self.plan(now, growth, &mut report);
+        let planned = Instant::now();
+        if plan.shares.is_empty() {
+            return report;
+        }
+        // A panic is a failure like any other: what the pass had begun is given up with the requests that were part of it.
+        let result = catch_unwind(AssertUnwindSafe(|| self.forward(&plan)));
+        let computed = Instant::now();
+        let now = now + computed.duration_since(begin);
+        match result {
+            Ok(Ok(())) => self.advance(&plan, now, &mut report),
+            Ok(Err(error)) => self.fail_all(&plan, &error.0, now),
+            Err(panic) => self.fail_all(&plan, &panic_message(&*panic), now),
+        }
+        let done = Instant::now();
+        report.time = StepTime { schedule: planned - begin, forward: computed - planned, sample: done - computed };
+        let prompt_rows = report.progress.iter().map(|progress| progress.prompt_rows).sum();
+        self.pace.note(plan.rows() - prompt_rows, prompt_rows, report.time.total());
+        self.metrics.step(&report.time, plan.rows());
+        if cfg!(debug_assertions) {
+            self.audit();
+        }
+        report
+    }
+
+    fn fail_all(&mut self, plan: &StepPlan, message: &str, now: Instant) {
+        tracing::error!(requests = plan.shares.len(), message, "forward pass failed");
+        for share in &plan.shares {
+            self.fail(share.key, RequestError::Forward { message: message.to_owned() }, now);
+        }
+    }
+
+    /// Notes what was computed, and gives each sequence that is complete its next token.
+    fn advance(&mut self, plan: &StepPlan, now: Instant, report: &mut StepReport) {
+        let vocab = self.backend.vocab();
+        let logits = std::mem::take(&mut self.logits);
+        let mut rest = logits.as_slice();
+        for share in &plan.shares {
+            let (rows, after) = rest.split_at(share.logit_rows * vocab);
+            rest = after;
+            let active = self.requests.get_mut(&share.key).expect("planned requests are here");
+            let generated_before = active.generated();
+            let seq = &mut active.seqs[share.choice];
+            let is_prompt = share.rows > 1 || seq.computed < seq.prompt_len;
+            seq.computed += share.rows;
+            self.pool.record(&mut seq.table, &seq.tokens[..seq.computed]);
+            let complete = seq.missing() == 0;
+            self.echo(share, rows);
+            self.share_prompt(share);
+            if complete {
+                self.next_tokens(share.key, &rows[rows.len() - vocab..], now);
+            }
+            let active = &self.requests[&share.key];
+            active.outlet.set_generated(active.generated());
+            let generated = active.generated() - generated_before;
+            report.progress.push(Progress { key: share.key, prompt_rows: if is_prompt { share.rows } else { 0 }, generated });
+        }
+        self.logits = logits;
+        self.settle(plan, now);
+    }
+
+    /// Notes the log-probabilities of the prompt's tokens, and delivers them when all are there.
+    fn echo(&mut self, share: &Share, rows: &[f32]) {
+        let active = self.requests.get_mut(&share.key).expect("planned requests are here");
+        let Some(echo) = &mut active.echo else { return };
+        let seq = &active.seqs[share.choice];
+        let alternatives = active.settings.logprobs.unwrap_or(0);
+        for row in rows.chunks_exact(self.backend.vocab()) {
+            if echo.len() == seq.prompt_len {
+                break;
+            }
+            match logprob(row, seq.tokens[echo.len()], alternatives, &mut self.scratch) {
+                Ok(found) => echo.push(Some(found)),
+                Err(_) => {
+                    active.failure = Some(RequestError::NoLogits);
+                    return;
+                }
+            }
+        }
+        if echo.len() == seq.prompt_len {
+            let echo = active.echo.take().unwrap_or_default();
+            active.outlet.send(Event::PromptLogprobs(echo));
+        }
+    }
+
+    /// Once the prompt is computed, the answers that waited for it share its blocks.
+    fn share_prompt(&mut self, share: &Share) {
+        let seqs = &mut self.requests.get_mut(&share.key).expect("planned requests are here").seqs;
+        let prompt_len = seqs[share.choice].prompt_len;
+        if seqs[share.choice].computed < prompt_len {
+            return;
+        }
+        for choice in 0..seqs.len() {
+            if seqs[choice].stage != Stage::Following {
+                continue;
+            }
+            // A new answer takes the whole prompt, and the logits of its last token with it. One that is resumed has tokens of its own
+            // behind the prompt's last full block and computes these again.
+            let is_new = seqs[choice].generated() == 0;
+            debug_assert!(!is_new || seqs[share.choice].computed == prompt_len, "all answers get their first token together");
+            let tokens = if is_new { prompt_len } else { prompt_len - prompt_len % self.pool.block_len() };
+            let table = self.pool.share(&seqs[share.choice].table, self.pool.blocks_for(tokens));
+            let seq = &mut seqs[choice];
+            (seq.table, seq.computed, seq.stage) = (table, tokens, Stage::Live);
+        }
+    }
+
+    /// The next token of every answer of a request that is complete up to these logits: one, or all of them after the prompt.
+    fn next_tokens(&mut self, key: RequestKey, logits: &[f32], now: Instant) {
+        let active = self.requests.get_mut(&key).expect("planned requests are here");
+        for (index, seq) in active.seqs.iter_mut().enumerate() {
+            if active.failure.is_some() {
+                return;
+            }
+            if seq.stage != Stage::Live || seq.missing() > 0 {
+                continue;
+            }
+            let next = match seq.next(logits, &active.settings, &*self.vocabulary, &mut self.scratch) {
+                Ok(next) => next,
+                Err(error) => {
+                    active.failure = Some(error);
+                    return;
+                }
+            };
+            if next.generated {
+                self.metrics.generation_tokens.inc();
+                match seq.last_token.replace(now) {
+                    Some(before) => self.metrics.inter_token_latency.observe(now.saturating_duration_since(before).as_secs_f64()),
+                    None if active.first_token.is_none() => {
+                        active.first_token = Some(now);
+                        self.metrics.time_to_first_token.observe(now.saturating_duration_since(active.submitted).as_secs_f64());
+                    }
+                    None => {}
+                }
+            }
+            if let Some(Said { id, text, logprob }) = next.said {
+                active.outlet.send(Event::Token { index, id, text, logprob });
+            }
+            if let Some(Finish { reason, text, stop_string }) = next.finish {
+                seq.stage = Stage::Finished;
+                seq.release(&mut self.pool);
+                self.metrics.answer_ended(reason.name());
+                active.outlet.send(Event::Finished { index, reason, text, stop_string });
+            }
+        }
+    }
+
+    /// Ends the requests of a step that are complete or have failed.
+    fn settle(&mut self, plan: &StepPlan, now: Instant) {
+        for share in &plan.shares {
+            let Some(active) = self.requests.get_mut(&share.key) else { continue };
+            if let Some(error) = active.failure.take() {
+                self.fail(share.key, error, now);
+            } else if active.unfinished() == 0 {
+                self.end(share.key, Ok(()), now);
+            }
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the backend panicked: {}", text.unwrap_or("without a message"))
+}

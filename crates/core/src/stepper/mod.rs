@@ -1,0 +1,259 @@
+//! The mechanism: all admitted requests, advanced together by steps.
+//!
+//! A step is one plan under a token budget, one ragged forward pass, and for each sequence that is complete one token: sampled,
+//! turned into text, delivered. There are no threads, clocks or policies in here. Time comes in as an argument (steps are timed, but the
+//! time only sizes later budgets, which changes no result), and who may have memory is asked of a [`Growth`].
+
+mod active;
+mod advance;
+mod growth;
+mod pace;
+mod plan;
+mod sequence;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::backend::Backend;
+use crate::blocks::{BlockCounts, BlockPool};
+use crate::config::EngineConfig;
+use crate::event::{Event, RequestError};
+use crate::geometry::Geometry;
+use crate::metrics::{EngineMetrics, StepTime};
+use crate::request::{RequestId, RequestKey};
+use crate::sampler::Scratch;
+use crate::stream::RequestState;
+use crate::vocabulary::Vocabulary;
+
+use active::Active;
+pub(crate) use active::Arrival;
+pub(crate) use growth::{Ask, Grant, Growth, Reserved};
+use pace::Pace;
+use plan::PassBuffers;
+
+/// All admitted requests and what they need: the backend, the blocks, the sampler's scratch memory.
+pub(crate) struct Stepper {
+    backend: Box<dyn Backend>,
+    vocabulary: Arc<dyn Vocabulary>,
+    metrics: Arc<EngineMetrics>,
+    geometry: Geometry,
+    pool: BlockPool,
+    requests: BTreeMap<RequestKey, Active>,
+    /// Requests that take part in the steps, in the order in which they were admitted or resumed.
+    running: Vec<RequestKey>,
+    pace: Pace,
+    ended: Vec<Ended>,
+    logits: Vec<f32>,
+    scratch: Scratch,
+    pass: PassBuffers,
+}
+
+/// A request that has had its last event. Its blocks are free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) key: RequestKey,
+    pub(crate) id: RequestId,
+    pub(crate) result: Result<(), RequestError>,
+    pub(crate) prompt_tokens: usize,
+    pub(crate) completion_tokens: usize,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StepReport {
+    /// For each request that took part: rows of prompt (or of what is computed again), and tokens generated.
+    pub(crate) progress: Vec<Progress>,
+    /// Requests that growth parked.
+    pub(crate) parked: Vec<RequestKey>,
+    pub(crate) time: StepTime,
+}
+
+/// One request's part in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) key: RequestKey,
+    pub(crate) prompt_rows: usize,
+    pub(crate) generated: usize,
+}
+
+/// How many requests are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    pub(crate) running: usize,
+    pub(crate) running_seqs: usize,
+    pub(crate) paused: usize,
+    pub(crate) parked: usize,
+    pub(crate) blocks: BlockCounts,
+}
+
+impl Stepper {
+    pub(crate) fn new(backend: Box<dyn Backend>, vocabulary: Arc<dyn Vocabulary>, config: &EngineConfig, metrics: Arc<EngineMetrics>) -> Self {
+        let geometry = Geometry::of(&*backend, config.max_seqs);
+        Stepper {
+            vocabulary,
+            metrics,
+            geometry,
+            pool: BlockPool::new(geometry.blocks, geometry.block_len, config.prefix_cache),
+            requests: BTreeMap::new(),
+            running: Vec::new(),
+            pace: Pace::new(config.step_target, config.max_batched_tokens, geometry.block_len),
+            ended: Vec::new(),
+            logits: Vec::new(),
+            scratch: Scratch::default(),
+            pass: PassBuffers::default(),
+            backend,
+        }
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// How much of a prompt the prefix cache has.
+    pub(crate) fn look_up(&self, prompt: &[parkade_model::TokenId]) -> crate::blocks::Hit {
+        self.pool.look_up(prompt, prompt.len().saturating_sub(1))
+    }
+
+    /// Lets a request take part in the steps from now on.
+    pub(crate) fn admit(&mut self, arrival: Arrival, now: Instant) {
+        let key = arrival.key;
+        let active = Active::new(arrival, now, &self.vocabulary);
+        self.metrics.queue_time.observe(now.saturating_duration_since(active.submitted).as_secs_f64());
+        self.metrics.prompt_tokens.inc_by(active.usage(now).prompt_tokens as u64);
+        self.running.push(key);
+        let before = self.requests.insert(key, active);
+        debug_assert!(before.is_none(), "{key:?} is admitted twice");
+    }
+
+    /// Takes all blocks of a running request. Its tokens, its sampler and its text stay as they are. False if it does not run.
+    pub(crate) fn park(&mut self, key: RequestKey) -> bool {
+        let Some(active) = self.requests.get_mut(&key).filter(|active| !active.parked) else {
+            return false;
+        };
+        active.release(&mut self.pool);
+        active.regroup();
+        active.parked = true;
+        active.paused_since = None;
+        active.parkings += 1;
+        active.outlet.set_state(RequestState::Parked);
+        self.running.retain(|&other| other != key);
+        self.metrics.preemptions.inc();
+        true
+    }
+
+    /// Lets a parked request take part again. It goes on with the tokens that it would have had anyway. False if it is not parked.
+    pub(crate) fn resume(&mut self, key: RequestKey) -> bool {
+        let Some(active) = self.requests.get_mut(&key).filter(|active| active.parked) else {
+            return false;
+        };
+        active.parked = false;
+        active.outlet.set_state(RequestState::Running);
+        self.running.push(key);
+        true
+    }
+
+    /// Ends a request with an error; its blocks are free at once. False if it is not there.
+    pub(crate) fn fail(&mut self, key: RequestKey, error: RequestError, now: Instant) -> bool {
+        let Some(unfinished) = self.requests.get(&key).map(Active::unfinished) else {
+            return false;
+        };
+        self.metrics.failed(&error, unfinished);
+        self.end(key, Err(error), now);
+        true
+    }
+
+    /// Ends every request whose reader has left.
+    pub(crate) fn end_abandoned(&mut self, now: Instant) {
+        let left: Vec<RequestKey> = self.requests.iter().filter(|(_, active)| active.outlet.is_closed()).map(|(&key, _)| key).collect();
+        for key in left {
+            self.fail(key, RequestError::Cancelled, now);
+        }
+    }
+
+    /// Ends every request whose deadline has passed.
+    pub(crate) fn end_expired(&mut self, now: Instant) {
+        let late = |active: &Active| active.deadline.is_some_and(|deadline| deadline <= now);
+        let late: Vec<RequestKey> = self.requests.iter().filter(|(_, active)| late(active)).map(|(&key, _)| key).collect();
+        for key in late {
+            let allowed = self.requests[&key].settings.timeout.unwrap_or_default();
+            self.fail(key, RequestError::Deadline { allowed }, now);
+        }
+    }
+
+    /// The next deadline of an admitted request.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.requests.values().filter_map(|active| active.deadline).min()
+    }
+
+    /// All requests that are here, running or parked.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = RequestKey> + '_ {
+        self.requests.keys().copied()
+    }
+
+    /// Running requests whose reader is too slow, and since when.
+    pub(crate) fn paused(&self) -> impl Iterator<Item = (RequestKey, Instant)> + '_ {
+        self.running.iter().filter_map(|key| Some((*key, self.requests[key].paused_since?)))
+    }
+
+    /// Requests that have ended since the last call.
+    pub(crate) fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    pub(crate) fn census(&self) -> Census {
+        let running = || self.running.iter().map(|key| &self.requests[key]);
+        Census {
+            running: self.running.len(),
+            running_seqs: running().map(Active::unfinished).sum(),
+            paused: running().filter(|active| active.paused_since.is_some()).count(),
+            parked: self.requests.len() - self.running.len(),
+            blocks: self.pool.counts(),
+        }
+    }
+
+    /// The last event, and the end of everything that a request holds.
+    fn end(&mut self, key: RequestKey, result: Result<(), RequestError>, now: Instant) {
+        let mut active = self.requests.remove(&key).expect("only requests that are here can end");
+        self.running.retain(|&other| other != key);
+        active.release(&mut self.pool);
+        let usage = active.usage(now);
+        self.ended.push(Ended { key, id: active.outlet.link().id.clone(), result: result.clone(), prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens });
+        self.metrics.completed(&usage);
+        active.outlet.set_state(RequestState::Ended);
+        active.outlet.send(match result {
+            Ok(()) => Event::Done(usage),
+            Err(error) => Event::Failed(error),
+        });
+    }
+
+    /// Checks every count against the tables that exist.
+    fn audit(&self) {
+        self.pool.audit(self.requests.values().flat_map(|active| &active.seqs).map(|seq| &seq.table));
+        for (key, active) in &self.requests {
+            assert_eq!(self.running.iter().filter(|&other| other == key).count(), usize::from(!active.parked), "{key:?} runs once or is parked");
+            for seq in &active.seqs {
+                assert!(seq.computed < seq.tokens.len() || seq.stage == sequence::Stage::Finished, "the last token is never computed in advance");
+                assert!(seq.table.len() >= self.pool.blocks_for(seq.computed), "what was computed has its blocks");
+                assert!(seq.stage == sequence::Stage::Live || seq.table.is_empty(), "only live sequences hold blocks");
+                assert!(!active.parked || seq.table.is_empty(), "a parked request holds no blocks");
+            }
+        }
+    }
+}
+
+impl Drop for Stepper {
+    fn drop(&mut self) {
+        // After a panic the counts may be wrong, and nobody needs the blocks any more.
+        if !std::thread::panicking() {
+            self.requests.values_mut().for_each(|active| active.release(&mut self.pool));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

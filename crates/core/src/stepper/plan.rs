@@ -1,0 +1,196 @@
+//! What the next forward pass computes.
+
+use std::time::Instant;
+
+use parkade_kernels::Span;
+use parkade_model::{Batch, TokenId};
+
+use crate::backend::BackendError;
+use crate::blocks::{Copy, Hit};
+use crate::request::RequestKey;
+
+use super::growth::{Ask, Grant, Growth};
+use super::sequence::Stage;
+use super::{StepReport, Stepper};
+
+/// The part of one sequence in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) key: RequestKey,
+    pub(super) choice: usize,
+    /// Tokens to compute, from the first that is missing.
+    pub(super) rows: usize,
+    /// The logits that are wanted: those of so many rows, the last ones.
+    pub(super) logit_rows: usize,
+}
+
+/// One step: who takes part with how many tokens.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StepPlan {
+    pub(super) shares: Vec<Share>,
+    pub(super) copies: Vec<(RequestKey, Copy)>,
+}
+
+impl StepPlan {
+    fn drop_request(&mut self, key: RequestKey) {
+        self.shares.retain(|share| share.key != key);
+        self.copies.retain(|&(owner, _)| owner != key);
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.shares.iter().map(|share| share.rows).sum()
+    }
+}
+
+/// Memory that passes use again and again.
+#[derive(Default)]
+pub(super) struct PassBuffers {
+    tokens: Vec<TokenId>,
+    logit_rows: Vec<usize>,
+}
+
+/// Logits that one sequence may want at once, for its echo: a long prompt takes several steps instead of a vocabulary's memory for each token.
+const MOST_LOGITS: usize = 1 << 22;
+
+impl Stepper {
+    /// Answers that stream come first, one token each; what is left of the budget goes to prompts, first come, first served.
+    pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn Growth, report: &mut StepReport) -> StepPlan {
+        let mut plan = StepPlan::default();
+        let ready = self.ready(now);
+        for &seq in &ready {
+            if self.missing(seq) == 1 {
+                self.take_part(seq, 1, growth, &mut plan, report);
+            }
+        }
+        let mut left = self.pace.budget(plan.shares.len());
+        for &seq in &ready {
+            if self.missing(seq) > 1 && left > 0 {
+                left -= self.take_part(seq, left, growth, &mut plan, report);
+            }
+        }
+        plan
+    }
+
+    /// Live sequences of running requests whose readers keep up.
+    fn ready(&mut self, now: Instant) -> Vec<(RequestKey, usize)> {
+        let mut ready = Vec::new();
+        for key in &self.running {
+            let active = self.requests.get_mut(key).expect("running requests are here");
+            if !active.outlet.has_room_for(active.events_per_step()) {
+                active.paused_since.get_or_insert(now);
+                continue;
+            }
+            active.paused_since = None;
+            let live = active.seqs.iter().enumerate().filter(|(_, seq)| seq.stage == Stage::Live);
+            ready.extend(live.map(|(choice, _)| (*key, choice)));
+        }
+        ready
+    }
+
+    /// How many tokens a sequence has not computed; 0 if its request was parked meanwhile.
+    fn missing(&self, (key, choice): (RequestKey, usize)) -> usize {
+        let active = &self.requests[&key];
+        if active.parked { 0 } else { active.seqs[choice].missing() }
+    }
+
+    /// Adds up to `most` tokens of a sequence to the plan, if it may have the blocks. Returns how many.
+    fn take_part(&mut self, (key, choice): (RequestKey, usize), most: usize, growth: &mut dyn Growth, plan: &mut StepPlan, report: &mut StepReport) -> usize {
+        loop {
+            if self.requests[&key].parked {
+                return 0;
+            }
+            let wish = self.wish(key, choice, most);
+            if wish.blocks > 0 {
+                let ask = Ask { key, blocks: wish.blocks, counts: self.pool.counts() };
+                match growth.ask(&ask) {
+                    Grant::Yes if ask.blocks <= ask.counts.available() => {}
+                    Grant::Yes | Grant::No => return 0,
+                    Grant::Park(victims) => {
+                        let victims: Vec<RequestKey> = victims.into_iter().filter(|&victim| self.park(victim)).collect();
+                        if victims.is_empty() {
+                            return 0;
+                        }
+                        victims.iter().for_each(|&victim| plan.drop_request(victim));
+                        report.parked.extend(victims);
+                        continue;
+                    }
+                }
+            }
+            return self.fulfil(key, choice, &wish, plan);
+        }
+    }
+
+    /// What a sequence would take part with: cached blocks if it has none yet, its rows, and the blocks that are new for it.
+    fn wish(&self, key: RequestKey, choice: usize, most: usize) -> Wish {
+        let active = &self.requests[&key];
+        let seq = &active.seqs[choice];
+        // The last token is always computed, for its logits. An echo needs the logits of all rows that it has not had.
+        let limit = active.echo.as_ref().map_or(usize::MAX, |echo| echo.len() - 1).min(seq.tokens.len() - 1);
+        let hit = if seq.table.is_empty() { self.pool.look_up(&seq.tokens, limit) } else { Hit::default() };
+        let past = seq.computed + hit.blocks * self.pool.block_len();
+        let mut rows = (seq.tokens.len() - past).min(most);
+        if active.echo.is_some() {
+            rows = rows.min((MOST_LOGITS / self.backend.vocab()).max(1));
+        }
+        let grown = self.pool.blocks_for(past + rows).saturating_sub(hit.blocks.max(seq.table.len()));
+        let own = usize::from(self.pool.is_shared(&seq.table, past));
+        Wish { limit, rows, grown, blocks: grown + hit.idle + own }
+    }
+
+    /// Takes the blocks and notes the sequence in the plan.
+    fn fulfil(&mut self, key: RequestKey, choice: usize, wish: &Wish, plan: &mut StepPlan) -> usize {
+        let active = self.requests.get_mut(&key).expect("planned requests are here");
+        let first_time = active.parkings == 0;
+        let echo = active.echo.is_some();
+        let seq = &mut active.seqs[choice];
+        if seq.table.is_empty() {
+            seq.computed = self.pool.attach(&mut seq.table, &seq.tokens, wish.limit);
+            if first_time && seq.generated() == 0 {
+                active.cached_tokens = seq.computed;
+                self.metrics.cached_tokens.inc_by(seq.computed as u64);
+            }
+        }
+        let copy = self.pool.make_own(&mut seq.table, seq.computed).expect("the blocks were available");
+        self.pool.grow(&mut seq.table, wish.grown).expect("the blocks were available");
+        plan.copies.extend(copy.map(|copy| (key, copy)));
+        let last = wish.rows == seq.missing();
+        let logit_rows = if echo { wish.rows } else { usize::from(last) };
+        plan.shares.push(Share { key, choice, rows: wish.rows, logit_rows });
+        wish.rows
+    }
+
+    /// Runs the plan through the backend. The logits are in `self.logits` then, in the order of the shares.
+    pub(super) fn forward(&mut self, plan: &StepPlan) -> Result<(), BackendError> {
+        let PassBuffers { tokens, logit_rows } = &mut self.pass;
+        (tokens.clear(), logit_rows.clear());
+        let mut spans = Vec::with_capacity(plan.shares.len());
+        for share in &plan.shares {
+            let seq = &self.requests[&share.key].seqs[share.choice];
+            let first_row = tokens.len();
+            tokens.extend_from_slice(&seq.tokens[seq.computed..][..share.rows]);
+            logit_rows.extend(tokens.len() - share.logit_rows..tokens.len());
+            spans.push(Span { first_row, rows: share.rows, past: seq.computed, blocks: seq.table.as_raw() });
+        }
+        for (_, copy) in &plan.copies {
+            self.backend.copy_block(copy.from.0, copy.to.0);
+        }
+        let batch = Batch { tokens, spans: &spans, logit_rows };
+        self.backend.forward(&batch, &mut self.logits)?;
+        let wanted = logit_rows.len() * self.backend.vocab();
+        if self.logits.len() == wanted {
+            return Ok(());
+        }
+        Err(BackendError(format!("the backend gave {} logits instead of {wanted}", self.logits.len())))
+    }
+}
+
+/// What a sequence would take part with.
+struct Wish {
+    /// Cached blocks may hold this many of its tokens.
+    limit: usize,
+    rows: usize,
+    /// Blocks to add to its table.
+    grown: usize,
+    /// Blocks that are taken from the available ones: new ones, idle cached ones, and a copy of a shared one.
+    blocks: usize,
+}

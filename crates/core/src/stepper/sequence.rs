@@ -1,0 +1,130 @@
+//! One answer in the making.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parkade_model::TokenId;
+
+use crate::blocks::{BlockPool, BlockTable};
+use crate::event::{FinishReason, RequestError, TokenLogprob};
+use crate::request::Request;
+use crate::sampler::{Sampler, Scratch, logprob};
+use crate::sampling::SamplingParams;
+use crate::stop::{Scan, StopMatcher};
+use crate::vocabulary::{Decoder, Vocabulary};
+
+use super::active::Settings;
+
+/// One answer: its tokens, how many of them the model has computed, and all that the next ones depend on.
+///
+/// There is no difference between a prompt and an answer that is resumed: both have tokens that are not computed yet. So chunked prompts,
+/// prefix hits and parking are one mechanism.
+pub(super) struct Sequence {
+    pub(super) tokens: Vec<TokenId>,
+    pub(super) prompt_len: usize,
+    /// Tokens whose keys and values are in the blocks of `table`.
+    pub(super) computed: usize,
+    pub(super) table: BlockTable,
+    pub(super) stage: Stage,
+    pub(super) sampler: Sampler,
+    pub(super) stop: StopMatcher,
+    pub(super) text: Box<dyn Decoder>,
+    pub(super) last_token: Option<Instant>,
+}
+
+/// What one row of logits brought.
+pub(super) struct Next {
+    /// Whether a token was generated; an end-of-text token is one too, but says nothing.
+    pub(super) generated: bool,
+    pub(super) said: Option<Said>,
+    pub(super) finish: Option<Finish>,
+}
+
+/// A token that is part of the answer.
+pub(super) struct Said {
+    pub(super) id: TokenId,
+    pub(super) text: String,
+    pub(super) logprob: Option<TokenLogprob>,
+}
+
+/// The end of an answer.
+pub(super) struct Finish {
+    pub(super) reason: FinishReason,
+    pub(super) text: String,
+    pub(super) stop_string: Option<String>,
+}
+
+/// Whether a sequence computes for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Waits for the request's first live sequence to compute the prompt, and shares its blocks then.
+    Following,
+    /// Takes part in the steps.
+    Live,
+    /// Has its finish reason.
+    Finished,
+}
+
+impl Sequence {
+    pub(super) fn new(request: &Request, choice: usize, seed: u64, vocabulary: &Arc<dyn Vocabulary>, sampling: &Arc<SamplingParams>, stop: &StopMatcher) -> Self {
+        Sequence {
+            tokens: request.prompt.clone(),
+            prompt_len: request.prompt.len(),
+            computed: 0,
+            table: BlockTable::new(),
+            stage: if choice == 0 { Stage::Live } else { Stage::Following },
+            sampler: Sampler::new(Arc::clone(sampling), &request.prompt, seed, choice),
+            stop: stop.clone(),
+            text: Arc::clone(vocabulary).decoder(),
+            last_token: None,
+        }
+    }
+
+    /// Tokens that the model must still compute before it can give the next one; at least one while the sequence is live.
+    pub(super) fn missing(&self) -> usize {
+        self.tokens.len() - self.computed
+    }
+
+    /// Tokens of the answer so far.
+    pub(super) fn generated(&self) -> usize {
+        self.tokens.len() - self.prompt_len
+    }
+
+    /// The next token, from the logits of the last one, and whether it is the last.
+    pub(super) fn next(&mut self, logits: &[f32], settings: &Settings, vocabulary: &dyn Vocabulary, scratch: &mut Scratch) -> Result<Next, RequestError> {
+        if self.generated() >= settings.answer {
+            // Only the prompt was wanted.
+            return Ok(Next { generated: false, said: None, finish: Some(self.finish(FinishReason::Length)) });
+        }
+        let id = self.sampler.sample(logits, scratch).map_err(|_| RequestError::NoLogits)?;
+        self.tokens.push(id);
+        if vocabulary.is_end(id) && !settings.ignore_eos {
+            return Ok(Next { generated: true, said: None, finish: Some(self.finish(FinishReason::Stop)) });
+        }
+        let logprob = settings.logprobs.map(|alternatives| logprob(logits, id, alternatives, scratch));
+        let logprob = logprob.transpose().map_err(|_| RequestError::NoLogits)?;
+        let piece = self.text.push(id).map_err(|message| RequestError::Text { id, message })?;
+        let (text, stopped) = match self.stop.push(&piece) {
+            Scan::Text(text) => (text, None),
+            Scan::Stopped { before, stop } => (before, Some(Finish { reason: FinishReason::Stop, text: String::new(), stop_string: Some(stop) })),
+        };
+        let is_full = self.generated() >= settings.answer;
+        let finish = stopped.or_else(|| is_full.then(|| self.finish(FinishReason::Length)));
+        Ok(Next { generated: true, said: Some(Said { id, text, logprob }), finish })
+    }
+
+    /// Ends the text: what was held back is delivered now, unless it has become a stop string at last.
+    fn finish(&mut self, reason: FinishReason) -> Finish {
+        let tail = self.text.finish();
+        match self.stop.push(&tail) {
+            Scan::Text(text) => Finish { reason, text: text + &self.stop.finish(), stop_string: None },
+            Scan::Stopped { before, stop } => Finish { reason: FinishReason::Stop, text: before, stop_string: Some(stop) },
+        }
+    }
+
+    /// Gives all blocks back and forgets what was computed; everything else stays.
+    pub(super) fn release(&mut self, pool: &mut BlockPool) {
+        pool.release(std::mem::take(&mut self.table));
+        self.computed = 0;
+    }
+}
