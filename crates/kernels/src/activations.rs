@@ -103,6 +103,19 @@ impl Activations {
         self.set_at(CpuLevel::current(), team, source, rows, cols, for_weights);
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_plain_at(
+        &mut self,
+        level: CpuLevel,
+        team: &Team,
+        x: &[f32],
+        rows: usize,
+        cols: usize,
+        for_weights: &[WeightType],
+    ) {
+        self.set_at(level, team, Source::Plain(x), rows, cols, for_weights);
+    }
+
     fn set_at(
         &mut self,
         level: CpuLevel,

@@ -18,6 +18,8 @@ mod quantize;
 mod rope;
 mod simd;
 mod team;
+#[cfg(test)]
+mod testing;
 mod weight_type;
 
 pub use activations::Activations;

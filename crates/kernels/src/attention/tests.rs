@@ -1,1 +1,246 @@
+use super::*;
+use crate::testing::{Numbers, bits, nmse};
 
+/// A sequence's tokens and where they live.
+struct Sequence {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    table: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    heads: usize,
+    kv_heads: usize,
+    dim: usize,
+    block_len: usize,
+    ty: KvType,
+    window: Option<usize>,
+}
+
+const SHAPE: Shape = Shape { heads: 6, kv_heads: 2, dim: 64, block_len: 16, ty: KvType::F16, window: None };
+
+impl Sequence {
+    fn new(shape: Shape, tokens: usize, table: Vec<u32>, numbers: &mut Numbers) -> Sequence {
+        Sequence {
+            q: numbers.floats(tokens * shape.heads * shape.dim),
+            k: numbers.floats(tokens * shape.kv_heads * shape.dim),
+            v: numbers.floats(tokens * shape.kv_heads * shape.dim),
+            table,
+        }
+    }
+}
+
+fn scale(shape: Shape) -> f32 {
+    // larger than usual, so that the weights are far from even
+    3.0 / (shape.dim as f32).sqrt()
+}
+
+/// Runs tokens `from..to` of the sequence through cache and attention.
+fn step(
+    level: CpuLevel,
+    team: &Team,
+    shape: Shape,
+    kv: &mut KvCache,
+    sequence: &Sequence,
+    tokens: Range<usize>,
+) -> Vec<f32> {
+    let (wide, narrow) = (shape.heads * shape.dim, shape.kv_heads * shape.dim);
+    let span = Span { first_row: 0, rows: tokens.len(), past: tokens.start, blocks: &sequence.table };
+    let part = |x: &[f32], width: usize| x[tokens.start * width..tokens.end * width].to_vec();
+    let (k, v) = (part(&sequence.k, narrow), part(&sequence.v, narrow));
+    kv.append_at(level, team, 0, &[span], &k, &v);
+    let q = part(&sequence.q, wide);
+    let mut out = vec![0.0; q.len()];
+    let (heads, window) = (shape.heads, shape.window);
+    attention_at(level, team, &q, heads, kv, 0, &[span], scale(shape), window, &mut out);
+    out
+}
+
+fn cache(shape: Shape, blocks: usize) -> KvCache {
+    KvCache::new(1, shape.kv_heads, shape.dim, blocks, shape.block_len, shape.ty).unwrap()
+}
+
+fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {
+    let Shape { heads, kv_heads, dim, .. } = shape;
+    let tokens = sequence.q.len() / (heads * dim);
+    let mut out = Vec::new();
+    for (row, q) in sequence.q.chunks_exact(dim).enumerate() {
+        let (token, head) = (row / heads, row % heads / (heads / kv_heads));
+        assert!(token < tokens);
+        let first = (token + 1).saturating_sub(shape.window.unwrap_or(usize::MAX));
+        let at = |x: &[f32], key: usize, d: usize| f64::from(x[(key * kv_heads + head) * dim + d]);
+        let scores: Vec<f64> = (first..=token)
+            .map(|key| {
+                let dot: f64 = (0..dim).map(|d| f64::from(q[d]) * at(&sequence.k, key, d)).sum();
+                (dot * f64::from(scale(shape))).exp()
+            })
+            .collect();
+        let sum: f64 = scores.iter().sum();
+        for d in 0..dim {
+            let value: f64 = scores.iter().zip(first..).map(|(w, key)| w * at(&sequence.v, key, d)).sum();
+            out.push(value / sum);
+        }
+    }
+    out
+}
+
+#[test]
+fn attention_agrees_with_the_definition() {
+    let mut numbers = Numbers(1);
+    let team = Team::new(2);
+    for (dim, heads, kv_heads, block_len) in
+        [(64, 6, 2, 16), (80, 4, 4, 32), (128, 8, 1, 16), (96, 5, 1, 32), (2, 2, 1, 16), (50, 3, 3, 16)]
+    {
+        for ty in [KvType::F32, KvType::F16, KvType::BF16] {
+            for window in [None, Some(70)] {
+                let shape = Shape { heads, kv_heads, dim, block_len, ty, window };
+                let tokens = 300usize;
+                let table = (0..tokens.div_ceil(block_len) as u32).collect();
+                let sequence = Sequence::new(shape, tokens, table, &mut numbers);
+                let mut kv = cache(shape, 20);
+                let got = step(CpuLevel::current(), &team, shape, &mut kv, &sequence, 0..tokens);
+                let error = nmse(&got, &reference(shape, &sequence));
+                let bound = match ty {
+                    KvType::F32 => 1e-11,
+                    KvType::F16 => 1e-5,
+                    KvType::BF16 => 1e-3,
+                };
+                assert!(error < bound, "dim {dim} {ty:?} window {window:?}: nmse {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn chunks_levels_threads_and_blocks_do_not_change_a_bit() {
+    let mut numbers = Numbers(2);
+    for window in [None, Some(100)] {
+        for ty in [KvType::F16, KvType::BF16, KvType::F32] {
+            let shape = Shape { ty, window, ..SHAPE };
+            let tokens = 600;
+            let table: Vec<u32> = (0..38).collect();
+            let sequence = Sequence::new(shape, tokens, table, &mut numbers);
+            let team = Team::new(1);
+            let mut kv = cache(shape, 40);
+            let whole = bits(&step(CpuLevel::Scalar, &team, shape, &mut kv, &sequence, 0..tokens));
+            let width = shape.heads * shape.dim;
+
+            for &level in CpuLevel::available() {
+                for threads in [1, 2, 7] {
+                    let team = Team::new(threads);
+                    let mut kv = cache(shape, 40);
+                    let mut done = 0;
+                    for len in [1, 2, 13, 64, 100, 250, 1, 1, 168] {
+                        let got = step(level, &team, shape, &mut kv, &sequence, done..done + len);
+                        let want = &whole[done * width..(done + len) * width];
+                        assert_eq!(bits(&got), want, "{} threads {threads} at {done}", level.name());
+                        done += len;
+                    }
+                    assert_eq!(done, tokens);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_place_of_the_blocks_does_not_matter_nor_what_they_held() {
+    let mut numbers = Numbers(3);
+    let team = Team::new(2);
+    for block_len in [16, 32] {
+        let shape = Shape { block_len, ..SHAPE };
+        let tokens = 290usize;
+        let blocks = tokens.div_ceil(block_len) as u32;
+        let mut sequence = Sequence::new(shape, tokens, (0..blocks).collect(), &mut numbers);
+        let mut kv = cache(shape, 64);
+        let want = step(CpuLevel::current(), &team, shape, &mut kv, &sequence, 0..tokens);
+        // other blocks, backwards, full of NaN
+        let mut kv = cache(shape, 64);
+        let all: Vec<u32> = (0..64).collect();
+        let rows = 64 * block_len * shape.kv_heads * shape.dim;
+        let nan = vec![f32::NAN; rows];
+        let span = Span { first_row: 0, rows: 64 * block_len, past: 0, blocks: &all };
+        kv.append(&team, 0, &[span], &nan, &nan);
+        sequence.table = (0..blocks).map(|block| 63 - 2 * block % 63).collect();
+        let got = step(CpuLevel::current(), &team, shape, &mut kv, &sequence, 0..tokens);
+        assert_eq!(bits(&got), bits(&want));
+    }
+}
+
+#[test]
+fn sequences_in_one_batch_do_not_see_each_other() {
+    let mut numbers = Numbers(4);
+    let shape = SHAPE;
+    let team = Team::new(2);
+    let lengths = [1, 40, 300, 17];
+    let mut next = 0;
+    let sequences: Vec<Sequence> = lengths
+        .iter()
+        .map(|&tokens| {
+            let blocks = (tokens as u32).div_ceil(16);
+            next += blocks;
+            Sequence::new(shape, tokens, (next - blocks..next).collect(), &mut numbers)
+        })
+        .collect();
+    let mut spans = Vec::new();
+    let (mut q, mut k, mut v) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = 0;
+    for (sequence, &tokens) in sequences.iter().zip(&lengths) {
+        spans.push(Span { first_row: rows, rows: tokens, past: 0, blocks: &sequence.table });
+        rows += tokens;
+        q.extend(&sequence.q);
+        k.extend(&sequence.k);
+        v.extend(&sequence.v);
+    }
+    let mut kv = cache(shape, next as usize);
+    kv.append(&team, 0, &spans, &k, &v);
+    let mut together = vec![0.0; q.len()];
+    attention(&team, &q, shape.heads, &kv, 0, &spans, scale(shape), None, &mut together);
+    let mut alone = Vec::new();
+    for (sequence, &tokens) in sequences.iter().zip(&lengths) {
+        let mut kv = cache(shape, next as usize);
+        alone.extend(step(CpuLevel::current(), &team, shape, &mut kv, sequence, 0..tokens));
+    }
+    assert_eq!(bits(&together), bits(&alone));
+}
+
+#[test]
+fn infinite_scores_do_not_crash_and_stay_in_their_row() {
+    let mut numbers = Numbers(5);
+    let team = Team::new(1);
+    let shape = Shape { ty: KvType::F32, ..SHAPE };
+    let clean = Sequence::new(shape, 40, vec![0, 1, 2], &mut numbers);
+    let mut kv = cache(shape, 3);
+    let want = step(CpuLevel::current(), &team, shape, &mut kv, &clean, 0..40);
+    let width = shape.heads * shape.dim;
+    for odd in [f32::NAN, f32::INFINITY, f32::MAX] {
+        let mut sequence =
+            Sequence { q: clean.q.clone(), k: clean.k.clone(), v: clean.v.clone(), table: vec![0, 1, 2] };
+        sequence.q[20 * width..21 * width].fill(odd);
+        let got = step(CpuLevel::current(), &team, shape, &mut kv, &sequence, 0..40);
+        assert_eq!(bits(&got[..20 * width]), bits(&want[..20 * width]));
+        assert_eq!(bits(&got[21 * width..]), bits(&want[21 * width..]));
+    }
+}
+
+#[test]
+#[should_panic(expected = "need 2 blocks")]
+fn a_short_block_table_is_refused() {
+    let team = Team::new(1);
+    let kv = cache(SHAPE, 3);
+    let q = vec![0.0; 6 * 64];
+    let span = Span { first_row: 0, rows: 1, past: 16, blocks: &[1] };
+    attention(&team, &q, 6, &kv, 0, &[span], 1.0, None, &mut q.clone());
+}
+
+#[test]
+#[should_panic(expected = "share no rows")]
+fn spans_that_share_rows_are_refused() {
+    let team = Team::new(1);
+    let kv = cache(SHAPE, 3);
+    let q = vec![0.0; 6 * 64];
+    let span = Span { first_row: 0, rows: 1, past: 0, blocks: &[1] };
+    attention(&team, &q, 6, &kv, 0, &[span, span], 1.0, None, &mut q.clone());
+}
