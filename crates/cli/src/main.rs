@@ -1,2 +1,67 @@
-//! The `parkade` command.
-fn main() {}
+//! The `parkade` command: chat in the terminal, serve OpenAI's API, fetch models, check the machine.
+
+mod args;
+mod config;
+mod directories;
+mod doctor;
+mod error;
+mod loading;
+mod logging;
+mod machine;
+mod models;
+mod pull;
+mod run;
+mod serve;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use args::{Cli, Command};
+use config::{Settings, SettingsError};
+use error::CliError;
+
+fn main() -> ExitCode {
+    match execute() {
+        Ok(code) => code,
+        // Whoever read our output has seen enough (`| head`).
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(CliError::Settings(SettingsError::CommandLine(error))) => {
+            // Help for which nobody is left to read is no fault either.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "parkade: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn execute() -> Result<ExitCode, CliError> {
+    let settings = Settings::read(std::env::args_os())?;
+    let cli = &settings.cli;
+    logging::start(&cli.global, if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" })?;
+    let mut out = io::stdout().lock();
+    match &cli.command {
+        Command::Run(args) => Ok(run::run(args, &mut out)?),
+        Command::Serve(args) if args.print_config => {
+            out.write_all(serve::configuration(&settings, args).as_bytes()).map_err(CliError::Output)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Serve(args) => Ok(serve::serve(args)?),
+        Command::Pull(args) => {
+            pull::run(args, &mut out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor(args) => doctor::run(args, settings.file.as_deref(), &mut out).map_err(CliError::Output),
+        Command::Completions { shell } => {
+            // Into memory first: clap_complete panics when the pipe is closed.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "parkade", &mut script);
+            out.write_all(&script).map_err(CliError::Output)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

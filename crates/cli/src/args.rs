@@ -1,0 +1,252 @@
+//! The command line. Every flag with an environment variable is a *setting*: it can also stand in the configuration
+//! file (see [`crate::config`]), which is why no setting is an `Option` with its default hidden in the code.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use parkade_core::{EngineConfig, SchedulerKind};
+use parkade_server::ServerConfig;
+
+const EXAMPLES: &str = "\
+Examples:
+  parkade run                                  chat in the terminal
+  parkade run -i 'Name three rivers.'          one answer
+  parkade run -i 'Summarise:' -f notes.txt     one answer about a file (-f -: from a pipe)
+  parkade serve                                OpenAI's API on http://127.0.0.1:1234/v1
+  parkade pull llama-3.2-1b                    fetch a model
+  parkade serve --model llama-3.2-1b           ... and serve it
+  parkade doctor                               is everything in order?
+
+Settings: a flag wins over the environment (PARKADE_PORT for --port, and so on), which wins over the configuration
+file (port = 1234), which wins over the default. The file is PARKADE_CONFIG or --config FILE, else
+$XDG_CONFIG_HOME/parkade/config.toml (~/.config/parkade/config.toml) if it exists; `parkade serve --print-config`
+shows one. Models lie in $PARKADE_HOME, else $XDG_CACHE_HOME/parkade, else ~/.cache/parkade.";
+
+/// Serves open-weight language models on ordinary CPU machines.
+#[derive(Debug, Parser)]
+#[command(name = "parkade", version, after_help = EXAMPLES, max_term_width = 120, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Configuration file (TOML)
+    #[arg(long, global = true, value_name = "FILE", env = "PARKADE_CONFIG", hide_env = true)]
+    pub config: Option<PathBuf>,
+    /// Log level, or directives as in RUST_LOG [default: info for serve, else warn]
+    #[arg(long, global = true, value_name = "LEVEL", env = "PARKADE_LOG_LEVEL", hide_env = true)]
+    pub log_level: Option<String>,
+    /// Shape of the log lines on standard error
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "PARKADE_LOG_FORMAT",
+        hide_env = true,
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// Shape of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Chat in the terminal, or get one answer with -i or from a pipe
+    Run(RunArgs),
+    /// Serve OpenAI's API over HTTP
+    Serve(ServeArgs),
+    /// Fetch a model from the Hugging Face hub
+    Pull(PullArgs),
+    /// Check the machine and the model, with a remedy for each fault
+    Doctor(DoctorArgs),
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Which model, and what it may use of the machine.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// GGUF file, alias (see `parkade pull --list`) or Hugging Face REPO[:FILE]
+    #[arg(long, short, value_name = "MODEL", env = "PARKADE_MODEL", hide_env = true, default_value = "default")]
+    pub model: String,
+    /// Threads that compute [default: the physical cores that this process may use]
+    #[arg(long, value_name = "N", env = "PARKADE_THREADS", hide_env = true, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Memory for the KV cache, in MiB [default: half of what is free beside the weights]
+    #[arg(long, value_name = "MIB", env = "PARKADE_KV_CACHE_MB", hide_env = true, value_parser = clap::value_parser!(u64).range(1..=16_777_216))]
+    pub kv_cache_mb: Option<u64>,
+}
+
+/// `parkade run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Answer this and exit. Without it the prompt comes from a pipe, or you chat
+    #[arg(long, short = 'i', value_name = "PROMPT")]
+    pub prompt: Option<String>,
+    /// Puts a text file below the prompt (-: standard input)
+    #[arg(long, short, value_name = "FILE", requires = "prompt")]
+    pub file: Option<PathBuf>,
+    /// System message
+    #[arg(long, value_name = "TEXT", env = "PARKADE_SYSTEM", hide_env = true)]
+    pub system: Option<String>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// How `parkade run` picks tokens.
+#[derive(Debug, Args, Clone, PartialEq)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArgs {
+    /// 0 always takes the likeliest token
+    #[arg(long, short, value_name = "T", env = "PARKADE_TEMPERATURE", hide_env = true, default_value_t = 0.7)]
+    pub temperature: f32,
+    /// Only among the K likeliest tokens (0: all)
+    #[arg(long, value_name = "K", env = "PARKADE_TOP_K", hide_env = true, default_value_t = 40)]
+    pub top_k: u32,
+    /// Only among the likeliest tokens that together have probability P
+    #[arg(long, value_name = "P", env = "PARKADE_TOP_P", hide_env = true, default_value_t = 0.95)]
+    pub top_p: f32,
+    /// Only tokens with at least P times the likeliest one's probability
+    #[arg(long, value_name = "P", env = "PARKADE_MIN_P", hide_env = true, default_value_t = 0.0)]
+    pub min_p: f32,
+    /// Locally typical sampling (1: off)
+    #[arg(long, value_name = "P", env = "PARKADE_TYPICAL_P", hide_env = true, default_value_t = 1.0)]
+    pub typical_p: f32,
+    /// Lowers the score of tokens that the answer has already (0: off)
+    #[arg(
+        long,
+        value_name = "X",
+        env = "PARKADE_PRESENCE_PENALTY",
+        hide_env = true,
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub presence_penalty: f32,
+    /// The same, for each time that it has them (0: off)
+    #[arg(
+        long,
+        value_name = "X",
+        env = "PARKADE_FREQUENCY_PENALTY",
+        hide_env = true,
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub frequency_penalty: f32,
+    /// Divides the score of tokens that were there before (1: off)
+    #[arg(long, value_name = "R", env = "PARKADE_REPETITION_PENALTY", hide_env = true, default_value_t = 1.0)]
+    pub repetition_penalty: f32,
+    /// Same seed, same answer [default: another one each time]
+    #[arg(long, value_name = "N", env = "PARKADE_SEED", hide_env = true)]
+    pub seed: Option<u64>,
+    /// Longest answer, in tokens [default: as long as the context allows]
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_TOKENS", hide_env = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_tokens: Option<u32>,
+}
+
+/// `parkade serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    #[command(flatten)]
+    pub scheduling: SchedulingArgs,
+    /// Print the settings in force as a configuration file, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// Where and for whom `parkade serve` listens.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub struct ListenArgs {
+    /// Address to listen on (0.0.0.0: every interface)
+    #[arg(long, value_name = "IP", env = "PARKADE_HOST", hide_env = true, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port to listen on (0: any free one; the log says which)
+    #[arg(long, short, value_name = "PORT", env = "PARKADE_PORT", hide_env = true, default_value_t = 1234)]
+    pub port: u16,
+    /// Connections at once; those above get 503
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_CONNECTIONS", hide_env = true, default_value_t = ServerConfig::default().max_connections)]
+    pub max_connections: usize,
+    /// Largest request body, in MiB
+    #[arg(long, value_name = "MIB", env = "PARKADE_MAX_BODY_MB", hide_env = true, default_value_t = ServerConfig::default().max_body_bytes >> 20)]
+    pub max_body_mb: usize,
+    /// Seconds that running answers may still take after SIGTERM or Ctrl-C
+    #[arg(long, value_name = "S", env = "PARKADE_DRAIN_SECONDS", hide_env = true, default_value_t = ServerConfig::default().drain_limit.as_secs())]
+    pub drain_seconds: u64,
+    /// Web pages that may call the API, comma-separated origins or * [default: none]
+    #[arg(long, value_name = "ORIGINS", env = "PARKADE_CORS_ORIGINS", hide_env = true)]
+    pub cors_origins: Option<String>,
+}
+
+/// Which scheduler, and its limits.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Scheduling")]
+pub struct SchedulingArgs {
+    /// Who runs next
+    #[arg(long, value_name = "NAME", env = "PARKADE_SCHEDULER", hide_env = true, value_parser = scheduler_parser(), default_value = EngineConfig::default().scheduler.name())]
+    pub scheduler: SchedulerKind,
+    /// Sequences that run at once
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_SEQS", hide_env = true, default_value_t = EngineConfig::default().max_seqs)]
+    pub max_seqs: usize,
+    /// Prompt tokens in one step
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_BATCHED_TOKENS", hide_env = true, default_value_t = EngineConfig::default().max_batched_tokens)]
+    pub max_batched_tokens: usize,
+    /// Requests that may wait; those above get 503
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_QUEUE_DEPTH", hide_env = true, default_value_t = EngineConfig::default().max_queue_depth)]
+    pub max_queue_depth: usize,
+    /// Whether the KV of past prompts is kept while nothing else needs the memory
+    #[arg(long, value_name = "BOOL", env = "PARKADE_PREFIX_CACHE", hide_env = true, action = ArgAction::Set, default_value_t = EngineConfig::default().prefix_cache)]
+    pub prefix_cache: bool,
+}
+
+fn scheduler_parser() -> impl TypedValueParser<Value = SchedulerKind> {
+    let names = [SchedulerKind::ParkingLot, SchedulerKind::Default].map(SchedulerKind::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<SchedulerKind>())
+}
+
+/// `parkade pull`.
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Alias or Hugging Face REPO[:FILE]; FILE may be a quantisation's name, such as Q4_K_M
+    #[arg(value_name = "MODEL", required_unless_present = "list")]
+    pub model: Option<String>,
+    /// List the aliases, and which of them are here
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// `parkade doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+}

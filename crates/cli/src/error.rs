@@ -1,0 +1,59 @@
+//! What can end a command, and with which exit code.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::config::SettingsError;
+use crate::logging::LogLevelError;
+use crate::pull::PullError;
+use crate::run::RunError;
+use crate::serve::ServeError;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The command line or the configuration file is wrong, or help was asked for.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The log level is none.
+    #[error(transparent)]
+    LogLevel(#[from] LogLevelError),
+    /// `parkade run`.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// `parkade serve`.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// `parkade pull`.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// Standard output.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+}
+
+impl CliError {
+    /// 2 for wrong usage, 1 for everything else.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        let usage = match self {
+            CliError::Settings(_) | CliError::LogLevel(_) => true,
+            CliError::Run(error) => error.is_usage(),
+            CliError::Serve(error) => error.is_usage(),
+            CliError::Pull(_) | CliError::Output(_) => false,
+        };
+        ExitCode::from(if usage { 2 } else { 1 })
+    }
+
+    /// Whether the reader of standard output went away.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        let output = match self {
+            CliError::Output(error)
+            | CliError::Run(RunError::Output(error))
+            | CliError::Pull(PullError::Output(error)) => error,
+            _ => return false,
+        };
+        output.kind() == io::ErrorKind::BrokenPipe
+    }
+}

@@ -1,0 +1,83 @@
+//! From the flags of a command to a loaded model.
+
+use parkade_core::{EngineConfig, LoadOptions};
+
+use crate::args::ModelArgs;
+use crate::machine::Machine;
+
+/// A KV cache that the machine cannot hold.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--kv-cache-mb {asked}: this process may use {limit} MiB of memory in all ({whose}); give less")]
+pub struct TooMuchMemory {
+    asked: u64,
+    limit: u64,
+    whose: &'static str,
+}
+
+/// What the engine is told.
+///
+/// # Errors
+/// More memory was asked for than there is, free or not: the system might grant it, and kill the process later.
+pub fn options(args: &ModelArgs, engine: EngineConfig, machine: &Machine) -> Result<LoadOptions, TooMuchMemory> {
+    let (limit, whose) = match machine.cgroup_memory {
+        Some(limit) if limit < machine.memory_total => (limit, "the limit of its control group"),
+        _ => (machine.memory_total, "what the machine has"),
+    };
+    if let Some(asked) = args.kv_cache_mb.filter(|&asked| limit > 0 && asked > limit >> 20) {
+        return Err(TooMuchMemory { asked, limit: limit >> 20, whose });
+    }
+    Ok(LoadOptions {
+        threads: Some(threads(args, machine)),
+        kv_cache_bytes: args.kv_cache_mb.map(|mib| mib << 20),
+        engine,
+        ..LoadOptions::default()
+    })
+}
+
+/// Threads that compute.
+#[must_use]
+pub fn threads(args: &ModelArgs, machine: &Machine) -> usize {
+    args.threads.map_or_else(|| machine.default_threads(), |n| n as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(cgroup_memory: Option<u64>) -> Machine {
+        Machine {
+            processor: None,
+            hardware_threads: 8,
+            cores: 4,
+            cgroup_cores: None,
+            memory_total: 1 << 30,
+            memory_free: 1 << 29,
+            cgroup_memory,
+        }
+    }
+
+    fn asking(threads: Option<u32>, kv_cache_mb: Option<u64>) -> ModelArgs {
+        ModelArgs { model: "default".to_owned(), threads, kv_cache_mb }
+    }
+
+    #[test]
+    fn flags_reach_the_engine_and_the_cores_are_the_default() {
+        let options_of =
+            |args: ModelArgs| options(&args, EngineConfig::default(), &machine(None)).expect("enough memory");
+        let plain = options_of(asking(None, None));
+        assert_eq!((plain.threads, plain.kv_cache_bytes), (Some(4), None));
+        let told = options_of(asking(Some(2), Some(64)));
+        assert_eq!((told.threads, told.kv_cache_bytes), (Some(2), Some(64 << 20)));
+    }
+
+    #[test]
+    fn more_memory_than_there_is_is_refused_with_the_limit() {
+        let refused = |limit| {
+            options(&asking(None, Some(2000)), EngineConfig::default(), &machine(limit))
+                .expect_err("too much")
+                .to_string()
+        };
+        assert!(refused(None).contains("1024 MiB") && refused(None).contains("what the machine has"));
+        assert!(refused(Some(1 << 28)).contains("256 MiB") && refused(Some(1 << 28)).contains("control group"));
+    }
+}

@@ -1,0 +1,103 @@
+//! `parkade pull`: a model from the hub into the data directory, resumed where it stopped, checked before it counts.
+
+mod checksum;
+mod download;
+mod hub;
+
+use std::io::{self, Write};
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+
+pub use checksum::Digest;
+#[cfg(test)]
+pub use checksum::sidecar_of;
+pub use download::DownloadError;
+pub use hub::HubError;
+
+use crate::args::PullArgs;
+use crate::directories;
+use crate::models::{self, ALIASES, ChoiceError, DEFAULT_NAMES, HubModel, ModelError};
+use download::{Outcome, download};
+use hub::Hub;
+
+/// Why a model could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The name leads to no repository.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The repository has no such file.
+    #[error(transparent)]
+    Choice(#[from] ChoiceError),
+    /// The hub refused or did not answer.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The file did not arrive whole.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// Standard output is closed.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`PullError`].
+pub fn run(args: &PullArgs, out: &mut impl Write) -> Result<(), PullError> {
+    let Some(name) = args.model.as_deref().filter(|_| !args.list) else {
+        return Ok(list(out)?);
+    };
+    if DEFAULT_NAMES.contains(&name) {
+        let path = models::locate(name)?;
+        writeln!(out, "{}: already here (the set-up fetched it)", path.display())?;
+        return Ok(());
+    }
+    let model = HubModel::parse(name).ok_or_else(|| ModelError::Unknown(name.to_owned()))?;
+    let hub = Hub::from_environment()?;
+    let file = match &model.file {
+        Some(file) if file.ends_with(".gguf") => file.clone(),
+        _ => model.choose(&hub.files(&model.repo)?)?.to_owned(),
+    };
+    let remote = hub.describe(&model.repo, &file)?;
+    let target = model.directory(&directories::models()).join(&file);
+    if remote.sha256.is_none() {
+        eprintln!("parkade: the hub gives no SHA-256 for {file}; only its size can be checked");
+    }
+    let bar = progress_bar(&file, remote.size);
+    match download(&hub, &remote, &target, &bar)? {
+        Outcome::AlreadyHere => writeln!(out, "{}: already here, checksum right", target.display())?,
+        Outcome::Installed { resumed_at: 0 } => {
+            writeln!(out, "{}: {}, checked", target.display(), HumanBytes(remote.size))?
+        }
+        Outcome::Installed { resumed_at } => {
+            writeln!(
+                out,
+                "{}: {}, resumed at {}, checked",
+                target.display(),
+                HumanBytes(remote.size),
+                HumanBytes(resumed_at)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn list(out: &mut impl Write) -> io::Result<()> {
+    let here = |name: &str| if models::locate(name).is_ok() { "here" } else { "" };
+    writeln!(out, "{:<16} {:<5} from", "alias", "")?;
+    for name in DEFAULT_NAMES {
+        writeln!(out, "{name:<16} {:<5} `make setup`", here(name))?;
+    }
+    for alias in ALIASES {
+        writeln!(out, "{:<16} {:<5} {}:{}", alias.name, here(alias.name), alias.repo, alias.file)?;
+    }
+    Ok(())
+}
+
+/// Drawn on standard error, and only on a terminal.
+fn progress_bar(file: &str, size: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})");
+    let bar = ProgressBar::new(size).with_message(file.to_owned());
+    style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
+}

@@ -1,0 +1,211 @@
+//! The messages so far, and the next answer.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use parkade_core::{Event, Loaded, OutOfRange, Request, SamplingParams, TokenId};
+use parkade_model::chat_template::ChatInput;
+use parkade_model::tokenizer::{Bos, SpecialTokens};
+use serde_json::{Map, Value, json};
+
+use super::RunError;
+use crate::args::SamplingArgs;
+
+/// A chat with a model.
+pub struct Conversation {
+    loaded: Loaded,
+    /// The system message.
+    pub system: Option<String>,
+    turns: Vec<Value>,
+    sampling: SamplingArgs,
+    answers: u64,
+}
+
+/// An answer that has been written.
+pub struct Answer {
+    /// How it came to its end.
+    pub ending: Ending,
+    /// How quick it was.
+    pub speed: Speed,
+}
+
+/// How an answer came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself.
+    Whole,
+    /// By Ctrl-C.
+    Stopped,
+}
+
+/// Counts and pace of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Speed {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens of the answer.
+    pub tokens: usize,
+    /// From the question to the first token.
+    pub first_token: Duration,
+    /// From the first token to the last one.
+    pub rest: Duration,
+}
+
+impl fmt::Display for Speed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "[{} prompt tokens, {} tokens, first after {:.2} s",
+            self.prompt_tokens,
+            self.tokens,
+            self.first_token.as_secs_f64()
+        )?;
+        // The first token's time is the prompt's: the pace is that of the others.
+        if self.tokens > 1 && !self.rest.is_zero() {
+            write!(f, ", {:.1} tok/s", (self.tokens - 1) as f64 / self.rest.as_secs_f64())?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl Conversation {
+    /// A chat without messages.
+    ///
+    /// # Errors
+    /// A sampling parameter is out of range.
+    pub fn new(loaded: Loaded, system: Option<String>, sampling: SamplingArgs) -> Result<Conversation, OutOfRange> {
+        let mut conversation =
+            Conversation { loaded, system, turns: Vec::new(), sampling: sampling.clone(), answers: 0 };
+        conversation.set_sampling(sampling)?;
+        Ok(conversation)
+    }
+
+    /// The model's name.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.loaded.name
+    }
+
+    /// Whether the model knows turns. One that does not continues each text by itself.
+    #[must_use]
+    pub fn has_turns(&self) -> bool {
+        self.loaded.template.is_some()
+    }
+
+    /// How tokens are picked.
+    #[must_use]
+    pub fn sampling(&self) -> &SamplingArgs {
+        &self.sampling
+    }
+
+    /// Picks tokens in another way from now on.
+    ///
+    /// # Errors
+    /// A parameter is out of range; nothing changes.
+    pub fn set_sampling(&mut self, sampling: SamplingArgs) -> Result<(), OutOfRange> {
+        parameters(&sampling).validate(self.loaded.config.vocab)?;
+        self.sampling = sampling;
+        Ok(())
+    }
+
+    /// Forgets the messages.
+    pub fn clear(&mut self) {
+        self.turns.clear();
+    }
+
+    /// Writes the answer to `text`, as it comes, and remembers both. Ctrl-C ends the answer; what was written stays.
+    ///
+    /// # Errors
+    /// There is no answer, or it broke off; the question is forgotten then.
+    pub async fn ask(&mut self, text: &str, out: &mut impl Write) -> Result<Answer, RunError> {
+        let question = json!({ "role": "user", "content": text });
+        let prompt = self.prompt(text, &question)?;
+        let mut speed = Speed { prompt_tokens: prompt.len(), ..Speed::default() };
+        let mut request = Request::new(format!("run-{}", self.answers), prompt);
+        request.sampling = parameters(&self.sampling);
+        request.max_tokens = self.sampling.max_tokens.map(|n| n as usize);
+        self.answers += 1;
+
+        let asked = Instant::now();
+        let mut stream = self.loaded.engine.submit(request)?;
+        let mut answer = String::new();
+        let mut write = |piece: &str| -> io::Result<()> {
+            answer.push_str(piece);
+            out.write_all(piece.as_bytes())?;
+            out.flush()
+        };
+        let ending = loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                _ = tokio::signal::ctrl_c() => break Ending::Stopped,
+            };
+            match event {
+                Some(Event::Token { text, .. }) => {
+                    speed.tokens += 1;
+                    let since = asked.elapsed();
+                    if speed.tokens == 1 {
+                        speed.first_token = since;
+                    }
+                    speed.rest = since - speed.first_token;
+                    write(&text)?;
+                }
+                Some(Event::Finished { text, .. }) => write(&text)?,
+                Some(Event::Failed(error)) => return Err(error.into()),
+                Some(Event::PromptLogprobs(_)) => {}
+                Some(Event::Done(_)) | None => break Ending::Whole,
+            }
+        };
+        out.write_all(b"\n")?;
+        out.flush()?;
+        self.turns.push(question);
+        self.turns.push(json!({ "role": "assistant", "content": answer }));
+        Ok(Answer { ending, speed })
+    }
+
+    fn prompt(&self, text: &str, question: &Value) -> Result<Vec<TokenId>, RunError> {
+        let tokenizer = &self.loaded.tokenizer;
+        let Some(template) = &self.loaded.template else {
+            return Ok(tokenizer.encode(text, SpecialTokens::AsText, Bos::AsModel)?);
+        };
+        let system = self.system.iter().map(|text| json!({ "role": "system", "content": text }));
+        let messages: Value = system.chain(self.turns.iter().cloned()).chain([question.clone()]).collect();
+        let rendered = template.render(&ChatInput {
+            messages: &messages,
+            tools: None,
+            documents: None,
+            add_generation_prompt: true,
+            extra: &Map::new(),
+        })?;
+        Ok(tokenizer.encode_prompt(&rendered)?)
+    }
+}
+
+fn parameters(args: &SamplingArgs) -> SamplingParams {
+    SamplingParams {
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        min_p: args.min_p,
+        typical_p: args.typical_p,
+        presence_penalty: args.presence_penalty,
+        frequency_penalty: args.frequency_penalty,
+        repetition_penalty: args.repetition_penalty,
+        seed: args.seed,
+        ..SamplingParams::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_that_of_the_tokens_after_the_first() {
+        let speed =
+            Speed { prompt_tokens: 7, tokens: 5, first_token: Duration::from_secs(3), rest: Duration::from_secs(2) };
+        assert_eq!(speed.to_string(), "[7 prompt tokens, 5 tokens, first after 3.00 s, 2.0 tok/s]");
+        let one = Speed { tokens: 1, rest: Duration::ZERO, ..speed };
+        assert_eq!(one.to_string(), "[7 prompt tokens, 1 tokens, first after 3.00 s]");
+    }
+}

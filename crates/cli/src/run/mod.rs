@@ -1,0 +1,129 @@
+//! `parkade run`: one answer, or a chat in the terminal.
+
+mod commands;
+mod conversation;
+mod repl;
+
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use parkade_core::{EngineConfig, LoadError, OutOfRange, Refusal, RequestError};
+use parkade_model::chat_template::TemplateError;
+use parkade_model::tokenizer::TokenizerError;
+use rustyline::error::ReadlineError;
+
+pub use conversation::{Conversation, Ending};
+
+use crate::args::RunArgs;
+use crate::loading::{self, TooMuchMemory};
+use crate::machine::Machine;
+use crate::models::{self, ModelError};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The model's file is not there.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The KV cache cannot fit.
+    #[error(transparent)]
+    Memory(#[from] TooMuchMemory),
+    /// The model cannot be used.
+    #[error("cannot load the model: {0}")]
+    Load(#[from] LoadError),
+    /// A sampling flag is out of range.
+    #[error("{0}")]
+    Sampling(#[from] OutOfRange),
+    /// There is nothing to answer.
+    #[error("the prompt is empty; give one with -i or through a pipe")]
+    EmptyPrompt,
+    /// The prompt cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file, or `-`.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The chat template refused the messages.
+    #[error("the model's chat template failed: {0}")]
+    Template(#[from] TemplateError),
+    /// The prompt cannot be turned into tokens.
+    #[error("the prompt cannot be tokenised: {0}")]
+    Tokenizer(#[from] TokenizerError),
+    /// The engine refused the prompt.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The answer broke off.
+    #[error("{0}")]
+    Failed(#[from] RequestError),
+    /// The terminal.
+    #[error("cannot read from the terminal: {0}")]
+    Terminal(#[from] ReadlineError),
+    /// The event loop.
+    #[error("cannot start the event loop: {0}")]
+    Runtime(io::Error),
+    /// Standard output.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl RunError {
+    /// Whether the flags are at fault, and not the machine.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, RunError::Sampling(_) | RunError::EmptyPrompt | RunError::Memory(_))
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, RunError> {
+    let prompt = prompt(args)?;
+    let path = models::locate(&args.model.model)?;
+    let options =
+        loading::options(&args.model, EngineConfig { max_seqs: 1, ..EngineConfig::default() }, &Machine::read())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
+    let loaded = parkade_core::load(&path, &options)?;
+    let mut conversation = Conversation::new(loaded, args.system.clone(), args.sampling.clone())?;
+    match prompt {
+        None => repl::chat(&runtime, &mut conversation, out).map(|()| ExitCode::SUCCESS),
+        Some(prompt) => {
+            let answer = runtime.block_on(conversation.ask(&prompt, out))?;
+            eprintln!("{}", answer.speed);
+            Ok(match answer.ending {
+                Ending::Whole => ExitCode::SUCCESS,
+                // As the shell reports a program that Ctrl-C ended.
+                Ending::Stopped => ExitCode::from(130),
+            })
+        }
+    }
+}
+
+/// What is to be answered; `None` for a chat.
+fn prompt(args: &RunArgs) -> Result<Option<String>, RunError> {
+    let text = match (&args.prompt, &args.file) {
+        (Some(prompt), Some(file)) => format!("{prompt}\n\n{}", read(file)?),
+        // Standard input is left alone: under cron or a service manager it may be a pipe that never ends.
+        (Some(prompt), None) => prompt.clone(),
+        (None, _) if io::stdin().is_terminal() => return Ok(None),
+        (None, _) => read(Path::new("-"))?,
+    };
+    if text.trim().is_empty() { Err(RunError::EmptyPrompt) } else { Ok(Some(text)) }
+}
+
+fn read(path: &Path) -> Result<String, RunError> {
+    let mut bytes = Vec::new();
+    let outcome = if path == Path::new("-") {
+        io::stdin().lock().read_to_end(&mut bytes).map(drop)
+    } else {
+        fs::read(path).map(|read| bytes = read)
+    };
+    let text = outcome
+        .and_then(|()| String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)));
+    text.map_err(|source| RunError::Read { path: path.to_owned(), source })
+}

@@ -1,0 +1,228 @@
+//! `parkade serve`: the port first, then the model, then answers until somebody says stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded};
+use parkade_server::{AppState, ModelEntry, ServerConfig};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::args::ServeArgs;
+use crate::config::Settings;
+use crate::loading::{self, TooMuchMemory};
+use crate::machine::Machine;
+use crate::models::{self, DEFAULT_NAMES, ModelError};
+
+/// Why the server did not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The model's file is not there.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The KV cache cannot fit.
+    #[error(transparent)]
+    Memory(#[from] TooMuchMemory),
+    /// A limit of the engine that makes no sense.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A limit of the server that makes no sense.
+    #[error(transparent)]
+    Server(#[from] parkade_server::ConfigError),
+    /// The port cannot be had.
+    #[error("cannot listen on {address}: {source}; {}", remedy(.source))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The model cannot be used.
+    #[error("cannot load the model: {0}")]
+    Load(#[from] LoadError),
+    /// The loading thread died.
+    #[error("loading the model failed by a fault of Parkade's own; the message above says where")]
+    LoadPanicked,
+    /// The system refused something that a server needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What it refused.
+        what: &'static str,
+        /// Its reason.
+        source: io::Error,
+    },
+}
+
+impl ServeError {
+    /// Whether the flags are at fault, and not the machine.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, ServeError::Engine(_) | ServeError::Server(_) | ServeError::Memory(_))
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program, perhaps another Parkade, is there: stop it, or choose another --port"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 are root's: choose another --port",
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address: choose another --host",
+        _ => "choose another --host or --port",
+    }
+}
+
+/// What `--print-config` prints.
+#[must_use]
+pub fn configuration(settings: &Settings, args: &ServeArgs) -> String {
+    let threads = loading::threads(&args.model, &Machine::read());
+    settings.as_file(&[("threads", threads.to_string())])
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever keeps it from serving; see [`ServeError`].
+pub fn serve(args: &ServeArgs) -> Result<ExitCode, ServeError> {
+    // What can be known to be wrong is said before the port opens.
+    let path = models::locate(&args.model.model)?;
+    let engine = engine_config(args);
+    engine.validate()?;
+    let options = loading::options(&args.model, engine, &Machine::read())?;
+    let config = server_config(args);
+    let drain_limit = config.drain_limit;
+    let state = AppState::new(config)?;
+
+    // One thread is enough for the sockets: the cores belong to the model.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ServeError::System { what: "cannot start the event loop", source })?;
+    let code = runtime.block_on(listen(args, state, path, options, drain_limit));
+    // A model that is still loading is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+fn engine_config(args: &ServeArgs) -> EngineConfig {
+    let limits = &args.scheduling;
+    EngineConfig {
+        scheduler: limits.scheduler,
+        max_seqs: limits.max_seqs,
+        max_batched_tokens: limits.max_batched_tokens,
+        max_queue_depth: limits.max_queue_depth,
+        prefix_cache: limits.prefix_cache,
+        ..EngineConfig::default()
+    }
+}
+
+fn server_config(args: &ServeArgs) -> ServerConfig {
+    let origins = args.listen.cors_origins.as_deref().unwrap_or_default().split(',');
+    let defaults = ServerConfig::default();
+    let max_body_bytes = args.listen.max_body_mb.saturating_mul(1 << 20);
+    ServerConfig {
+        max_connections: args.listen.max_connections,
+        max_body_bytes,
+        body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes),
+        drain_limit: Duration::from_secs(args.listen.drain_seconds),
+        cors_origins: origins.map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect(),
+        ..defaults
+    }
+}
+
+async fn listen(
+    args: &ServeArgs,
+    state: AppState,
+    path: PathBuf,
+    options: LoadOptions,
+    drain_limit: Duration,
+) -> Result<ExitCode, ServeError> {
+    let address = SocketAddr::new(args.listen.host, args.listen.port);
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(url = %format_args!("http://{address}/v1"), "listening");
+
+    let shutdown = shutdown_signal()?;
+    let mut loading = load_in_background(path.clone(), options)?;
+    let aliases = names(&args.model.model, &path);
+    let serving = parkade_server::serve(listener, state.clone(), shutdown);
+    tokio::pin!(serving);
+    let mut engine = None;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut serving => break ended,
+            loaded = &mut loading, if engine.is_none() => {
+                let loaded = loaded.map_err(|_| ServeError::LoadPanicked)??;
+                engine = Some(loaded.engine.clone());
+                tracing::info!(model = %loaded.name, url = %format_args!("http://{address}/v1"), "ready");
+                state.set_model(entry(loaded, aliases.clone()));
+            }
+        }
+    };
+    ended.map_err(|source| ServeError::System { what: "the server's socket failed", source })?;
+    if let Some(engine) = engine {
+        // Its own thread: draining blocks, and this one still hears the second Ctrl-C.
+        let drained = tokio::task::spawn_blocking(move || engine.drain(drain_limit)).await;
+        drained.map_err(|error| ServeError::System {
+            what: "the engine did not end well",
+            source: io::Error::other(error),
+        })?;
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load_in_background(
+    path: PathBuf,
+    options: LoadOptions,
+) -> Result<oneshot::Receiver<Result<Loaded, LoadError>>, ServeError> {
+    let (done, loading) = oneshot::channel();
+    let load = move || {
+        let started = Instant::now();
+        let loaded = parkade_core::load(&path, &options);
+        tracing::debug!(seconds = started.elapsed().as_secs_f64(), "loading ended");
+        // Nobody listens any more if the server was stopped meanwhile.
+        let _ = done.send(loaded);
+    };
+    let thread = std::thread::Builder::new().name("load-model".to_owned()).spawn(load);
+    thread.map_err(|source| ServeError::System { what: "cannot start a thread", source })?;
+    Ok(loading)
+}
+
+fn entry(loaded: Loaded, aliases: Vec<String>) -> ModelEntry {
+    let Loaded { engine, tokenizer, template, config, name, .. } = loaded;
+    ModelEntry::new(name, engine, tokenizer, template, config).with_aliases(aliases)
+}
+
+/// Further names under which requests may ask for the model: as it was given, and all names of the default one.
+fn names(given: &str, path: &Path) -> Vec<String> {
+    let mut names = vec![given.to_owned()];
+    if path == crate::directories::default_model() {
+        names.extend(DEFAULT_NAMES.map(str::to_owned));
+    }
+    names
+}
+
+/// Resolves at the first SIGTERM or SIGINT. A second SIGINT ends the process at once: whoever presses Ctrl-C twice does
+/// not want to wait for the answers that run.
+fn shutdown_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServeError> {
+    let handler = |kind| signal(kind).map_err(|source| ServeError::System { what: "cannot handle signals", source });
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping: running answers end first"),
+            _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping: running answers end first (Ctrl-C again: at once)"),
+        }
+        tokio::spawn(async move {
+            interrupt.recv().await;
+            tracing::warn!("stopped at once");
+            std::process::exit(130);
+        });
+    })
+}
