@@ -1,0 +1,160 @@
+//! Jobs that run to their end: the simple special case of a pool.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::pool::is_up;
+use crate::{
+    Capacity, Executor, LotConfig, Outcome, PoolConfig, Rejected, StartError, Step, StepContext, TaskId, TaskSpec,
+    Ticket, Time, WorkerPool,
+};
+
+/// What a job can ask while it runs.
+pub struct JobContext {
+    id: TaskId,
+    started: Time,
+    stop: Option<Arc<AtomicBool>>,
+}
+
+impl JobContext {
+    /// The job's own id.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// When it started, on the pool's clock.
+    pub fn started(&self) -> Time {
+        self.started
+    }
+
+    /// Whether somebody has cancelled the job (or the pool is being shut down): a long one should look now and then.
+    pub fn is_cancelled(&self) -> bool {
+        self.stop.as_deref().is_some_and(is_up)
+    }
+}
+
+/// A job.
+pub type Job<T> = Box<dyn FnOnce(&JobContext) -> T + Send>;
+
+/// Runs one job at a time, each in one step.
+pub struct JobExecutor<T> {
+    current: Option<(TaskId, Job<T>)>,
+}
+
+impl<T> Default for JobExecutor<T> {
+    fn default() -> Self {
+        JobExecutor { current: None }
+    }
+}
+
+impl<T: Send + 'static> Executor for JobExecutor<T> {
+    type Task = Job<T>;
+    type Output = T;
+
+    fn has_room(&self) -> bool {
+        self.current.is_none()
+    }
+
+    fn admit(&mut self, id: TaskId, task: Job<T>) {
+        self.current = Some((id, task));
+    }
+
+    fn park(&mut self, id: TaskId) {
+        unreachable!("job {id} is not parkable");
+    }
+
+    fn resume(&mut self, id: TaskId) {
+        unreachable!("job {id} is not parkable");
+    }
+
+    fn cancel(&mut self, id: TaskId) {
+        self.current.take_if(|(current, _)| *current == id);
+    }
+
+    fn step(&mut self, ctx: &mut StepContext<'_, Self>) -> Step {
+        if let Some((id, job)) = self.current.take() {
+            ctx.blame(&[id]);
+            let output = job(&JobContext { id, started: ctx.now(), stop: ctx.stop_flag(id) });
+            ctx.complete(id, output);
+        }
+        Step::Again
+    }
+}
+
+/// Threads that run closures, admitted by price, class, tenant and deadline like everything else in the lot.
+///
+/// The results need not be serialisable: anything that can be sent will do.
+///
+/// ```
+/// use parkade_pool::*;
+/// use std::time::Duration;
+///
+/// let capacity = Capacity::new([("threads", 2), ("bytes", 1 << 30)]);
+/// let pool = JobPool::start(PoolConfig::new(LotConfig::new(capacity)), 2)?;
+/// let spec = TaskSpec::new("alice", Cost::fixed(Units::from([1, 1 << 20])));
+/// let ticket = pool.submit(&spec, |_job| (1..=10).product::<u64>())?;
+/// assert_eq!(ticket.wait(), Outcome::Completed(3_628_800));
+///
+/// let report = pool.workers().shutdown(Drain::within(Duration::from_secs(1)));
+/// assert!(report.in_time);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct JobPool<T: Send + 'static> {
+    workers: WorkerPool<JobExecutor<T>>,
+}
+
+impl<T: Send + 'static> JobPool<T> {
+    /// Starts this many threads. One unit of the capacity should be the threads themselves, of which each job takes
+    /// one: more jobs than threads are admitted otherwise, and wait for a thread with their units in hand.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::start`].
+    pub fn start(mut config: PoolConfig, threads: usize) -> Result<JobPool<T>, StartError> {
+        config.timekeeper = true; // A job is one long step.
+        let executors = (0..threads).map(|_| JobExecutor::default()).collect();
+        Ok(JobPool { workers: WorkerPool::start(config, executors)? })
+    }
+
+    /// Starts this many threads with nothing to count but the threads.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::start`].
+    pub fn of_threads(threads: usize) -> Result<JobPool<T>, StartError> {
+        let capacity = Capacity::new([("threads", threads as u64)]);
+        JobPool::start(PoolConfig::new(LotConfig::new(capacity)), threads)
+    }
+
+    /// Hands a job over: admitted, waiting or refused at once.
+    ///
+    /// # Errors
+    /// The refusal, and the job back.
+    pub fn submit(
+        &self,
+        spec: &TaskSpec,
+        job: impl FnOnce(&JobContext) -> T + Send + 'static,
+    ) -> Result<Ticket<T>, Rejected<Job<T>>> {
+        self.workers.submit(&unparkable(spec), Box::new(job))
+    }
+
+    /// Hands a job over and gives a future of its outcome. Dropping the future cancels the job.
+    ///
+    /// # Errors
+    /// The refusal, and the job back.
+    pub async fn submit_async(
+        &self,
+        spec: &TaskSpec,
+        job: impl FnOnce(&JobContext) -> T + Send + 'static,
+    ) -> Result<Outcome<T>, Rejected<Job<T>>> {
+        self.workers.submit_async(&unparkable(spec), Box::new(job)).await
+    }
+
+    /// The pool underneath: cancellation, statistics, limits, shutdown.
+    pub fn workers(&self) -> &WorkerPool<JobExecutor<T>> {
+        &self.workers
+    }
+}
+
+/// A closure cannot be stopped half way and taken up again.
+fn unparkable(spec: &TaskSpec) -> TaskSpec {
+    TaskSpec { parkable: false, ..spec.clone() }
+}

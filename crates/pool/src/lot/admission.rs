@@ -1,0 +1,261 @@
+//! What follows from what the lot knows: who expires, who is admitted, who has to be parked for whom.
+
+use super::fair::Virtual;
+use super::forecast::Line as ForecastLine;
+use super::policy::order::Choice;
+use super::table::{State, Stop};
+use super::{Decision, Ending, Lot};
+use crate::{Class, TaskId, Time, Units, Work};
+
+/// How many passed deadlines one call looks after; the rest follows with the next, for which [`Lot::next_deadline`]
+/// asks at once. So a burst of expiries does not hold up everything else.
+const EXPIRIES_AT_ONCE: usize = 256;
+
+impl Lot {
+    /// Decides everything that follows from what has changed: ends what has expired, admits what fits, in the order
+    /// of the policy, and has tasks parked for higher classes. To be called after each batch of commands.
+    pub fn settle(&mut self, now: Time) {
+        self.expire_due(now);
+        self.refresh_forecast();
+        let mut passed = std::mem::take(&mut self.passed);
+        loop {
+            self.refresh_wanting_classes();
+            match self.choose(now, &mut passed) {
+                Choice::Admit(index) => {
+                    for &other in &passed {
+                        self.table.at_mut(other).bypassed += 1;
+                    }
+                    self.admit(index);
+                }
+                Choice::Expire(index) => self.expire(self.table.id_of(index)),
+                Choice::Preempt(victims) => {
+                    victims.into_iter().for_each(|victim| self.tell_to_park(victim));
+                    break;
+                }
+                Choice::Nothing => break,
+            }
+        }
+        self.passed = passed;
+        self.settled = true;
+    }
+
+    /// When [`Lot::settle`] has to be called again even if nothing happens: the next deadline.
+    pub fn next_deadline(&mut self) -> Option<Time> {
+        let table = &self.table;
+        self.deadlines.next(|deadline, id| holds_deadline(table, deadline, id)).map(|(deadline, _)| deadline)
+    }
+
+    fn expire_due(&mut self, now: Time) {
+        let living = self.present() as usize;
+        let table = &self.table;
+        self.deadlines.tidy(living, |deadline, id| holds_deadline(table, deadline, id));
+        for _ in 0..EXPIRIES_AT_ONCE {
+            let table = &self.table;
+            let next = self.deadlines.next(|deadline, id| holds_deadline(table, deadline, id));
+            match next {
+                Some((deadline, id)) if deadline <= now => self.expire(id),
+                _ => break,
+            }
+        }
+    }
+
+    fn expire(&mut self, id: TaskId) {
+        self.stop(id, Stop::Expired);
+    }
+
+    /// Whether a task's deadline has passed, or would pass even if it started now.
+    pub(super) fn is_hopeless(&self, index: u32, now: Time) -> bool {
+        let task = self.table.at(index);
+        if task.state != State::Waiting {
+            return task.deadline <= now;
+        }
+        task.start_deadline() <= now || self.check_deadline(now, task, Some(0.0)).is_err()
+    }
+
+    /// Whether a waiting or parked task fits now, with its predicted growth and everybody else's.
+    pub(super) fn fits(&self, index: u32) -> bool {
+        self.fits_in(index, self.ledger.unpromised(), |_| false)
+    }
+
+    /// Whether it fits in `room` (free, not promised) if the running tasks that `leave` names were gone.
+    pub(super) fn fits_in(&self, index: u32, room: Units, leave: impl Fn(u32) -> bool) -> bool {
+        let task = self.table.at(index);
+        let taken = task.need().saturating_add(task.promise());
+        let Some(room) = room.checked_sub(taken) else { return false };
+        if self.running.is_empty() {
+            return true; // Alone it fits, or it would have been refused.
+        }
+        let line = ForecastLine { steps: task.steps(), task: index, held: taken, growth: task.expected_growth() };
+        self.forecast.fits(&line, room, leave)
+    }
+
+    /// Gives a waiting or parked task its units.
+    fn admit(&mut self, index: u32) {
+        let id = self.table.id_of(index);
+        let (class, share) = (self.table.at(index).class, self.table.at(index).share);
+        let smallest = self.smallest_class_counter();
+        self.class_floor.rise(smallest);
+        self.lines[class].raise_floor();
+        let passes_over = Class::ALL.into_iter().filter(|&higher| higher > class && self.lines[higher].wants()).max();
+        match self.table.at(index).state {
+            State::Waiting => {
+                self.leave_waiting_room(index);
+                let task = self.table.at_mut(index);
+                task.state = State::Starting;
+                let (work, deadline) = (Work::new(task.work.prefill, 0), task.deadline);
+                let differs = task.start_deadline() != deadline;
+                self.charge(class, share, work);
+                if differs {
+                    self.deadlines.add(deadline, id);
+                }
+                self.count_active(index);
+                self.starts.push_back(id);
+            }
+            State::Parked => {
+                let spot = self.spot(index);
+                self.lines[class].parked.remove(&spot);
+                let task = self.table.at_mut(index);
+                task.state = State::Resuming;
+                self.counters.parked -= 1;
+                self.counters.resumed += 1;
+                self.orders[task.home as usize].push_back(Decision::Resume(id));
+            }
+            state => unreachable!("only waiting and parked tasks are admitted, not {state:?}"),
+        }
+        let task = self.table.at_mut(index);
+        task.bypassed = 0;
+        task.standing = passes_over.unwrap_or(class).max(class);
+        task.held = self.ledger.reserve(task.need(), task.promise());
+        self.begin_to_hold(index);
+    }
+
+    /// Takes a task out of the waiting room, whatever becomes of it.
+    pub(super) fn leave_waiting_room(&mut self, index: u32) {
+        let spot = self.spot(index);
+        let task = self.table.at(index);
+        let work = task.work;
+        let tenant = self.tenants.at_mut(task.tenant);
+        tenant.waiting -= 1;
+        tenant.waiting_tokens -= work.total();
+        self.counters.waiting -= 1;
+        self.counters.waiting_tokens -= work.total();
+        self.lines[task.class].remove_waiting(spot, work);
+    }
+
+    /// A task has begun to run: its tenant may have reached its limit.
+    fn count_active(&mut self, index: u32) {
+        let tenant = self.table.at(index).tenant;
+        let could_run = self.tenants.at(tenant).may_run();
+        self.tenants.at_mut(tenant).active += 1;
+        if could_run && !self.tenants.at(tenant).may_run() {
+            self.show_tenant(tenant);
+        }
+    }
+
+    /// Shows or hides a tenant's waiting tasks, as its own limit says.
+    pub(super) fn show_tenant(&mut self, tenant: u32) {
+        let moment = self.next_moment();
+        let tenant = self.tenants.at(tenant);
+        for (class, &share) in tenant.shares.iter() {
+            if share != super::tenant::NO_SHARE {
+                self.lines[class].set_wanting(share, tenant.may_run(), moment);
+            }
+        }
+        self.settled = false;
+    }
+
+    /// Counts served tokens against a tenant's share and its class.
+    pub(super) fn charge(&mut self, class: Class, share: u32, work: Work) {
+        let prices = self.limits.prices;
+        let line = &mut self.lines[class];
+        line.charge(share, Virtual::of(work, prices, line.share(share).weight));
+        line.counter = line.counter.plus(Virtual::of(work, prices, self.limits.class_weights[class]));
+        self.class_floor.note(line.counter);
+    }
+
+    /// Lifts classes that want something again to the smallest counter: absence earns no credit.
+    fn refresh_wanting_classes(&mut self) {
+        for class in Class::ALL {
+            let wants = self.lines[class].wants();
+            if wants && !self.class_wanted[class] {
+                let line = &mut self.lines[class];
+                line.counter = line.counter.max(self.class_floor.get());
+            }
+            self.class_wanted[class] = wants;
+        }
+    }
+
+    /// Bookkeeping for a task that now holds units.
+    fn begin_to_hold(&mut self, index: u32) {
+        self.counters.running += 1;
+        let position = self.running.len() as u32;
+        self.running.push(index);
+        let task = self.table.at_mut(index);
+        task.running_at = position;
+        let (class, standing, parkable, due) = (task.class, task.standing, task.parkable, task.decoded == 0);
+        self.lines[class].first_tokens_due += u32::from(due);
+        self.parkable[standing] += u32::from(parkable);
+        if !self.forecast_stale {
+            let line = self.forecast_line(index);
+            self.forecast.insert(line);
+        }
+    }
+
+    /// Bookkeeping for a task that gives its units back: it ends, or is parked.
+    pub(super) fn cease_to_hold(&mut self, index: u32) {
+        if !self.forecast_stale {
+            let steps = self.table.at(index).steps();
+            self.forecast.remove(steps, index);
+        }
+        let task = self.table.at_mut(index);
+        let held = std::mem::take(&mut task.held);
+        let (state, position) = (task.state, task.running_at as usize);
+        self.lines[task.class].first_tokens_due -= u32::from(task.decoded == 0);
+        self.parkable[task.standing] -= u32::from(task.parkable);
+        self.counters.running -= 1;
+        self.running.swap_remove(position);
+        if let Some(&moved) = self.running.get(position) {
+            self.table.at_mut(moved).running_at = position as u32;
+        }
+        if state == State::Parking {
+            self.leaving = self.leaving.saturating_sub(held.units());
+        }
+        if state.in_transit() {
+            self.ledger.release_in_transit(held);
+        } else {
+            self.ledger.release(held);
+        }
+        self.settled = false;
+    }
+
+    fn tell_to_park(&mut self, index: u32) {
+        let id = self.table.id_of(index);
+        let task = self.table.at_mut(index);
+        task.state = State::Parking;
+        self.leaving = self.leaving.saturating_add(task.held.units());
+        self.orders[task.home as usize].push_back(Decision::Park(id));
+        self.counters.preempted += 1;
+    }
+
+    /// Brings the forecast up to date with what running tasks have done.
+    pub(super) fn refresh_forecast(&mut self) {
+        if self.forecast_stale {
+            let mut forecast = std::mem::replace(&mut self.forecast, super::Forecast::new(self.capacity.kinds()));
+            forecast.rebuild(self.running.iter().map(|&index| self.forecast_line(index)));
+            self.forecast = forecast;
+            self.forecast_stale = false;
+        }
+    }
+
+    /// Hands an ended task's outcome to whoever asks with [`Lot::next_ended`].
+    pub(super) fn announce(&mut self, id: TaskId, ending: Ending) {
+        self.ended.push_back((id, ending));
+    }
+}
+
+fn holds_deadline(table: &super::table::Table, deadline: Time, id: TaskId) -> bool {
+    table.get(id).is_some_and(|task| {
+        let counts = if task.state == State::Waiting { task.start_deadline() } else { task.deadline };
+        task.stop.is_none() && counts == deadline
+    })
+}

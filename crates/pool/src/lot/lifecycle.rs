@@ -1,0 +1,184 @@
+//! What is reported about tasks: taken up, progress, ended, not wanted any more.
+
+use std::time::Duration;
+
+use super::table::{State, Stop};
+use super::{Ending, Lot};
+use crate::{Class, TaskId, Time, Work};
+
+/// What one step did for one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Which task.
+    pub task: TaskId,
+    /// Prompt tokens computed, those computed again after parking included.
+    pub prefill: u64,
+    /// New answer tokens.
+    pub decode: u64,
+}
+
+impl Stop {
+    pub(super) fn ending(self) -> Ending {
+        match self {
+            Stop::Cancelled => Ending::Cancelled,
+            Stop::Expired => Ending::Expired,
+        }
+    }
+}
+
+impl Lot {
+    /// Nobody wants this task any more. One that waits has ended with this; one that an executor has ends when the
+    /// executor says so. False if there is no such task.
+    pub fn cancel(&mut self, id: TaskId) -> bool {
+        let Some(task) = self.table.get(id) else { return false };
+        if task.stop.is_none() {
+            self.stop(id, Stop::Cancelled);
+        }
+        true
+    }
+
+    /// Cancels everything.
+    pub fn cancel_all(&mut self) {
+        let living: Vec<TaskId> = self.table.iter().map(|(id, _)| id).collect();
+        for id in living {
+            self.cancel(id);
+        }
+    }
+
+    /// Cancels what has not been admitted yet.
+    pub fn cancel_waiting(&mut self) {
+        let waiting = self.table.iter().filter(|(_, task)| task.state == State::Waiting);
+        for id in waiting.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.cancel(id);
+        }
+    }
+
+    /// A worker has a task: the executor's next count of free units will include it.
+    pub(super) fn arrive(&mut self, id: TaskId, worker: usize) {
+        let task = self.table.at_mut(id.index);
+        debug_assert!(task.state.in_transit());
+        task.state = State::Running;
+        task.home = worker as u16;
+        self.ledger.arrived(&task.held);
+    }
+
+    /// An executor's step took `busy` and did this for its tasks.
+    pub fn report(&mut self, busy: Duration, progress: &[Progress]) {
+        let (mut prefill, mut decode, mut streams) = (0_u64, 0_u64, 0_u64);
+        for step in progress {
+            prefill = prefill.saturating_add(step.prefill);
+            decode = decode.saturating_add(step.decode);
+            streams += u64::from(step.decode > 0);
+            if step.decode > 0 {
+                self.count_decoded(step.task, step.decode);
+            }
+        }
+        self.rate.record(busy, prefill, decode, streams, self.limits.rate_memory);
+    }
+
+    fn count_decoded(&mut self, id: TaskId, tokens: u64) {
+        let Some(task) = self.table.get(id).filter(|task| task.state.holds()) else { return };
+        let (class, share, first) = (task.class, task.share, task.decoded == 0);
+        let task = self.table.at_mut(id.index);
+        task.decoded = task.decoded.saturating_add(tokens);
+        task.revise_prediction();
+        self.lines[class].first_tokens_due -= u32::from(first);
+        self.forecast_stale = true;
+        self.charge(class, share, Work::new(0, tokens));
+    }
+
+    /// An executor is done with a task and holds nothing for it any more. Returns how it ended, which is `ending`
+    /// unless the task was stopped by the lot; `None` if there is no such task (any more).
+    pub fn ended(&mut self, id: TaskId, ending: Ending) -> Option<Ending> {
+        let task = self.table.get(id)?;
+        let ending = match (ending, task.stop) {
+            (Ending::Cancelled, Some(stop)) => stop.ending(),
+            _ => ending,
+        };
+        let waited = task.state == State::Waiting;
+        match task.state {
+            State::Waiting => self.leave_waiting_room(id.index),
+            State::Parked => {
+                let (class, spot) = (task.class, self.spot(id.index));
+                self.lines[class].parked.remove(&spot);
+                self.counters.parked -= 1;
+            }
+            _ => self.cease_to_hold(id.index),
+        }
+        if waited {
+            self.forget_task(id);
+        } else {
+            self.forget_active(id);
+        }
+        self.count_ending(ending);
+        Some(ending)
+    }
+
+    pub(super) fn count_ending(&mut self, ending: Ending) {
+        match ending {
+            Ending::Completed => self.counters.completed += 1,
+            Ending::Failed => self.counters.failed += 1,
+            Ending::Cancelled => self.counters.cancelled += 1,
+            Ending::Expired => self.counters.expired += 1,
+        }
+    }
+
+    /// Forgets a task that had been admitted.
+    pub(super) fn forget_active(&mut self, id: TaskId) {
+        let tenant = self.table.at(id.index).tenant;
+        let could_run = self.tenants.at(tenant).may_run();
+        self.tenants.at_mut(tenant).active -= 1;
+        if !could_run && self.tenants.at(tenant).may_run() {
+            self.show_tenant(tenant);
+        }
+        self.forget_task(id);
+    }
+
+    /// Forgets a task that stands in no line and holds nothing.
+    pub(super) fn forget_task(&mut self, id: TaskId) {
+        let task = self.table.remove(id);
+        debug_assert!(task.held.units().is_zero() && task.held.promise().is_zero(), "units are given back first");
+        self.lines[task.class].leave(task.share);
+        if self.lines.iter().all(|(_, line)| line.live == 0) {
+            self.class_floor.forget();
+        }
+        self.tenants.sweep(task.tenant, &mut self.lines);
+    }
+
+    /// The class whose first tokens come before the steps of lower classes: running tasks that are defended as a
+    /// lower class than this should sit out the next step. `None`: everybody takes part.
+    ///
+    /// A class that is ahead of its share has no such claim, so nobody sits out for ever.
+    pub fn sit_out_below(&self) -> Option<Class> {
+        Class::ALL.into_iter().rev().filter(|&class| self.lines[class].first_tokens_due > 0).find(|&class| {
+            let lower = Class::ALL.into_iter().filter(|&lower| lower < class && self.lines[lower].live > 0);
+            let behind = lower.map(|lower| self.lines[lower].counter.max(self.class_floor.get())).min();
+            behind.is_some_and(|behind| !self.is_ahead(class, behind))
+        })
+    }
+
+    /// The running tasks of a worker that should sit out its next step.
+    pub fn sitting_out(&self, worker: usize, out: &mut Vec<TaskId>) {
+        out.clear();
+        let Some(class) = self.sit_out_below() else { return };
+        let lower = |&&index: &&u32| {
+            let task = self.table.at(index);
+            task.home as usize == worker && task.state == State::Running && task.standing < class
+        };
+        out.extend(self.running.iter().filter(lower).map(|&index| self.table.id_of(index)));
+    }
+
+    /// The running tasks that a worker has.
+    pub fn running_on(&self, worker: usize) -> impl Iterator<Item = TaskId> {
+        let here = move |&&index: &&u32| {
+            let task = self.table.at(index);
+            task.home as usize == worker && !task.state.in_transit()
+        };
+        self.running.iter().filter(here).map(|&index| self.table.id_of(index))
+    }
+
+    /// When a task was submitted.
+    pub fn submitted_at(&self, id: TaskId) -> Option<Time> {
+        self.table.get(id).map(|task| task.submitted)
+    }
+}

@@ -1,0 +1,290 @@
+//! The lot: a synchronous, deterministic state machine. Commands and the time go in, decisions come out.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `config.rs` | limits, weights, switches |
+//! | `submit.rs` | the gate: taken, made to wait, or refused |
+//! | `admission.rs` | `settle`: expire, choose, admit, preempt |
+//! | `policy/order.rs` | in which order tasks are looked at, and who may pass whom |
+//! | `policy/victims.rs` | who is parked first |
+//! | `growth.rs` | growth of running tasks, parking, resuming |
+//! | `lifecycle.rs` | what executors report: taken, progress, ended; cancellation |
+//! | `outlook.rs` | places in line, estimated waits, statistics |
+//! | `ledger.rs`, `forecast.rs` | units held and promised; will the predicted peak fit |
+//! | `line.rs`, `tenant.rs`, `fair.rs` | one class's line; tenants; virtual token counters |
+//! | `table.rs`, `deadlines.rs`, `estimate.rs` | the tasks; the next deadline; the service rate |
+//! | `audit.rs` | the invariants |
+
+mod admission;
+mod audit;
+mod config;
+mod deadlines;
+mod estimate;
+mod fair;
+mod forecast;
+mod growth;
+mod ledger;
+mod lifecycle;
+mod line;
+mod outlook;
+mod policy;
+mod submit;
+mod table;
+mod tenant;
+
+use std::collections::VecDeque;
+
+pub use config::{Limits, LotConfig, MAX_WEIGHT, Reserve, TenantPolicy, TokenPrices, WaitingRoom};
+pub use estimate::Rates;
+pub use growth::Growth;
+pub use lifecycle::Progress;
+pub use outlook::{ClassStats, LotStats, Outlook, TaskState, TenantStats};
+
+use crate::{Capacity, Class, ConfigError, PerClass, TaskId, Units};
+use deadlines::Deadlines;
+use estimate::ServiceRate;
+use fair::Floor;
+use forecast::Forecast;
+use ledger::Ledger;
+use line::Line;
+use outlook::Counters;
+use table::Table;
+use tenant::Tenants;
+
+/// What has become of a task that was submitted and not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// It has its units and goes to a worker.
+    Admitted,
+    /// It waits.
+    Waiting,
+}
+
+/// What a worker is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Take up this task. It counts as running from here on.
+    Start(TaskId),
+    /// Take up this parked task again.
+    Resume(TaskId),
+    /// Park this running task, then say so with [`Lot::parked`].
+    Park(TaskId),
+    /// Drop this task, running or parked, then say so with [`Lot::ended`].
+    Cancel(TaskId),
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// It did what it was to do.
+    Completed,
+    /// It could not, or it panicked.
+    Failed,
+    /// Somebody did not want it any more.
+    Cancelled,
+    /// Its deadline passed, or could no longer be met.
+    Expired,
+}
+
+/// The parking lot.
+///
+/// Nothing in here waits, sleeps, spawns or looks at a clock. A command changes what the lot knows; [`Lot::settle`]
+/// then decides what follows from it, and [`Lot::next_decision`] and [`Lot::next_ended`] hand the decisions out.
+///
+/// ```
+/// use parkade_pool::*;
+/// let mut lot = Lot::new(LotConfig::new(Capacity::new([("slots", 1)])))?;
+/// let spec = TaskSpec::new("alice", Cost::fixed(Units::from([1])));
+/// let now = Time::ZERO;
+/// let (first, placed) = lot.submit(now, &spec)?;
+/// assert_eq!(placed, Placement::Admitted);
+/// let (second, placed) = lot.submit(now, &spec)?;
+/// assert_eq!(placed, Placement::Waiting);
+///
+/// assert_eq!(lot.next_decision(0, true), Some(Decision::Start(first)));
+/// lot.ended(first, Ending::Completed);
+/// lot.settle(now);
+/// assert_eq!(lot.next_decision(0, true), Some(Decision::Start(second)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Lot {
+    capacity: Capacity,
+    reserve: Reserve,
+    limits: Limits,
+    table: Table,
+    tenants: Tenants,
+    lines: PerClass<Line>,
+    class_floor: Floor,
+    /// Which classes wanted something when last looked at.
+    class_wanted: PerClass<bool>,
+    ledger: Ledger,
+    forecast: Forecast,
+    /// The forecast does not show the latest progress.
+    forecast_stale: bool,
+    /// Everybody who holds units.
+    running: Vec<u32>,
+    /// Running tasks that could be parked, by the class that they are defended as.
+    parkable: PerClass<u32>,
+    /// Held by tasks that have been told to park.
+    leaving: Units,
+    deadlines: Deadlines,
+    rate: ServiceRate,
+    counters: Counters,
+    /// Numbers arrivals and other moments that must be told apart.
+    moment: u64,
+    starts: VecDeque<TaskId>,
+    orders: Vec<VecDeque<Decision>>,
+    ended: VecDeque<(TaskId, Ending)>,
+    /// Nothing that waits could be admitted when last looked, and no units have come back since.
+    settled: bool,
+    draining: bool,
+    /// Tasks passed in the current choice; kept for its memory.
+    passed: Vec<u32>,
+}
+
+impl Lot {
+    /// An empty lot.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    pub fn new(config: LotConfig) -> Result<Lot, ConfigError> {
+        config.validate()?;
+        Ok(Lot {
+            ledger: Ledger::new(config.capacity.total()),
+            forecast: Forecast::new(config.capacity.kinds()),
+            orders: (0..config.workers).map(|_| VecDeque::new()).collect(),
+            capacity: config.capacity,
+            reserve: config.reserve,
+            limits: config.limits,
+            table: Table::default(),
+            tenants: Tenants::default(),
+            lines: PerClass::default(),
+            class_floor: Floor::default(),
+            class_wanted: PerClass::default(),
+            forecast_stale: false,
+            running: Vec::new(),
+            parkable: PerClass::default(),
+            leaving: Units::ZERO,
+            deadlines: Deadlines::default(),
+            rate: ServiceRate::new(),
+            counters: Counters::default(),
+            moment: 0,
+            starts: VecDeque::new(),
+            ended: VecDeque::new(),
+            settled: true,
+            draining: false,
+            passed: Vec::new(),
+        })
+    }
+
+    /// The units that the lot counts.
+    pub fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
+    /// The limits that hold now.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Replaces limits and weights. What waits or runs stays where it is; new limits hold from the next decision.
+    ///
+    /// # Errors
+    /// If the limits make no sense; then nothing changes.
+    pub fn reconfigure(&mut self, limits: Limits) -> Result<(), ConfigError> {
+        limits.validate()?;
+        self.limits = limits;
+        for tenant in self.tenants.iter_mut() {
+            tenant.policy = self.limits.policy(&tenant.name).clone();
+            for class in Class::ALL {
+                let share = tenant.shares[class];
+                if share != tenant::NO_SHARE {
+                    self.lines[class].set_weight(share, tenant.policy.weight);
+                    self.moment += 1;
+                    self.lines[class].set_wanting(share, tenant.may_run(), self.moment);
+                }
+            }
+        }
+        self.settled = false;
+        Ok(())
+    }
+
+    /// Takes nothing new from now on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether it is being emptied.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether no task is left, waiting, running or parked.
+    pub fn is_empty(&self) -> bool {
+        self.present() == 0
+    }
+
+    /// Takes the executor's own count of free units (what it could give out now, caches that it would evict
+    /// included), after everything that it was told to take up has been taken up. From the first time on it is
+    /// the truth, so it has to be told again after each step.
+    pub fn observe(&mut self, free: Units) {
+        let before = self.ledger.free();
+        self.ledger.observe(free);
+        if !self.ledger.free().fits_in(before) {
+            self.settled = false;
+        }
+    }
+
+    /// The next thing for this worker to do. `take_new` says whether it has room for a task that nobody has started.
+    pub fn next_decision(&mut self, worker: usize, take_new: bool) -> Option<Decision> {
+        while let Some(decision) = self.orders[worker].pop_front() {
+            if self.still_stands(decision) {
+                if let Decision::Resume(id) = decision {
+                    self.arrive(id, worker);
+                }
+                return Some(decision);
+            }
+        }
+        while take_new {
+            let id = self.starts.pop_front()?;
+            if self.still_stands(Decision::Start(id)) {
+                self.arrive(id, worker);
+                return Some(Decision::Start(id));
+            }
+        }
+        None
+    }
+
+    /// How many tasks are here, waiting, running or parked.
+    pub fn present(&self) -> u64 {
+        self.counters.waiting + self.counters.running + self.counters.parked
+    }
+
+    /// How many admitted tasks no worker has taken up yet (some of them may have been cancelled meanwhile).
+    pub fn waiting_starts(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether [`Lot::next_decision`] has something for this worker.
+    pub fn has_decisions(&self, worker: usize, take_new: bool) -> bool {
+        !self.orders[worker].is_empty() || (take_new && !self.starts.is_empty())
+    }
+
+    /// The next task that ended without an executor's doing: cancelled or expired before a worker took it.
+    pub fn next_ended(&mut self) -> Option<(TaskId, Ending)> {
+        self.ended.pop_front()
+    }
+
+    /// Whether a decision made earlier still holds: its task may have ended or been parked otherwise meanwhile.
+    fn still_stands(&self, decision: Decision) -> bool {
+        use table::State;
+        let (id, state) = match decision {
+            Decision::Start(id) => (id, State::Starting),
+            Decision::Resume(id) => (id, State::Resuming),
+            Decision::Park(id) => (id, State::Parking),
+            Decision::Cancel(id) => return self.table.get(id).is_some_and(|task| task.stop.is_some()),
+        };
+        self.table.get(id).is_some_and(|task| task.state == state)
+    }
+}

@@ -1,0 +1,333 @@
+//! What can be told: places in line, estimated waits, statistics.
+
+use std::time::Duration;
+
+use super::estimate::{Rates, retry_after};
+use super::table::{State, Task};
+use super::tenant::NO_SHARE;
+use super::{Ending, Lot};
+use crate::{Class, PerClass, PoolError, TaskId, Time, Units, Work};
+
+/// Where a task is, for those who ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskState {
+    /// It has not been admitted yet.
+    Waiting,
+    /// It holds units.
+    Running,
+    /// It has run and will run again.
+    Parked,
+}
+
+/// What can be told about a task that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outlook {
+    /// Where it is.
+    pub state: TaskState,
+    /// Its class.
+    pub class: Class,
+    /// When it came.
+    pub submitted: Time,
+    /// How many will probably be admitted before it; `None` unless it waits.
+    pub ahead: Option<u64>,
+    /// How long it will probably wait; `None` unless it waits and rates have been measured.
+    pub wait: Option<Duration>,
+    /// Answer tokens so far.
+    pub decoded: u64,
+    /// How often it was parked.
+    pub parkings: u32,
+}
+
+/// Sums since the start, and what there is now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counters {
+    pub(super) submitted: u64,
+    pub(super) refused: u64,
+    refusals: Vec<(&'static str, u64)>,
+    pub(super) waiting: u64,
+    pub(super) waiting_tokens: u64,
+    pub(super) running: u64,
+    pub(super) parked: u64,
+    pub(super) completed: u64,
+    pub(super) failed: u64,
+    pub(super) cancelled: u64,
+    pub(super) expired: u64,
+    pub(super) grown: u64,
+    pub(super) parkings: u64,
+    pub(super) preempted: u64,
+    pub(super) resumed: u64,
+}
+
+impl Counters {
+    pub(super) fn refuse(&mut self, refusal: &PoolError) {
+        self.refused += 1;
+        let reason = refusal.reason();
+        match self.refusals.iter_mut().find(|(name, _)| *name == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.refusals.push((reason, 1)),
+        }
+    }
+}
+
+/// Numbers of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassStats {
+    /// Waiting tasks.
+    pub waiting: u64,
+    /// Tokens of the waiting tasks.
+    pub waiting_tokens: u64,
+    /// Tasks that hold units.
+    pub running: u64,
+    /// Parked tasks.
+    pub parked: u64,
+}
+
+/// Numbers of one tenant that has tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantStats {
+    /// Its name.
+    pub name: String,
+    /// Waiting tasks.
+    pub waiting: u64,
+    /// Tokens of the waiting tasks.
+    pub waiting_tokens: u64,
+    /// Running and parked tasks.
+    pub active: u64,
+}
+
+/// Numbers of the lot. `submitted = refused + waiting + running + parked + completed + failed + cancelled + expired`.
+#[derive(Clone, Debug)]
+pub struct LotStats {
+    /// Tasks that were submitted, refused ones included.
+    pub submitted: u64,
+    /// Tasks that were refused.
+    pub refused: u64,
+    /// Refusals by [`PoolError::reason`].
+    pub refusals: Vec<(&'static str, u64)>,
+    /// Tasks that wait now.
+    pub waiting: u64,
+    /// Their prompt and expected answer tokens.
+    pub waiting_tokens: u64,
+    /// Tasks that hold units now.
+    pub running: u64,
+    /// Tasks that are parked now.
+    pub parked: u64,
+    /// Tasks that completed.
+    pub completed: u64,
+    /// Tasks that failed.
+    pub failed: u64,
+    /// Tasks that were cancelled.
+    pub cancelled: u64,
+    /// Tasks that expired.
+    pub expired: u64,
+    /// Granted growth requests.
+    pub grown: u64,
+    /// How often a task was parked, for whatever reason.
+    pub parkings: u64,
+    /// How often one was parked to make room for a higher class.
+    pub preempted: u64,
+    /// How often a parked task was resumed.
+    pub resumed: u64,
+    /// By class.
+    pub classes: PerClass<ClassStats>,
+    /// All units.
+    pub capacity: Units,
+    /// Units held by running tasks.
+    pub in_use: Units,
+    /// Units that nobody holds.
+    pub free: Units,
+    /// The measured service rate.
+    pub rates: Rates,
+    /// Tenants that are remembered.
+    pub tenants: usize,
+}
+
+impl Lot {
+    /// What can be told about a task; `None` if it has ended. Costs O(n) in its tenant's waiting tasks and in the
+    /// number of tenants of its class, so it is for people who ask and not for every step.
+    pub fn outlook(&self, id: TaskId) -> Option<Outlook> {
+        let task = self.table.get(id)?;
+        let state = match task.state {
+            State::Waiting => TaskState::Waiting,
+            State::Parked => TaskState::Parked,
+            _ => TaskState::Running,
+        };
+        let waits = state == TaskState::Waiting;
+        let wait = || {
+            let own = self.lines[task.class].spots_of(task.share).take_while(|spot| spot.task != id.index);
+            let own = own.map(|spot| self.table.at(spot.task).work).fold(Work::default(), |mut sum, work| {
+                super::line::add(&mut sum, work);
+                sum
+            });
+            let seconds = self.wait_behind(task, own)?;
+            Duration::try_from_secs_f64(seconds).ok()
+        };
+        Some(Outlook {
+            state,
+            class: task.class,
+            submitted: task.submitted,
+            ahead: waits.then(|| self.tasks_ahead(id.index)),
+            wait: waits.then(wait).flatten(),
+            decoded: task.decoded,
+            parkings: task.parkings,
+        })
+    }
+
+    /// How many tasks will probably be admitted before this one: those of its tenant that stand before it, of each
+    /// other tenant as many as its weight lets it have meanwhile, and those of higher classes.
+    fn tasks_ahead(&self, index: u32) -> u64 {
+        let task = self.table.at(index);
+        let line = &self.lines[task.class];
+        let own = line.spots_of(task.share).take_while(|spot| spot.task != index).count() as u64;
+        let weight = u64::from(line.share(task.share).weight);
+        let others = line.turns.iter().filter(|turn| turn.share != task.share).map(|turn| {
+            let other = line.share(turn.share);
+            u64::from(other.waiting).min(((own + 1) * u64::from(other.weight)).div_ceil(weight))
+        });
+        let higher = Class::ALL.into_iter().filter(|&class| class > task.class);
+        let higher = higher.map(|class| (self.lines[class].waiting.len() + self.lines[class].parked.len()) as u64);
+        own + others.sum::<u64>() + line.parked.len() as u64 + higher.sum::<u64>()
+    }
+
+    /// Seconds that a task which comes now will probably wait; `None` while no rates have been measured.
+    pub(super) fn wait_of_newcomer(&self, task: &Task) -> Option<f64> {
+        if self.counters.waiting == 0 && task.need().saturating_add(task.promise()).fits_in(self.ledger.unpromised()) {
+            return Some(0.0);
+        }
+        let share = self.tenants.at(task.tenant).shares[task.class];
+        let own = if share == NO_SHARE {
+            Work::default()
+        } else {
+            let share = self.lines[task.class].share(share);
+            if task.start_deadline() == Time::NEVER { share.work() } else { share.dated }
+        };
+        self.wait_behind(task, own)
+    }
+
+    /// Seconds until a task starts that has `own` of its own tenant before it. The other tenants of its class have
+    /// meanwhile what their weights give them, at most what they have waiting; so have the higher classes, and
+    /// their burst; and somebody has to end first.
+    fn wait_behind(&self, task: &Task, own: Work) -> Option<f64> {
+        let line = &self.lines[task.class];
+        let tenant = self.tenants.at(task.tenant);
+        let share = tenant.shares[task.class];
+        let own_total = if share == NO_SHARE { Work::default() } else { line.share(share).work() };
+        let own = self.rate.seconds(own)?;
+        let weight = f64::from(tenant.policy.weight);
+        let wanting = share != NO_SHARE && line.share(share).wants;
+        let other_weights = line.weight_wanting as f64 - if wanting { weight } else { 0.0 };
+        let waiting_others = (self.rate.seconds(line.work)? - self.rate.seconds(own_total)?).max(0.0);
+        let mut ahead = own + waiting_others.min(own * other_weights / weight);
+        let class_weight = f64::from(self.limits.class_weights[task.class]);
+        let burst = self.rate.seconds(Work::new(self.limits.class_burst, 0)).unwrap_or(0.0);
+        for higher in Class::ALL.into_iter().filter(|&class| class > task.class) {
+            let waiting = self.rate.seconds(self.lines[higher].work)?;
+            let entitled = ahead * f64::from(self.limits.class_weights[higher]) / class_weight + burst;
+            ahead += waiting.min(entitled);
+        }
+        let first_end = self.forecast.first_end().and_then(|steps| self.rate.alone(steps)).unwrap_or(0.0);
+        Some(ahead + first_end)
+    }
+
+    /// Seconds from its start to a task's first token and to its end.
+    pub(super) fn seconds_of(&self, task: &Task) -> (Option<f64>, Option<f64>) {
+        let first_token = self.rate.seconds(Work::new(task.work.prefill, 0));
+        let decode = self.rate.alone(task.work.decode);
+        (first_token, first_token.zip(decode).map(|(first_token, decode)| first_token + decode))
+    }
+
+    /// Seconds until everything that is here has been done.
+    pub(super) fn seconds_to_empty(&self) -> Option<f64> {
+        let mut rest = Work::default();
+        for (_, line) in self.lines.iter() {
+            super::line::add(&mut rest, line.work);
+        }
+        for &index in &self.running {
+            let task = self.table.at(index);
+            super::line::add(&mut rest, Work::new(0, task.work.decode.saturating_sub(task.decoded)));
+        }
+        self.rate.seconds(rest)
+    }
+
+    /// When somebody who sends a task of this tenant and class should come back, from 1 to 120 whole seconds: the
+    /// estimated wait of a newcomer.
+    pub fn retry_after(&self, class: Class) -> Duration {
+        let waiting = Class::ALL.into_iter().filter(|&other| other >= class).map(|other| self.lines[other].work);
+        let all = waiting.fold(Work::default(), |mut sum, work| {
+            super::line::add(&mut sum, work);
+            sum
+        });
+        retry_after(self.rate.seconds(all))
+    }
+
+    /// The numbers. Costs O(running + parked).
+    pub fn stats(&self) -> LotStats {
+        let mut classes = PerClass::from_fn(|class| {
+            let line = &self.lines[class];
+            ClassStats {
+                waiting: line.waiting.len() as u64,
+                waiting_tokens: line.work.total(),
+                running: 0,
+                parked: u64::from(line.live) - line.waiting.len() as u64,
+            }
+        });
+        for &index in &self.running {
+            let class = self.table.at(index).class;
+            classes[class].running += 1;
+            classes[class].parked -= 1;
+        }
+        let counters = &self.counters;
+        LotStats {
+            submitted: counters.submitted,
+            refused: counters.refused,
+            refusals: counters.refusals.clone(),
+            waiting: counters.waiting,
+            waiting_tokens: counters.waiting_tokens,
+            running: counters.running,
+            parked: counters.parked,
+            completed: counters.completed,
+            failed: counters.failed,
+            cancelled: counters.cancelled,
+            expired: counters.expired,
+            grown: counters.grown,
+            parkings: counters.parkings,
+            preempted: counters.preempted,
+            resumed: counters.resumed,
+            classes,
+            capacity: self.capacity.total(),
+            in_use: self.ledger.in_use(),
+            free: self.ledger.free(),
+            rates: self.rate.rates(),
+            tenants: self.tenants.len(),
+        }
+    }
+
+    /// The numbers of one tenant; `None` if it has no tasks and is forgotten.
+    pub fn tenant_stats(&self, tenant: &str) -> Option<TenantStats> {
+        self.tenants.find(tenant).map(tenant_stats)
+    }
+
+    /// The numbers of every tenant that has tasks.
+    pub fn all_tenant_stats(&self) -> Vec<TenantStats> {
+        self.tenants.iter().filter(|tenant| tenant.in_flight() > 0).map(tenant_stats).collect()
+    }
+
+    /// How many tasks ended so.
+    pub fn ended_so(&self, ending: Ending) -> u64 {
+        match ending {
+            Ending::Completed => self.counters.completed,
+            Ending::Failed => self.counters.failed,
+            Ending::Cancelled => self.counters.cancelled,
+            Ending::Expired => self.counters.expired,
+        }
+    }
+}
+
+fn tenant_stats(tenant: &super::tenant::Tenant) -> TenantStats {
+    TenantStats {
+        name: tenant.name.to_string(),
+        waiting: tenant.waiting,
+        waiting_tokens: tenant.waiting_tokens,
+        active: tenant.active,
+    }
+}

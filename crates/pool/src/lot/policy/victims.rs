@@ -1,0 +1,77 @@
+//! Who is parked first: the lowest class, in it the one with the most slack to its deadline, then the youngest.
+
+use std::cmp::Reverse;
+
+use crate::lot::Lot;
+use crate::lot::forecast::Line;
+use crate::lot::table::State;
+use crate::{Class, Time};
+
+/// Smaller is parked earlier.
+pub(in crate::lot) type Defence = (Class, Reverse<u64>, Reverse<u64>);
+
+impl Lot {
+    /// How well a running task is defended against being parked.
+    pub(in crate::lot) fn defence(&self, index: u32, now: Time) -> Defence {
+        let task = self.table.at(index);
+        let slack = if task.deadline == Time::NEVER {
+            u64::MAX
+        } else {
+            let rest = task.work.decode.saturating_sub(task.decoded);
+            let rest = self.rate.alone(rest).unwrap_or(0.0) * 1e9;
+            task.deadline.as_nanos().saturating_sub(now.as_nanos()).saturating_sub(rest as u64)
+        };
+        (task.standing, Reverse(slack), Reverse(task.arrival))
+    }
+
+    /// The fewest running tasks of lower classes that have to be parked for this one to fit; `None` if even all
+    /// of them would not be enough.
+    pub(in crate::lot) fn victims_for(&self, index: u32, now: Time) -> Option<Vec<u32>> {
+        let class = self.table.at(index).class;
+        let lower = |&other: &u32| {
+            let task = self.table.at(other);
+            task.state == State::Running && task.parkable && task.stop.is_none() && task.standing < class
+        };
+        let mut victims: Vec<u32> = self.running.iter().copied().filter(lower).collect();
+        victims.sort_unstable_by_key(|&victim| self.defence(victim, now));
+        if !self.fits_when_parked(index, &victims) {
+            return None;
+        }
+        // More victims never fit worse, so the fewest are found by halving.
+        let (mut too_few, mut enough) = (0, victims.len());
+        while too_few + 1 < enough {
+            let middle = too_few.midpoint(enough);
+            if self.fits_when_parked(index, &victims[..middle]) {
+                enough = middle;
+            } else {
+                too_few = middle;
+            }
+        }
+        victims.truncate(enough);
+        Some(victims)
+    }
+
+    /// Whether a waiting or parked task would fit once these tasks, and those that have already been told to, are parked.
+    pub(in crate::lot) fn fits_when_parked(&self, index: u32, victims: &[u32]) -> bool {
+        let mut room = self.ledger.free().saturating_add(self.leaving);
+        let mut promised = self.ledger.promised();
+        for &victim in victims {
+            let held = &self.table.at(victim).held;
+            room = room.saturating_add(held.units());
+            promised = promised.saturating_sub(held.promise());
+        }
+        let room = room.min(self.capacity.total()).saturating_sub(promised);
+        self.fits_in(index, room, |other| self.table.at(other).state == State::Parking || victims.contains(&other))
+    }
+
+    /// What a running task does to the forecast.
+    pub(in crate::lot) fn forecast_line(&self, index: u32) -> Line {
+        let task = self.table.at(index);
+        Line {
+            steps: task.steps(),
+            task: index,
+            held: task.held.units().saturating_add(task.held.promise()),
+            growth: task.expected_growth(),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The gate: a task is admitted, made to wait, or refused, at once.
+
+use std::time::Duration;
+
+use super::estimate::retry_after;
+use super::line::Spot;
+use super::table::{State, Task};
+use super::tenant::NO_SHARE;
+use super::{Lot, Placement, Reserve};
+use crate::{Class, Measure, PoolError, TaskId, TaskSpec, Time, Work};
+
+/// No task has more tokens than this, whatever it says: sums of them stay far from overflow.
+const MOST_TOKENS: u64 = 1 << 40;
+
+impl Lot {
+    /// Takes a task, or says why not. Waits for nothing.
+    ///
+    /// # Errors
+    /// A refusal leaves nothing behind.
+    pub fn submit(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError> {
+        self.counters.submitted += 1;
+        let placed = self.judge(now, spec);
+        if let Err(refusal) = &placed {
+            self.counters.refuse(refusal);
+        }
+        placed
+    }
+
+    fn judge(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError> {
+        self.check_alone(now, spec)?;
+        let full = self.reserve == Reserve::Full || !spec.parkable || spec.work.decode == 0;
+        let mut task = Task::new(spec, self.next_moment(), now, full);
+        task.work = Work::new(spec.work.prefill.min(MOST_TOKENS), spec.work.decode.min(MOST_TOKENS));
+        task.tenant = self.tenants.enter(&spec.tenant, &self.limits);
+        let placed = self.judge_among_others(now, task);
+        if let Err(refusal) = placed {
+            let tenant = self.tenants.enter(&spec.tenant, &self.limits);
+            self.tenants.sweep(tenant, &mut self.lines);
+            return Err(refusal);
+        }
+        placed
+    }
+
+    /// What can be said without looking at the other tasks.
+    fn check_alone(&self, now: Time, spec: &TaskSpec) -> Result<(), PoolError> {
+        if self.draining {
+            return Err(PoolError::Draining { retry_after: retry_after(self.seconds_to_empty()) });
+        }
+        let growth = spec.cost.worst_growth.saturating_sub(spec.cost.expected_growth);
+        let worst = spec.cost.now.saturating_add(spec.cost.expected_growth).saturating_add(growth);
+        if let Some(unit) = worst.first_over(self.capacity.total()) {
+            return Err(PoolError::TooLarge {
+                unit: self.capacity.name(unit).to_owned(),
+                needed: worst.get(unit),
+                capacity: self.capacity.total().get(unit),
+            });
+        }
+        let deadlines = [spec.deadline, spec.first_token_deadline];
+        if let Some(deadline) = deadlines.into_iter().flatten().min().filter(|&deadline| deadline <= now) {
+            return Err(PoolError::Expired { late: now.since(deadline) });
+        }
+        Ok(())
+    }
+
+    fn judge_among_others(&mut self, now: Time, task: Task) -> Result<(TaskId, Placement), PoolError> {
+        let may_start = self.may_start_at_once(&task);
+        let wait = self.wait_of_newcomer(&task);
+        self.check_concurrency(&task, wait)?;
+        self.check_deadline(now, &task, if may_start { Some(0.0) } else { wait })?;
+        let no_room = self.check_room(&task, wait);
+        if !may_start {
+            no_room?;
+            return Ok((self.enter(task), Placement::Waiting));
+        }
+        let id = self.enter(task);
+        self.settled = false;
+        self.settle(now);
+        if self.table.get(id).is_some_and(|task| task.state != State::Waiting) {
+            return Ok((id, Placement::Admitted));
+        }
+        // It waits after all: then there must be a place for it, and time.
+        let late = self.check_deadline(now, self.table.at(id.index), wait);
+        match no_room.and(late) {
+            Ok(()) => Ok((id, Placement::Waiting)),
+            Err(refusal) => {
+                self.leave_waiting_room(id.index);
+                self.forget_task(id);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Whether a newcomer could start now. When nothing that waits fits, a newcomer of which there is not even
+    /// enough for the start, and which can send nobody away, cannot.
+    fn may_start_at_once(&self, task: &Task) -> bool {
+        let fits = task.need().saturating_add(task.promise()).fits_in(self.ledger.unpromised());
+        fits || !self.settled || self.could_preempt(task.class)
+    }
+
+    pub(super) fn could_preempt(&self, class: Class) -> bool {
+        self.limits.preempt && Class::ALL.iter().any(|&lower| lower < class && self.parkable[lower] > 0)
+    }
+
+    fn check_concurrency(&self, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
+        let tenant = self.tenants.at(task.tenant);
+        match tenant.policy.max_in_flight {
+            Some(limit) if tenant.in_flight() >= limit => Err(PoolError::TenantConcurrency {
+                tenant: tenant.name.to_string(),
+                in_flight: tenant.in_flight(),
+                limit,
+                retry_after: retry_after(wait),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn check_deadline(&self, now: Time, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
+        let Some(wait) = wait else { return Ok(()) };
+        let (first_token, whole) = self.seconds_of(task);
+        for (deadline, needed) in [(task.first_token_deadline, first_token), (task.deadline, whole)] {
+            let Some(needed) = needed.filter(|_| deadline != Time::NEVER) else { continue };
+            let needed = Duration::try_from_secs_f64(wait + needed).unwrap_or(Duration::MAX);
+            let allowed = deadline.since(now);
+            if needed > allowed {
+                return Err(PoolError::DeadlineUnreachable { needed, allowed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the waiting room, and the tenant's part of it, has a place for one more.
+    fn check_room(&self, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
+        let retry_after = retry_after(wait);
+        let tokens = task.work.total();
+        let room = &self.limits.room;
+        let part = |limit: u64| {
+            let part = (u128::from(limit) * u128::from(room.percent[task.class])).div_ceil(100);
+            u64::try_from(part).unwrap_or(u64::MAX)
+        };
+        let all = [
+            (Measure::Tasks, self.counters.waiting + 1, part(room.tasks)),
+            (Measure::Tokens, self.counters.waiting_tokens.saturating_add(tokens), part(room.tokens)),
+        ];
+        for (measure, waiting, limit) in all {
+            if waiting > limit {
+                return Err(PoolError::QueueFull { measure, waiting, limit, retry_after });
+            }
+        }
+        let tenant = self.tenants.at(task.tenant);
+        let own = [
+            (Measure::Tasks, tenant.waiting + 1, tenant.policy.max_waiting),
+            (Measure::Tokens, tenant.waiting_tokens.saturating_add(tokens), tenant.policy.max_waiting_tokens),
+        ];
+        for (measure, waiting, limit) in own {
+            if let Some(limit) = limit.filter(|&limit| waiting > limit) {
+                let tenant = tenant.name.to_string();
+                return Err(PoolError::TenantQueueFull { tenant, measure, waiting, limit, retry_after });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a new task into the waiting room.
+    fn enter(&mut self, mut task: Task) -> TaskId {
+        let class = task.class;
+        let share = self.share_of(task.tenant, class);
+        task.share = share;
+        let (tenant, work, start_deadline) = (task.tenant, task.work, task.start_deadline());
+        let id = self.table.insert(task);
+        self.lines[class].enter(share);
+        let spot = self.spot(id.index);
+        let moment = self.next_moment();
+        let tenant = self.tenants.at_mut(tenant);
+        tenant.waiting += 1;
+        tenant.waiting_tokens += work.total();
+        self.lines[class].add_waiting(spot, work, tenant.may_run(), moment);
+        self.counters.waiting += 1;
+        self.counters.waiting_tokens += work.total();
+        self.deadlines.add(start_deadline, id);
+        id
+    }
+
+    fn share_of(&mut self, tenant: u32, class: Class) -> u32 {
+        let tenant_entry = self.tenants.at_mut(tenant);
+        if tenant_entry.shares[class] == NO_SHARE {
+            tenant_entry.shares[class] = self.lines[class].open(tenant_entry.policy.weight);
+        }
+        tenant_entry.shares[class]
+    }
+
+    /// Where a task stands among the waiting or parked of its class.
+    pub(super) fn spot(&self, index: u32) -> Spot {
+        let task = self.table.at(index);
+        Spot {
+            share: if task.state == State::Waiting { task.share } else { 0 },
+            deadline: task.start_deadline(),
+            rank: task.rank,
+            arrival: task.arrival,
+            task: index,
+        }
+    }
+
+    pub(super) fn next_moment(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+}

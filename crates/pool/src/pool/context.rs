@@ -1,0 +1,104 @@
+//! What an executor can say and ask during a step.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::executor::Executor;
+use super::outcome::{Failure, Outcome};
+use super::shared::Shared;
+use crate::{Ending, Growth, Progress, TaskId, Time, Units};
+
+/// One step's line to the lot.
+pub struct StepContext<'a, E: Executor> {
+    shared: &'a Shared<E>,
+    now: Time,
+    sitting_out: Vec<TaskId>,
+    progress: Vec<Progress>,
+    blamed: Vec<TaskId>,
+}
+
+impl<'a, E: Executor> StepContext<'a, E> {
+    pub(super) fn new(shared: &'a Shared<E>, mut sitting_out: Vec<TaskId>) -> StepContext<'a, E> {
+        sitting_out.sort_unstable();
+        StepContext { shared, now: shared.now(), sitting_out, progress: Vec::new(), blamed: Vec::new() }
+    }
+
+    /// When the step began, on the pool's clock.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Whether this running task should sit out the step, keeping what it holds, because a task of a higher class
+    /// needs its first token.
+    pub fn sits_out(&self, id: TaskId) -> bool {
+        self.sitting_out.binary_search(&id).is_ok()
+    }
+
+    /// Asks for more units for a running task. `free` is the executor's [`snapshot`](Executor::snapshot) as of now.
+    /// The answer may be to park others first, which are to be parked at once, and to ask again:
+    ///
+    /// ```text
+    /// loop {
+    ///     match ctx.grow(id, Units::from([1]), self.snapshot()) {
+    ///         Growth::Granted => break self.take_block(id),
+    ///         Growth::ParkFirst(victims) => victims.into_iter().for_each(|victim| self.park(victim)),
+    ///         Growth::ParkSelf => break self.park(id),
+    ///         Growth::Denied => break self.fail(id),
+    ///     }
+    /// }
+    /// ```
+    pub fn grow(&mut self, id: TaskId, amount: Units, free: Option<Units>) -> Growth {
+        let now = self.shared.now();
+        self.shared.command(|state| state.lot.grow(now, id, amount, free))
+    }
+
+    /// Says what this step has done for a task.
+    pub fn progress(&mut self, task: TaskId, prefill: u64, decode: u64) {
+        self.progress.push(Progress { task, prefill, decode });
+    }
+
+    /// The task is done, the executor holds nothing for it any more, and this is what it gives.
+    pub fn complete(&mut self, id: TaskId, output: E::Output) {
+        self.shared.end(id, Ending::Completed, Outcome::Completed(output));
+    }
+
+    /// The task has failed, alone; the executor holds nothing for it any more.
+    pub fn fail(&mut self, id: TaskId, why: impl Into<String>) {
+        self.shared.end(id, Ending::Failed, Outcome::Failed(Failure::Error(why.into())));
+    }
+
+    /// Nobody wants the task any more (its reader has gone); the executor holds nothing for it any more.
+    pub fn cancelled(&mut self, id: TaskId) {
+        self.shared.end(id, Ending::Cancelled, Outcome::Cancelled);
+    }
+
+    /// The executor has parked this running task of its own accord, because its reader is slow. It is resumed some
+    /// time after [`WorkerPool::unpause`](super::WorkerPool::unpause). False if it is not running.
+    pub fn pause(&mut self, id: TaskId) -> bool {
+        self.shared.command(|state| state.lot.pause(id))
+    }
+
+    /// Names the tasks whose fault it is if the step panics from here on. With nobody named, it is everybody's.
+    pub fn blame(&mut self, tasks: &[TaskId]) {
+        self.blamed.clear();
+        self.blamed.extend_from_slice(tasks);
+    }
+
+    /// Becomes true when the task is to stop, so that work inside a step can look.
+    pub(crate) fn stop_flag(&self, id: TaskId) -> Option<Arc<AtomicBool>> {
+        self.shared.stop_flag(id)
+    }
+
+    pub(super) fn take_progress(&mut self) -> Vec<Progress> {
+        std::mem::take(&mut self.progress)
+    }
+
+    pub(super) fn blamed(&self) -> &[TaskId] {
+        &self.blamed
+    }
+}
+
+/// Whether a flag from [`StepContext::stop_flag`] is up. Relaxed: it carries nothing but itself.
+pub(crate) fn is_up(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Relaxed)
+}

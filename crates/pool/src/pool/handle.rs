@@ -1,0 +1,72 @@
+//! Reaching a pool from places that neither know what it runs nor may keep it alive.
+
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+
+use super::executor::Executor;
+use super::shared::Shared;
+use crate::TaskId;
+
+/// What can be done from outside without knowing what the pool runs.
+pub(super) trait Control: Send + Sync {
+    fn cancel(&self, id: TaskId) -> bool;
+    fn unpause(&self, id: TaskId) -> bool;
+    fn wake(&self);
+}
+
+impl<E: Executor> Control for Shared<E> {
+    fn cancel(&self, id: TaskId) -> bool {
+        let now = self.now();
+        self.command(|state| {
+            if let Some(slot) = state.slot(id) {
+                slot.stop.store(true, Ordering::Relaxed);
+            }
+            let known = state.lot.cancel(id);
+            state.lot.settle(now);
+            known
+        })
+    }
+
+    fn unpause(&self, id: TaskId) -> bool {
+        let now = self.now();
+        self.command(|state| {
+            let paused = state.lot.unpause(id);
+            state.lot.settle(now);
+            paused
+        })
+    }
+
+    fn wake(&self) {
+        self.nudge_all();
+    }
+}
+
+/// A weak handle to a pool that cancels, unpauses and wakes: for streams, which cancel when they are dropped and wake
+/// their sequence when they are read. Once the pool is gone it does nothing.
+#[derive(Clone)]
+pub struct PoolHandle {
+    pool: Weak<dyn Control>,
+}
+
+impl PoolHandle {
+    pub(super) fn new(pool: Weak<dyn Control>) -> PoolHandle {
+        PoolHandle { pool }
+    }
+
+    /// See [`WorkerPool::cancel`](super::WorkerPool::cancel).
+    pub fn cancel(&self, id: TaskId) -> bool {
+        self.pool.upgrade().is_some_and(|pool| pool.cancel(id))
+    }
+
+    /// See [`WorkerPool::unpause`](super::WorkerPool::unpause).
+    pub fn unpause(&self, id: TaskId) -> bool {
+        self.pool.upgrade().is_some_and(|pool| pool.unpause(id))
+    }
+
+    /// See [`WorkerPool::wake`](super::WorkerPool::wake).
+    pub fn wake(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.wake();
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The worker pool: threads, handles and waiting around the lot.
+
+mod context;
+mod executor;
+mod handle;
+mod outcome;
+mod shared;
+mod shutdown;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use thiserror::Error;
+
+pub use context::StepContext;
+pub(crate) use context::is_up;
+pub use executor::{Executor, Step};
+pub use handle::PoolHandle;
+pub use outcome::{Failure, Outcome, Rejected, Ticket};
+pub use shutdown::{Drain, ShutdownReport, Waiting};
+
+use crate::handover::Pledge;
+use crate::sys::{Builder, JoinHandle, Mutex};
+use crate::{ConfigError, Limits, Lot, LotConfig, LotStats, Outlook, TaskId, TaskSpec, TenantStats, Time};
+use handle::Control;
+use outcome::CancelOnDrop;
+use shared::{Shared, Slot};
+use worker::Worker;
+
+/// How a pool is set up.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// The lot. Its `workers` is set to the number of executors.
+    pub lot: LotConfig,
+    /// Threads are called this, with a number behind it.
+    pub thread_name: String,
+    /// Stack size of the threads in bytes; the system's default if not set.
+    pub stack_size: Option<usize>,
+    /// Whether a thread of its own ends what expires while every worker is inside a long step. Without it that is
+    /// seen when the first step ends.
+    pub timekeeper: bool,
+}
+
+impl PoolConfig {
+    /// The defaults around this lot.
+    pub fn new(lot: LotConfig) -> PoolConfig {
+        PoolConfig { lot, thread_name: "parkade-worker".to_owned(), stack_size: None, timekeeper: false }
+    }
+}
+
+/// Why a pool could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The system gave no thread.
+    #[error("could not start the thread '{name}': {source}; lower the stack size or the number of workers")]
+    Thread {
+        /// Which.
+        name: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The numbers of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolStats {
+    /// The lot's.
+    pub lot: LotStats,
+    /// Worker threads that live.
+    pub workers: usize,
+    /// Worker threads that have tasks running.
+    pub active_workers: usize,
+}
+
+/// Worker threads that drive [`Executor`]s as the [`Lot`] decides.
+///
+/// Nothing here blocks but what says so: [`Ticket::wait`], [`Ticket::wait_timeout`] and [`WorkerPool::shutdown`].
+/// Dropping the pool cancels what is left and does not wait for it.
+pub struct WorkerPool<E: Executor> {
+    shared: Arc<Shared<E>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl<E: Executor> WorkerPool<E> {
+    /// Starts one thread for each executor.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense or the system gives no thread.
+    ///
+    /// # Panics
+    /// If there are several executors and one of them counts its units itself: they would share one budget.
+    pub fn start(mut config: PoolConfig, executors: Vec<E>) -> Result<WorkerPool<E>, StartError> {
+        let alone = executors.len() <= 1 || executors.iter().all(|executor| executor.snapshot().is_none());
+        assert!(alone, "executors of one pool share one budget, so they cannot each count it; start a pool for each");
+        config.lot.workers = executors.len();
+        let lot = Lot::new(config.lot)?;
+        let shared = Arc::new(Shared::new(lot, executors.len(), config.timekeeper));
+        let pool = WorkerPool { shared: Arc::clone(&shared), threads: Mutex::new("pool.threads", Vec::new()) };
+        for (number, executor) in executors.into_iter().enumerate() {
+            let shared = Arc::clone(&shared);
+            let name = format!("{}-{number}", config.thread_name);
+            pool.spawn(name, config.stack_size, move || Worker::new(&shared, number, executor).run())?;
+        }
+        if config.timekeeper {
+            pool.spawn(format!("{}-time", config.thread_name), config.stack_size, move || shared.keep_time())?;
+        }
+        Ok(pool)
+    }
+
+    fn spawn(&self, name: String, stack: Option<usize>, f: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+        let builder = Builder::new().name(name.clone());
+        let builder = match stack {
+            Some(bytes) => builder.stack_size(bytes),
+            None => builder,
+        };
+        let thread = builder.spawn(f).map_err(|source| StartError::Thread { name, source })?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// Hands a task over. It is admitted, made to wait, or refused at once, on the caller's thread.
+    ///
+    /// # Errors
+    /// The refusal, and the task back.
+    pub fn submit(&self, spec: &TaskSpec, task: E::Task) -> Result<Ticket<E::Output>, Rejected<E::Task>> {
+        let now = self.shared.now();
+        let pledge = Arc::new(Pledge::new());
+        let mut task = Some(task);
+        let placed = self.shared.command(|state| {
+            let (id, placement) = state.lot.submit(now, spec)?;
+            let stop = Arc::new(AtomicBool::new(false));
+            state.put_slot(Slot { id, task: task.take(), pledge: Arc::clone(&pledge), stop });
+            Ok((id, placement))
+        });
+        match placed {
+            Ok((id, placement)) => Ok(Ticket::new(id, placement, pledge, self.handle())),
+            Err(error) => Err(Rejected { error, task: task.take().expect("a refused task was not handed over") }),
+        }
+    }
+
+    /// Hands a task over and gives a future of its outcome, for any async runtime. The task is submitted with the
+    /// first poll; dropping the future before the outcome is there cancels it.
+    ///
+    /// # Errors
+    /// As with [`WorkerPool::submit`].
+    pub async fn submit_async(&self, spec: &TaskSpec, task: E::Task) -> Result<Outcome<E::Output>, Rejected<E::Task>> {
+        let ticket = self.submit(spec, task)?;
+        Ok(CancelOnDrop(ticket).await)
+    }
+
+    /// Cancels a task, wherever it is. False if it has ended.
+    pub fn cancel(&self, id: TaskId) -> bool {
+        self.shared.cancel(id)
+    }
+
+    /// The reader of a paused task takes again what it makes. False if the task was not paused.
+    pub fn unpause(&self, id: TaskId) -> bool {
+        self.shared.unpause(id)
+    }
+
+    /// Has executors that said [`Step::Idle`] look again.
+    pub fn wake(&self) {
+        self.shared.wake();
+    }
+
+    /// Where a task is and how long it will take to start; `None` if it has ended.
+    pub fn outlook(&self, id: TaskId) -> Option<Outlook> {
+        self.shared.read(|state| state.lot.outlook(id))
+    }
+
+    /// The numbers.
+    pub fn stats(&self) -> PoolStats {
+        self.shared.read(|state| PoolStats {
+            lot: state.lot.stats(),
+            workers: state.alive,
+            active_workers: (0..self.shared.workers)
+                .filter(|&worker| state.lot.running_on(worker).next().is_some())
+                .count(),
+        })
+    }
+
+    /// The numbers of every tenant that has tasks.
+    pub fn tenant_stats(&self) -> Vec<TenantStats> {
+        self.shared.read(|state| state.lot.all_tenant_stats())
+    }
+
+    /// The limits that hold now.
+    pub fn limits(&self) -> Limits {
+        self.shared.read(|state| state.lot.limits().clone())
+    }
+
+    /// Replaces limits and weights while everything goes on.
+    ///
+    /// # Errors
+    /// If the limits make no sense; then nothing changes.
+    pub fn reconfigure(&self, limits: Limits) -> Result<(), ConfigError> {
+        let now = self.shared.now();
+        self.shared.command(|state| {
+            state.lot.reconfigure(limits)?;
+            state.lot.settle(now);
+            Ok(())
+        })
+    }
+
+    /// Now, on the pool's clock.
+    pub fn now(&self) -> Time {
+        self.shared.now()
+    }
+
+    /// A moment on the pool's clock, for deadlines.
+    pub fn time_at(&self, moment: Instant) -> Time {
+        self.shared.time_at(moment)
+    }
+
+    /// A handle that cancels and wakes without keeping the pool alive or knowing what it runs: for streams, which
+    /// cancel when they are dropped and wake their sequence when they are read.
+    pub fn handle(&self) -> PoolHandle {
+        let shared: Weak<Shared<E>> = Arc::downgrade(&self.shared);
+        PoolHandle::new(shared)
+    }
+}
+
+impl<E: Executor> Drop for WorkerPool<E> {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}

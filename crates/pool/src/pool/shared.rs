@@ -1,0 +1,319 @@
+//! What the pool's threads share: the lot and the tasks' payloads under one lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::executor::Executor;
+use super::outcome::{Failure, Outcome};
+use crate::handover::{Desk, Look, Pledge};
+use crate::{Decision, Ending, Lot, TaskId, Time, Units};
+
+/// What belongs to a task and is no business of the lot.
+pub(super) struct Slot<E: Executor> {
+    pub(super) id: TaskId,
+    /// Until a worker takes it up.
+    pub(super) task: Option<E::Task>,
+    pub(super) pledge: Arc<Pledge<Outcome<E::Output>>>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// A thread that may be asleep, and until when.
+#[derive(Clone, Copy)]
+struct Sleeper {
+    asleep: bool,
+    until: Time,
+}
+
+/// Everything under the lock.
+pub(super) struct State<E: Executor> {
+    pub(super) lot: Lot,
+    slots: Vec<Option<Slot<E>>>,
+    /// The workers, then the timekeeper if there is one.
+    sleepers: Vec<Sleeper>,
+    /// Workers whose executor should look again although it said that it is idle.
+    nudged: Vec<bool>,
+    pub(super) alive: usize,
+    pub(super) stopping: bool,
+}
+
+/// What remains to be done after the lock has been given back.
+struct After<E: Executor> {
+    settled: Vec<(Slot<E>, Outcome<E::Output>)>,
+    rings: Vec<usize>,
+}
+
+/// What a worker is to do now.
+pub(super) enum Todo<E: Executor> {
+    Start(TaskId, E::Task),
+    Other(Decision),
+    /// Take a step; these sit it out.
+    Step(Vec<TaskId>),
+    /// Look again.
+    Nothing,
+    Quit,
+}
+
+pub(super) struct Shared<E: Executor> {
+    desk: Desk<State<E>>,
+    pub(super) workers: usize,
+    timekeeper: bool,
+    start: Instant,
+}
+
+impl<E: Executor> Shared<E> {
+    pub(super) fn new(lot: Lot, workers: usize, timekeeper: bool) -> Shared<E> {
+        let threads = workers + usize::from(timekeeper);
+        let state = State {
+            lot,
+            slots: Vec::new(),
+            sleepers: vec![Sleeper { asleep: false, until: Time::NEVER }; threads],
+            nudged: vec![false; workers],
+            alive: workers,
+            stopping: false,
+        };
+        // A bell for each thread, and one for whoever waits until all is quiet.
+        Shared { desk: Desk::new("pool.lot", state, threads + 1), workers, timekeeper, start: Instant::now() }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        Time::from_start(self.start.elapsed())
+    }
+
+    pub(super) fn time_at(&self, moment: Instant) -> Time {
+        Time::from_start(moment.saturating_duration_since(self.start))
+    }
+
+    fn instant_at(&self, time: Time) -> Option<Instant> {
+        if time == Time::NEVER { None } else { self.start.checked_add(time.since_start()) }
+    }
+
+    /// Runs a command under the lock, then sees to what follows from it: outcomes are delivered, workers woken.
+    pub(super) fn command<R>(&self, f: impl FnOnce(&mut State<E>) -> R) -> R {
+        let (result, after) = self.desk.with(|state| {
+            let result = f(state);
+            (result, state.after())
+        });
+        self.finish(after);
+        result
+    }
+
+    /// Only looks.
+    pub(super) fn read<R>(&self, f: impl FnOnce(&State<E>) -> R) -> R {
+        self.desk.with(|state| f(state))
+    }
+
+    /// An executor is done with a task.
+    pub(super) fn end(&self, id: TaskId, ending: Ending, outcome: Outcome<E::Output>) {
+        let slot = self.command(|state| {
+            let ending = state.lot.ended(id, ending)?;
+            Some((state.take_slot(id)?, ending))
+        });
+        if let Some((slot, ending)) = slot {
+            let outcome = if ending == Ending::Expired { Outcome::Expired } else { outcome };
+            slot.pledge.keep(outcome);
+        }
+    }
+
+    /// Tells a worker's executor to look again.
+    pub(super) fn nudge_all(&self) {
+        self.desk.with(|state| state.nudged.fill(true));
+        (0..self.workers).for_each(|worker| self.desk.ring(worker));
+    }
+
+    pub(super) fn stop_flag(&self, id: TaskId) -> Option<Arc<AtomicBool>> {
+        self.desk.with(|state| state.slot(id).map(|slot| Arc::clone(&slot.stop)))
+    }
+
+    /// What a worker is to do; sleeps while there is nothing. `rest` is how long its executor wants to be left alone.
+    pub(super) fn next(&self, worker: usize, has_room: bool, rest: Option<Option<Instant>>) -> Todo<E> {
+        let (todo, after) = self.desk.wait_for(worker, |state| {
+            let now = self.now();
+            if state.lot.next_deadline().is_some_and(|deadline| deadline <= now) {
+                state.lot.settle(now);
+            }
+            let todo = state.todo(worker, has_room, rest, now, self.time_of(rest));
+            let after = state.after();
+            match todo {
+                Some(todo) => Look::Found((todo, after)),
+                None if !after.is_empty() => Look::Found((Todo::Nothing, after)),
+                None => {
+                    let resting = rest.flatten().map_or(Time::NEVER, |moment| self.time_at(moment));
+                    let until = state.lot.next_deadline().unwrap_or(Time::NEVER).min(resting);
+                    state.sleepers[worker] = Sleeper { asleep: true, until };
+                    Look::Nothing(self.instant_at(until))
+                }
+            }
+        });
+        self.finish(after);
+        todo
+    }
+
+    fn time_of(&self, rest: Option<Option<Instant>>) -> Time {
+        match rest {
+            None => Time::ZERO,
+            Some(None) => Time::NEVER,
+            Some(Some(moment)) => self.time_at(moment),
+        }
+    }
+
+    /// Ends what expires while every worker is inside a long step. Returns when the pool stops.
+    pub(super) fn keep_time(&self) {
+        let own = self.workers;
+        loop {
+            let (stop, after) = self.desk.wait_for(own, |state| {
+                let now = self.now();
+                let due = state.lot.next_deadline().is_some_and(|deadline| deadline <= now);
+                if due {
+                    state.lot.settle(now);
+                }
+                if due || state.stopping {
+                    return Look::Found((state.stopping, state.after()));
+                }
+                let until = state.lot.next_deadline().unwrap_or(Time::NEVER);
+                state.sleepers[own] = Sleeper { asleep: true, until };
+                Look::Nothing(self.instant_at(until))
+            });
+            self.finish(after);
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// Waits until `quiet` holds, or the moment comes. Says whether it holds.
+    pub(super) fn wait_until_quiet(&self, until: Option<Instant>, quiet: impl Fn(&State<E>) -> bool) -> bool {
+        self.desk.wait_for(self.quiet_bell(), |state| match (quiet(state), until) {
+            (true, _) => Look::Found(true),
+            (false, Some(moment)) if Instant::now() >= moment => Look::Found(false),
+            (false, until) => Look::Nothing(until),
+        })
+    }
+
+    /// A worker thread is gone. If it was the last and something is left, that has failed.
+    pub(super) fn depart(&self, panicked: bool) {
+        let left = self.desk.with(|state| {
+            state.alive -= 1;
+            if panicked && state.alive == 0 {
+                state.lot.drain();
+                state.take_all_slots()
+            } else {
+                Vec::new()
+            }
+        });
+        for slot in left {
+            slot.pledge.keep(Outcome::Failed(Failure::Panic("the last worker thread is gone".to_owned())));
+        }
+        self.desk.ring(self.quiet_bell());
+    }
+
+    /// Rings every bell.
+    pub(super) fn ring_all(&self) {
+        (0..=self.quiet_bell()).for_each(|bell| self.desk.ring(bell));
+    }
+
+    fn quiet_bell(&self) -> usize {
+        self.workers + usize::from(self.timekeeper)
+    }
+
+    fn finish(&self, after: After<E>) {
+        after.rings.into_iter().for_each(|bell| self.desk.ring(bell));
+        for (slot, outcome) in after.settled {
+            slot.pledge.keep(outcome);
+        }
+    }
+}
+
+impl<E: Executor> After<E> {
+    fn is_empty(&self) -> bool {
+        self.settled.is_empty() && self.rings.is_empty()
+    }
+}
+
+impl<E: Executor> State<E> {
+    pub(super) fn put_slot(&mut self, slot: Slot<E>) {
+        let index = slot.id.index();
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some(slot);
+    }
+
+    pub(super) fn slot(&mut self, id: TaskId) -> Option<&mut Slot<E>> {
+        self.slots.get_mut(id.index())?.as_mut().filter(|slot| slot.id == id)
+    }
+
+    pub(super) fn take_slot(&mut self, id: TaskId) -> Option<Slot<E>> {
+        self.slots.get_mut(id.index())?.take_if(|slot| slot.id == id)
+    }
+
+    pub(super) fn take_all_slots(&mut self) -> Vec<Slot<E>> {
+        self.slots.iter_mut().filter_map(Option::take).collect()
+    }
+
+    pub(super) fn stop_all(&mut self) {
+        for slot in self.slots.iter().flatten() {
+            slot.stop.store(true, Ordering::Relaxed);
+        }
+        self.lot.cancel_all();
+    }
+
+    fn todo(
+        &mut self,
+        worker: usize,
+        has_room: bool,
+        rest: Option<Option<Instant>>,
+        now: Time,
+        rest_until: Time,
+    ) -> Option<Todo<E>> {
+        match self.lot.next_decision(worker, has_room) {
+            Some(Decision::Start(id)) => {
+                let task = self.slot(id).and_then(|slot| slot.task.take());
+                return Some(Todo::Start(id, task.expect("a task that has not started has its payload")));
+            }
+            Some(decision) => return Some(Todo::Other(decision)),
+            None => {}
+        }
+        let busy = self.lot.running_on(worker).next().is_some();
+        if busy && (rest.is_none() || self.nudged[worker] || rest_until <= now) {
+            self.nudged[worker] = false;
+            let mut sitting_out = Vec::new();
+            self.lot.sitting_out(worker, &mut sitting_out);
+            return Some(Todo::Step(sitting_out));
+        }
+        (self.stopping && !busy).then_some(Todo::Quit)
+    }
+
+    /// Takes the outcomes that the lot has decided by itself, and chooses whom to wake.
+    fn after(&mut self) -> After<E> {
+        let mut settled = Vec::new();
+        while let Some((id, ending)) = self.lot.next_ended() {
+            let outcome = if ending == Ending::Expired { Outcome::Expired } else { Outcome::Cancelled };
+            settled.extend(self.take_slot(id).map(|slot| (slot, outcome)));
+        }
+        let mut rings = Vec::new();
+        let mut starts = self.lot.waiting_starts();
+        let alarm = self.lot.next_deadline().unwrap_or(Time::NEVER);
+        let workers = self.nudged.len();
+        for (thread, sleeper) in self.sleepers.iter_mut().enumerate().filter(|(_, sleeper)| sleeper.asleep) {
+            let is_worker = thread < workers;
+            let start = is_worker && starts > 0;
+            if start || alarm < sleeper.until || (is_worker && self.lot.has_decisions(thread, false)) {
+                starts -= usize::from(start);
+                sleeper.asleep = false;
+                rings.push(thread);
+            }
+        }
+        if self.lot.is_draining() && self.lot.is_empty() {
+            rings.push(self.sleepers.len()); // Whoever waits until all is quiet.
+        }
+        After { settled, rings }
+    }
+}
+
+/// A worker's executor's own count, if it has one.
+pub(super) fn observe<E: Executor>(state: &mut State<E>, free: Option<Units>) {
+    if let Some(free) = free {
+        state.lot.observe(free);
+    }
+}

@@ -1,0 +1,108 @@
+//! Emptying a pool: first politely, then not, and never without an end.
+
+use std::time::{Duration, Instant};
+
+use super::executor::Executor;
+use super::outcome::Outcome;
+use super::{WorkerPool, shared::State};
+
+/// What becomes of tasks that wait when the pool is emptied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waiting {
+    /// They run too, as far as the limit allows.
+    #[default]
+    Finish,
+    /// They are cancelled at once.
+    Cancel,
+}
+
+/// How a pool is emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long tasks may go on; then they are cancelled.
+    pub limit: Duration,
+    /// How long cancelled tasks may take to stop; then they are given up, and their threads left behind.
+    pub grace: Duration,
+    /// What becomes of those that wait.
+    pub waiting: Waiting,
+}
+
+impl Drain {
+    /// Everything may finish within this limit; what is cancelled then has five seconds to stop.
+    pub fn within(limit: Duration) -> Drain {
+        Drain { limit, grace: Duration::from_secs(5), waiting: Waiting::Finish }
+    }
+}
+
+/// How the emptying went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Everything ended within the limit.
+    pub in_time: bool,
+    /// Tasks that were cancelled because the limit came.
+    pub cancelled: u64,
+    /// Tasks that did not even stop: their tickets say cancelled, their threads may still run.
+    pub given_up: u64,
+}
+
+impl<E: Executor> WorkerPool<E> {
+    /// Refuses new tasks from now on; what is here goes on.
+    pub fn drain(&self) {
+        self.shared.command(|state| state.lot.drain());
+    }
+
+    /// Whether new tasks are refused.
+    pub fn is_draining(&self) -> bool {
+        self.shared.read(|state| state.lot.is_draining())
+    }
+
+    /// Empties the pool and ends its threads: new tasks are refused, those that are here may finish within the limit,
+    /// the rest is cancelled. Every task gets its one outcome. Blocks for at most the limit and twice the grace.
+    pub fn shutdown(&self, drain: Drain) -> ShutdownReport {
+        self.shared.command(|state| {
+            state.lot.drain();
+            if drain.waiting == Waiting::Cancel {
+                state.lot.cancel_waiting();
+            }
+        });
+        let empty = |state: &State<E>| state.lot.is_empty();
+        let in_time = self.shared.wait_until_quiet(Instant::now().checked_add(drain.limit), empty);
+        let mut report = ShutdownReport { in_time, cancelled: 0, given_up: 0 };
+        if !in_time {
+            report.cancelled = self.shared.command(|state| {
+                let before = state.lot.present();
+                state.stop_all();
+                before
+            });
+            self.shared.wait_until_quiet(Instant::now().checked_add(drain.grace), empty);
+        }
+        self.stop_threads();
+        let gone = |state: &State<E>| state.alive == 0;
+        let stopped = self.shared.wait_until_quiet(Instant::now().checked_add(drain.grace), gone);
+        for slot in self.shared.command(State::take_all_slots) {
+            report.given_up += u64::from(slot.pledge.keep(Outcome::Cancelled));
+        }
+        let threads = std::mem::take(&mut *self.threads.lock());
+        if stopped {
+            for thread in threads {
+                // A worker's own panic has been logged and its tasks have been seen to.
+                let _ = thread.join();
+            }
+        }
+        report
+    }
+
+    /// Cancels everything without waiting for it.
+    pub(super) fn abandon(&self) {
+        self.shared.command(|state| {
+            state.lot.drain();
+            state.stop_all();
+        });
+        self.stop_threads();
+    }
+
+    fn stop_threads(&self) {
+        self.shared.command(|state| state.stopping = true);
+        self.shared.ring_all();
+    }
+}

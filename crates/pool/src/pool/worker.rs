@@ -1,0 +1,140 @@
+//! A worker thread: it owns an executor and does what the lot decides.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::context::StepContext;
+use super::executor::{Executor, Step};
+use super::outcome::{Failure, Outcome};
+use super::shared::{Shared, Todo, observe};
+use crate::{Decision, Ending, TaskId};
+
+/// One worker.
+pub(super) struct Worker<'a, E: Executor> {
+    shared: &'a Shared<E>,
+    number: usize,
+    executor: E,
+    /// How long the executor wants to be left alone, if it does.
+    rest: Option<Option<Instant>>,
+}
+
+impl<'a, E: Executor> Worker<'a, E> {
+    pub(super) fn new(shared: &'a Shared<E>, number: usize, executor: E) -> Worker<'a, E> {
+        Worker { shared, number, executor, rest: None }
+    }
+
+    /// Works until the pool stops.
+    pub(super) fn run(mut self) {
+        let _departure = Departure(self.shared);
+        self.settle(|_| {}); // The first count of free units.
+        loop {
+            let has_room = self.executor.has_room();
+            match self.shared.next(self.number, has_room, self.rest) {
+                Todo::Start(id, task) => self.start(id, task),
+                Todo::Other(decision) => self.obey(decision),
+                Todo::Step(sitting_out) => self.step(sitting_out),
+                Todo::Nothing => {}
+                Todo::Quit => return,
+            }
+        }
+    }
+
+    fn start(&mut self, id: TaskId, task: E::Task) {
+        self.rest = None;
+        if let Err(panic) = guarded(|| self.executor.admit(id, task)) {
+            self.fail(id, &panic);
+            self.settle(|_| {});
+        }
+    }
+
+    fn obey(&mut self, decision: Decision) {
+        self.rest = None;
+        match decision {
+            Decision::Park(id) => match guarded(|| self.executor.park(id)) {
+                Ok(()) => self.settle(|lot| lot.parked(id)),
+                Err(panic) => {
+                    self.fail(id, &panic);
+                    self.settle(|_| {});
+                }
+            },
+            Decision::Cancel(id) => {
+                if let Err(panic) = guarded(|| self.executor.cancel(id)) {
+                    tracing::error!(task = %id, panic, "dropping a task panicked");
+                }
+                self.shared.end(id, Ending::Cancelled, Outcome::Cancelled);
+                self.settle(|_| {});
+            }
+            Decision::Resume(id) => {
+                if let Err(panic) = guarded(|| self.executor.resume(id)) {
+                    self.fail(id, &panic);
+                    self.settle(|_| {});
+                }
+            }
+            Decision::Start(id) => unreachable!("{id} starts with its payload"),
+        }
+    }
+
+    fn step(&mut self, sitting_out: Vec<TaskId>) {
+        let mut context = StepContext::new(self.shared, sitting_out);
+        let began = Instant::now();
+        let stepped = guarded(|| self.executor.step(&mut context));
+        let busy = began.elapsed();
+        self.rest = match stepped {
+            Ok(Step::Again) => None,
+            Ok(Step::Idle(until)) => Some(until),
+            Err(panic) => {
+                let culprits = match context.blamed() {
+                    [] => self.shared.read(|state| state.lot.running_on(self.number).collect()),
+                    blamed => blamed.to_vec(),
+                };
+                for culprit in culprits {
+                    self.fail(culprit, &panic);
+                }
+                None
+            }
+        };
+        let progress = context.take_progress();
+        self.settle(|lot| lot.report(busy, &progress));
+    }
+
+    /// A panic was this task's fault: it ends, the others go on.
+    fn fail(&mut self, id: TaskId, panic: &str) {
+        if self.shared.read(|state| state.lot.outlook(id).is_none()) {
+            return; // It had ended before the panic.
+        }
+        tracing::error!(task = %id, panic, "a task panicked and has failed");
+        if let Err(panic) = guarded(|| self.executor.cancel(id)) {
+            tracing::error!(task = %id, panic, "dropping the failed task panicked too");
+        }
+        self.shared.end(id, Ending::Failed, Outcome::Failed(Failure::Panic(panic.to_owned())));
+    }
+
+    /// Reports to the lot, tells it what is really free now, and has it decide.
+    fn settle(&mut self, report: impl FnOnce(&mut crate::Lot)) {
+        let free = guarded(|| self.executor.snapshot()).unwrap_or_default();
+        let now = self.shared.now();
+        self.shared.command(|state| {
+            report(&mut state.lot);
+            observe(state, free);
+            state.lot.settle(now);
+        });
+    }
+}
+
+/// Signs the thread off however it ends.
+struct Departure<'a, E: Executor>(&'a Shared<E>);
+
+impl<E: Executor> Drop for Departure<'_, E> {
+    fn drop(&mut self) {
+        self.0.depart(std::thread::panicking());
+    }
+}
+
+/// Calls into an executor; a panic becomes its message.
+fn guarded<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    // The executor goes on after a panic by contract: it is told to drop the culprits.
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    })
+}
