@@ -31,7 +31,11 @@ impl std::str::FromStr for SchedulerKind {
         match name {
             "default" => Ok(SchedulerKind::Default),
             "parking-lot" => Ok(SchedulerKind::ParkingLot),
-            other => Err(EngineError::Config { field: "scheduler", value: format!("'{other}'"), allowed: "default or parking-lot".to_owned() }),
+            other => Err(EngineError::Config {
+                field: "scheduler",
+                value: format!("'{other}'"),
+                allowed: "default or parking-lot".to_owned(),
+            }),
         }
     }
 }

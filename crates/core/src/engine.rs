@@ -38,7 +38,11 @@ impl Engine {
     ///
     /// # Errors
     /// If the configuration does not fit the backend, the scheduler is not in this build, or the thread cannot be started.
-    pub fn start(backend: Box<dyn Backend>, tokenizer: Arc<Tokenizer>, config: EngineConfig) -> Result<Engine, EngineError> {
+    pub fn start(
+        backend: Box<dyn Backend>,
+        tokenizer: Arc<Tokenizer>,
+        config: EngineConfig,
+    ) -> Result<Engine, EngineError> {
         Self::start_with(backend, tokenizer, config)
     }
 
@@ -46,7 +50,11 @@ impl Engine {
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub fn start_with(backend: Box<dyn Backend>, vocabulary: Arc<dyn Vocabulary>, config: EngineConfig) -> Result<Engine, EngineError> {
+    pub fn start_with(
+        backend: Box<dyn Backend>,
+        vocabulary: Arc<dyn Vocabulary>,
+        config: EngineConfig,
+    ) -> Result<Engine, EngineError> {
         config.validate()?;
         let vocab = backend.vocab();
         let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
@@ -63,7 +71,8 @@ impl Engine {
     /// # Errors
     /// Why the request was turned away.
     pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
-        let result = request.validate(self.inner.vocab).and_then(|()| self.inner.scheduler.submit(request, Instant::now()));
+        let result =
+            request.validate(self.inner.vocab).and_then(|()| self.inner.scheduler.submit(request, Instant::now()));
         if let Err(refusal) = &result {
             self.inner.metrics.refused(refusal);
         }
@@ -111,7 +120,9 @@ pub enum EngineError {
         allowed: String,
     },
     /// The scheduler is not in this build.
-    #[error("the scheduler '{name}' is not in this build; build with the feature parking-lot-scheduler, or take another one")]
+    #[error(
+        "the scheduler '{name}' is not in this build; build with the feature parking-lot-scheduler, or take another one"
+    )]
     SchedulerMissing {
         /// The scheduler's name.
         name: &'static str,

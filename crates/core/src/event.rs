@@ -138,7 +138,10 @@ impl RequestError {
             RequestError::Cancelled => "abort",
             RequestError::Deadline { .. } => "expired",
             RequestError::ShuttingDown => "shutdown",
-            RequestError::NoLogits | RequestError::Forward { .. } | RequestError::Text { .. } | RequestError::Stopped => "error",
+            RequestError::NoLogits
+            | RequestError::Forward { .. }
+            | RequestError::Text { .. }
+            | RequestError::Stopped => "error",
         }
     }
 }

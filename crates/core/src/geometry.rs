@@ -26,7 +26,12 @@ pub(crate) struct Need {
 
 impl Geometry {
     pub(crate) fn of(backend: &dyn Backend, max_seqs: usize) -> Self {
-        Geometry { context_length: backend.context_length(), blocks: backend.blocks(), block_len: backend.block_len(), max_seqs }
+        Geometry {
+            context_length: backend.context_length(),
+            blocks: backend.blocks(),
+            block_len: backend.block_len(),
+            max_seqs,
+        }
     }
 
     /// What `request` needs in full.
@@ -37,15 +42,29 @@ impl Geometry {
         let (prompt, n) = (request.prompt.len(), request.n);
         let asked = request.max_tokens.unwrap_or(1);
         if prompt.checked_add(asked).is_none_or(|total| total > self.context_length) {
-            return Err(Refusal::ContextLength { prompt_tokens: prompt, max_tokens: asked, limit: self.context_length });
+            return Err(Refusal::ContextLength {
+                prompt_tokens: prompt,
+                max_tokens: asked,
+                limit: self.context_length,
+            });
         }
         if n > self.max_seqs {
-            return Err(Refusal::RequestTooLarge { resource: "sequences at once", needed: n, total: self.max_seqs, remedy: "--max-seqs" });
+            return Err(Refusal::RequestTooLarge {
+                resource: "sequences at once",
+                needed: n,
+                total: self.max_seqs,
+                remedy: "--max-seqs",
+            });
         }
         let answer = request.max_tokens.unwrap_or_else(|| self.longest_answer(prompt, n).max(1));
         let blocks = self.blocks_in_full(prompt, answer, n);
         if blocks > self.blocks {
-            return Err(Refusal::RequestTooLarge { resource: "KV blocks", needed: blocks, total: self.blocks, remedy: "--kv-cache-mb" });
+            return Err(Refusal::RequestTooLarge {
+                resource: "KV blocks",
+                needed: blocks,
+                total: self.blocks,
+                remedy: "--kv-cache-mb",
+            });
         }
         Ok(Need { answer, blocks, seqs: n })
     }
@@ -97,7 +116,10 @@ mod tests {
         let refusal = |prompt, answer, n| SMALL.need(&request(prompt, answer, n)).unwrap_err();
         assert_eq!(refusal(90, Some(11), 1), Refusal::ContextLength { prompt_tokens: 90, max_tokens: 11, limit: 100 });
         assert_eq!(refusal(100, None, 1), Refusal::ContextLength { prompt_tokens: 100, max_tokens: 1, limit: 100 });
-        assert_eq!(refusal(5, Some(usize::MAX), 1), Refusal::ContextLength { prompt_tokens: 5, max_tokens: usize::MAX, limit: 100 });
+        assert_eq!(
+            refusal(5, Some(usize::MAX), 1),
+            Refusal::ContextLength { prompt_tokens: 5, max_tokens: usize::MAX, limit: 100 }
+        );
         assert!(matches!(refusal(30, Some(12), 1), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
         assert!(matches!(refusal(41, None, 1), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
         assert!(matches!(refusal(5, Some(5), 5), Refusal::RequestTooLarge { needed: 5, total: 4, .. }));

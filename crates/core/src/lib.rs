@@ -6,8 +6,8 @@
 //! Inside, the stepper is the mechanism: sequences, the [`blocks::BlockPool`] with its prefix cache, one plan, one ragged forward pass, sampling
 //! and delivery per step, without threads, clocks or policy. A scheduler is the policy that admits requests to it.
 
-pub mod blocks;
 mod backend;
+pub mod blocks;
 mod config;
 mod engine;
 mod event;
@@ -39,3 +39,10 @@ pub use vocabulary::{Decoder, Vocabulary};
 
 /// A token's number in the vocabulary.
 pub use parkade_model::TokenId;
+
+/// The tests inside the crate and those in `tests/` share their fake model, which names the crate from outside.
+#[cfg(test)]
+extern crate self as parkade_core;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod fakes;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parkade_kernels::{KvCache, KvType, Team};
-use parkade_model::gguf::{Gguf, GgufError};
 use parkade_model::chat_template::{ChatTemplate, TemplateError};
+use parkade_model::gguf::{Gguf, GgufError};
 use parkade_model::tokenizer::{Tokenizer, TokenizerError};
 use parkade_model::{Model, ModelConfig, ModelError};
 
@@ -32,7 +32,13 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        LoadOptions { threads: None, kv_cache_bytes: None, block_len: 16, kv_type: KvType::F16, engine: EngineConfig::default() }
+        LoadOptions {
+            threads: None,
+            kv_cache_bytes: None,
+            block_len: 16,
+            kv_type: KvType::F16,
+            engine: EngineConfig::default(),
+        }
     }
 }
 
@@ -122,11 +128,17 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     options.engine.validate()?;
     let threads = threads(options.threads)?;
     if !(1..=1024).contains(&options.block_len) {
-        return Err(LoadError::Option { option: "block length", value: options.block_len.to_string(), allowed: "from 1 to 1024 tokens".to_owned() });
+        return Err(LoadError::Option {
+            option: "block length",
+            value: options.block_len.to_string(),
+            allowed: "from 1 to 1024 tokens".to_owned(),
+        });
     }
     let gguf = Gguf::open(path).map_err(|source| LoadError::File { path: path.to_owned(), source })?;
-    let tokenizer = Tokenizer::from_gguf(&gguf).map_err(|source| LoadError::Tokenizer { path: path.to_owned(), source })?;
-    let template = ChatTemplate::from_gguf(&gguf, &tokenizer).map_err(|source| LoadError::Template { path: path.to_owned(), source })?;
+    let tokenizer =
+        Tokenizer::from_gguf(&gguf).map_err(|source| LoadError::Tokenizer { path: path.to_owned(), source })?;
+    let template = ChatTemplate::from_gguf(&gguf, &tokenizer)
+        .map_err(|source| LoadError::Template { path: path.to_owned(), source })?;
     let team = Arc::new(Team::new(threads));
     let model = Model::load(&gguf, team).map_err(|source| LoadError::Model { path: path.to_owned(), source })?;
     drop(gguf);
@@ -144,7 +156,16 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let engine = Engine::start(Box::new(backend), Arc::clone(&tokenizer), options.engine.clone())?;
     let name = path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
     tracing::info!(model = %name, threads, weight_bytes, kv_cache_bytes, kv_blocks = count, "model loaded");
-    Ok(Loaded { engine, tokenizer, template: template.map(Arc::new), config, name, threads, weight_bytes, kv_cache_bytes })
+    Ok(Loaded {
+        engine,
+        tokenizer,
+        template: template.map(Arc::new),
+        config,
+        name,
+        threads,
+        weight_bytes,
+        kv_cache_bytes,
+    })
 }
 
 fn threads(asked: Option<usize>) -> Result<usize, LoadError> {
@@ -161,9 +182,14 @@ struct Blocks {
 }
 
 fn blocks(config: &ModelConfig, options: &LoadOptions) -> Result<Blocks, LoadError> {
-    let bytes_each = KvCache::bytes_per_block(config.layers, config.kv_heads, config.head_dim, options.block_len, options.kv_type)
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(|| LoadError::Option { option: "block length", value: options.block_len.to_string(), allowed: "small enough to count its bytes".to_owned() })?;
+    let bytes_each =
+        KvCache::bytes_per_block(config.layers, config.kv_heads, config.head_dim, options.block_len, options.kv_type)
+            .filter(|&bytes| bytes > 0)
+            .ok_or_else(|| LoadError::Option {
+                option: "block length",
+                value: options.block_len.to_string(),
+                allowed: "small enough to count its bytes".to_owned(),
+            })?;
     // More than this no set of running sequences could ever fill.
     let useful = config.context_length.div_ceil(options.block_len).saturating_mul(options.engine.max_seqs).max(1);
     let budget = match options.kv_cache_bytes {

@@ -72,25 +72,53 @@ impl EngineMetrics {
         let metrics = EngineMetrics {
             running: page.add("num_requests_running", "Requests that take part in the steps", Gauge::default()),
             waiting: page.add("num_requests_waiting", "Requests in line", Gauge::default()),
-            parked: page.add("num_requests_parked", "Requests that gave their memory back for a while", Gauge::default()),
+            parked: page.add(
+                "num_requests_parked",
+                "Requests that gave their memory back for a while",
+                Gauge::default(),
+            ),
             paused: page.add("num_requests_paused", "Running requests whose reader is too slow", Gauge::default()),
-            cache_usage: page.add("kv_cache_usage_perc", "Share of the KV blocks that running requests hold (1 is all)", Gauge::default()),
+            cache_usage: page.add(
+                "kv_cache_usage_perc",
+                "Share of the KV blocks that running requests hold (1 is all)",
+                Gauge::default(),
+            ),
             blocks_used: page.add("kv_blocks_used", "KV blocks that running requests hold", Gauge::default()),
             blocks_cached: page.add("kv_blocks_cached", "KV blocks that only the prefix cache holds", Gauge::default()),
             prompt_tokens: page.add("prompt_tokens", "Prompt tokens of admitted requests", Counter::default()),
             generation_tokens: page.add("generation_tokens", "Generated tokens", Counter::default()),
-            cached_tokens: page.add("prompt_tokens_cached", "Prompt tokens that came from the prefix cache", Counter::default()),
-            time_to_first_token: page.add("time_to_first_token_seconds", "From the submission to the first token", seconds()),
+            cached_tokens: page.add(
+                "prompt_tokens_cached",
+                "Prompt tokens that came from the prefix cache",
+                Counter::default(),
+            ),
+            time_to_first_token: page.add(
+                "time_to_first_token_seconds",
+                "From the submission to the first token",
+                seconds(),
+            ),
             inter_token_latency: page.add("inter_token_latency_seconds", "Between two tokens of one answer", seconds()),
             end_to_end: page.add("e2e_request_latency_seconds", "From the submission to the end", seconds()),
             queue_time: page.add("request_queue_time_seconds", "From the submission to the admission", seconds()),
-            ended: page.add("request_success", "Answers that ended, by the reason (stop, length, abort, expired, shutdown, error)", Family::default()),
+            ended: page.add(
+                "request_success",
+                "Answers that ended, by the reason (stop, length, abort, expired, shutdown, error)",
+                Family::default(),
+            ),
             refusals: page.add("request_refusals", "Requests turned away, by the reason", Family::default()),
             preemptions: page.add("num_preemptions", "Running requests that were parked", Counter::default()),
             expiries: page.add("request_expiries", "Requests whose deadline passed", Counter::default()),
             steps: page.add("engine_steps", "Forward passes", Counter::default()),
-            step_time: page.add("engine_step_seconds", "Time of the steps, by part (schedule, forward, sample)", Family::default()),
-            step_tokens: page.add("iteration_tokens", "Tokens in one forward pass", Histogram::new((0..13).map(|power| f64::from(1u32 << power)))),
+            step_time: page.add(
+                "engine_step_seconds",
+                "Time of the steps, by part (schedule, forward, sample)",
+                Family::default(),
+            ),
+            step_tokens: page.add(
+                "iteration_tokens",
+                "Tokens in one forward pass",
+                Histogram::new((0..13).map(|power| f64::from(1u32 << power))),
+            ),
             registry: Registry::default(),
         };
         page.add("kv_blocks", "KV blocks that there are", Gauge::<i64>::default()).set(blocks as i64);
@@ -170,7 +198,8 @@ impl Page<'_> {
 /// From a millisecond to about two minutes.
 fn seconds() -> Histogram {
     Histogram::new([
-        0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 120.0,
+        0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 7.5, 10.0,
+        20.0, 40.0, 80.0, 120.0,
     ])
 }
 
@@ -181,11 +210,21 @@ struct LockWaits;
 impl Collector for LockWaits {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let locks = parkade_sync::locks();
-        let mut waits = encoder.encode_descriptor("lock_wait_seconds", "Time that threads waited for a lock", None, MetricType::Counter)?;
+        let mut waits = encoder.encode_descriptor(
+            "lock_wait_seconds",
+            "Time that threads waited for a lock",
+            None,
+            MetricType::Counter,
+        )?;
         for lock in &locks {
             ConstCounter::new(lock.waited.as_secs_f64()).encode(waits.encode_family(&[("lock", lock.name)])?)?;
         }
-        let mut contended = encoder.encode_descriptor("lock_contended", "How often a thread had to wait for a lock", None, ConstCounter::<u64>::TYPE)?;
+        let mut contended = encoder.encode_descriptor(
+            "lock_contended",
+            "How often a thread had to wait for a lock",
+            None,
+            ConstCounter::<u64>::TYPE,
+        )?;
         for lock in &locks {
             ConstCounter::new(lock.contended).encode(contended.encode_family(&[("lock", lock.name)])?)?;
         }

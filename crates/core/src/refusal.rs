@@ -26,7 +26,9 @@ pub enum Refusal {
         limit: usize,
     },
     /// The request would not fit even if it were alone.
-    #[error("the request needs {needed} {resource} and the server has {total}; shorten the prompt, lower max_tokens or n, or give the server more ({remedy})")]
+    #[error(
+        "the request needs {needed} {resource} and the server has {total}; shorten the prompt, lower max_tokens or n, or give the server more ({remedy})"
+    )]
     RequestTooLarge {
         /// What it needs too much of.
         resource: &'static str,

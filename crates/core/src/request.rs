@@ -129,7 +129,10 @@ impl Request {
             return Err(Refusal::invalid("prompt", "the prompt has no tokens; it must have at least one"));
         }
         if let Some(id) = self.prompt.iter().find(|&&id| id as usize >= vocab) {
-            return Err(Refusal::invalid("prompt", format!("token id {id} is not in the vocabulary (0 to {})", vocab.saturating_sub(1))));
+            return Err(Refusal::invalid(
+                "prompt",
+                format!("token id {id} is not in the vocabulary (0 to {})", vocab.saturating_sub(1)),
+            ));
         }
         within("n", self.n, 1, Self::MAX_N)?;
         within("stop", self.stop.len(), 0, Self::MAX_STOPS)?;
@@ -137,7 +140,10 @@ impl Request {
             return Err(Refusal::invalid("stop", "a stop string is empty; each must have at least one character"));
         }
         if let Some(long) = self.stop.iter().map(String::len).find(|&len| len > Self::MAX_STOP_BYTES) {
-            return Err(Refusal::invalid("stop", format!("a stop string has {long} bytes; at most {} are allowed", Self::MAX_STOP_BYTES)));
+            return Err(Refusal::invalid(
+                "stop",
+                format!("a stop string has {long} bytes; at most {} are allowed", Self::MAX_STOP_BYTES),
+            ));
         }
         if let Some(count) = self.logprobs {
             within("logprobs", count, 0, Self::MAX_LOGPROBS)?;

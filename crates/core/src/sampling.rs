@@ -71,9 +71,24 @@ impl SamplingParams {
         check("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0 and at most 1")?;
         check("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "from 0 to 1")?;
         check("typical_p", self.typical_p, self.typical_p > 0.0 && self.typical_p <= 1.0, "above 0 and at most 1")?;
-        check("presence_penalty", self.presence_penalty, (-2.0..=2.0).contains(&self.presence_penalty), "from -2 to 2")?;
-        check("frequency_penalty", self.frequency_penalty, (-2.0..=2.0).contains(&self.frequency_penalty), "from -2 to 2")?;
-        check("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0.0 && self.repetition_penalty <= 10.0, "above 0 and at most 10")?;
+        check(
+            "presence_penalty",
+            self.presence_penalty,
+            (-2.0..=2.0).contains(&self.presence_penalty),
+            "from -2 to 2",
+        )?;
+        check(
+            "frequency_penalty",
+            self.frequency_penalty,
+            (-2.0..=2.0).contains(&self.frequency_penalty),
+            "from -2 to 2",
+        )?;
+        check(
+            "repetition_penalty",
+            self.repetition_penalty,
+            self.repetition_penalty > 0.0 && self.repetition_penalty <= 10.0,
+            "above 0 and at most 10",
+        )?;
         if self.logit_bias.len() > Self::MAX_BIASES {
             return Err(OutOfRange {
                 field: "logit_bias",
@@ -83,7 +98,11 @@ impl SamplingParams {
         }
         for &(id, bias) in &self.logit_bias {
             if id as usize >= vocab {
-                return Err(OutOfRange { field: "logit_bias", value: format!("token id {id}"), allowed: format!("a token id below {vocab}") });
+                return Err(OutOfRange {
+                    field: "logit_bias",
+                    value: format!("token id {id}"),
+                    allowed: format!("a token id below {vocab}"),
+                });
             }
             check("logit_bias", bias, (-100.0..=100.0).contains(&bias), "from -100 to 100")?;
         }
@@ -112,7 +131,10 @@ mod tests {
         let params = SamplingParams { top_p: 1.5, ..SamplingParams::default() };
         assert_eq!(params.validate(10).unwrap_err().to_string(), "top_p is 1.5; it must be above 0 and at most 1");
         let params = SamplingParams { logit_bias: vec![(10, 1.0)], ..SamplingParams::default() };
-        assert_eq!(params.validate(10).unwrap_err().to_string(), "logit_bias is token id 10; it must be a token id below 10");
+        assert_eq!(
+            params.validate(10).unwrap_err().to_string(),
+            "logit_bias is token id 10; it must be a token id below 10"
+        );
     }
 
     #[test]

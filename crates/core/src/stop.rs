@@ -34,7 +34,8 @@ pub(crate) enum Scan {
 
 impl StopMatcher {
     pub(crate) fn new(stops: &[String]) -> Self {
-        let patterns: Arc<[Pattern]> = stops.iter().map(|text| Pattern { fallback: fallback(text.as_bytes()), text: text.clone() }).collect();
+        let patterns: Arc<[Pattern]> =
+            stops.iter().map(|text| Pattern { fallback: fallback(text.as_bytes()), text: text.clone() }).collect();
         StopMatcher { matched: vec![0; patterns.len()], patterns, held: String::new() }
     }
 
@@ -49,7 +50,8 @@ impl StopMatcher {
             let mut complete: Option<&Pattern> = None;
             for (pattern, matched) in self.patterns.iter().zip(&mut self.matched) {
                 *matched = pattern.advance(*matched, byte);
-                if *matched == pattern.text.len() && complete.is_none_or(|other| other.text.len() < pattern.text.len()) {
+                if *matched == pattern.text.len() && complete.is_none_or(|other| other.text.len() < pattern.text.len())
+                {
                     complete = Some(pattern);
                 }
             }

@@ -255,7 +255,10 @@ impl BlockPool {
         for table in tables {
             table.iter().for_each(|block| held[block.index()] += 1);
             let index = self.prefix.as_ref();
-            assert!(table.iter().take(table.indexed).all(|block| index.is_some_and(|index| index.contains(block))), "a recorded block is not indexed");
+            assert!(
+                table.iter().take(table.indexed).all(|block| index.is_some_and(|index| index.contains(block))),
+                "a recorded block is not indexed"
+            );
         }
         assert_eq!(held, self.holders, "the holders of each block are the tables that name it");
         let mut idle_or_free = vec![false; self.holders.len()];
@@ -264,7 +267,10 @@ impl BlockPool {
             assert_eq!(self.holders[block.index()], 0, "{block:?} is available and held");
         }
         for &(_, block) in &self.idle {
-            assert!(self.prefix.as_ref().is_some_and(|index| index.contains(block)), "{block:?} is cached but not indexed");
+            assert!(
+                self.prefix.as_ref().is_some_and(|index| index.contains(block)),
+                "{block:?} is cached but not indexed"
+            );
         }
         let used = held.iter().filter(|&&count| count > 0).count();
         assert_eq!(self.free.len() + self.idle.len() + used, self.holders.len(), "free + cached + used = total");

@@ -52,7 +52,12 @@ pub(super) enum Insertion {
 
 impl PrefixIndex {
     pub(super) fn new(blocks: usize) -> Self {
-        PrefixIndex { entries: HashMap::new(), places: vec![None; blocks], children: vec![0; blocks], hasher: RandomState::new() }
+        PrefixIndex {
+            entries: HashMap::new(),
+            places: vec![None; blocks],
+            children: vec![0; blocks],
+            hasher: RandomState::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -81,7 +86,11 @@ impl PrefixIndex {
         debug_assert!(before.is_none_or(|before| self.contains(before)), "the block before {block:?} is not indexed");
         let hash = self.hash(before, tokens);
         if let Some(entry) = self.entries.get(&hash) {
-            return if entry.before == before && *entry.tokens == *tokens { Insertion::Known(entry.block) } else { Insertion::Taken };
+            return if entry.before == before && *entry.tokens == *tokens {
+                Insertion::Known(entry.block)
+            } else {
+                Insertion::Taken
+            };
         }
         self.entries.insert(hash, Entry { block, before, tokens: tokens.into() });
         self.places[block.index()] = Some(hash);

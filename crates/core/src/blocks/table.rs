@@ -53,6 +53,10 @@ impl BlockTable {
 
 impl Drop for BlockTable {
     fn drop(&mut self) {
-        debug_assert!(self.blocks.is_empty() || std::thread::panicking(), "a table with {} blocks was dropped instead of given back", self.blocks.len());
+        debug_assert!(
+            self.blocks.is_empty() || std::thread::panicking(),
+            "a table with {} blocks was dropped instead of given back",
+            self.blocks.len()
+        );
     }
 }

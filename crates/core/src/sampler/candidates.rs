@@ -50,7 +50,12 @@ pub(super) fn top(logits: &[f32], count: usize, out: &mut Vec<Candidate>) {
 pub(super) fn at_least(logits: &[f32], largest: f32, scale: f32, least: f32, out: &mut Vec<Candidate>) {
     out.clear();
     let scaled = logits.iter().map(|&logit| (logit - largest) * scale);
-    out.extend(scaled.enumerate().filter(|&(_, logit)| logit >= least).map(|(id, logit)| Candidate { id: id as TokenId, logit }));
+    out.extend(
+        scaled
+            .enumerate()
+            .filter(|&(_, logit)| logit >= least)
+            .map(|(id, logit)| Candidate { id: id as TokenId, logit }),
+    );
 }
 
 /// Keeps the smallest number of likeliest candidates that have at least `share` of `total`. They must be sorted. False if they do not
@@ -80,7 +85,8 @@ pub(super) fn keep_min_p(candidates: &mut Vec<Candidate>, share: f32) {
 pub(super) fn keep_typical(candidates: &mut Vec<Candidate>, share: f32) {
     let total: f64 = candidates.iter().map(|candidate| f64::from(exp(candidate.logit))).sum();
     let surprise = |candidate: &Candidate| total.ln() - f64::from(candidate.logit);
-    let expected: f64 = candidates.iter().map(|candidate| f64::from(exp(candidate.logit)) / total * surprise(candidate)).sum();
+    let expected: f64 =
+        candidates.iter().map(|candidate| f64::from(exp(candidate.logit)) / total * surprise(candidate)).sum();
     let distance = |candidate: &Candidate| (surprise(candidate) - expected).abs();
     candidates.sort_unstable_by(|a, b| distance(a).total_cmp(&distance(b)).then_with(|| Candidate::order(a, b)));
     keep_top_p(candidates, share, total);
@@ -94,7 +100,11 @@ mod tests {
 
     fn list(probabilities: &[f32]) -> Vec<Candidate> {
         let largest = probabilities.iter().copied().fold(0.0, f32::max);
-        probabilities.iter().enumerate().map(|(id, p)| Candidate { id: id as TokenId, logit: (p / largest).ln() }).collect()
+        probabilities
+            .iter()
+            .enumerate()
+            .map(|(id, p)| Candidate { id: id as TokenId, logit: (p / largest).ln() })
+            .collect()
     }
 
     fn ids(candidates: &[Candidate]) -> Vec<TokenId> {

@@ -7,7 +7,12 @@ use super::{NoDistribution, Scratch, softmax};
 use crate::event::TokenLogprob;
 
 /// The log-probability of `id` and those of the `count` likeliest tokens, from the raw logits.
-pub(crate) fn logprob(logits: &[f32], id: TokenId, count: usize, scratch: &mut Scratch) -> Result<TokenLogprob, NoDistribution> {
+pub(crate) fn logprob(
+    logits: &[f32],
+    id: TokenId,
+    count: usize,
+    scratch: &mut Scratch,
+) -> Result<TokenLogprob, NoDistribution> {
     let largest = softmax::largest(logits).ok_or(NoDistribution)?;
     let log_total = f64::from(largest) + softmax::sum_of_exp(logits, largest, 1.0).ln();
     let of = |logit: f32| (f64::from(logit) - log_total) as f32;

@@ -8,7 +8,9 @@ fn sampler(params: SamplingParams, prompt: &[TokenId], seed: u64) -> Sampler {
 fn draws(params: &SamplingParams, logits: &[f32], seed: u64, count: usize) -> Vec<TokenId> {
     let mut scratch = Scratch::default();
     // A new sampler for each draw, so that penalties do not build up.
-    (0..count).map(|draw| sampler(params.clone(), &[], seed + draw as u64).sample(logits, &mut scratch).unwrap()).collect()
+    (0..count)
+        .map(|draw| sampler(params.clone(), &[], seed + draw as u64).sample(logits, &mut scratch).unwrap())
+        .collect()
 }
 
 fn possible(params: &SamplingParams, logits: &[f32]) -> Vec<TokenId> {
@@ -105,7 +107,11 @@ fn penalties_fall_on_what_was_said() {
 
 #[test]
 fn logits_that_are_no_distribution_are_an_error() {
-    for params in [SamplingParams::default(), SamplingParams::greedy(), SamplingParams { top_p: 0.5, ..SamplingParams::default() }] {
+    for params in [
+        SamplingParams::default(),
+        SamplingParams::greedy(),
+        SamplingParams { top_p: 0.5, ..SamplingParams::default() },
+    ] {
         let mut scratch = Scratch::default();
         assert_eq!(sampler(params.clone(), &[], 0).sample(&[0.0, f32::NAN], &mut scratch), Err(NoDistribution));
         assert_eq!(sampler(params.clone(), &[], 0).sample(&[f32::NEG_INFINITY; 3], &mut scratch), Err(NoDistribution));
@@ -126,8 +132,11 @@ fn logprobs_are_natural_logarithms_of_the_raw_distribution() {
 /// The same filters written the slow and obvious way, in 64-bit arithmetic.
 fn slow_filter(params: &SamplingParams, logits: &[f32]) -> Vec<TokenId> {
     let largest = logits.iter().copied().fold(f32::MIN, f32::max);
-    let mut list: Vec<(TokenId, f64)> =
-        logits.iter().enumerate().map(|(id, &logit)| (id as TokenId, (f64::from(logit - largest) / f64::from(params.temperature)).exp())).collect();
+    let mut list: Vec<(TokenId, f64)> = logits
+        .iter()
+        .enumerate()
+        .map(|(id, &logit)| (id as TokenId, (f64::from(logit - largest) / f64::from(params.temperature)).exp()))
+        .collect();
     list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     if params.top_k > 0 {
         list.truncate(params.top_k as usize);

@@ -37,7 +37,11 @@ struct Shared {
 }
 
 impl DefaultScheduler {
-    pub(crate) fn start(stepper: Stepper, config: &EngineConfig, metrics: Arc<EngineMetrics>) -> Result<Self, EngineError> {
+    pub(crate) fn start(
+        stepper: Stepper,
+        config: &EngineConfig,
+        metrics: Arc<EngineMetrics>,
+    ) -> Result<Self, EngineError> {
         let geometry = stepper.geometry();
         let shared = Arc::new(Shared {
             desk: Mutex::new("engine.desk", Desk::new(&geometry, config)),
@@ -174,7 +178,9 @@ impl Worker {
         if desk.closing.is_some_and(|at| at <= now) {
             desk.dismiss_line(&RequestError::ShuttingDown);
             let left: Vec<_> = self.stepper.keys().collect();
-            left.into_iter().for_each(|key| drop(self.stepper.fail(key, RequestError::ShuttingDown, now)));
+            for key in left {
+                self.stepper.fail(key, RequestError::ShuttingDown, now);
+            }
         }
         self.book(&mut desk);
         for arrival in desk.take_admitted() {

@@ -97,11 +97,18 @@ impl Desk {
             return Err(Refusal::Draining { retry_after: retry_after() });
         }
         if self.live.contains_key(&request.id) {
-            return Err(Refusal::invalid("request_id", format!("a request with the id '{}' is already there; choose another id", request.id)));
+            return Err(Refusal::invalid(
+                "request_id",
+                format!("a request with the id '{}' is already there; choose another id", request.id),
+            ));
         }
         let can_run = self.line.is_empty() && self.free.covers(need);
         if !can_run && self.line.len() >= self.max_queue_depth {
-            return Err(Refusal::QueueFull { waiting: self.line.len(), limit: self.max_queue_depth, retry_after: retry_after() });
+            return Err(Refusal::QueueFull {
+                waiting: self.line.len(),
+                limit: self.max_queue_depth,
+                retry_after: retry_after(),
+            });
         }
         Ok(())
     }
@@ -246,7 +253,11 @@ impl Desk {
         let snapshot = &mut self.snapshot;
         (snapshot.running, snapshot.running_seqs) = (census.running, census.running_seqs);
         (snapshot.paused, snapshot.parked) = (census.paused, census.parked);
-        (snapshot.blocks_used, snapshot.blocks_cached, snapshot.blocks_free) = (census.blocks.used, census.blocks.cached, census.blocks.free);
-        debug_assert!(census.running + census.parked + self.admitted.len() == self.reserved.len(), "whoever runs has a reservation");
+        (snapshot.blocks_used, snapshot.blocks_cached, snapshot.blocks_free) =
+            (census.blocks.used, census.blocks.cached, census.blocks.free);
+        debug_assert!(
+            census.running + census.parked + self.admitted.len() == self.reserved.len(),
+            "whoever runs has a reservation"
+        );
     }
 }

@@ -75,9 +75,16 @@ impl Active {
         let stop = StopMatcher::new(&request.stop);
         outlet.set_state(RequestState::Running);
         Active {
-            seqs: (0..request.n).map(|choice| Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop)).collect(),
+            seqs: (0..request.n)
+                .map(|choice| Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop))
+                .collect(),
             outlet,
-            settings: Settings { answer: need.answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs, timeout: request.timeout },
+            settings: Settings {
+                answer: need.answer,
+                ignore_eos: request.ignore_eos,
+                logprobs: request.logprobs,
+                timeout: request.timeout,
+            },
             submitted,
             admitted: now,
             deadline,

@@ -75,7 +75,11 @@ impl Stepper {
             let active = &self.requests[&share.key];
             active.outlet.set_generated(active.generated());
             let generated = active.generated() - generated_before;
-            report.progress.push(Progress { key: share.key, prompt_rows: if is_prompt { share.rows } else { 0 }, generated });
+            report.progress.push(Progress {
+                key: share.key,
+                prompt_rows: if is_prompt { share.rows } else { 0 },
+                generated,
+            });
         }
         self.logits = logits;
         self.settle(plan, now);
@@ -119,7 +123,10 @@ impl Stepper {
             // A new answer takes the whole prompt, and the logits of its last token with it. One that is resumed has tokens of its own
             // behind the prompt's last full block and computes these again.
             let is_new = seqs[choice].generated() == 0;
-            debug_assert!(!is_new || seqs[share.choice].computed == prompt_len, "all answers get their first token together");
+            debug_assert!(
+                !is_new || seqs[share.choice].computed == prompt_len,
+                "all answers get their first token together"
+            );
             let tokens = if is_new { prompt_len } else { prompt_len - prompt_len % self.pool.block_len() };
             let table = self.pool.share(&seqs[share.choice].table, self.pool.blocks_for(tokens));
             let seq = &mut seqs[choice];
@@ -147,10 +154,14 @@ impl Stepper {
             if next.generated {
                 self.metrics.generation_tokens.inc();
                 match seq.last_token.replace(now) {
-                    Some(before) => self.metrics.inter_token_latency.observe(now.saturating_duration_since(before).as_secs_f64()),
+                    Some(before) => {
+                        self.metrics.inter_token_latency.observe(now.saturating_duration_since(before).as_secs_f64())
+                    }
                     None if active.first_token.is_none() => {
                         active.first_token = Some(now);
-                        self.metrics.time_to_first_token.observe(now.saturating_duration_since(active.submitted).as_secs_f64());
+                        self.metrics
+                            .time_to_first_token
+                            .observe(now.saturating_duration_since(active.submitted).as_secs_f64());
                     }
                     None => {}
                 }

@@ -88,7 +88,12 @@ pub(crate) struct Census {
 }
 
 impl Stepper {
-    pub(crate) fn new(backend: Box<dyn Backend>, vocabulary: Arc<dyn Vocabulary>, config: &EngineConfig, metrics: Arc<EngineMetrics>) -> Self {
+    pub(crate) fn new(
+        backend: Box<dyn Backend>,
+        vocabulary: Arc<dyn Vocabulary>,
+        config: &EngineConfig,
+        metrics: Arc<EngineMetrics>,
+    ) -> Self {
         let geometry = Geometry::of(&*backend, config.max_seqs);
         Stepper {
             vocabulary,
@@ -169,7 +174,8 @@ impl Stepper {
 
     /// Ends every request whose reader has left.
     pub(crate) fn end_abandoned(&mut self, now: Instant) {
-        let left: Vec<RequestKey> = self.requests.iter().filter(|(_, active)| active.outlet.is_closed()).map(|(&key, _)| key).collect();
+        let left: Vec<RequestKey> =
+            self.requests.iter().filter(|(_, active)| active.outlet.is_closed()).map(|(&key, _)| key).collect();
         for key in left {
             self.fail(key, RequestError::Cancelled, now);
         }
@@ -178,7 +184,8 @@ impl Stepper {
     /// Ends every request whose deadline has passed.
     pub(crate) fn end_expired(&mut self, now: Instant) {
         let late = |active: &Active| active.deadline.is_some_and(|deadline| deadline <= now);
-        let late: Vec<RequestKey> = self.requests.iter().filter(|(_, active)| late(active)).map(|(&key, _)| key).collect();
+        let late: Vec<RequestKey> =
+            self.requests.iter().filter(|(_, active)| late(active)).map(|(&key, _)| key).collect();
         for key in late {
             let allowed = self.requests[&key].settings.timeout.unwrap_or_default();
             self.fail(key, RequestError::Deadline { allowed }, now);
@@ -222,7 +229,13 @@ impl Stepper {
         self.running.retain(|&other| other != key);
         active.release(&mut self.pool);
         let usage = active.usage(now);
-        self.ended.push(Ended { key, id: active.outlet.link().id.clone(), result: result.clone(), prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens });
+        self.ended.push(Ended {
+            key,
+            id: active.outlet.link().id.clone(),
+            result: result.clone(),
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+        });
         self.metrics.completed(&usage);
         active.outlet.set_state(RequestState::Ended);
         active.outlet.send(match result {
@@ -235,9 +248,16 @@ impl Stepper {
     fn audit(&self) {
         self.pool.audit(self.requests.values().flat_map(|active| &active.seqs).map(|seq| &seq.table));
         for (key, active) in &self.requests {
-            assert_eq!(self.running.iter().filter(|&other| other == key).count(), usize::from(!active.parked), "{key:?} runs once or is parked");
+            assert_eq!(
+                self.running.iter().filter(|&other| other == key).count(),
+                usize::from(!active.parked),
+                "{key:?} runs once or is parked"
+            );
             for seq in &active.seqs {
-                assert!(seq.computed < seq.tokens.len() || seq.stage == sequence::Stage::Finished, "the last token is never computed in advance");
+                assert!(
+                    seq.computed < seq.tokens.len() || seq.stage == sequence::Stage::Finished,
+                    "the last token is never computed in advance"
+                );
                 assert!(seq.table.len() >= self.pool.blocks_for(seq.computed), "what was computed has its blocks");
                 assert!(seq.stage == sequence::Stage::Live || seq.table.is_empty(), "only live sequences hold blocks");
                 assert!(!active.parked || seq.table.is_empty(), "a parked request holds no blocks");

@@ -94,7 +94,14 @@ impl Stepper {
     }
 
     /// Adds up to `most` tokens of a sequence to the plan, if it may have the blocks. Returns how many.
-    fn take_part(&mut self, (key, choice): (RequestKey, usize), most: usize, growth: &mut dyn Growth, plan: &mut StepPlan, report: &mut StepReport) -> usize {
+    fn take_part(
+        &mut self,
+        (key, choice): (RequestKey, usize),
+        most: usize,
+        growth: &mut dyn Growth,
+        plan: &mut StepPlan,
+        report: &mut StepReport,
+    ) -> usize {
         loop {
             if self.requests[&key].parked {
                 return 0;
@@ -106,7 +113,8 @@ impl Stepper {
                     Grant::Yes if ask.blocks <= ask.counts.available() => {}
                     Grant::Yes | Grant::No => return 0,
                     Grant::Park(victims) => {
-                        let victims: Vec<RequestKey> = victims.into_iter().filter(|&victim| self.park(victim)).collect();
+                        let victims: Vec<RequestKey> =
+                            victims.into_iter().filter(|&victim| self.park(victim)).collect();
                         if victims.is_empty() {
                             return 0;
                         }

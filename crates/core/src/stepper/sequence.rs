@@ -66,7 +66,14 @@ pub(super) enum Stage {
 }
 
 impl Sequence {
-    pub(super) fn new(request: &Request, choice: usize, seed: u64, vocabulary: &Arc<dyn Vocabulary>, sampling: &Arc<SamplingParams>, stop: &StopMatcher) -> Self {
+    pub(super) fn new(
+        request: &Request,
+        choice: usize,
+        seed: u64,
+        vocabulary: &Arc<dyn Vocabulary>,
+        sampling: &Arc<SamplingParams>,
+        stop: &StopMatcher,
+    ) -> Self {
         Sequence {
             tokens: request.prompt.clone(),
             prompt_len: request.prompt.len(),
@@ -91,7 +98,13 @@ impl Sequence {
     }
 
     /// The next token, from the logits of the last one, and whether it is the last.
-    pub(super) fn next(&mut self, logits: &[f32], settings: &Settings, vocabulary: &dyn Vocabulary, scratch: &mut Scratch) -> Result<Next, RequestError> {
+    pub(super) fn next(
+        &mut self,
+        logits: &[f32],
+        settings: &Settings,
+        vocabulary: &dyn Vocabulary,
+        scratch: &mut Scratch,
+    ) -> Result<Next, RequestError> {
         if self.generated() >= settings.answer {
             // Only the prompt was wanted.
             return Ok(Next { generated: false, said: None, finish: Some(self.finish(FinishReason::Length)) });
@@ -106,7 +119,9 @@ impl Sequence {
         let piece = self.text.push(id).map_err(|message| RequestError::Text { id, message })?;
         let (text, stopped) = match self.stop.push(&piece) {
             Scan::Text(text) => (text, None),
-            Scan::Stopped { before, stop } => (before, Some(Finish { reason: FinishReason::Stop, text: String::new(), stop_string: Some(stop) })),
+            Scan::Stopped { before, stop } => {
+                (before, Some(Finish { reason: FinishReason::Stop, text: String::new(), stop_string: Some(stop) }))
+            }
         };
         let is_full = self.generated() >= settings.answer;
         let finish = stopped.or_else(|| is_full.then(|| self.finish(FinishReason::Length)));
@@ -118,7 +133,9 @@ impl Sequence {
         let tail = self.text.finish();
         match self.stop.push(&tail) {
             Scan::Text(text) => Finish { reason, text: text + &self.stop.finish(), stop_string: None },
-            Scan::Stopped { before, stop } => Finish { reason: FinishReason::Stop, text: before, stop_string: Some(stop) },
+            Scan::Stopped { before, stop } => {
+                Finish { reason: FinishReason::Stop, text: before, stop_string: Some(stop) }
+            }
         }
     }
 

@@ -1,0 +1,562 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parkade_model::TokenId;
+use proptest::prelude::*;
+
+use super::*;
+use crate::fakes::{self, Answer, Collected, Controls, FakeBackend, Letters};
+use crate::request::Request;
+use crate::sampler::Sampler;
+use crate::sampling::SamplingParams;
+use crate::stream::{RequestStream, Waker};
+use crate::{Event, FinishReason, TokenLogprob};
+
+const CONTEXT: usize = 200;
+
+struct Nobody;
+
+impl Waker for Nobody {
+    fn wake(&self) {}
+}
+
+/// A stepper with a fake model, and what is needed to feed it.
+struct Bench {
+    stepper: Stepper,
+    controls: Arc<Controls>,
+    metrics: Arc<EngineMetrics>,
+    keys: u64,
+    start: Instant,
+    capacity: usize,
+}
+
+impl Bench {
+    fn new(blocks: usize, config: EngineConfig) -> Self {
+        let backend = FakeBackend::new(blocks, 4, CONTEXT);
+        let controls = Arc::clone(&backend.controls);
+        let metrics = Arc::new(EngineMetrics::new(blocks));
+        let stepper = Stepper::new(Box::new(backend), Arc::new(Letters), &config, Arc::clone(&metrics));
+        Bench { stepper, controls, metrics, keys: 0, start: Instant::now(), capacity: 1000 }
+    }
+
+    fn chunked(max_batched_tokens: usize) -> Self {
+        Bench::new(200, EngineConfig { max_batched_tokens, ..EngineConfig::default() })
+    }
+
+    fn admit(&mut self, request: &Request) -> (RequestKey, RequestStream) {
+        self.keys += 1;
+        let key = RequestKey(self.keys);
+        let need = self.stepper.geometry().need(request).unwrap();
+        let (outlet, stream) = crate::stream::open(request.id.clone(), self.capacity, Arc::new(Nobody));
+        self.stepper.admit(Arrival { key, request: request.clone(), need, outlet, submitted: self.start }, self.start);
+        (key, stream)
+    }
+
+    fn step(&mut self) -> StepReport {
+        self.stepper.step(self.start, &mut Reserved)
+    }
+
+    fn run(&mut self) {
+        while !self.step().progress.is_empty() {}
+    }
+
+    /// Runs one request to its end, with nobody else.
+    fn answers(&mut self, request: &Request) -> Collected {
+        let (_, mut stream) = self.admit(request);
+        self.run();
+        Collected::all(&mut stream)
+    }
+}
+
+/// What a request must answer, and how many tokens that takes, worked out without blocks, batches and steps.
+fn expected(request: &Request) -> Vec<(Answer, usize)> {
+    let sampling = Arc::new(request.sampling.clone());
+    let longest = request.max_tokens.unwrap_or(CONTEXT - request.prompt.len());
+    let choice = |choice| {
+        let mut sampler = Sampler::new(Arc::clone(&sampling), &request.prompt, request.sampling.seed.unwrap(), choice);
+        let mut tokens = request.prompt.clone();
+        let mut answer = Answer { reason: Some(FinishReason::Length), ..Answer::default() };
+        let mut generated = 0;
+        while generated < longest {
+            let id = sampler.sample(&fakes::logits_after(&tokens), &mut Scratch::default()).unwrap();
+            tokens.push(id);
+            generated += 1;
+            let is_end = id == fakes::END && !request.ignore_eos;
+            if is_end {
+                answer.reason = Some(FinishReason::Stop);
+            } else {
+                answer.tokens.push(id);
+                answer.text.push(fakes::letter(id));
+            }
+            // Letters that the decoder holds back are not looked at before the next one, or the end.
+            let held = answer.tokens.iter().rev().take_while(|&&id| id % 5 == 4).count();
+            let held = if is_end || generated == longest { 0 } else { held };
+            if let Some((text, stop)) = cut(&answer.text[..answer.text.len() - held], &request.stop) {
+                (answer.text, answer.reason, answer.stop_string) = (text, Some(FinishReason::Stop), Some(stop));
+                break;
+            }
+            if is_end {
+                break;
+            }
+        }
+        (answer, generated)
+    };
+    (0..request.n).map(choice).collect()
+}
+
+/// The text before the stop string that is complete first, the longest of those that end at the same place.
+fn cut(text: &str, stops: &[String]) -> Option<(String, String)> {
+    (0..=text.len()).find_map(|end| {
+        let stop = stops.iter().filter(|stop| text[..end].ends_with(stop.as_str())).max_by_key(|stop| stop.len())?;
+        Some((text[..end - stop.len()].to_owned(), stop.clone()))
+    })
+}
+
+fn check(request: &Request, collected: &Collected) {
+    let (answers, generated): (Vec<Answer>, Vec<usize>) = expected(request).into_iter().unzip();
+    assert_eq!(collected.answers.values().cloned().collect::<Vec<_>>(), answers, "request {}", request.id);
+    let Some(Event::Done(usage)) = collected.last else {
+        panic!("request {} did not end well: {:?}", request.id, collected.last)
+    };
+    assert_eq!(usage.completion_tokens, generated.iter().sum::<usize>());
+    assert_eq!(usage.prompt_tokens, request.prompt.len());
+}
+
+fn letters(seed: u64, count: usize) -> Vec<TokenId> {
+    (0..count as u64).map(|at| fakes::FIRST_LETTER + ((seed * 31 + at * at * 7 + at) % 37) as TokenId).collect()
+}
+
+fn request(name: &str, prompt: usize, answer: usize) -> Request {
+    Request {
+        max_tokens: Some(answer),
+        sampling: SamplingParams { seed: Some(prompt as u64), ..SamplingParams::default() },
+        ignore_eos: true,
+        ..Request::new(name, letters(prompt as u64, prompt))
+    }
+}
+
+#[test]
+fn an_answer_is_what_the_model_says_however_the_prompt_is_cut() {
+    let request = request("a", 23, 15);
+    for chunk in [1, 2, 3, 5, 8, 23, 512] {
+        let collected = Bench::chunked(chunk).answers(&request);
+        check(&request, &collected);
+    }
+}
+
+#[test]
+fn the_budget_bounds_the_prompt_tokens_of_a_step_and_decodes_come_first() {
+    let mut bench = Bench::chunked(8);
+    let (_, _short) = bench.admit(&request("short", 3, 50));
+    bench.step();
+    let (_, _long) = bench.admit(&request("long", 30, 5));
+    let report = bench.step();
+    let parts: Vec<(usize, usize)> = report.progress.iter().map(|part| (part.prompt_rows, part.generated)).collect();
+    assert_eq!(parts, [(0, 1), (8, 0)]);
+    assert!(bench.controls.most_rows.load(Ordering::SeqCst) <= 9);
+}
+
+#[test]
+fn a_second_prompt_takes_what_the_first_left_of_the_budget() {
+    let mut bench = Bench::chunked(8);
+    let (_, _one) = bench.admit(&request("one", 5, 3));
+    let (_, _two) = bench.admit(&request("two", 9, 3));
+    let rows: Vec<usize> = bench.step().progress.iter().map(|part| part.prompt_rows).collect();
+    assert_eq!(rows, [5, 3]);
+}
+
+#[test]
+fn a_prefix_hit_changes_nothing_but_the_work() {
+    let mut bench = Bench::chunked(512);
+    let first = request("first", 40, 10);
+    check(&first, &bench.answers(&first));
+    let rows_before = bench.controls.rows.load(Ordering::SeqCst);
+    let again = Request { id: "again".into(), ..first.clone() };
+    let collected = bench.answers(&again);
+    check(&again, &collected);
+    let Some(Event::Done(usage)) = collected.last else { panic!() };
+    assert_eq!(usage.cached_tokens, 36, "the last token is always computed, and its block with it");
+    assert_eq!(bench.controls.rows.load(Ordering::SeqCst) - rows_before, 4 + 9);
+    // A longer prompt that begins with the first one and its answer finds both.
+    let mut longer = first.prompt.clone();
+    longer.extend(&collected.answers[&0].tokens);
+    longer.extend(letters(9, 5));
+    let longer = Request { prompt: longer, id: "longer".into(), ..first };
+    let collected = bench.answers(&longer);
+    check(&longer, &collected);
+    let Some(Event::Done(usage)) = collected.last else { panic!() };
+    assert_eq!(usage.cached_tokens, 48);
+}
+
+#[test]
+fn answers_to_one_prompt_share_its_blocks_and_differ() {
+    let mut bench = Bench::chunked(512);
+    let request = Request { n: 4, ..request("four", 10, 6) };
+    let (_, mut stream) = bench.admit(&request);
+    bench.step();
+    assert_eq!(bench.stepper.census().blocks.used, 3, "one prompt, nothing else yet");
+    assert_eq!(bench.stepper.census().running_seqs, 4);
+    bench.step();
+    assert_eq!(bench.stepper.census().blocks.used, 2 + 4, "two full blocks are shared, the third was copied");
+    bench.run();
+    let collected = Collected::all(&mut stream);
+    check(&request, &collected);
+    assert_ne!(collected.answers[&0].tokens, collected.answers[&1].tokens);
+    assert_eq!(bench.controls.rows.load(Ordering::SeqCst), 10 + 4 * 5);
+    assert_eq!(bench.stepper.census().blocks.used, 0);
+}
+
+#[test]
+fn a_parked_sequence_resumes_with_the_same_tokens() {
+    let sampling = SamplingParams {
+        seed: Some(5),
+        temperature: 1.3,
+        top_p: 0.9,
+        presence_penalty: 0.4,
+        frequency_penalty: 0.3,
+        repetition_penalty: 1.2,
+        ..SamplingParams::default()
+    };
+    for (n, prefix_cache) in [(1, true), (1, false), (3, true), (3, false)] {
+        let base = Request {
+            n,
+            sampling: sampling.clone(),
+            stop: vec!["abcabc".into(), "ffff".into()],
+            ..request("r", 11, 30)
+        };
+        for moment in 0..12 {
+            let mut bench =
+                Bench::new(100, EngineConfig { prefix_cache, max_batched_tokens: 4, ..EngineConfig::default() });
+            let (key, mut stream) = bench.admit(&base);
+            for step in 0..200 {
+                if step % 12 == moment {
+                    bench.stepper.park(key);
+                    assert_eq!(bench.stepper.census().blocks.used, 0, "parking frees the blocks at once");
+                    assert!(bench.step().progress.is_empty(), "a parked request takes no part");
+                    bench.stepper.resume(key);
+                }
+                bench.step();
+            }
+            check(&base, &Collected::all(&mut stream));
+        }
+    }
+}
+
+#[test]
+fn a_stop_string_ends_an_answer_and_is_not_delivered() {
+    let mut base = request("r", 7, 60);
+    let whole = expected(&base)[0].0.clone();
+    base.stop = vec![whole.text[20..24].to_owned(), "zz".to_owned()];
+    let collected = Bench::chunked(512).answers(&base);
+    check(&base, &collected);
+    let answer = &collected.answers[&0];
+    assert!(whole.text.starts_with(&answer.text) && answer.text.len() <= 20, "{answer:?}");
+    assert_eq!((answer.reason, &answer.stop_string), (Some(FinishReason::Stop), &Some(base.stop[0].clone())));
+}
+
+#[test]
+fn the_end_token_ends_an_answer_unless_it_is_ignored() {
+    let bias = |ignore_eos| Request {
+        sampling: SamplingParams { logit_bias: vec![(fakes::END, 100.0)], seed: Some(1), ..SamplingParams::default() },
+        ignore_eos,
+        ..request("r", 7, 5)
+    };
+    let collected = Bench::chunked(512).answers(&bias(false));
+    assert_eq!(collected.answers[&0], Answer { reason: Some(FinishReason::Stop), ..Answer::default() });
+    check(&bias(false), &collected);
+    let collected = Bench::chunked(512).answers(&bias(true));
+    assert_eq!(collected.answers[&0].tokens, [fakes::END; 5]);
+    check(&bias(true), &collected);
+}
+
+#[test]
+fn the_end_of_the_context_is_a_length_finish() {
+    let open = Request { max_tokens: None, ..request("r", CONTEXT - 7, 0) };
+    let collected = Bench::chunked(512).answers(&open);
+    check(&open, &collected);
+    assert_eq!((collected.answers[&0].tokens.len(), collected.answers[&0].reason), (7, Some(FinishReason::Length)));
+}
+
+#[test]
+fn logprobs_of_prompt_and_answer_are_those_of_the_model() {
+    let slow = |tokens: &[TokenId], id: TokenId, top: usize| {
+        crate::sampler::logprob(&fakes::logits_after(tokens), id, top, &mut Scratch::default()).unwrap()
+    };
+    let prompt_of = |collected: &Collected| -> Vec<Option<TokenLogprob>> {
+        let found = collected
+            .events
+            .iter()
+            .find_map(|event| if let Event::PromptLogprobs(list) = event { Some(list.clone()) } else { None });
+        found.expect("the prompt's log-probabilities were asked for")
+    };
+    let base = Request { logprobs: Some(3), echo_logprobs: true, ..request("r", 21, 4) };
+    let mut bench = Bench::chunked(8);
+    for round in ["cold", "with a prefix cache that must not hide rows"] {
+        let collected = bench.answers(&Request { id: round.into(), ..base.clone() });
+        let prompt = prompt_of(&collected);
+        assert_eq!(prompt.len(), 21, "{round}");
+        assert_eq!(prompt[0], None);
+        for at in 1..21 {
+            assert_eq!(prompt[at], Some(slow(&base.prompt[..at], base.prompt[at], 3)));
+        }
+        let mut tokens = base.prompt.clone();
+        for event in &collected.events {
+            if let Event::Token { id, logprob, .. } = event {
+                assert_eq!(*logprob, Some(slow(&tokens, *id, 3)));
+                tokens.push(*id);
+            }
+        }
+    }
+    // Parked in the middle of the prompt: the rows that were had are not computed for their logits again.
+    let (key, mut stream) = bench.admit(&Request { id: "parked".into(), ..base.clone() });
+    bench.step();
+    bench.stepper.park(key);
+    bench.stepper.resume(key);
+    bench.run();
+    assert_eq!(prompt_of(&Collected::all(&mut stream)).len(), 21);
+    // Only the prompt: no token at all.
+    let collected = bench.answers(&Request { id: "only".into(), max_tokens: Some(0), ..base });
+    assert_eq!(prompt_of(&collected).len(), 21);
+    assert_eq!(collected.answers[&0], Answer { reason: Some(FinishReason::Length), ..Answer::default() });
+}
+
+#[test]
+fn a_slow_reader_pauses_its_own_request_alone() {
+    let mut bench = Bench::chunked(512);
+    bench.capacity = 12;
+    let slow = request("slow", 5, 40);
+    let (key, mut stream) = bench.admit(&slow);
+    bench.capacity = 1000;
+    let quick = request("quick", 6, 40);
+    let (_, mut other) = bench.admit(&quick);
+    bench.run();
+    check(&quick, &Collected::all(&mut other));
+    assert_eq!(bench.stepper.census().paused, 1);
+    assert_eq!(bench.stepper.paused().map(|(key, _)| key).collect::<Vec<_>>(), [key]);
+    let mut collected = Collected::default();
+    while collected.last.is_none() {
+        collected.drain(&mut stream, 3);
+        bench.step();
+    }
+    check(&slow, &collected);
+    assert_eq!(bench.stepper.census().paused, 0);
+}
+
+#[test]
+fn a_reader_that_has_left_is_seen_before_the_next_step() {
+    let mut bench = Bench::chunked(512);
+    let (_, stream) = bench.admit(&request("gone", 5, 40));
+    bench.step();
+    drop(stream);
+    let passes = bench.controls.passes.load(Ordering::SeqCst);
+    bench.step();
+    assert_eq!(bench.controls.passes.load(Ordering::SeqCst), passes);
+    assert_eq!(bench.stepper.census().blocks.used, 0);
+    assert_eq!(bench.stepper.take_ended()[0].result, Err(RequestError::Cancelled));
+}
+
+#[test]
+fn a_request_that_fails_takes_no_other_with_it() {
+    let mut bench = Bench::chunked(512);
+    let mut poisoned = request("poisoned", 9, 20);
+    poisoned.prompt[4] = fakes::POISON;
+    let mute = Request {
+        sampling: SamplingParams { logit_bias: vec![(fakes::MUTE, 100.0)], seed: Some(1), ..SamplingParams::default() },
+        ..request("mute", 8, 20)
+    };
+    let well = request("well", 10, 20);
+    let mut streams: Vec<RequestStream> = [&poisoned, &mute, &well].map(|request| bench.admit(request).1).into();
+    bench.run();
+    let ends: Vec<Collected> = streams.iter_mut().map(Collected::all).collect();
+    assert_eq!(ends[0].last, Some(Event::Failed(RequestError::NoLogits)));
+    assert!(matches!(ends[1].last, Some(Event::Failed(RequestError::Text { id: fakes::MUTE, .. }))));
+    check(&well, &ends[2]);
+    assert_eq!(bench.stepper.census().blocks.used, 0);
+}
+
+#[test]
+fn a_pass_that_fails_or_panics_ends_its_requests_and_no_more() {
+    for panics in [false, true] {
+        let mut bench = Bench::chunked(512);
+        let (_, mut stream) = bench.admit(&request("one", 9, 20));
+        let (parked, mut other) = bench.admit(&request("two", 8, 20));
+        bench.step();
+        bench.stepper.park(parked);
+        if panics { &bench.controls.panic_next } else { &bench.controls.fail_next }.store(true, Ordering::SeqCst);
+        bench.step();
+        let Some(Event::Failed(RequestError::Forward { message })) = Collected::all(&mut stream).last else { panic!() };
+        assert!(message.contains(if panics { "panicked: asked to panic" } else { "asked to fail" }), "{message}");
+        bench.stepper.resume(parked);
+        bench.run();
+        check(&request("two", 8, 20), &Collected::all(&mut other));
+    }
+}
+
+#[test]
+fn a_deadline_that_passes_ends_the_request() {
+    let mut bench = Bench::chunked(512);
+    let (_, mut stream) = bench.admit(&Request { timeout: Some(Duration::from_secs(5)), ..request("late", 9, 20) });
+    bench.stepper.end_expired(bench.start + Duration::from_secs(4));
+    assert_eq!(bench.stepper.next_deadline(), Some(bench.start + Duration::from_secs(5)));
+    bench.stepper.end_expired(bench.start + Duration::from_secs(5));
+    assert_eq!(
+        Collected::all(&mut stream).last,
+        Some(Event::Failed(RequestError::Deadline { allowed: Duration::from_secs(5) }))
+    );
+    let mut page = String::new();
+    bench.metrics.encode(&mut page).unwrap();
+    assert!(page.contains("parkade_request_expiries_total 1"), "{page}");
+    assert!(page.contains("parkade_request_success_total{finished_reason=\"expired\"} 1"), "{page}");
+}
+
+/// Gives blocks while there are any, and parks the youngest when there are none.
+#[derive(Default)]
+struct Tight {
+    /// Oldest first.
+    running: Vec<RequestKey>,
+    parked: Vec<RequestKey>,
+    /// Says no now and then, for no reason.
+    moody: u64,
+}
+
+impl Growth for Tight {
+    fn ask(&mut self, ask: &Ask) -> Grant {
+        self.moody = self.moody.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        if self.moody >> 61 == 7 {
+            return Grant::No;
+        }
+        if ask.blocks <= ask.counts.available() {
+            return Grant::Yes;
+        }
+        let youngest = self.running.pop().expect("the one that asks is running");
+        self.parked.push(youngest);
+        Grant::Park(vec![youngest])
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Admit { prompt: usize, answer: usize, n: usize, stop: bool, echo: bool, family: u64 },
+    Step,
+    Read { who: usize, most: usize },
+    Cancel { who: usize },
+    Leave { who: usize },
+    Park { who: usize },
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        3 => (1usize..40, 0usize..30, 1usize..4, any::<bool>(), any::<bool>(), 0u64..3)
+            .prop_map(|(prompt, answer, n, stop, echo, family)| Act::Admit { prompt, answer, n, stop, echo, family }),
+        10 => Just(Act::Step),
+        4 => (0usize..20, 1usize..20).prop_map(|(who, most)| Act::Read { who, most }),
+        1 => (0usize..20).prop_map(|who| Act::Cancel { who }),
+        1 => (0usize..20).prop_map(|who| Act::Leave { who }),
+        1 => (0usize..20).prop_map(|who| Act::Park { who }),
+    ];
+    prop::collection::vec(act, 1..150)
+}
+
+/// Everything at once, with hardly any memory: each step audits every block, each request gets one outcome, and every answer is right.
+fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
+    // The largest request alone needs 3 answers of 70 tokens.
+    let mut bench = Bench::new(54, EngineConfig { prefix_cache, max_batched_tokens: chunk, ..EngineConfig::default() });
+    bench.capacity = 24;
+    let mut tight = Tight { moody, ..Tight::default() };
+    let mut guests: Vec<(RequestKey, Request, Option<RequestStream>, Collected)> = Vec::new();
+    let mut cancelled = Vec::new();
+    let step = |bench: &mut Bench, tight: &mut Tight| {
+        // Whoever was parked the longest comes back when it has room for all its tokens.
+        while let Some(&key) = tight.parked.first()
+            && bench.stepper.requests.get(&key).is_none_or(|active| {
+                let blocks: usize =
+                    active.seqs.iter().map(|seq| bench.stepper.pool.blocks_for(seq.tokens.len() + 1)).sum();
+                blocks <= bench.stepper.pool.counts().available()
+            })
+        {
+            tight.parked.remove(0);
+            if bench.stepper.resume(key) {
+                tight.running.push(key);
+            }
+        }
+        bench.stepper.step(bench.start, tight);
+        bench.stepper.audit();
+        for ended in bench.stepper.take_ended() {
+            tight.running.retain(|&key| key != ended.key);
+            tight.parked.retain(|&key| key != ended.key);
+        }
+    };
+    for act in acts {
+        match act {
+            Act::Admit { prompt, answer, n, stop, echo, family } => {
+                let request = Request {
+                    prompt: letters(family, prompt),
+                    n,
+                    stop: if stop { vec!["aba".into(), "cc".into()] } else { Vec::new() },
+                    echo_logprobs: echo,
+                    ignore_eos: answer % 2 == 0,
+                    ..request(&format!("r{}", guests.len()), prompt, answer)
+                };
+                let (key, stream) = bench.admit(&request);
+                tight.running.push(key);
+                guests.push((key, request, Some(stream), Collected::default()));
+            }
+            Act::Step => step(&mut bench, &mut tight),
+            Act::Read { who, most } => {
+                if let Some((_, _, Some(stream), collected)) = guests.get_mut(who) {
+                    collected.drain(stream, most);
+                }
+            }
+            Act::Cancel { who } => {
+                if let Some((key, ..)) = guests.get(who)
+                    && bench.stepper.fail(*key, RequestError::Cancelled, bench.start)
+                {
+                    cancelled.push(*key);
+                }
+            }
+            Act::Leave { who } => {
+                if let Some((_, _, stream, _)) = guests.get_mut(who) {
+                    *stream = None;
+                }
+            }
+            Act::Park { who } => {
+                if let Some((key, ..)) = guests.get(who)
+                    && bench.stepper.park(*key)
+                {
+                    tight.running.retain(|other| other != key);
+                    tight.parked.push(*key);
+                }
+            }
+        }
+    }
+    for round in 0.. {
+        assert!(round < 20_000, "somebody is forgotten");
+        for (_, _, stream, collected) in &mut guests {
+            if let Some(stream) = stream {
+                collected.drain(stream, 1000);
+            }
+        }
+        if bench.stepper.requests.is_empty() {
+            break;
+        }
+        step(&mut bench, &mut tight);
+    }
+    for (key, request, stream, collected) in &guests {
+        if cancelled.contains(key) {
+            assert!(stream.is_none() || collected.last == Some(Event::Failed(RequestError::Cancelled)));
+        } else if stream.is_some() {
+            check(request, collected);
+        }
+    }
+    assert_eq!(bench.stepper.census().blocks.used, 0);
+    bench.stepper.pool.audit([]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_happens_each_answer_is_right_and_no_block_is_lost(acts in acts(), chunk in 1usize..40, prefix_cache: bool, moody: u64) {
+        everything(acts, chunk, prefix_cache, moody);
+    }
+}

@@ -1,0 +1,256 @@
+//! A model that is quick, exact and unforgiving: its logits are a hash of the tokens that it really finds in its KV blocks.
+//!
+//! A wrong block table, a stale block, a wrong number of past tokens or a block that two sequences write to shows as wrong tokens.
+
+#![allow(dead_code)] // Each test takes what it needs of this.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parkade_core::{Backend, BackendError, Decoder, Event, FinishReason, RequestStream, TokenId, Vocabulary};
+use parkade_model::Batch;
+
+/// Ends a text.
+pub const END: TokenId = 0;
+/// A prompt with this token gets logits that are not numbers.
+pub const POISON: TokenId = 1;
+/// This token has no text.
+pub const MUTE: TokenId = 2;
+/// All tokens from here on are plain letters.
+pub const FIRST_LETTER: TokenId = 3;
+pub const VOCAB: usize = 40;
+
+/// The logits after `tokens`.
+pub fn logits_after(tokens: &[TokenId]) -> Vec<f32> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    for &token in tokens {
+        state = mix(state ^ u64::from(token));
+    }
+    let poisoned = tokens.contains(&POISON);
+    (0..VOCAB as u64)
+        .map(|id| match id as TokenId {
+            _ if poisoned => f32::NAN,
+            // Only asked for by a logit bias.
+            POISON | MUTE => -60.0,
+            _ => (mix(state ^ (id << 32)) >> 40) as f32 / (1u64 << 22) as f32,
+        })
+        .collect()
+}
+
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// What a test can do to a running backend, and see of it.
+#[derive(Default)]
+pub struct Controls {
+    pub fail_next: AtomicBool,
+    pub panic_next: AtomicBool,
+    pub passes: AtomicUsize,
+    pub rows: AtomicUsize,
+    pub most_rows: AtomicUsize,
+    /// Microseconds that a pass takes, at least.
+    pub pass_us: AtomicU32,
+    /// Passes wait while this is set.
+    pub hold: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+struct Slot {
+    token: TokenId,
+    position: usize,
+}
+
+pub struct FakeBackend {
+    blocks: Vec<Vec<Option<Slot>>>,
+    context_length: usize,
+    block_len: usize,
+    pub controls: Arc<Controls>,
+}
+
+impl FakeBackend {
+    pub fn new(blocks: usize, block_len: usize, context_length: usize) -> Self {
+        FakeBackend { blocks: vec![vec![None; block_len]; blocks], context_length, block_len, controls: Arc::default() }
+    }
+}
+
+impl Backend for FakeBackend {
+    fn vocab(&self) -> usize {
+        VOCAB
+    }
+
+    fn context_length(&self) -> usize {
+        self.context_length
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block_len(&self) -> usize {
+        self.block_len
+    }
+
+    fn forward(&mut self, batch: &Batch<'_>, logits: &mut Vec<f32>) -> Result<(), BackendError> {
+        let controls = &self.controls;
+        controls.passes.fetch_add(1, Ordering::SeqCst);
+        controls.rows.fetch_add(batch.tokens.len(), Ordering::SeqCst);
+        controls.most_rows.fetch_max(batch.tokens.len(), Ordering::SeqCst);
+        while controls.hold.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        match controls.pass_us.load(Ordering::SeqCst) {
+            0 => {}
+            us => std::thread::sleep(Duration::from_micros(us.into())),
+        }
+        let mut next_row = 0;
+        let mut written = vec![false; self.blocks.len()];
+        for span in batch.spans {
+            assert_eq!(span.first_row, next_row, "spans follow each other");
+            assert!(span.rows > 0 && span.past + span.rows <= self.context_length);
+            next_row += span.rows;
+            for row in 0..span.rows {
+                let position = span.past + row;
+                let block = span.blocks[position / self.block_len] as usize;
+                let slot = Slot { token: batch.tokens[span.first_row + row], position };
+                self.blocks[block][position % self.block_len] = Some(slot);
+            }
+            for place in span.past / self.block_len..(span.past + span.rows).div_ceil(self.block_len) {
+                let block = span.blocks[place] as usize;
+                assert!(!std::mem::replace(&mut written[block], true), "block {block} is written by two sequences");
+            }
+        }
+        assert_eq!(next_row, batch.tokens.len(), "the spans cover all rows");
+        if controls.fail_next.swap(false, Ordering::SeqCst) {
+            return Err(BackendError("asked to fail".to_owned()));
+        }
+        assert!(!controls.panic_next.swap(false, Ordering::SeqCst), "asked to panic");
+        logits.clear();
+        for &row in batch.logit_rows {
+            let span = batch.spans.iter().rfind(|span| span.first_row <= row).expect("each row is in a span");
+            let found: Vec<TokenId> = (0..=span.past + row - span.first_row)
+                .map(|position| {
+                    match self.blocks[span.blocks[position / self.block_len] as usize][position % self.block_len] {
+                        Some(slot) if slot.position == position => slot.token,
+                        Some(slot) => slot.token + 1000,
+                        None => 2000,
+                    }
+                })
+                .collect();
+            logits.extend(logits_after(&found));
+        }
+        Ok(())
+    }
+
+    fn copy_block(&mut self, from: u32, to: u32) {
+        self.blocks[to as usize] = self.blocks[from as usize].clone();
+    }
+}
+
+/// One letter for each token; every fifth comes in two halves, so that some tokens have no text of their own.
+pub struct Letters;
+
+impl Vocabulary for Letters {
+    fn is_end(&self, id: TokenId) -> bool {
+        id == END
+    }
+
+    fn decoder(self: Arc<Self>) -> Box<dyn Decoder> {
+        Box::new(LetterDecoder { held: String::new() })
+    }
+}
+
+struct LetterDecoder {
+    held: String,
+}
+
+impl Decoder for LetterDecoder {
+    fn push(&mut self, id: TokenId) -> Result<String, String> {
+        if id == MUTE {
+            return Err("it is mute".to_owned());
+        }
+        self.held.push(letter(id));
+        if id % 5 == 4 {
+            return Ok(String::new());
+        }
+        Ok(std::mem::take(&mut self.held))
+    }
+
+    fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+pub fn letter(id: TokenId) -> char {
+    if id == END { '.' } else { char::from(b'a' + (id % 6) as u8) }
+}
+
+/// What a stream brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    pub tokens: Vec<TokenId>,
+    pub text: String,
+    pub reason: Option<FinishReason>,
+    pub stop_string: Option<String>,
+}
+
+/// All answers of a stream, and its last event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Collected {
+    pub answers: BTreeMap<usize, Answer>,
+    pub events: Vec<Event>,
+    pub last: Option<Event>,
+}
+
+impl Collected {
+    /// Takes one more event.
+    pub fn take(&mut self, event: Event) {
+        assert_eq!(self.last, None, "nothing comes after the last event");
+        match &event {
+            Event::Token { index, id, text, .. } => {
+                let answer = self.answers.entry(*index).or_default();
+                assert_eq!(answer.reason, None, "nothing comes after the finish");
+                answer.tokens.push(*id);
+                answer.text += text;
+            }
+            Event::Finished { index, reason, text, stop_string } => {
+                let answer = self.answers.entry(*index).or_default();
+                assert_eq!(answer.reason, None, "an answer finishes once");
+                answer.text += text;
+                (answer.reason, answer.stop_string) = (Some(*reason), stop_string.clone());
+            }
+            Event::PromptLogprobs(_) => assert!(self.answers.is_empty(), "the prompt comes first"),
+            last => self.last = Some(last.clone()),
+        }
+        self.events.push(event);
+    }
+
+    /// Reads a stream to its end.
+    pub fn all(stream: &mut RequestStream) -> Self {
+        let mut collected = Collected::default();
+        while let Some(event) = stream.blocking_next() {
+            collected.take(event);
+        }
+        assert!(collected.last.is_some(), "a stream ends with a last event");
+        collected
+    }
+
+    /// Reads what is there.
+    pub fn drain(&mut self, stream: &mut RequestStream, most: usize) {
+        for _ in 0..most {
+            match stream.try_next() {
+                Some(event) => self.take(event),
+                None => return,
+            }
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self.last, Some(Event::Done(_)))
+    }
+}
