@@ -257,3 +257,154 @@ fn expand(ty: WeightType, block: &Block, out: &mut [f32]) {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half(x: f32) -> [u8; 2] {
+        f16::from_f32(x).to_le_bytes()
+    }
+
+    fn floats(ty: WeightType, bytes: &[u8]) -> Vec<f32> {
+        let mut out = vec![f32::NAN; bytes.len() / ty.block_bytes() * ty.block_len()];
+        dequantize(ty, bytes, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn float_types_are_read_as_they_are() {
+        assert_eq!(floats(WeightType::F32, &1.5f32.to_le_bytes()), [1.5]);
+        assert_eq!(floats(WeightType::F16, &[half(-2.5), half(7.0)].concat()), [-2.5, 7.0]);
+        assert_eq!(floats(WeightType::BF16, &[0x80, 0x3f, 0x00, 0xc0]), [1.0, -2.0]);
+    }
+
+    #[test]
+    fn blocks_of_32_have_low_nibbles_first() {
+        let nibbles: Vec<u8> = (0..16).map(|j| j | (15 - j) << 4).collect();
+        let code = |k: usize| if k < 16 { k as f32 } else { 31.0 - k as f32 };
+        let q4_0 = [&half(0.5)[..], &nibbles].concat();
+        let q4_1 = [&half(0.5)[..], &half(-3.0), &nibbles].concat();
+        let iq4 = [&half(2.0)[..], &nibbles].concat();
+        // fifth bits of weights 0, 9 and 31
+        let high = (1u32 | 1 << 9 | 1 << 31).to_le_bytes();
+        let fifth = |k: usize| if [0, 9, 31].contains(&k) { 16.0 } else { 0.0 };
+        let q5_0 = [&half(0.5)[..], &high, &nibbles].concat();
+        let q5_1 = [&half(0.5)[..], &half(1.0), &high, &nibbles].concat();
+        for k in 0..32 {
+            assert_eq!(floats(WeightType::Q4_0, &q4_0)[k], 0.5 * (code(k) - 8.0));
+            assert_eq!(floats(WeightType::Q4_1, &q4_1)[k], 0.5 * code(k) - 3.0);
+            assert_eq!(floats(WeightType::Q5_0, &q5_0)[k], 0.5 * (code(k) + fifth(k) - 16.0));
+            assert_eq!(floats(WeightType::Q5_1, &q5_1)[k], 0.5 * (code(k) + fifth(k)) + 1.0);
+            assert_eq!(floats(WeightType::IQ4NL, &iq4)[k], 2.0 * f32::from(CODEBOOK[code(k) as usize]));
+        }
+        let mut q8_0 = half(0.25).to_vec();
+        q8_0.extend((0..32u8).map(|k| (k as i8 - 16) as u8));
+        q8_0[2] = 0x80;
+        assert_eq!(floats(WeightType::Q8_0, &q8_0)[..3], [-32.0, -3.75, -3.5]);
+    }
+
+    #[test]
+    fn q6_k_joins_nibbles_and_bit_pairs() {
+        let mut block = [0u8; 210];
+        block[208..].copy_from_slice(&half(0.5));
+        for (group, scale) in block[192..208].iter_mut().enumerate() {
+            *scale = (group as i8 - 8) as u8;
+        }
+        block[64 + 32 + 5] = 0x9c; // second half: weight 128 + 37 low 12, weight 128 + 101 low 9
+        block[128 + 32 + 5] = 0b11_00_10_01;
+        let y = floats(WeightType::Q6K, &block);
+        let want = |code: f32, k: usize| 0.5 * (k as f32 / 16.0 - 8.0).floor() * (code - 32.0);
+        assert_eq!(y[128 + 5], want(16.0, 133));
+        assert_eq!(y[128 + 37], want(12.0 + 32.0, 165));
+        assert_eq!(y[128 + 69], want(0.0, 197));
+        assert_eq!(y[128 + 101], want(9.0 + 48.0, 229));
+        assert_eq!(y[0], want(0.0, 0));
+    }
+
+    #[test]
+    fn k_scales_of_six_bits_are_put_together() {
+        let mut block = [0u8; 144];
+        block[..2].copy_from_slice(&half(1.0));
+        block[2..4].copy_from_slice(&half(1.0));
+        let (scales, mins) = ([1, 2, 3, 63, 17, 33, 62, 45], [5, 6, 7, 8, 49, 34, 19, 63]);
+        for group in 0..4 {
+            // the low four have six bits of their own; the high two bits of the others sit above them
+            block[4 + group] = scales[group] | scales[group + 4] >> 4 << 6;
+            block[8 + group] = mins[group] | mins[group + 4] >> 4 << 6;
+            block[12 + group] = scales[group + 4] & 15 | (mins[group + 4] & 15) << 4;
+        }
+        block[16..].fill(0x21);
+        for (k, y) in floats(WeightType::Q4K, &block).into_iter().enumerate() {
+            let code = if k % 64 < 32 { 1.0 } else { 2.0 };
+            assert_eq!(y, f32::from(scales[k / 32]) * code - f32::from(mins[k / 32]), "weight {k}");
+        }
+        // Q5_K: the same scales; the bit planes lie between scales and nibbles
+        let mut five = [0u8; 176];
+        five[..16].copy_from_slice(&block[..16]);
+        five[16..48].fill(0b1000_0001);
+        five[48..].fill(0x21);
+        for (k, y) in floats(WeightType::Q5K, &five).into_iter().enumerate() {
+            let high = if k < 32 || k >= 224 { 16.0 } else { 0.0 };
+            let code = if k % 64 < 32 { 1.0 } else { 2.0 } + high;
+            assert_eq!(y, f32::from(scales[k / 32]) * code - f32::from(mins[k / 32]), "weight {k}");
+        }
+    }
+
+    #[test]
+    fn q2_k_and_q3_k_have_bit_planes_of_32() {
+        let mut two = [0u8; 84];
+        two[..16].copy_from_slice(&std::array::from_fn::<u8, 16, _>(|group| group as u8 | 0x30));
+        two[16..48].fill(0b11_10_01_00);
+        two[80..82].copy_from_slice(&half(1.0));
+        two[82..84].copy_from_slice(&half(0.5));
+        for (k, y) in floats(WeightType::Q2K, &two).into_iter().enumerate() {
+            let code = if k < 128 { k / 32 } else { 0 } as f32;
+            assert_eq!(y, (k / 16) as f32 * code - 1.5, "weight {k}");
+        }
+        let mut three = [0u8; 110];
+        three[..32].fill(0b0000_0010); // third bit of weights 32 to 63
+        three[32..64].fill(0b11_10_01_00);
+        // scales: low nibbles 5 (groups 0-7) and 6 (8-15), high pairs 2, 3, 0, 1 for runs of four
+        three[96..104].fill(0x65);
+        three[104..108].fill(0b01_00_11_10);
+        three[108..].copy_from_slice(&half(1.0));
+        let scale = |group: usize| [37, 53, 6, 22][group / 4] as f32 - 32.0;
+        for (k, y) in floats(WeightType::Q3K, &three).into_iter().enumerate() {
+            let code = if k < 128 { k / 32 } else { 0 } as f32;
+            let third = if (32..64).contains(&k) { 4.0 } else { 0.0 };
+            assert_eq!(y, scale(k / 16) * (code + third - 4.0), "weight {k}");
+        }
+    }
+
+    #[test]
+    fn iq4_xs_scales_have_two_high_bits_apart() {
+        let mut block = [0u8; 136];
+        block[..2].copy_from_slice(&half(1.0));
+        block[2..4].copy_from_slice(&0b11_10_01_00_11_10_01_00u16.to_le_bytes());
+        block[4..8].fill(0x41);
+        block[8..].fill(0x80);
+        for (k, y) in floats(WeightType::IQ4XS, &block).into_iter().enumerate() {
+            let group = k / 32;
+            let scale = ([1, 4][group % 2] | group % 4 << 4) as f32 - 32.0;
+            let level = if k % 32 < 16 { -127.0 } else { 1.0 };
+            assert_eq!(y, scale * level, "weight {k}");
+        }
+    }
+
+    #[test]
+    fn partial_blocks_and_wrong_outputs_are_errors() {
+        for &ty in WeightType::ALL {
+            let bytes = vec![0; ty.block_bytes() * 2];
+            assert!(dequantize(ty, &bytes, &mut vec![0.0; ty.block_len() * 2]).is_ok());
+            assert!(dequantize(ty, &bytes[1..], &mut vec![0.0; ty.block_len() * 2]).is_err());
+            assert!(dequantize(ty, &bytes, &mut vec![0.0; ty.block_len() * 2 + 1]).is_err());
+            assert!(dequantize(ty, &[], &mut []).is_ok());
+            assert_eq!(WeightType::from_ggml_id(ty.ggml_id()), Some(ty));
+            assert_eq!(ty.row_bytes(ty.block_len() * 3), Some(ty.block_bytes() * 3));
+        }
+        assert_eq!(WeightType::Q4K.row_bytes(255), None);
+        assert_eq!(WeightType::F32.row_bytes(usize::MAX), None);
+        assert_eq!(WeightType::from_ggml_id(999), None);
+    }
+}

@@ -75,3 +75,31 @@ pub(crate) fn rms_norm_row<S: Simd>(s: S, x: &[f32], weight: &[f32], eps: f32, o
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Numbers, bits};
+
+    #[test]
+    fn rows_are_normalised_alike_at_every_level() {
+        let mut numbers = Numbers(1);
+        for cols in [1, 15, 16, 17, 33, 64, 100, 576] {
+            let (x, weight) = (numbers.floats(5 * cols), numbers.floats(cols));
+            let mut first = vec![0.0; x.len()];
+            rms_norm_at(CpuLevel::Scalar, &Team::new(1), &x, cols, &weight, 1e-5, &mut first);
+            for (x, y) in x.chunks(cols).zip(first.chunks(cols)) {
+                let mean = x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / cols as f64;
+                for ((&x, &y), &weight) in x.iter().zip(y).zip(&weight) {
+                    let want = f64::from(x) / (mean + 1e-5).sqrt() * f64::from(weight);
+                    assert!((f64::from(y) - want).abs() < 1e-5, "{cols}: {y} for {want}");
+                }
+            }
+            for &level in CpuLevel::available() {
+                let mut out = vec![0.0; x.len()];
+                rms_norm_at(level, &Team::new(3), &x, cols, &weight, 1e-5, &mut out);
+                assert_eq!(bits(&out), bits(&first), "{} columns at {}", cols, level.name());
+            }
+        }
+    }
+}

@@ -113,3 +113,55 @@ fn rotate(head: &mut [f32], turns: &[[f32; 2]], layout: RopeLayout) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Numbers, bits};
+
+    fn inv_freqs(pairs: usize) -> Vec<f32> {
+        (0..pairs).map(|pair| 10_000f32.powf(-(pair as f32) / pairs as f32)).collect()
+    }
+
+    #[test]
+    fn pairs_turn_by_position_times_frequency() {
+        let team = Team::new(2);
+        let mut numbers = Numbers(1);
+        for (layout, rotated) in
+            [(RopeLayout::Interleaved, 8), (RopeLayout::Halves, 8), (RopeLayout::Halves, 4), (RopeLayout::Halves, 0)]
+        {
+            let (heads, dim, positions) = (3, 8, [0, 1, 77, 40_000]);
+            let table = RopeTable::new(rotated, inv_freqs(rotated / 2), 1.5, layout, 100);
+            let before = numbers.floats(positions.len() * heads * dim);
+            let mut after = before.clone();
+            rope(&team, &mut after, heads, dim, &positions, &table);
+            for (index, (old, new)) in before.chunks(dim).zip(after.chunks(dim)).enumerate() {
+                for pair in 0..rotated / 2 {
+                    let (a, b) = match layout {
+                        RopeLayout::Interleaved => (2 * pair, 2 * pair + 1),
+                        RopeLayout::Halves => (pair, pair + rotated / 2),
+                    };
+                    let frequency = f64::from(inv_freqs(rotated / 2)[pair]);
+                    let angle = f64::from(positions[index / heads]) * frequency;
+                    let (x, y) = (f64::from(old[a]), f64::from(old[b]));
+                    assert!((f64::from(new[a]) - 1.5 * (x * angle.cos() - y * angle.sin())).abs() < 1e-6);
+                    assert!((f64::from(new[b]) - 1.5 * (x * angle.sin() + y * angle.cos())).abs() < 1e-6);
+                }
+                assert_eq!(old[rotated..], new[rotated..]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tabulated_position_turns_as_a_computed_one() {
+        let team = Team::new(1);
+        let mut numbers = Numbers(2);
+        let x = numbers.floats(64 * 5);
+        let long = RopeTable::new(64, inv_freqs(32), 1.0, RopeLayout::Interleaved, 1000);
+        let short = RopeTable::new(64, inv_freqs(32), 1.0, RopeLayout::Interleaved, 10);
+        let (mut a, mut b) = (x.clone(), x);
+        rope(&team, &mut a, 1, 64, &[1, 9, 10, 11, 999], &long);
+        rope(&team, &mut b, 1, 64, &[1, 9, 10, 11, 999], &short);
+        assert_eq!(bits(&a), bits(&b));
+    }
+}

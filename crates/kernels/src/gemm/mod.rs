@@ -17,10 +17,10 @@ use std::ops::Range;
 
 /// The most rows that any level takes in one block.
 const MOST_ROWS: usize = 8;
-/// Rows of one piece of work: their activations stay in L2 while tiles pass through L1.
+/// Rows of one piece of work at most, so that long prompts are shared among threads.
 const ROWS_PER_ITEM: usize = 96;
-/// Tiles of one piece of work at most.
-const TILES_PER_ITEM: usize = 16;
+/// Bytes of weights of one piece of work at most: they stay in L2 while its rows pass.
+const PANEL_BYTES: usize = 256 << 10;
 
 /// For each `(matrix, out)`: `out[r][j] = sum over k of x[r][k] * matrix[j][k]`, all in one parallel
 /// region. `out` is `[x.rows()][matrix.rows()]`.
@@ -55,7 +55,9 @@ fn matmul_at(level: CpuLevel, team: &Team, x: &Activations, outs: &mut [(&Matrix
     let rows_per_item = m.div_ceil(pieces).next_multiple_of(max_rows(level));
     let pieces = m.div_ceil(rows_per_item);
     let tiles: usize = outs.iter().map(|(matrix, _)| matrix.tiles()).sum();
-    let per_item = (tiles * pieces / (team.threads() * 8)).clamp(1, TILES_PER_ITEM);
+    let bytes: usize = outs.iter().map(|(matrix, _)| matrix.memory_bytes()).sum();
+    let largest = (PANEL_BYTES * tiles / bytes.max(1)).max(1);
+    let per_item = (tiles * pieces / (team.threads() * 8)).clamp(1, largest);
 
     let outs: Vec<(&Matrix, Disjoint<'_, f32>)> =
         outs.iter_mut().map(|(matrix, out)| (*matrix, Disjoint::new(out))).collect();
@@ -84,14 +86,16 @@ impl Panel<'_> {
     fn run(self, level: CpuLevel, x: &Activations) {
         let rows = self.rows.len();
         let blocks = rows.div_ceil(max_rows(level));
-        for tile in self.tiles.clone() {
-            let mut start = self.rows.start;
-            for block in 0..blocks {
-                // even blocks: nine rows are five and four rather than eight and one
-                let count = rows / blocks + usize::from(block < rows % blocks);
+        let mut start = self.rows.start;
+        // The rows outside: a block of rows writes whole runs of its output rows, and the panel's tiles
+        // come from L2 for each block.
+        for block in 0..blocks {
+            // even blocks: nine rows are five and four rather than eight and one
+            let count = rows / blocks + usize::from(block < rows % blocks);
+            for tile in self.tiles.clone() {
                 self.block(level, x, tile, start..start + count);
-                start += count;
             }
+            start += count;
         }
     }
 
