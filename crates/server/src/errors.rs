@@ -223,6 +223,17 @@ impl ApiError {
         )
     }
 
+    /// The engine has ended although the server has not.
+    pub fn engine_stopped() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorType::ServiceUnavailable,
+            "engine_stopped",
+            "the engine has stopped by a fault of its own; the server must be restarted",
+            Retry::Never,
+        )
+    }
+
     /// The deadline cannot be met, or has passed.
     pub fn deadline_exceeded(message: impl Into<String>) -> Self {
         Self::new(

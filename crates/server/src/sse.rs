@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream;
-use parkade_core::{Event, Usage};
+use futures_util::{FutureExt, stream};
+use parkade_core::{Event, RequestError, Usage};
 use serde::Serialize;
 
 use crate::errors::ApiError;
@@ -18,6 +18,9 @@ const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 /// What ends a stream that was complete.
 const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// How many bytes are collected before they are sent although more events are there.
+const FULL: usize = 16 << 10;
 
 /// Events on their way to the client.
 #[derive(Debug, Default)]
@@ -68,18 +71,32 @@ struct Running<E> {
 }
 
 impl<E: Encoder> Running<E> {
-    /// Waits for an event, or long enough for a comment, and writes it. An error is given back only before anything
-    /// of the answer was written.
+    /// Waits for an event, or long enough for a comment, and writes it. An error is given back, not written: before
+    /// the first event it can still become the status.
     async fn advance(&mut self) -> Result<(), ApiError> {
         match tokio::time::timeout(self.keep_alive, self.answers.next()).await {
             Err(_) => self.frames.bytes.extend_from_slice(KEEP_ALIVE),
-            Ok(Ok(Some((prompt, event)))) => self.encoder.event(prompt, event, &mut self.frames),
-            Ok(Ok(None)) => {
+            Ok(next) => self.write(next)?,
+        }
+        // What is there already goes out in the same piece: each piece costs a system call and a packet.
+        while !self.ended && self.frames.bytes.len() < FULL {
+            match self.answers.next().now_or_never() {
+                Some(next) => self.write(next)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, next: Result<Option<(usize, Event)>, RequestError>) -> Result<(), ApiError> {
+        match next {
+            Ok(Some((prompt, event))) => self.encoder.event(prompt, event, &mut self.frames),
+            Ok(None) => {
                 self.encoder.close(self.answers.usage(), &mut self.frames);
                 self.frames.bytes.extend_from_slice(DONE);
                 self.ended = true;
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 self.ended = true;
                 return Err(error.into());
             }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parkade_core::Engine;
-use parkade_model::{ChatTemplate, ModelConfig, Tokenizer};
+use parkade_model::ModelConfig;
+use parkade_model::chat_template::ChatTemplate;
+use parkade_model::tokenizer::Tokenizer;
 use parkade_sync::RwLock;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;

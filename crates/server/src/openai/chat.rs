@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use parkade_core::Request;
-use parkade_model::{ChatInput, TokenizerError};
+use parkade_model::chat_template::ChatInput;
+use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
 use crate::errors::ApiError;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use parkade_core::Request;
-use parkade_model::{Bos, SpecialTokens, TokenId};
+use parkade_model::TokenId;
+use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
 use crate::errors::ApiError;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parkade_core::{Event, TokenLogprob, Usage};
-use parkade_model::Tokenizer;
+use parkade_model::tokenizer::Tokenizer;
 use serde::Serialize;
 
 use crate::openai::answers::CollectedPrompt;

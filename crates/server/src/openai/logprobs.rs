@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use parkade_core::TokenLogprob;
-use parkade_model::{TokenId, Tokenizer};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use parkade_model::TokenId;
+use parkade_model::tokenizer::Tokenizer;
+use serde::{Serialize, Serializer};
 
 /// The smallest log-probability on the wire: JSON has no minus infinity, and OpenAI sends this instead.
 const SMALLEST: f32 = -9999.0;
@@ -75,7 +75,7 @@ pub(crate) struct TextLogprobs {
     tokens: Vec<String>,
     token_logprobs: Vec<Option<f32>>,
     /// `None` for the first token of an echoed prompt: nothing comes before it.
-    top_logprobs: Vec<Option<Map<String, Value>>>,
+    top_logprobs: Vec<Option<Alternatives>>,
     text_offset: Vec<usize>,
 }
 
@@ -87,23 +87,39 @@ impl TextLogprobs {
         self.tokens.push(shown(bytes).into_owned());
         self.text_offset.push(offset);
         self.token_logprobs.push(token.map(|token| finite(token.logprob)));
-        self.top_logprobs.push(token.map(|token| {
-            let mut top = Map::new();
-            // The chosen token is in the list even if it is not among the likeliest.
-            let chosen = std::iter::once((token.id, token.logprob));
-            for (id, logprob) in token.top.iter().copied().chain(chosen) {
-                let text = shown(bytes_of(tokenizer, id)).into_owned();
-                // Two tokens may have the same text; the likelier one comes first and stays.
-                top.entry(text).or_insert_with(|| Value::from(finite(logprob)));
-            }
-            top
-        }));
+        self.top_logprobs.push(token.map(|token| Alternatives::new(tokenizer, token)));
         offset + characters(bytes)
     }
 
     /// Whether it has no tokens.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
+    }
+}
+
+/// The likeliest tokens by their text, likeliest first.
+#[derive(Debug)]
+struct Alternatives(Vec<(String, f32)>);
+
+impl Alternatives {
+    fn new(tokenizer: &Tokenizer, token: &TokenLogprob) -> Self {
+        let mut list: Vec<(String, f32)> = Vec::with_capacity(token.top.len() + 1);
+        // The chosen token is in the list even if it is not among the likeliest.
+        let chosen = std::iter::once((token.id, token.logprob));
+        for (id, logprob) in token.top.iter().copied().chain(chosen) {
+            let text = shown(bytes_of(tokenizer, id));
+            // Two tokens may have the same text; the likelier one comes first and stays.
+            if !list.iter().any(|(known, _)| *known == text) {
+                list.push((text.into_owned(), finite(logprob)));
+            }
+        }
+        Self(list)
+    }
+}
+
+impl Serialize for Alternatives {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(text, logprob)| (text, logprob)))
     }
 }
 

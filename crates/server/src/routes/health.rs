@@ -24,6 +24,10 @@ pub(super) async fn live(State(state): State<AppState>) -> Json<Value> {
 /// A request would be taken: 503 while the model is loaded and while the server drains.
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
     state.ready()?;
+    // A worker that died takes no requests any more; only a restart helps.
+    if state.models().iter().any(|model| model.engine.snapshot().active_workers == 0) {
+        return Err(ApiError::engine_stopped());
+    }
     Ok(Json(json!({"status": "ready"})))
 }
 

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use parkade_core::{Engine, EngineConfig, LoadOptions};
-use parkade_model::ChatTemplate;
+use parkade_model::chat_template::ChatTemplate;
 use parkade_server::{AppState, ModelEntry, ServerConfig, router, serve};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,7 +32,7 @@ const CHATML: &str = "{%- if tools %}tools{{ tools | length }}\n{% endif -%}\
 /// The oracle's random Llama: 512 tokens of context, a vocabulary of letters and their pairs.
 pub fn model_with(engine: EngineConfig) -> ModelEntry {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-F32.gguf");
-    let options = LoadOptions { threads: Some(1), kv_cache_bytes: Some(8 << 20), engine, ..LoadOptions::default() };
+    let options = LoadOptions { threads: Some(1), kv_cache_bytes: Some(48 << 20), engine, ..LoadOptions::default() };
     let loaded = parkade_core::load(Path::new(path), &options).expect("the tiny model");
     let template = ChatTemplate::new(CHATML, "", "").expect("the template");
     ModelEntry::new("tiny", loaded.engine, loaded.tokenizer, Some(Arc::new(template)), loaded.config)
