@@ -1,0 +1,331 @@
+//! `parkade bench engine`: where a step's time goes while many requests run and wait.
+
+use crate::locate::{Locate, locate};
+use crate::random::{Random, fresh_seed};
+use crate::report::{Check, Report, Table};
+use crate::{BenchError, prometheus, runtime};
+use parkade_core::{
+    Engine, EngineConfig, EngineSnapshot, Event, LoadOptions, Priority, Request, SchedulerKind, TokenId, load,
+};
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::task::LocalSet;
+
+/// The scheduler that a server of this build uses.
+const SCHEDULER: &str = if cfg!(feature = "parking-lot-scheduler") { "parking-lot" } else { "default" };
+/// The most that scheduling may take of a step.
+const SCHEDULE_SHARE: f64 = 0.01;
+
+/// Measures the engine without a server: the parts of its steps while requests wait in line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Model to measure [default: the default model]
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Threads that compute [default: as many as this process may use]
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Scheduler
+    #[arg(long, default_value = SCHEDULER)]
+    pub scheduler: String,
+    /// Requests that run at once
+    #[arg(long, default_value_t = 16)]
+    pub running: usize,
+    /// Requests that wait meanwhile; each number is measured for itself
+    #[arg(long, value_delimiter = ',', default_value = "0,1000")]
+    pub waiting: Vec<usize>,
+    /// Seconds for each
+    #[arg(long, default_value_t = 15.0)]
+    pub seconds: f64,
+    /// Seconds before that, in which the requests arrive
+    #[arg(long, default_value_t = 3.0)]
+    pub warmup_seconds: f64,
+    /// Tokens of a prompt
+    #[arg(long, default_value_t = 64)]
+    pub prompt_tokens: usize,
+    /// Tokens of an answer
+    #[arg(long, default_value_t = 64)]
+    pub output_tokens: usize,
+    /// Tenants that the requests come from
+    #[arg(long, default_value_t = 10)]
+    pub tenants: usize,
+    /// Seed of the prompts [default: a new one for each run]
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// The engine's own counters at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    schedule: f64,
+    forward: f64,
+    sample: f64,
+    steps: f64,
+    generated: f64,
+    prompt: f64,
+}
+
+impl Counters {
+    fn read(engine: &Engine) -> Result<Counters, BenchError> {
+        let mut text = String::new();
+        engine.metrics().encode(&mut text).map_err(|error| BenchError::Engine(error.to_string()))?;
+        let part =
+            |part: &str| prometheus::sum(&text, "parkade_engine_step_seconds_total", &format!("part=\"{part}\""));
+        let count = |name: &str| prometheus::sum(&text, name, "").unwrap_or(0.0);
+        Ok(Counters {
+            // A part that has not been counted yet has taken no time.
+            schedule: part("schedule").unwrap_or(0.0),
+            forward: part("forward").unwrap_or(0.0),
+            sample: part("sample").unwrap_or(0.0),
+            steps: count("parkade_engine_steps_total"),
+            generated: count("parkade_generation_tokens_total"),
+            prompt: count("parkade_prompt_tokens_total"),
+        })
+    }
+
+    fn since(self, before: Counters) -> Counters {
+        Counters {
+            schedule: self.schedule - before.schedule,
+            forward: self.forward - before.forward,
+            sample: self.sample - before.sample,
+            steps: self.steps - before.steps,
+            generated: self.generated - before.generated,
+            prompt: self.prompt - before.prompt,
+        }
+    }
+}
+
+/// One number of waiting requests.
+struct Measured {
+    waiting: usize,
+    seconds: f64,
+    counters: Counters,
+    at_begin: EngineSnapshot,
+    at_end: EngineSnapshot,
+    refused: usize,
+    failed: usize,
+}
+
+/// Measures.
+///
+/// # Errors
+/// If the model cannot be found or loaded, or options make no sense.
+pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
+    let scheduler: SchedulerKind =
+        options.scheduler.parse().map_err(|error: parkade_core::EngineError| BenchError::Options(error.to_string()))?;
+    if options.running == 0 || options.waiting.is_empty() || options.tenants == 0 {
+        return Err(BenchError::Options("--running, --waiting and --tenants must be at least 1".to_string()));
+    }
+    let path = locate(options.model.as_deref(), by)?;
+    let seed = options.seed.unwrap_or_else(fresh_seed);
+    let mut report = Report::new("engine", format!("Engine: {}", path.display()), Some(seed));
+    report.setting("scheduler", scheduler.name());
+    report.setting(
+        "requests",
+        format!(
+            "{} tokens of prompt and {} of answer, from {} tenants in three classes",
+            options.prompt_tokens, options.output_tokens, options.tenants
+        ),
+    );
+    let mut all = Vec::new();
+    for (number, &waiting) in options.waiting.iter().enumerate() {
+        eprintln!("parkade bench: {} running, {waiting} waiting", options.running);
+        all.push(measure(&options, scheduler, &path, waiting, seed + number as u64)?);
+    }
+    tell(&mut report, &all);
+    Ok(report)
+}
+
+fn measure(
+    options: &Options,
+    scheduler: SchedulerKind,
+    path: &Path,
+    waiting: usize,
+    seed: u64,
+) -> Result<Measured, BenchError> {
+    let load_options = LoadOptions {
+        threads: options.threads,
+        engine: EngineConfig {
+            scheduler,
+            max_seqs: options.running,
+            max_queue_depth: 2 * (options.running + waiting),
+            ..EngineConfig::default()
+        },
+        ..LoadOptions::default()
+    };
+    let loaded = load(path, &load_options).map_err(|error| BenchError::Engine(error.to_string()))?;
+    let engine = loaded.engine;
+    let feed = Rc::new(Feed {
+        engine: engine.clone(),
+        random: RefCell::new(Random::new(seed, 0)),
+        vocab: loaded.config.vocab,
+        options: options.clone(),
+        next: Cell::new(0),
+        refused: Cell::new(0),
+        failed: Cell::new(0),
+    });
+    let warm_up = crate::serve::seconds("--warmup-seconds", options.warmup_seconds)?;
+    let measuring = crate::serve::seconds("--seconds", options.seconds)?;
+    let measured = runtime::block_on(async {
+        let clients = LocalSet::new();
+        for _ in 0..options.running + waiting {
+            let feed = Rc::clone(&feed);
+            clients.spawn_local(async move { feed.keep_asking().await });
+        }
+        clients
+            .run_until(async {
+                tokio::time::sleep(warm_up).await;
+                let (begin, at_begin) = (Counters::read(&engine)?, engine.snapshot());
+                let start = tokio::time::Instant::now();
+                tokio::time::sleep(measuring).await;
+                let seconds = start.elapsed().as_secs_f64();
+                let counters = Counters::read(&engine)?.since(begin);
+                let at_end = engine.snapshot();
+                let (refused, failed) = (feed.refused.get(), feed.failed.get());
+                Ok(Measured { waiting, seconds, counters, at_begin, at_end, refused, failed })
+            })
+            .await
+        // Dropping the clients here cancels what still runs.
+    })?;
+    engine.drain(Duration::ZERO);
+    measured
+}
+
+/// Keeps the engine busy.
+struct Feed {
+    engine: Engine,
+    random: RefCell<Random>,
+    vocab: usize,
+    options: Options,
+    next: Cell<usize>,
+    refused: Cell<usize>,
+    failed: Cell<usize>,
+}
+
+impl Feed {
+    /// One client: a new request whenever its last one has ended.
+    async fn keep_asking(&self) {
+        loop {
+            match self.engine.submit(self.request()) {
+                Err(_) => {
+                    self.refused.set(self.refused.get() + 1);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Ok(mut stream) => {
+                    while let Some(event) = stream.next().await {
+                        if let Event::Failed(_) = event {
+                            self.failed.set(self.failed.get() + 1);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn request(&self) -> Request {
+        let number = self.next.replace(self.next.get() + 1);
+        let mut random = self.random.borrow_mut();
+        let prompt = (0..self.options.prompt_tokens).map(|_| random.below(self.vocab) as TokenId).collect();
+        let priority = match random.below(10) {
+            0 => Priority::High,
+            1..=7 => Priority::Normal,
+            _ => Priority::Low,
+        };
+        let tenant = format!("tenant-{}", random.below(self.options.tenants));
+        let max_tokens = Some(self.options.output_tokens);
+        Request { max_tokens, ignore_eos: true, tenant, priority, ..Request::new(format!("bench-{number}"), prompt) }
+    }
+}
+
+fn tell(report: &mut Report, all: &[Measured]) {
+    let columns = [
+        "waiting",
+        "running",
+        "steps/s",
+        "schedule us",
+        "forward us",
+        "sample us",
+        "schedule share",
+        "prompt tok/s",
+        "output tok/s",
+        "refused",
+        "failed",
+    ];
+    let mut table = Table::new("A step, on average", &columns);
+    for measured in all {
+        let Counters { schedule, forward, sample, steps, generated, prompt } = measured.counters;
+        let total = schedule + forward + sample;
+        let share = (total > 0.0).then_some(schedule / total);
+        let each = |seconds: f64| (steps > 0.0).then_some(seconds * 1e6 / steps);
+        let range = |begin: usize, end: usize| if begin == end { begin.to_string() } else { format!("{begin}..{end}") };
+        table.row(vec![
+            range(measured.at_begin.waiting, measured.at_end.waiting).into(),
+            range(measured.at_begin.running, measured.at_end.running).into(),
+            (steps / measured.seconds).into(),
+            each(schedule).into(),
+            each(forward).into(),
+            each(sample).into(),
+            share.map(|share| format!("{:.3} %", 100.0 * share)).into(),
+            (prompt / measured.seconds).into(),
+            (generated / measured.seconds).into(),
+            measured.refused.into(),
+            measured.failed.into(),
+        ]);
+        let name = |figure: &str| format!("waiting_{}_{figure}", measured.waiting);
+        report.figure(name("schedule_share"), share, "x");
+        report.figure(name("output_tokens_per_second"), Some(generated / measured.seconds), "tokens/s");
+        report.figure(name("step_seconds"), (steps > 0.0).then_some(total / steps), "s");
+        let what = format!("scheduling's share of a step, {} waiting", measured.waiting);
+        report.checks.push(Check::at_most(what, share, SCHEDULE_SHARE));
+    }
+    report.tables.push(table);
+    report.notes.push(
+        "times are the engine's own counters (parkade_engine_step_seconds_total); waiting and running are what it held at the \
+         begin and at the end"
+            .to_string(),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, run};
+    use std::path::PathBuf;
+
+    fn options() -> Options {
+        Options {
+            model: None,
+            threads: Some(1),
+            scheduler: "default".to_string(),
+            running: 2,
+            waiting: vec![0, 20],
+            seconds: 0.5,
+            warmup_seconds: 0.2,
+            prompt_tokens: 8,
+            output_tokens: 4,
+            tenants: 3,
+            seed: Some(1),
+        }
+    }
+
+    fn tiny(_: Option<&str>) -> Result<PathBuf, String> {
+        Ok(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-Q4_0.gguf").into())
+    }
+
+    #[test]
+    fn the_parts_of_a_step_are_measured_while_requests_wait() {
+        let report = run(options(), &tiny).expect("a report");
+        for figure in ["waiting_20_schedule_share", "waiting_20_output_tokens_per_second", "waiting_0_step_seconds"] {
+            assert!(report.value(figure).is_some_and(|value| value > 0.0), "{figure}: {:?}", report.figures);
+        }
+        let rows = report.to_json()["tables"][0]["rows"].clone();
+        assert_eq!((&rows[1][9], &rows[1][10]), (&0.into(), &0.into()), "refused and failed: {rows}");
+    }
+
+    #[test]
+    fn an_unknown_scheduler_is_said() {
+        let unknown = Options { scheduler: "lifo".to_string(), ..options() };
+        assert!(run(unknown, &tiny).expect_err("unknown").to_string().contains("lifo"));
+    }
+}
