@@ -345,7 +345,7 @@ mod tests {
         five[16..48].fill(0b1000_0001);
         five[48..].fill(0x21);
         for (k, y) in floats(WeightType::Q5K, &five).into_iter().enumerate() {
-            let high = if k < 32 || k >= 224 { 16.0 } else { 0.0 };
+            let high = if (32..224).contains(&k) { 0.0 } else { 16.0 };
             let code = if k % 64 < 32 { 1.0 } else { 2.0 } + high;
             assert_eq!(y, f32::from(scales[k / 32]) * code - f32::from(mins[k / 32]), "weight {k}");
         }
@@ -386,7 +386,7 @@ mod tests {
         block[8..].fill(0x80);
         for (k, y) in floats(WeightType::IQ4XS, &block).into_iter().enumerate() {
             let group = k / 32;
-            let scale = ([1, 4][group % 2] | group % 4 << 4) as f32 - 32.0;
+            let scale = ([1, 4][group % 2] | (group % 4) << 4) as f32 - 32.0;
             let level = if k % 32 < 16 { -127.0 } else { 1.0 };
             assert_eq!(y, scale * level, "weight {k}");
         }

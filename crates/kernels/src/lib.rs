@@ -2,6 +2,55 @@
 //!
 //! See [`matmul`] for the products, [`KvCache`] and [`attention`] for attention, and [`Team`] for the
 //! threads that all of them run on.
+//!
+//! # One promise
+//! A row's result depends on its own data alone, bit for bit: not on the other rows of the batch, on how
+//! a prompt was cut into chunks, on the number of threads, or on the instruction set. Every kernel is
+//! written once over sixteen lanes (the private module `simd`); the scalar, AVX2 and AVX-512 levels give
+//! these lanes the same operations in the same order. Integer sums are exact; float sums run over k (or
+//! over keys) in order, one lane per output.
+//!
+//! # Tiles
+//! [`Matrix::from_bytes`] repacks weights into tiles of sixteen outputs (columns of a tile), the last one
+//! padded. A tile is contiguous, so one row of activations streams through memory once.
+//!
+//! | types | a tile is a run of | codes |
+//! | --- | --- | --- |
+//! | `F32`, `F16`, `BF16` | `[16 columns]` for each k, in the type's own width | |
+//! | `Q4_0`, `IQ4_NL` | two blocks of 32: `[2][16] d`, then codes | 4 bits |
+//! | `Q4_1` | two blocks of 32: `[2][16] d`, `[2][16] m`, then codes | 4 bits |
+//! | `Q5_0`, `Q8_0` | two blocks of 32: `[2][16] d`, then codes | 8 bits |
+//! | `Q5_1` | two blocks of 32: `[2][16] d`, `[2][16] m`, then codes | 8 bits |
+//! | `Q3_K`, `IQ4_XS` | a block of 256: `[16] d`, unused `[16]`, `[groups / 2][16][2]` scales, then codes | 4 bits |
+//! | `Q2_K`, `Q4_K` | a block of 256: `[16] d`, `[16] m`, scales, `[groups / 2][16][2]` mins, then codes | 4 bits |
+//! | `Q6_K` | as `Q3_K` | 8 bits |
+//! | `Q5_K` | as `Q4_K` | 8 bits |
+//!
+//! `d` and `m` are f16, scales and mins of groups are bytes, both as in the file. Codes are unsigned. In
+//! 4 bits each 64 bytes hold 8 k as `[16 columns][4 bytes]`: the low nibbles are k to k+3, the high ones
+//! k+4 to k+7, so one load feeds two `vpdpbusd`. In 8 bits each 64 bytes hold 4 k. Zero points are taken
+//! off by the activations' sums, mins are added by them; the levels of the IQ4 types come from a byte
+//! shuffle.
+//!
+//! # Activations
+//! [`Activations`] holds rows as ggml would: 8-bit in blocks of 32 (Q8_0/Q8_1) for the older types, 8-bit
+//! in blocks of 256 (Q8_K) for the K types and `IQ4_XS`, floats for float types. Unlike ggml the product
+//! of scale and sum is not rounded to f16, and float types see f32 activations.
+//!
+//! # Example
+//! ```
+//! use parkade_kernels::{Activations, Matrix, Team, WeightType, matmul};
+//!
+//! let team = Team::new(2);
+//! let weights: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|w| w.to_le_bytes()).collect();
+//! let matrix = Matrix::from_bytes(&team, WeightType::F32, 2, 2, &weights)?;
+//! let mut x = Activations::new();
+//! x.set(&team, &[1.0, 10.0], 1, 2, &[WeightType::F32]);
+//! let mut y = [0.0; 2];
+//! matmul(&team, &x, &mut [(&matrix, &mut y)]);
+//! assert_eq!(y, [21.0, 43.0]);
+//! # Ok::<(), parkade_kernels::KernelError>(())
+//! ```
 
 mod activations;
 mod attention;

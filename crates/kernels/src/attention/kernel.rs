@@ -1,3 +1,5 @@
+#![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
+
 use super::{CHUNK, SPLIT};
 use crate::kv_cache::LayerView;
 use crate::simd::{Kernel, LANES, RowKernel, Simd};

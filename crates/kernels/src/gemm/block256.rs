@@ -1,3 +1,5 @@
+#![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
+
 use super::MOST_ROWS;
 use super::block32::dot;
 use crate::matrix::TileFormat;
