@@ -5,7 +5,9 @@
 //! Python prints them (`True`, `None`), except where `~` joins them to a string.
 //!
 //! A template comes from a file that somebody else wrote, so it is given bounds: the length of its source, its steps and
-//! memory (the engine's fuel), the length of the prompt, and the depth of its calls.
+//! memory (the engine's fuel), the length of the prompt, and the depth of its calls. One way around them is known: the
+//! engine joins (`~`) and compares lists without counting, so a list that contains one list many times over, at many
+//! levels, takes it long. Only load models from people whom you trust as far as that.
 
 mod date;
 mod dialect;
@@ -34,6 +36,9 @@ const DEFAULT: &str = "default";
 /// The template that is taken when tools are given, if there is one.
 const TOOL_USE: &str = "tool_use";
 
+/// The stack of the thread that renders.
+const STACK_BYTES: usize = 512 << 20;
+
 /// What a template may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -47,9 +52,9 @@ pub struct Limits {
 
 impl Default for Limits {
     /// Far above what real templates need (the longest are some 20 KiB, and take some hundred steps for a message), and
-    /// low enough that a rendering ends within a second or so, and stays below 256 MiB of memory.
+    /// low enough that a rendering ends within a second or so, and stays below 128 MiB of memory.
     fn default() -> Self {
-        Limits { source_bytes: 1 << 20, fuel: 4_000_000, output_bytes: 16 << 20 }
+        Limits { source_bytes: 1 << 20, fuel: 2_000_000, output_bytes: 16 << 20 }
     }
 }
 
@@ -202,7 +207,20 @@ impl ChatTemplate {
         TemplateValue::from_pairs(variables)
     }
 
+    /// Renders on a thread of its own with a large stack: a template can nest values as deep as its fuel lasts, and they are
+    /// printed and dropped by recursion. The stack is only reserved; what is not used costs nothing.
     fn run(&self, name: &str, context: TemplateValue) -> Result<String, TemplateError> {
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("chat-template".to_owned()).stack_size(STACK_BYTES);
+            let failed = |problem: &str| TemplateError::Failed { message: problem.to_owned(), line: 0 };
+            let thread = builder
+                .spawn_scoped(scope, || self.run_here(name, context))
+                .map_err(|error| failed(&format!("no thread could be started for it: {error}")))?;
+            thread.join().unwrap_or_else(|_| Err(failed("the template engine panicked")))
+        })
+    }
+
+    fn run_here(&self, name: &str, context: TemplateValue) -> Result<String, TemplateError> {
         let mut prompt = Bounded { bytes: Vec::new(), limit: self.limits.output_bytes };
         self.environment
             .get_template(name)

@@ -1,6 +1,6 @@
 //! What Python writes for a value, and string methods that templates use and the engine lacks.
 
-use minijinja::value::{Value, ValueKind, from_args};
+use minijinja::value::{Tuple, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, Output, State};
 
 use super::json::MAX_DEPTH;
@@ -40,14 +40,21 @@ fn repr(state: &State, value: &Value, depth: usize, out: &mut String) -> Result<
             quote(text, out);
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            out.push('[');
-            for (index, item) in value.try_iter()?.enumerate() {
-                if index > 0 {
+            let tuple = value.downcast_object_ref::<Tuple>().is_some();
+            out.push(if tuple { '(' } else { '[' });
+            let mut length = 0;
+            for item in value.try_iter()? {
+                if length > 0 {
                     out.push_str(", ");
                 }
+                length += 1;
                 repr(state, &item, depth + 1, out)?;
             }
-            out.push(']');
+            out.push_str(match (tuple, length) {
+                (true, 1) => ",)",
+                (true, _) => ")",
+                (false, _) => "]",
+            });
         }
         ValueKind::Map => {
             out.push('{');

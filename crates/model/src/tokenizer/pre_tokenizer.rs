@@ -115,7 +115,6 @@ pub(super) struct PreTokenizer {
 
 impl PreTokenizer {
     pub(super) fn new(rules: Rules) -> Self {
-        let compile = |pattern| Regex::new(pattern).expect("the rules are constants, and a test compiles them all");
         Self { stages: rules.stages.iter().map(|&(pattern, space)| (compile(pattern), space)).collect() }
     }
 
@@ -123,6 +122,16 @@ impl PreTokenizer {
     pub(super) fn split<'t>(&self, text: &'t str, word: &mut impl FnMut(&'t str)) {
         split_stages(&self.stages, text, word);
     }
+}
+
+/// Compiles a rule. Characters that came after Unicode 15.1 are no letters, digits or marks: the tables of llama.cpp end
+/// there, and no model has learnt them as words.
+fn compile(pattern: &str) -> Regex {
+    let mut pattern = pattern.to_owned();
+    for class in ["L", "M", "N", "P"] {
+        pattern = pattern.replace(&format!(r"\p{{{class}}}"), &format!(r"[\p{{{class}}}&&\p{{Age=15.1}}]"));
+    }
+    Regex::new(&pattern).expect("the rules are constants, and a test compiles them all")
 }
 
 fn split_stages<'t>(stages: &[(Regex, Space)], text: &'t str, word: &mut impl FnMut(&'t str)) {
@@ -206,6 +215,13 @@ mod tests {
         assert_eq!(words("gpt-2", "don't DON'T we'll"), ["don", "'t", " DON", "'", "T", " we", "'ll"]);
         assert_eq!(words("llama-bpe", "DON'T 'ſa"), ["DON", "'T", " '", "ſa"]);
         assert_eq!(words("gpt-4o", "DON'T"), ["DON'T"]);
+    }
+
+    #[test]
+    fn letters_that_are_newer_than_the_models_are_no_letters() {
+        assert_eq!(words("gpt-2", "\u{1c80}'t"), ["\u{1c80}", "'t"], "Unicode 9");
+        assert_eq!(words("gpt-2", "\u{2ebf0}'t"), ["\u{2ebf0}", "'t"], "Unicode 15.1");
+        assert_eq!(words("gpt-2", "\u{1c89}'t"), ["\u{1c89}'", "t"], "Unicode 16");
     }
 
     #[test]

@@ -1,0 +1,156 @@
+//! Chat templates: prompts as Jinja on Python writes them, and bounds for hostile templates.
+
+use parkade_model::chat_template::{ChatInput, ChatTemplate, Limits, TemplateError};
+use serde_json::{Map, Value, json};
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+
+fn input<'a>(messages: &'a Value, extra: &'a Map<String, Value>) -> ChatInput<'a> {
+    ChatInput { messages, tools: None, documents: None, add_generation_prompt: true, extra }
+}
+
+fn render(source: &str, messages: Value) -> Result<String, TemplateError> {
+    ChatTemplate::new(source, "<s>", "</s>")?.render(&input(&messages, &Map::new()))
+}
+
+/// The expected prompts were written by Jinja 3.1 on Python, set up as Hugging Face's transformers does.
+#[test]
+fn prompts_are_those_of_jinja_on_python() {
+    let cases: Vec<Value> =
+        serde_json::from_str(&std::fs::read_to_string(format!("{DATA}/chat_cases.json")).unwrap()).unwrap();
+    assert!(cases.len() > 50);
+    for case in &cases {
+        let name = format!("{} on {}", case["template"], case["conversation"]);
+        let path = format!("{DATA}/templates/{}.jinja", case["template"].as_str().unwrap());
+        let template = ChatTemplate::new(std::fs::read_to_string(path).unwrap(), "<s>", "</s>").unwrap();
+        let extra = case["extra"].as_object().cloned().unwrap_or_default();
+        let prompt = template.render(&ChatInput {
+            messages: &case["messages"],
+            tools: case.get("tools"),
+            documents: case.get("documents"),
+            add_generation_prompt: case["add_generation_prompt"].as_bool().unwrap_or(true),
+            extra: &extra,
+        });
+        match (&case["prompt"], &case["error"]) {
+            (Value::String(expected), _) => assert_eq!(&prompt.unwrap(), expected, "{name}"),
+            (_, Value::String(message)) => match prompt.unwrap_err() {
+                TemplateError::Raised { message: raised, line } => {
+                    assert_eq!(&raised, message, "{name}");
+                    assert!(line >= 1, "{name}");
+                }
+                other => panic!("{name}: {other}"),
+            },
+            _ => panic!("{name} has no expectation"),
+        }
+    }
+}
+
+#[test]
+fn what_a_template_raises_is_told_with_its_line() {
+    let error = render(
+        "a\n\n{% if true %}{{ raise_exception('no ' ~ messages[0].role ~ '!') }}{% endif %}",
+        json!([{"role": "x", "content": ""}]),
+    );
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "the model's chat template refuses these messages: no x! (line 3 of the template)"
+    );
+    // Also from within a macro.
+    let error =
+        render("{% macro f() %}\n{{ raise_exception('deep') }}{% endmacro %}\n\n{{ f() }}", json!([])).unwrap_err();
+    assert!(matches!(&error, TemplateError::Raised { message, .. } if message == "deep"), "{error:?}");
+}
+
+#[test]
+fn a_template_that_fails_names_the_line() {
+    let error = render("\n{{ messages[0].content + 1 }}", json!([{"role": "user", "content": "a"}])).unwrap_err();
+    assert!(matches!(error, TemplateError::Failed { line: 2, .. }), "{error:?}");
+    let error = render("\n\n{{ messages[0].nothing.at_all }}", json!([{"role": "user", "content": "a"}])).unwrap_err();
+    assert!(matches!(error, TemplateError::Failed { line: 3, .. }), "{error:?}");
+    let error = ChatTemplate::new("a\n{% for %}", "", "").unwrap_err();
+    assert!(matches!(error, TemplateError::Syntax { line: 2, .. }), "{error:?}");
+    let error = render("{{ 'x' | no_such_filter }}", json!([])).unwrap_err();
+    assert!(error.to_string().contains("no_such_filter"), "{error}");
+}
+
+#[test]
+fn hostile_templates_are_stopped() {
+    let loops = "{% for a in range(10000) %}{% for b in range(10000) %}{% set c = a * b %}{% endfor %}{% endfor %}";
+    assert!(matches!(render(loops, json!([])), Err(TemplateError::OutOfFuel { limit: 2_000_000 })));
+    let doubling = "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}";
+    assert!(matches!(render(doubling, json!([])), Err(TemplateError::OutOfFuel { .. })));
+    let repeated = "{{ 'a' * 100000000000 }}";
+    assert!(render(repeated, json!([])).is_err());
+    let recursion = "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}";
+    assert!(matches!(render(recursion, json!([])), Err(TemplateError::Failed { .. })));
+    let lists = "{% set n = namespace(x=[]) %}{% for i in range(100) %}{% set n.x = [n.x, n.x] %}{% endfor %}";
+    for printed in ["{{ n.x }}", "{{ n.x | tojson }}", "{{ n.x | string }}"] {
+        let error = render(&format!("{lists}{printed}"), json!([])).unwrap_err();
+        assert!(
+            matches!(error, TemplateError::OutOfFuel { .. } | TemplateError::Failed { .. }),
+            "{printed}: {error:?}"
+        );
+    }
+    let deep = "{% set n = namespace(x=[]) %}{% for a in range(1000) %}{% for b in range(1000) %}{% set n.x = [n.x] %}{% endfor %}{% endfor %}";
+    assert!(matches!(render(deep, json!([])), Err(TemplateError::OutOfFuel { .. })));
+    let nested = format!("{}x{}", "{{ (".repeat(5000), ") }}".repeat(5000));
+    assert!(matches!(ChatTemplate::new(nested, "", ""), Err(TemplateError::Syntax { .. })));
+}
+
+#[test]
+fn the_prompt_and_the_source_have_a_longest_length() {
+    let limits = Limits { output_bytes: 100, source_bytes: 60, ..Limits::default() };
+    let template =
+        ChatTemplate::with_limits("{% for m in messages %}{{ m.content }}{% endfor %}", "", "", limits).unwrap();
+    let say = |length: usize| {
+        let messages = json!([{"role": "user", "content": "é".repeat(length / 2)}]);
+        template.render(&input(&messages, &Map::new()))
+    };
+    assert_eq!(say(100).unwrap().len(), 100);
+    assert_eq!(say(102), Err(TemplateError::OutputTooLong { limit: 100 }));
+    let long = ChatTemplate::with_limits(" ".repeat(61), "", "", limits).unwrap_err();
+    assert_eq!(
+        long.to_string(),
+        "tokenizer.chat_template has 61 bytes; a chat template may have up to 60: use another template"
+    );
+}
+
+#[test]
+fn a_template_gets_content_and_arguments_as_it_reads_them() {
+    let parts = "{% for m in messages %}{% for part in m.content %}{{ part.text }};{% endfor %}{% endfor %}";
+    let two = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]);
+    assert_eq!(render(parts, two.clone()).unwrap(), "a;b;");
+    assert_eq!(render(parts, json!([{"role": "user", "content": "a"}])).unwrap(), "a;");
+    let string = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    assert_eq!(render(string, two).unwrap(), "a\nb");
+
+    let call = |arguments: Value, content: Value| {
+        let function = json!({"name": "f", "arguments": arguments});
+        json!([{"role": "assistant", "content": content, "tool_calls": [{"id": "1", "type": "function", "function": function}]}])
+    };
+    let dumps = "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ c.function.arguments | tojson }}{% endfor %}{% endfor %}";
+    assert_eq!(render(dumps, call(json!("{\"b\":1,\"a\":\"é\"}"), json!(""))).unwrap(), "{\"b\": 1, \"a\": \"é\"}");
+    let joins = "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ 'x' + c.function.arguments }}{% endfor %}{% endfor %}";
+    assert_eq!(render(joins, call(json!("{\"b\":1}"), json!(""))).unwrap(), "x{\"b\":1}");
+
+    let asks_for_none =
+        "{% for m in messages %}{% if m.content is none %}call{% else %}{{ m.content }}{% endif %}{% endfor %}";
+    assert_eq!(render(asks_for_none, call(json!({}), Value::Null)).unwrap(), "call");
+    let adds = "{% for m in messages %}{{ m.content + '.' }}{% endfor %}";
+    assert_eq!(render(adds, call(json!({}), Value::Null)).unwrap(), ".");
+}
+
+#[test]
+fn extra_variables_reach_the_template_but_do_not_replace_its_own() {
+    let template =
+        ChatTemplate::new("{{ bos_token }}{{ messages | length }}{{ mood }}{{ tools is none }}", "<s>", "").unwrap();
+    let extra = json!({"mood": "fine", "messages": [], "tools": 1}).as_object().cloned().unwrap();
+    let messages = json!([{"role": "user", "content": ""}]);
+    assert_eq!(template.render(&input(&messages, &extra)).unwrap(), "<s>1fineTrue");
+}
+
+#[test]
+fn today_is_written_by_strftime_now() {
+    let rendered = render("{{ strftime_now('%Y') }}", json!([])).unwrap();
+    assert!(rendered.parse::<u32>().unwrap() >= 2025, "{rendered}");
+}
