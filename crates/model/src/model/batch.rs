@@ -9,7 +9,7 @@ use crate::error::ModelError;
 /// New tokens of any number of sequences, to be run in one pass.
 ///
 /// Row `i` is `tokens[i]`. Each span is one sequence's share of the rows; the spans lie one after the other and cover all rows.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     /// All rows, span by span.
     pub tokens: &'a [TokenId],

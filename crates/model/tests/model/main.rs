@@ -1,6 +1,8 @@
 //! The forward pass: against llama.cpp's answers, against a naive pass, and against itself.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod batches;
+mod ggml;
 mod invariance;
 mod loading;
 mod oracle;
