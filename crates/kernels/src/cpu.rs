@@ -61,7 +61,13 @@ impl CpuLevel {
         if CpuLevel::available().contains(&level) { Ok(level) } else { Err("this processor lacks the instructions") }
     }
 
-    fn best() -> CpuLevel {
+    /// The best level that the processor has; asked once.
+    pub(crate) fn best() -> CpuLevel {
+        static BEST: OnceLock<CpuLevel> = OnceLock::new();
+        *BEST.get_or_init(CpuLevel::detect)
+    }
+
+    fn detect() -> CpuLevel {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 =

@@ -1,7 +1,6 @@
 //! Activations in ggml's quantised forms, one block a record so that a kernel needs one pointer a row.
 
 use crate::simd::{LANES, Simd};
-use half::f16;
 
 /// 32 activations as ggml's Q8_0 and Q8_1 hold them: `x = d * q` with `d` rounded to f16.
 #[derive(Clone, Copy)]
@@ -43,16 +42,19 @@ pub(crate) fn quantize32<S: Simd>(s: S, x: &[f32], out: &mut [Block32]) {
         unsafe {
             let halves = [s.load(x.as_ptr()), s.load(x.as_ptr().add(LANES))];
             let largest = s.largest(s.max(s.abs(halves[0]), s.abs(halves[1])));
-            let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            for (half, x) in halves.into_iter().enumerate() {
-                let q = s.clamp_i8(s.round(s.mul(x, s.float(factor))));
-                s.store_i8(q, out.q.as_mut_ptr().add(half * LANES));
-            }
-            out.d = f16::from_f32(largest / 127.0).to_f32();
+            let factor = s.float(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+            let low = s.clamp_i8(s.round(s.mul(halves[0], factor)));
+            let high = s.clamp_i8(s.round(s.mul(halves[1], factor)));
+            s.store_i8(low, out.q.as_mut_ptr());
+            s.store_i8(high, out.q.as_mut_ptr().add(LANES));
+            let mut d = [0; LANES];
+            s.store_f16(s.float(largest / 127.0), d.as_mut_ptr());
+            out.d = s.first(s.load_f16(d.as_ptr()));
+            // integers this small add up exactly as floats
+            let sum = s.sum(s.to_float(s.add_int(low, high)));
+            out.d_sum = out.d * sum;
+            out.minus_sum = -(sum as i32);
         }
-        let sum: i32 = out.q.iter().map(|&q| i32::from(q)).sum();
-        out.d_sum = out.d * sum as f32;
-        out.minus_sum = -sum;
     }
 }
 

@@ -3,7 +3,7 @@ use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -14,30 +14,37 @@ const SPIN: Duration = Duration::from_micros(150);
 /// the thread off the processor that it waits for.
 const SPIN_OVERSUBSCRIBED: Duration = Duration::from_micros(3);
 
-type Job<'a> = &'a (dyn Fn(usize) + Sync);
+/// What each thread that takes part in a region calls once; it claims work until none is left.
+type Job<'a> = &'a (dyn Fn() + Sync);
 
 /// Two cache lines, because processors fetch them in pairs.
 #[repr(align(128))]
 struct Padded<T>(T);
 
-/// What the threads share. A region is one *epoch*: the caller writes `job`, raises `epoch`, works
-/// itself, and waits until `pending` is zero.
+/// What the threads share.
+///
+/// A region begins when the caller writes `region` and opens the gate with a new epoch. Workers that
+/// come in time enter, the caller works too, then closes the gate and waits for those inside. A worker
+/// that still sleeps, or that the system keeps off its processor, is not waited for.
 struct Shared {
-    epoch: Padded<AtomicUsize>,
-    pending: Padded<AtomicUsize>,
+    gate: Padded<AtomicU64>,
     /// The caller sleeps, or is about to.
     caller_sleeps: Padded<AtomicBool>,
     /// One per worker: it sleeps, or is about to.
     worker_sleeps: Vec<Padded<AtomicBool>>,
-    /// Written by the caller while `pending` is zero; read by workers between the rise of `epoch`
-    /// and their own decrement of `pending`.
+    /// Written by the caller while the gate is closed and nobody inside; read by workers inside.
     region: UnsafeCell<Option<Region>>,
     panicked: AtomicBool,
-    /// Written by the worker that set `panicked` first; read by the caller when `pending` is zero.
+    /// Written by the worker inside that set `panicked` first; read by the caller when nobody is inside.
     panic: UnsafeCell<Option<Box<dyn Any + Send>>>,
     closing: AtomicBool,
     spin: Duration,
 }
+
+/// The gate's word: how many workers are inside, whether it is open, and the epoch.
+const INSIDE: u64 = (1 << 16) - 1;
+const OPEN: u64 = 1 << 16;
+const EPOCH: u64 = 1 << 17;
 
 #[derive(Clone)]
 struct Region {
@@ -45,8 +52,8 @@ struct Region {
     caller: Thread,
 }
 
-// SAFETY: the two cells are handed over by `epoch` and `pending` as their comments say; the job is
-// Sync and the panic payload Send.
+// SAFETY: the two cells are handed over by the gate as their comments say; the job is Sync and the
+// panic payload Send.
 unsafe impl Sync for Shared {}
 // SAFETY: all parts may be moved between threads; see Sync for the cells.
 unsafe impl Send for Shared {}
@@ -66,11 +73,10 @@ impl Team {
     /// A team of `threads` threads (at least one): the caller of [`Team::run`] and `threads - 1` new
     /// ones. If the system refuses a thread, the team is smaller.
     pub fn new(threads: usize) -> Team {
-        let threads = threads.max(1);
+        let threads = threads.clamp(1, INSIDE as usize);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
-            epoch: Padded(AtomicUsize::new(0)),
-            pending: Padded(AtomicUsize::new(0)),
+            gate: Padded(AtomicU64::new(0)),
             caller_sleeps: Padded(AtomicBool::new(false)),
             worker_sleeps: (1..threads).map(|_| Padded(AtomicBool::new(false))).collect(),
             region: UnsafeCell::new(None),
@@ -91,58 +97,29 @@ impl Team {
         Team { shared, workers, busy: AtomicBool::new(false) }
     }
 
-    /// How many threads run each region.
+    /// How many threads share the work of a region.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Runs `f(thread_index)` once for every index below [`Team::threads`], in parallel; the caller is
-    /// thread 0. Returns when all are done.
+    /// Calls `f(index)` once for every index below [`Team::threads`], in parallel. Returns when all are
+    /// done.
     ///
-    /// When the team is already in a region (a nested call, or a second caller), the calling thread
-    /// runs all indices itself, one after the other: `f` must not wait for another index.
+    /// The caller runs the indices that no other thread has begun when it is free, so `f` must not wait
+    /// for another index. A nested call, or a second caller while a region runs, works alone.
     ///
     /// # Panics
     /// If `f` panics on any thread, one of the panics is raised here after all threads have finished;
     /// the team stays usable.
-    pub fn run(&self, f: Job<'_>) {
-        if self.workers.is_empty() {
-            return f(0);
-        }
-        if self.busy.swap(true, Ordering::Acquire) {
-            return (0..self.threads()).for_each(f);
-        }
-        let shared = &*self.shared;
-        // SAFETY: only the lifetime is changed. The job is not used after this function returns: it
-        // returns, or unwinds, only after `pending` has reached zero, which every worker brings about
-        // after its last use of the job; `f(0)` cannot unwind past that because it is caught.
-        let job = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(f) };
-        // SAFETY: `busy` makes this the only caller and `pending` is zero, so no worker reads the cell.
-        unsafe { *shared.region.get() = Some(Region { job, caller: std::thread::current() }) };
-        shared.pending.0.store(self.workers.len(), Ordering::Relaxed);
-        shared.epoch.0.fetch_add(1, Ordering::SeqCst); // publishes the region
-        for (worker, sleeps) in self.workers.iter().zip(&shared.worker_sleeps) {
-            // SeqCst on both sides: either we see that it sleeps, or it sees the new epoch.
-            if sleeps.0.load(Ordering::SeqCst) {
-                worker.thread().unpark();
-            }
-        }
-        let own = catch_unwind(AssertUnwindSafe(|| f(0)));
-        wait(shared.spin, &shared.caller_sleeps.0, || shared.pending.0.load(Ordering::SeqCst) == 0);
-        let theirs = if shared.panicked.swap(false, Ordering::Acquire) {
-            // SAFETY: `pending` is zero, so no worker touches the cell.
-            unsafe { (*shared.panic.get()).take() }
-        } else {
-            None
-        };
-        self.busy.store(false, Ordering::Release);
-        if let Some(payload) = own.err().or(theirs) {
-            resume_unwind(payload);
-        }
+    pub fn run(&self, f: &(dyn Fn(usize) + Sync)) {
+        self.for_chunks(self.threads(), 1, &|range| range.for_each(f));
     }
 
     /// Calls `f` on ranges that cover `0..n` exactly once, each of `grain` items (the last may be
     /// shorter); threads claim the next range when they are free.
+    ///
+    /// # Panics
+    /// As [`Team::run`]; ranges that were not begun by then may be left out.
     pub fn for_chunks(&self, n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
         let grain = grain.max(1);
         if n <= grain {
@@ -153,7 +130,7 @@ impl Team {
         }
         let chunks = n.div_ceil(grain);
         let next = Padded(AtomicUsize::new(0));
-        self.run(&|_| {
+        self.region(&|| {
             loop {
                 // Relaxed: the counter only hands out numbers; the region's end publishes the results.
                 let chunk = next.0.fetch_add(1, Ordering::Relaxed);
@@ -165,12 +142,50 @@ impl Team {
             }
         });
     }
+
+    /// Calls `job` on this thread and on those workers that come before this thread's call is done.
+    fn region(&self, job: Job<'_>) {
+        if self.workers.is_empty() || self.busy.swap(true, Ordering::Acquire) {
+            return job();
+        }
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime is changed. The job is not used after this function returns: it
+        // returns, or unwinds, only when the gate is closed and nobody is inside, and workers use the job
+        // inside only; the caller's own call cannot unwind past that because it is caught.
+        let shared_job = unsafe { std::mem::transmute::<Job<'_>, Job<'static>>(job) };
+        // SAFETY: `busy` makes this the only caller; the gate is closed and nobody is inside.
+        unsafe { *shared.region.get() = Some(Region { job: shared_job, caller: std::thread::current() }) };
+        // Only callers change a closed gate without anyone inside, so a plain store would do; SeqCst for
+        // the sleepers below, and as the release of `region`.
+        let closed = shared.gate.0.load(Ordering::Relaxed);
+        shared.gate.0.store((closed & !INSIDE).wrapping_add(EPOCH) | OPEN, Ordering::SeqCst);
+        for (worker, sleeps) in self.workers.iter().zip(&shared.worker_sleeps) {
+            // SeqCst on both sides: either we see that it sleeps, or it sees the new epoch.
+            if sleeps.0.load(Ordering::SeqCst) {
+                worker.thread().unpark();
+            }
+        }
+        let own = catch_unwind(AssertUnwindSafe(job));
+        shared.gate.0.fetch_and(!OPEN, Ordering::SeqCst);
+        // Acquires what the workers wrote, by their last change of the gate.
+        wait(shared.spin, &shared.caller_sleeps.0, || shared.gate.0.load(Ordering::SeqCst) & INSIDE == 0);
+        let theirs = if shared.panicked.swap(false, Ordering::Acquire) {
+            // SAFETY: nobody is inside, so no worker touches the cell.
+            unsafe { (*shared.panic.get()).take() }
+        } else {
+            None
+        };
+        self.busy.store(false, Ordering::Release);
+        if let Some(payload) = own.err().or(theirs) {
+            resume_unwind(payload);
+        }
+    }
 }
 
 impl Drop for Team {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
-        self.shared.epoch.0.fetch_add(1, Ordering::SeqCst);
+        self.shared.gate.0.fetch_add(EPOCH, Ordering::SeqCst);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
             // A worker catches every panic of a job, so joining cannot fail.
@@ -180,25 +195,37 @@ impl Drop for Team {
 }
 
 fn worker(shared: &Shared, index: usize) {
+    let gate = &shared.gate.0;
     let mut seen = 0;
     loop {
-        wait(shared.spin, &shared.worker_sleeps[index - 1].0, || shared.epoch.0.load(Ordering::SeqCst) != seen);
-        seen = seen.wrapping_add(1);
+        wait(shared.spin, &shared.worker_sleeps[index - 1].0, || gate.load(Ordering::SeqCst) / EPOCH != seen);
         if shared.closing.load(Ordering::SeqCst) {
             return;
         }
-        // SAFETY: the caller wrote the cell before it raised `epoch`, and leaves it alone until this
-        // worker has decremented `pending`. Cloned, because the caller may be gone after that.
-        let Some(region) = (unsafe { (*shared.region.get()).clone() }) else { continue };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (region.job)(index)))
-            && !shared.panicked.swap(true, Ordering::AcqRel)
-        {
-            // SAFETY: only the thread that turns `panicked` to true writes, and the caller reads after
-            // `pending` is zero.
-            unsafe { *shared.panic.get() = Some(payload) };
+        // Enter, unless the gate has been closed. An exchange fails if the gate has changed since.
+        let entered = gate.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| {
+            seen = word / EPOCH;
+            (word & OPEN != 0).then_some(word + 1)
+        });
+        if entered.is_err() {
+            continue;
         }
-        if shared.pending.0.fetch_sub(1, Ordering::SeqCst) == 1 && shared.caller_sleeps.0.load(Ordering::SeqCst) {
-            region.caller.unpark();
+        // SAFETY: the caller wrote the cell before it opened the gate, and leaves it alone while somebody
+        // is inside. Cloned, because the caller may be gone once this worker has left.
+        if let Some(region) = unsafe { (*shared.region.get()).clone() } {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(region.job))
+                && !shared.panicked.swap(true, Ordering::AcqRel)
+            {
+                // SAFETY: only the thread that turns `panicked` to true writes, and the caller reads when
+                // nobody is inside.
+                unsafe { *shared.panic.get() = Some(payload) };
+            }
+            let left = gate.fetch_sub(1, Ordering::SeqCst);
+            if left & (INSIDE | OPEN) == 1 && shared.caller_sleeps.0.load(Ordering::SeqCst) {
+                region.caller.unpark();
+            }
+        } else {
+            gate.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
@@ -325,6 +352,24 @@ mod tests {
             });
         }
         assert_eq!(ran.load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn both_threads_take_part_when_there_is_work() {
+        let team = Team::new(2);
+        let ids = std::array::from_fn::<_, 2, _>(|_| AtomicUsize::new(0));
+        let me = std::thread::current().id();
+        // each index waits a little, so that the worker, woken or not, comes in time for one of them
+        for _ in 0..50 {
+            team.for_chunks(4, 1, &|_| {
+                let other = usize::from(std::thread::current().id() != me);
+                ids[other].fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(1));
+            });
+        }
+        let counts = ids.map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts[0] + counts[1], 200);
+        assert!(counts[0] > 0 && counts[1] > 20, "{counts:?}");
     }
 
     #[test]

@@ -56,20 +56,7 @@ impl<const T: u8> RowKernel for RowsOf<'_, T> {
             let keys = (end - chunk).min(CHUNK);
             let mut scores = [[0.0f32; CHUNK]; M];
             score_chunk::<S, T, M>(s, rows, &q, chunk, keys, &mut scores);
-            let mut fade = [0.0f32; M];
-            for r in 0..M {
-                let seen = (position[r] + 1).saturating_sub(chunk);
-                let hidden = (position[r] + 1).saturating_sub(rows.window).saturating_sub(chunk);
-                (largest[r], fade[r]) = soften(
-                    s,
-                    &mut scores[r],
-                    hidden.min(CHUNK) as f32,
-                    seen.min(CHUNK) as f32,
-                    rows.scale,
-                    largest[r],
-                    &mut weights[r],
-                );
-            }
+            let fade = soften::<S, M>(s, rows, &position, chunk, &mut scores, &mut largest, &mut weights);
             add_values::<S, T, M>(s, rows, chunk, keys, &scores, &fade);
             chunk += CHUNK;
         }
@@ -138,19 +125,18 @@ fn score_chunk<S: Simd, const T: u8, const M: usize>(
     }
 }
 
-/// One step of the online softmax: turns a row's scores into weights relative to its largest score so
-/// far. Returns that and the factor by which everything before fades. Keys outside
-/// `hidden..seen` get weight 0.
+/// One step of the online softmax: turns the rows' scores into weights relative to the largest score so
+/// far. Returns the factors by which everything before fades. Keys that a row does not see get weight 0.
 #[inline(always)]
-fn soften<S: Simd>(
+fn soften<S: Simd, const M: usize>(
     s: S,
-    scores: &mut [f32; CHUNK],
-    hidden: f32,
-    seen: f32,
-    scale: f32,
-    largest: f32,
-    weights: &mut S::F,
-) -> (f32, f32) {
+    rows: &Rows<'_>,
+    position: &[usize; M],
+    chunk: usize,
+    scores: &mut [[f32; CHUNK]; M],
+    largest: &mut [f32; M],
+    weights: &mut [S::F; M],
+) -> [f32; LANES] {
     const INDEX: [f32; CHUNK] = {
         let mut index = [0.0; CHUNK];
         let mut at = 0;
@@ -161,28 +147,51 @@ fn soften<S: Simd>(
         index
     };
     let minus_infinity = s.float(f32::NEG_INFINITY);
-    let (hidden, seen) = (s.float(hidden), s.float(seen));
-    let mut lanes = [minus_infinity; CHUNK / LANES];
-    for (v, lane) in lanes.iter_mut().enumerate() {
-        // SAFETY: both arrays have CHUNK floats.
-        let (index, score) = unsafe { (s.load(INDEX.as_ptr().add(v * LANES)), s.load(scores.as_ptr().add(v * LANES))) };
-        let score = s.select_less(index, seen, s.mul(score, s.float(scale)), minus_infinity);
-        *lane = s.select_less(index, hidden, minus_infinity, score);
+    let scale = s.float(rows.scale);
+    let mut fade = [0.0; LANES];
+    let mut reference = [0.0; M];
+    for r in 0..M {
+        let from = (position[r] + 1).saturating_sub(rows.window).saturating_sub(chunk).min(CHUNK);
+        let to = (position[r] + 1).saturating_sub(chunk).min(CHUNK);
+        let (from, to) = (s.float(from as f32), s.float(to as f32));
+        let mut lanes = [minus_infinity; CHUNK / LANES];
+        for (v, lane) in lanes.iter_mut().enumerate() {
+            // SAFETY: both arrays have CHUNK floats.
+            unsafe {
+                let (index, to_score) = (INDEX.as_ptr().add(v * LANES), scores[r].as_mut_ptr().add(v * LANES));
+                let (index, score) = (s.load(index), s.mul(s.load(to_score), scale));
+                let score = s.select_less(index, to, score, minus_infinity);
+                *lane = s.select_less(index, from, minus_infinity, score);
+                s.store(*lane, to_score);
+            }
+        }
+        let of_chunk = s.largest(s.max(s.max(lanes[0], lanes[1]), s.max(lanes[2], lanes[3])));
+        let now = if of_chunk > largest[r] { of_chunk } else { largest[r] };
+        // a row that has seen nothing yet has no reference; its weights are 0 whatever it is
+        reference[r] = if now == f32::NEG_INFINITY { 0.0 } else { now };
+        fade[r] = largest[r] - reference[r];
+        largest[r] = now;
     }
-    let of_chunk = s.largest(s.max(s.max(lanes[0], lanes[1]), s.max(lanes[2], lanes[3])));
-    let now = if of_chunk > largest { of_chunk } else { largest };
-    // a row that has seen nothing yet has no reference; its weights are 0 whatever it is
-    let reference = if now == f32::NEG_INFINITY { 0.0 } else { now };
-    let fade = s.lanes(s.exp(s.float(largest - reference)))[0];
-    let mut sum = s.float(0.0);
-    for (v, lane) in lanes.into_iter().enumerate() {
-        let weight = s.exp(s.sub(lane, s.float(reference)));
-        sum = s.add(sum, weight);
-        // SAFETY: the array has CHUNK floats.
-        unsafe { s.store(weight, scores.as_mut_ptr().add(v * LANES)) };
+    // SAFETY: the array has sixteen floats.
+    unsafe {
+        let exp = s.exp(s.load(fade.as_ptr()));
+        s.store(exp, fade.as_mut_ptr());
     }
-    *weights = s.fma(*weights, s.float(fade), sum);
-    (now, fade)
+    for r in 0..M {
+        let reference = s.float(reference[r]);
+        let mut sum = s.float(0.0);
+        for v in 0..CHUNK / LANES {
+            // SAFETY: the array has CHUNK floats.
+            unsafe {
+                let score = scores[r].as_mut_ptr().add(v * LANES);
+                let weight = s.exp(s.sub(s.load(score), reference));
+                sum = s.add(sum, weight);
+                s.store(weight, score);
+            }
+        }
+        weights[r] = s.fma(weights[r], s.float(fade[r]), sum);
+    }
+    fade
 }
 
 /// `part = part * fade + sum over keys of weight * value`; lanes are dimensions.
@@ -193,7 +202,7 @@ fn add_values<S: Simd, const T: u8, const M: usize>(
     chunk: usize,
     keys: usize,
     weights: &[[f32; CHUNK]; M],
-    fade: &[f32; M],
+    fade: &[f32; LANES],
 ) {
     let padded = rows.row_len - LANES;
     let mut values = [std::ptr::null::<u8>(); CHUNK / LANES];
@@ -222,7 +231,7 @@ fn add_columns<S: Simd, const T: u8, const M: usize>(
     values: &[*const u8; CHUNK / LANES],
     keys: usize,
     weights: &[[f32; CHUNK]; M],
-    fade: &[f32; M],
+    fade: &[f32; LANES],
     first: usize,
     step: usize,
 ) {
@@ -284,12 +293,12 @@ impl Kernel for Merge<'_> {
                 continue;
             }
             let now = if new > old { new } else { old };
-            let factors = s.lanes(s.exp(s.float(old - now)))[0];
-            let added = s.lanes(s.exp(s.float(new - now)))[0];
+            let kept = s.first(s.exp(s.float(old - now)));
+            let added = s.first(s.exp(s.float(new - now)));
             for (total, part) in total.chunks_exact_mut(LANES).zip(part.chunks_exact(LANES)) {
                 // SAFETY: the chunks have sixteen floats.
                 unsafe {
-                    let scaled = s.mul(s.load(total.as_ptr()), s.float(factors));
+                    let scaled = s.mul(s.load(total.as_ptr()), s.float(kept));
                     let sum = s.fma(s.load(part.as_ptr()), s.float(added), scaled);
                     s.store(sum, total.as_mut_ptr());
                 }

@@ -54,6 +54,18 @@ macro_rules! both {
     };
 }
 
+/// Reduces eight lanes with `$f` (on four) and `$first` (on the first of four), in the tree of
+/// [`Simd::sum`].
+macro_rules! fold {
+    ($eight:expr, $f:ident, $first:ident) => {{
+        let eight = $eight;
+        let four = $f(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+        let two = $f(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32($first(two, _mm_shuffle_ps::<1>(two, two)))
+    }};
+}
+pub(super) use fold;
+
 impl Simd for Avx2 {
     type I = Int;
     type F = Float;
@@ -274,5 +286,14 @@ impl Simd for Avx2 {
                 _mm256_blendv_ps(other[1], then[1], less[1]),
             ]
         }
+    }
+
+    #[inline(always)]
+    fn sum(self, a: Float) -> f32 {
+        lanes!(fold!(_mm256_add_ps(a[0], a[1]), _mm_add_ps, _mm_add_ss))
+    }
+    #[inline(always)]
+    fn largest(self, a: Float) -> f32 {
+        lanes!(fold!(_mm256_max_ps(a[0], a[1]), _mm_max_ps, _mm_max_ss))
     }
 }

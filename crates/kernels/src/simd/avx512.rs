@@ -1,5 +1,6 @@
 //! AVX-512 with VNNI: one register holds the sixteen lanes.
 
+use super::avx2::fold;
 use super::{Kernel, RowKernel, Simd};
 use crate::format::CODEBOOK;
 use std::arch::x86_64::*;
@@ -214,5 +215,20 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn select_less(self, a: __m512, b: __m512, then: __m512, other: __m512) -> __m512 {
         lanes!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), other, then))
+    }
+
+    #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        lanes! {
+            let (low, high) = (_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            fold!(_mm256_add_ps(low, high), _mm_add_ps, _mm_add_ss)
+        }
+    }
+    #[inline(always)]
+    fn largest(self, a: __m512) -> f32 {
+        lanes! {
+            let (low, high) = (_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            fold!(_mm256_max_ps(low, high), _mm_max_ps, _mm_max_ss)
+        }
     }
 }

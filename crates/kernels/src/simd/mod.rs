@@ -33,7 +33,7 @@ pub(crate) trait RowKernel {
 
 /// Runs `kernel` with the instructions of `level`.
 pub(crate) fn dispatch<K: Kernel>(level: CpuLevel, kernel: K) -> K::Output {
-    assert!(CpuLevel::available().contains(&level), "the processor lacks {}", level.name());
+    assert!(level <= CpuLevel::best(), "the processor lacks {}", level.name());
     match level {
         CpuLevel::Scalar => kernel.run(scalar::Scalar),
         #[cfg(target_arch = "x86_64")]
@@ -191,7 +191,12 @@ pub(crate) trait Simd: Copy {
         lanes
     }
 
-    /// The sum of the lanes, always in the same tree.
+    #[inline(always)]
+    fn first(self, a: Self::F) -> f32 {
+        self.lanes(a)[0]
+    }
+
+    /// The sum of the lanes, always in the same tree: halves are added lane by lane until one is left.
     #[inline(always)]
     fn sum(self, a: Self::F) -> f32 {
         let mut lanes = self.lanes(a);
@@ -203,7 +208,7 @@ pub(crate) trait Simd: Copy {
         lanes[0]
     }
 
-    /// The largest lane.
+    /// The largest lane, in the same tree.
     #[inline(always)]
     fn largest(self, a: Self::F) -> f32 {
         let mut lanes = self.lanes(a);
