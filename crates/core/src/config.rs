@@ -58,6 +58,9 @@ pub struct EngineConfig {
     /// How long a step may take while answers are streaming: prefills share a step with them only up to this time (or
     /// to twice the time that the answers need alone, if that is longer).
     pub step_target: Duration,
+    /// The settings of the `parking-lot` scheduler.
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub parking_lot: crate::parking_lot::LotSettings,
 }
 
 impl Default for EngineConfig {
@@ -70,6 +73,8 @@ impl Default for EngineConfig {
             prefix_cache: true,
             stream_capacity: 256,
             step_target: Duration::from_millis(100),
+            #[cfg(feature = "parking-lot-scheduler")]
+            parking_lot: crate::parking_lot::LotSettings::default(),
         }
     }
 }
@@ -89,6 +94,9 @@ impl EngineConfig {
         within("max_seqs", self.max_seqs, 1, 1 << 16)?;
         within("max_batched_tokens", self.max_batched_tokens, 1, 1 << 20)?;
         within("max_queue_depth", self.max_queue_depth, 0, 1 << 24)?;
-        within("stream_capacity", self.stream_capacity, 8, 1 << 20)
+        within("stream_capacity", self.stream_capacity, 8, 1 << 20)?;
+        #[cfg(feature = "parking-lot-scheduler")]
+        self.parking_lot.validate()?;
+        Ok(())
     }
 }

@@ -8,8 +8,10 @@ use parkade_model::tokenizer::Tokenizer;
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
 use crate::metrics::EngineMetrics;
+#[cfg(feature = "parking-lot-scheduler")]
+use crate::parking_lot::InferenceWorkerPool;
 use crate::refusal::Refusal;
-use crate::request::{Request, RequestId};
+use crate::request::{Priority, Request, RequestId};
 use crate::scheduler::{DefaultScheduler, Scheduler};
 use crate::stepper::Stepper;
 use crate::stream::{RequestState, RequestStream};
@@ -61,6 +63,11 @@ impl Engine {
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
         let scheduler: Box<dyn Scheduler> = match config.scheduler {
             SchedulerKind::Default => Box::new(DefaultScheduler::start(stepper, &config, Arc::clone(&metrics))?),
+            #[cfg(feature = "parking-lot-scheduler")]
+            SchedulerKind::ParkingLot => {
+                Box::new(InferenceWorkerPool::start_with(stepper, &config, Arc::clone(&metrics))?)
+            }
+            #[cfg(not(feature = "parking-lot-scheduler"))]
             SchedulerKind::ParkingLot => return Err(EngineError::SchedulerMissing { name: config.scheduler.name() }),
         };
         Ok(Engine { inner: Arc::new(Inner { scheduler, metrics, vocab }) })
@@ -95,9 +102,16 @@ impl Engine {
         self.inner.scheduler.snapshot()
     }
 
-    /// The engine's metrics.
+    /// The engine's metrics, with the gauges as of now.
     pub fn metrics(&self) -> &EngineMetrics {
+        self.inner.metrics.show(&self.snapshot());
         &self.inner.metrics
+    }
+
+    /// The `parking-lot` scheduler, if that is the one that runs: what it can do beyond the others.
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub fn parking_lot(&self) -> Option<&InferenceWorkerPool> {
+        self.inner.scheduler.parking_lot()
     }
 
     /// Refuses new requests, lets those that were taken finish, cancels what is left after `limit`, and returns when the worker has ended.
@@ -144,6 +158,10 @@ pub struct RequestStatus {
     pub place: Option<usize>,
     /// How long it is likely to wait from now, while it waits.
     pub estimated_wait: Option<Duration>,
+    /// On whose account it runs.
+    pub tenant: String,
+    /// Its class.
+    pub priority: Priority,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Tokens that were generated so far, over all answers.
@@ -187,6 +205,66 @@ pub struct EngineSnapshot {
     pub prefill_rate: f64,
     /// Measured generated tokens per second over all running requests, if there were any.
     pub decode_rate: f64,
+    /// KV blocks that the scheduler has granted to running requests, whether they use them already or not; shared ones count for
+    /// each. Only the `parking-lot` scheduler grants them apart from using them.
+    pub blocks_promised: usize,
+    /// By class, lowest first, if the scheduler knows classes.
+    pub classes: Vec<ClassFigures>,
+    /// Tenants that have requests, if the scheduler knows tenants.
+    pub tenants: Vec<TenantFigures>,
+    /// Sums since the start, if the scheduler keeps them.
+    pub totals: Option<Totals>,
     /// Whether the engine takes no more requests.
     pub draining: bool,
+}
+
+/// The state of one class in figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassFigures {
+    /// The class.
+    pub class: Priority,
+    /// Requests in line.
+    pub waiting: usize,
+    /// Prompt and expected answer tokens of the requests in line.
+    pub waiting_tokens: u64,
+    /// Requests that take part in the steps.
+    pub running: usize,
+    /// Requests that gave their memory back for a while.
+    pub parked: usize,
+}
+
+/// The state of one tenant in figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantFigures {
+    /// The tenant.
+    pub name: String,
+    /// Requests in line.
+    pub waiting: usize,
+    /// Prompt and expected answer tokens of the requests in line.
+    pub waiting_tokens: u64,
+    /// Requests that run or are parked.
+    pub active: usize,
+}
+
+/// Sums since the start. Submitted is the sum of refused, completed, failed, cancelled, expired and what is here now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that were handed in.
+    pub submitted: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Requests whose answers are complete.
+    pub completed: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Requests that somebody cancelled.
+    pub cancelled: u64,
+    /// Requests whose deadline passed.
+    pub expired: u64,
+    /// How often a running request was parked, for whatever reason.
+    pub parkings: u64,
+    /// How often one was parked to make room for a higher class.
+    pub preempted: u64,
+    /// How often a parked one was resumed.
+    pub resumed: u64,
 }

@@ -106,6 +106,9 @@ pub enum RequestError {
         /// How long it had.
         allowed: Duration,
     },
+    /// There is not enough memory for its keys and values, and never will be.
+    #[error("the answer grew beyond the memory that the server has for it; ask for fewer tokens")]
+    NoRoom,
     /// The model gave logits that are no numbers.
     #[error("the model gave no usable logits for this request")]
     NoLogits,
@@ -138,7 +141,8 @@ impl RequestError {
             RequestError::Cancelled => "abort",
             RequestError::Deadline { .. } => "expired",
             RequestError::ShuttingDown => "shutdown",
-            RequestError::NoLogits
+            RequestError::NoRoom
+            | RequestError::NoLogits
             | RequestError::Forward { .. }
             | RequestError::Text { .. }
             | RequestError::Stopped => "error",

@@ -70,7 +70,7 @@ impl Geometry {
     }
 
     /// Blocks for a prompt that `n` answers share, and for their own ends. The last token of an answer is never stored: nothing comes after it.
-    fn blocks_in_full(&self, prompt: usize, answer: usize, n: usize) -> usize {
+    pub(crate) fn blocks_in_full(&self, prompt: usize, answer: usize, n: usize) -> usize {
         let shared = prompt / self.block_len;
         let stored = prompt.saturating_add(answer.max(1) - 1);
         shared.saturating_add(n.saturating_mul(stored.div_ceil(self.block_len) - shared))

@@ -15,6 +15,8 @@ mod geometry;
 mod load;
 mod memory;
 mod metrics;
+#[cfg(feature = "parking-lot-scheduler")]
+pub mod parking_lot;
 mod refusal;
 mod request;
 mod sampler;
@@ -27,7 +29,7 @@ mod vocabulary;
 
 pub use backend::{Backend, BackendError, ModelBackend};
 pub use config::{EngineConfig, SchedulerKind};
-pub use engine::{Engine, EngineError, EngineSnapshot, RequestStatus};
+pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, RequestStatus, TenantFigures, Totals};
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};

@@ -40,9 +40,11 @@ pub enum Refusal {
         remedy: &'static str,
     },
     /// The waiting line is full.
-    #[error("the server is overloaded: {waiting} requests are waiting and {limit} may; retry in {} s", .retry_after.as_secs())]
+    #[error("the server is overloaded: {waiting} {unit} are waiting and {limit} may; retry in {} s", .retry_after.as_secs())]
     QueueFull {
-        /// Requests that wait.
+        /// What is counted: requests, or their tokens.
+        unit: &'static str,
+        /// How many wait.
         waiting: usize,
         /// How many may.
         limit: usize,
@@ -50,11 +52,13 @@ pub enum Refusal {
         retry_after: Duration,
     },
     /// This tenant's own share of the waiting line is full.
-    #[error("tenant '{tenant}' already has {waiting} requests and {limit} are allowed; retry in {} s", .retry_after.as_secs())]
+    #[error("tenant '{tenant}' already has {waiting} {unit} waiting and {limit} are allowed; retry in {} s", .retry_after.as_secs())]
     TenantQueueFull {
         /// The tenant.
         tenant: String,
-        /// Requests that it has.
+        /// What is counted: requests, or their tokens.
+        unit: &'static str,
+        /// How many it has.
         waiting: usize,
         /// How many it may have.
         limit: usize,

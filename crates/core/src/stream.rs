@@ -17,6 +17,19 @@ use crate::request::RequestId;
 pub(crate) trait Waker: Send + Sync {
     /// Something changed that the thread should look at. Called rarely: for a reader that was waited for, or one that left.
     fn wake(&self);
+
+    /// The reader left before the last event.
+    fn left(&self) {
+        self.wake();
+    }
+}
+
+/// Remembers a stream's events for others than its reader.
+pub(crate) trait Tape: Send + Sync {
+    /// The next event.
+    fn record(&self, event: &Event);
+    /// How many others read along.
+    fn readers(&self) -> usize;
 }
 
 /// Where a request stands.
@@ -72,6 +85,26 @@ impl Link {
 
 /// Opens a stream of at most `capacity` undelivered events.
 pub(crate) fn open(id: RequestId, capacity: usize, waker: Arc<dyn Waker>) -> (Outlet, RequestStream) {
+    open_with(id, capacity, waker, None)
+}
+
+/// As [`open`], with everything recorded on `tape`.
+#[cfg(feature = "parking-lot-scheduler")]
+pub(crate) fn open_recorded(
+    id: RequestId,
+    capacity: usize,
+    waker: Arc<dyn Waker>,
+    tape: Arc<dyn Tape>,
+) -> (Outlet, RequestStream) {
+    open_with(id, capacity, waker, Some(tape))
+}
+
+fn open_with(
+    id: RequestId,
+    capacity: usize,
+    waker: Arc<dyn Waker>,
+    tape: Option<Arc<dyn Tape>>,
+) -> (Outlet, RequestStream) {
     let (sender, receiver) = mpsc::channel(capacity);
     let link = Arc::new(Link {
         id,
@@ -80,13 +113,14 @@ pub(crate) fn open(id: RequestId, capacity: usize, waker: Arc<dyn Waker>) -> (Ou
         state: AtomicU8::new(RequestState::Waiting as u8),
         generated: AtomicUsize::new(0),
     });
-    (Outlet { events: sender, link: Arc::clone(&link) }, RequestStream { events: receiver, link, ended: false })
+    (Outlet { events: sender, link: Arc::clone(&link), tape }, RequestStream { events: receiver, link, ended: false })
 }
 
 /// The worker's end.
 pub(crate) struct Outlet {
     events: mpsc::Sender<Event>,
     link: Arc<Link>,
+    tape: Option<Arc<dyn Tape>>,
 }
 
 impl Outlet {
@@ -94,14 +128,15 @@ impl Outlet {
         &self.link
     }
 
-    /// Whether the reader has left.
+    /// Whether the reader has left, and nobody reads along.
     pub(crate) fn is_closed(&self) -> bool {
-        self.events.is_closed()
+        self.events.is_closed() && self.tape.as_ref().is_none_or(|tape| tape.readers() == 0)
     }
 
     /// Whether `events` can be sent now. If not, the reader will wake the worker.
     pub(crate) fn has_room_for(&self, events: usize) -> bool {
-        if self.events.capacity() >= events {
+        // A reader that has left needs no room, even if others still read along.
+        if self.events.capacity() >= events || self.events.is_closed() {
             return true;
         }
         self.link.paused.store(true, Ordering::Relaxed);
@@ -116,6 +151,9 @@ impl Outlet {
 
     /// Sends one event. Room was asked for before; a reader that has left is found by [`is_closed`](Self::is_closed) later.
     pub(crate) fn send(&self, event: Event) {
+        if let Some(tape) = &self.tape {
+            tape.record(&event);
+        }
         if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
             debug_assert!(false, "no room was kept for {event:?} of request {}", self.link.id);
         }
@@ -138,6 +176,12 @@ pub struct RequestStream {
 }
 
 impl RequestStream {
+    /// Ends it without telling anybody: its request was not taken.
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub(crate) fn release(mut self) {
+        self.ended = true;
+    }
+
     /// The request's name.
     pub fn id(&self) -> &RequestId {
         &self.link.id
@@ -197,7 +241,7 @@ impl Drop for RequestStream {
     fn drop(&mut self) {
         if !self.ended {
             self.events.close();
-            self.link.waker.wake();
+            self.link.waker.left();
         }
     }
 }

@@ -5,10 +5,12 @@
 //! Only the [`BlockPool`] makes and ends tables, so a block cannot leak: a table is given back by value, exactly once, and one
 //! that is dropped instead is caught by an assertion.
 
+mod directory;
 mod pool;
 mod prefix;
 mod table;
 
+pub use directory::PrefixDirectory;
 pub use pool::{BlockCounts, BlockPool, Copy, OutOfBlocks};
 pub use prefix::Hit;
 pub use table::{BlockId, BlockTable};

@@ -1,9 +1,11 @@
 //! The pool: all blocks and their states.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use parkade_model::TokenId;
 
+use super::directory::PrefixDirectory;
 use super::prefix::{Hit, Insertion, PrefixIndex};
 use super::table::{BlockId, BlockTable};
 
@@ -71,7 +73,7 @@ impl BlockPool {
             idle: BTreeSet::new(),
             idle_since: vec![0; blocks],
             ticks: 0,
-            prefix: prefix_cache.then(|| PrefixIndex::new(blocks)),
+            prefix: prefix_cache.then(|| PrefixIndex::new(blocks, block_len)),
         }
     }
 
@@ -83,6 +85,11 @@ impl BlockPool {
     /// Blocks that hold `tokens` tokens.
     pub fn blocks_for(&self, tokens: usize) -> usize {
         tokens.div_ceil(self.block_len)
+    }
+
+    /// What the prefix cache has, for other threads; `None` if there is no prefix cache.
+    pub fn directory(&self) -> Option<Arc<PrefixDirectory>> {
+        self.prefix.as_ref().map(|index| Arc::clone(index.directory()))
     }
 
     /// How many blocks are in which state.
@@ -228,6 +235,7 @@ impl BlockPool {
         if *holders == 1 {
             let was_idle = self.idle.remove(&(self.idle_since[block.index()], block));
             debug_assert!(was_idle, "only used and cached blocks can be shared");
+            self.prefix.iter().for_each(|index| index.set_held(block, true));
         }
     }
 
@@ -237,7 +245,8 @@ impl BlockPool {
         if *holders > 0 {
             return;
         }
-        if self.prefix.as_ref().is_some_and(|index| index.contains(block)) {
+        if let Some(index) = self.prefix.as_ref().filter(|index| index.contains(block)) {
+            index.set_held(block, false);
             self.ticks += 1;
             self.idle_since[block.index()] = self.ticks;
             self.idle.insert((self.ticks, block));
@@ -299,8 +308,12 @@ mod tests {
         assert_eq!(pool.look_up(&[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 0 });
         assert_eq!(pool.look_up(&[1, 2, 3, 4], 3), Hit { blocks: 1, idle: 0 });
         assert_eq!(pool.look_up(&[3, 4, 1, 2], 4), Hit::default());
+        let directory = pool.directory().unwrap();
+        assert_eq!(directory.look_up(&[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 0 });
+        assert_eq!(directory.look_up(&[3, 4, 1, 2], 4), Hit::default());
         pool.release(first);
         assert_eq!(pool.counts(), BlockCounts { total: 8, used: 0, cached: 2, free: 6 });
+        assert_eq!(directory.look_up(&[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 2 });
         let second = filled(&mut pool, &[1, 2, 3, 4, 9, 9]);
         assert_eq!(pool.counts().used, 3);
         pool.audit([&second]);
@@ -320,6 +333,9 @@ mod tests {
         assert_eq!((pool.look_up(&[1, 2], 2).blocks, pool.look_up(&[8, 9], 2).blocks), (1, 2));
         pool.grow(&mut table, 2).unwrap();
         assert_eq!((pool.look_up(&[1, 2], 2).blocks, pool.look_up(&[8, 9], 2).blocks), (0, 1));
+        let directory = pool.directory().unwrap();
+        assert_eq!((directory.look_up(&[1, 2], 2).blocks, directory.look_up(&[8, 9], 2).blocks), (0, 1));
+        assert_eq!(directory.len(), 1, "what is given up is forgotten here too");
         pool.audit([&table]);
         assert_eq!(pool.grow(&mut table, 2), Err(OutOfBlocks));
         assert_eq!(table.len(), 3, "growth that fails takes nothing");

@@ -1,10 +1,11 @@
 //! Which full blocks hold which tokens after which other tokens.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use parkade_model::TokenId;
 
+use super::directory::PrefixDirectory;
 use super::table::BlockId;
 
 /// What the prefix index has for a text.
@@ -18,7 +19,7 @@ pub struct Hit {
 
 /// The hash of a block's tokens and of all tokens before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ChainHash(u64);
+pub(super) struct ChainHash(pub(super) u64);
 
 /// Full blocks by their chained hashes. A hash only finds the place to look: tokens and the block before are compared too, so that equal
 /// hashes of different texts (by chance or by malice) cost a cache miss and never a wrong text.
@@ -29,7 +30,7 @@ pub(super) struct PrefixIndex {
     places: Vec<Option<ChainHash>>,
     /// By block: how many entries name it as the one before.
     children: Vec<u32>,
-    hasher: RandomState,
+    directory: Arc<PrefixDirectory>,
 }
 
 #[derive(Debug)]
@@ -51,12 +52,12 @@ pub(super) enum Insertion {
 }
 
 impl PrefixIndex {
-    pub(super) fn new(blocks: usize) -> Self {
+    pub(super) fn new(blocks: usize, block_len: usize) -> Self {
         PrefixIndex {
             entries: HashMap::new(),
             places: vec![None; blocks],
             children: vec![0; blocks],
-            hasher: RandomState::new(),
+            directory: Arc::new(PrefixDirectory::new(block_len)),
         }
     }
 
@@ -68,10 +69,22 @@ impl PrefixIndex {
         self.places[block.index()].is_some()
     }
 
+    /// The part of the index that others can read.
+    pub(super) fn directory(&self) -> &Arc<PrefixDirectory> {
+        &self.directory
+    }
+
+    /// Notes that an indexed block has got its first holder, or has lost its last one.
+    pub(super) fn set_held(&self, block: BlockId, is_held: bool) {
+        if let Some(hash) = self.places[block.index()] {
+            self.directory.set_held(hash, is_held);
+        }
+    }
+
     /// The hash of a chain that ends with `before`.
     fn hash(&self, before: Option<BlockId>, tokens: &[TokenId]) -> ChainHash {
         let parent = before.and_then(|block| self.places[block.index()]);
-        ChainHash(self.hasher.hash_one((parent.map(|hash| hash.0), tokens)))
+        self.directory.hash(parent, tokens)
     }
 
     /// The block that holds `tokens` right after the chain that ends with `before`.
@@ -94,6 +107,7 @@ impl PrefixIndex {
         }
         self.entries.insert(hash, Entry { block, before, tokens: tokens.into() });
         self.places[block.index()] = Some(hash);
+        self.directory.add(hash);
         if let Some(before) = before {
             self.children[before.index()] += 1;
         }
@@ -105,6 +119,7 @@ impl PrefixIndex {
         assert_eq!(self.children[block.index()], 0, "{block:?} is given up before the blocks that continue it");
         let hash = self.places[block.index()].take().expect("only indexed blocks are removed");
         let entry = self.entries.remove(&hash).expect("each place has its entry");
+        self.directory.remove(hash);
         if let Some(before) = entry.before {
             self.children[before.index()] -= 1;
         }

@@ -9,7 +9,7 @@ use crate::engine::{EngineSnapshot, RequestStatus};
 use crate::event::RequestError;
 use crate::geometry::{Geometry, Need};
 use crate::refusal::Refusal;
-use crate::request::{Request, RequestId, RequestKey};
+use crate::request::{Priority, Request, RequestId, RequestKey};
 use crate::stepper::{Arrival, Ended, Stepper};
 use crate::stream::{Link, Outlet, RequestState};
 
@@ -56,6 +56,8 @@ impl Free {
 struct Entry {
     key: RequestKey,
     link: Arc<Link>,
+    tenant: String,
+    priority: Priority,
     prompt_tokens: usize,
     submitted: Instant,
 }
@@ -105,6 +107,7 @@ impl Desk {
         let can_run = self.line.is_empty() && self.free.covers(need);
         if !can_run && self.line.len() >= self.max_queue_depth {
             return Err(Refusal::QueueFull {
+                unit: "requests",
                 waiting: self.line.len(),
                 limit: self.max_queue_depth,
                 retry_after: retry_after(),
@@ -117,7 +120,14 @@ impl Desk {
     pub(super) fn enter(&mut self, request: Request, need: Need, outlet: Outlet, now: Instant) {
         self.keys += 1;
         let key = RequestKey(self.keys);
-        let entry = Entry { key, link: Arc::clone(outlet.link()), prompt_tokens: request.prompt.len(), submitted: now };
+        let entry = Entry {
+            key,
+            link: Arc::clone(outlet.link()),
+            tenant: request.tenant.clone(),
+            priority: request.priority,
+            prompt_tokens: request.prompt.len(),
+            submitted: now,
+        };
         self.live.insert(request.id.clone(), entry);
         self.line.push_back(Arrival { key, request, need, outlet, submitted: now });
         self.advance_line();
@@ -218,6 +228,8 @@ impl Desk {
             state: entry.link.state(),
             place,
             estimated_wait: place.map(|place| self.estimate.time(self.work_before(place))),
+            tenant: entry.tenant.clone(),
+            priority: entry.priority,
             prompt_tokens: entry.prompt_tokens,
             completion_tokens: entry.link.generated(),
             age: entry.submitted.elapsed(),
@@ -236,6 +248,10 @@ impl Desk {
     /// The state in figures.
     pub(super) fn figures(&self) -> EngineSnapshot {
         EngineSnapshot {
+            // The worker has not seen the newest ones yet.
+            running: self.snapshot.running + self.admitted.len(),
+            running_seqs: self.snapshot.running_seqs
+                + self.admitted.iter().map(|arrival| arrival.need.seqs).sum::<usize>(),
             waiting: self.line.len(),
             draining: self.closing.is_some(),
             active_workers: usize::from(self.worker_alive),

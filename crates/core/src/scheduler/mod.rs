@@ -25,4 +25,9 @@ pub(crate) trait Scheduler: Send + Sync {
     fn snapshot(&self) -> EngineSnapshot;
     /// Refuses new requests, finishes those that are there, cancels what is left after `limit`, and waits for the worker's end.
     fn drain(&self, limit: Duration);
+    /// The `parking-lot` scheduler, if it is this one.
+    #[cfg(feature = "parking-lot-scheduler")]
+    fn parking_lot(&self) -> Option<&crate::parking_lot::InferenceWorkerPool> {
+        None
+    }
 }

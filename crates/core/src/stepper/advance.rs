@@ -18,9 +18,9 @@ impl Stepper {
     /// One step for all requests that are ready; nothing, if none is.
     pub(crate) fn step(&mut self, now: Instant, growth: &mut dyn Growth) -> StepReport {
         let begin = Instant::now();
-        let mut report = StepReport::default();
         self.end_abandoned(now);
-        let plan = self.plan(now, growth, &mut report);
+        let mut plan = self.plan(now, growth);
+        let mut report = StepReport { parked: std::mem::take(&mut plan.parked), ..StepReport::default() };
         let planned = Instant::now();
         if plan.shares.is_empty() {
             return report;

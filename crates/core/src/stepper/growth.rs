@@ -5,6 +5,7 @@ use crate::request::RequestKey;
 
 /// A request wants more blocks for its part in the next step.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot looks at who asks.
 pub(crate) struct Ask {
     pub(crate) key: RequestKey,
     /// How many more, all of which would be taken from the available ones.
@@ -15,18 +16,27 @@ pub(crate) struct Ask {
 
 /// What a policy answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot has more to say than yes.
 pub(crate) enum Grant {
     /// It may take them. They must be available.
     Yes,
     /// Park these requests and ask again. The one that asks may be among them.
     Park(Vec<RequestKey>),
-    /// It sits this step out and keeps what it has.
+    /// Not in this step; it keeps what it has.
     No,
+    /// It can never have them: the request fails.
+    Never,
 }
 
-/// Decides about growth. The default scheduler has reserved everything before and always says yes.
+/// Decides about memory and time of the requests that run.
 pub(crate) trait Growth {
+    /// Whether a request may have more blocks.
     fn ask(&mut self, ask: &Ask) -> Grant;
+
+    /// Whether a request leaves this step to others, and keeps what it has.
+    fn sits_out(&self, _key: RequestKey) -> bool {
+        false
+    }
 }
 
 /// Everything was reserved at admission: growth cannot fail.

@@ -15,20 +15,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use parkade_model::TokenId;
+
 use crate::backend::Backend;
-use crate::blocks::{BlockCounts, BlockPool};
+#[cfg(feature = "parking-lot-scheduler")]
+use crate::blocks::PrefixDirectory;
+use crate::blocks::{BlockCounts, BlockId, BlockPool, BlockTable, Hit};
 use crate::config::EngineConfig;
-use crate::event::{Event, RequestError};
+use crate::event::{Event, RequestError, Usage};
 use crate::geometry::Geometry;
 use crate::metrics::{EngineMetrics, StepTime};
 use crate::request::{RequestId, RequestKey};
 use crate::sampler::Scratch;
-use crate::stream::RequestState;
+use crate::stream::{Outlet, RequestState};
 use crate::vocabulary::Vocabulary;
 
 use active::Active;
 pub(crate) use active::Arrival;
-pub(crate) use growth::{Ask, Grant, Growth, Reserved};
+pub(crate) use growth::Reserved;
+#[allow(unused_imports)] // Only the parking lot has more to say than yes.
+pub(crate) use growth::{Ask, Grant, Growth};
 use pace::Pace;
 use plan::PassBuffers;
 
@@ -49,14 +55,25 @@ pub(crate) struct Stepper {
     pass: PassBuffers,
 }
 
-/// A request that has had its last event. Its blocks are free.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A request that has ended. Its blocks are free. Its last event is sent when this is dropped, after the policy has taken it off
+/// its books: so whoever has read the last event finds the room that the request had.
 pub(crate) struct Ended {
     pub(crate) key: RequestKey,
     pub(crate) id: RequestId,
     pub(crate) result: Result<(), RequestError>,
-    pub(crate) prompt_tokens: usize,
     pub(crate) completion_tokens: usize,
+    outlet: Outlet,
+    usage: Usage,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.outlet.set_state(RequestState::Ended);
+        self.outlet.send(match &self.result {
+            Ok(()) => Event::Done(self.usage),
+            Err(error) => Event::Failed(error.clone()),
+        });
+    }
 }
 
 /// What a step did.
@@ -65,6 +82,7 @@ pub(crate) struct StepReport {
     /// For each request that took part: rows of prompt (or of what is computed again), and tokens generated.
     pub(crate) progress: Vec<Progress>,
     /// Requests that growth parked.
+    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // The default scheduler parks nobody.
     pub(crate) parked: Vec<RequestKey>,
     pub(crate) time: StepTime,
 }
@@ -119,8 +137,22 @@ impl Stepper {
         &self.pace
     }
 
+    /// What the prefix cache has, for other threads.
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub(crate) fn prefix_directory(&self) -> Option<Arc<PrefixDirectory>> {
+        self.pool.directory()
+    }
+
+    /// Whether a request's reader has made room for a step. If not, it will wake the worker.
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub(crate) fn has_room(&self, key: RequestKey) -> bool {
+        let active = self.requests.get(&key);
+        active.is_some_and(|active| active.outlet.has_room_for(active.events_per_step()))
+    }
+
     /// How much of a prompt the prefix cache has.
-    pub(crate) fn look_up(&self, prompt: &[parkade_model::TokenId]) -> crate::blocks::Hit {
+    #[allow(dead_code)] // Only the parking lot asks for it.
+    pub(crate) fn look_up(&self, prompt: &[TokenId]) -> Hit {
         self.pool.look_up(prompt, prompt.len().saturating_sub(1))
     }
 
@@ -136,6 +168,7 @@ impl Stepper {
     }
 
     /// Takes all blocks of a running request. Its tokens, its sampler and its text stay as they are. False if it does not run.
+    #[allow(dead_code)] // Only the parking lot asks for it.
     pub(crate) fn park(&mut self, key: RequestKey) -> bool {
         let Some(active) = self.requests.get_mut(&key).filter(|active| !active.parked) else {
             return false;
@@ -152,6 +185,7 @@ impl Stepper {
     }
 
     /// Lets a parked request take part again. It goes on with the tokens that it would have had anyway. False if it is not parked.
+    #[allow(dead_code)] // Only the parking lot asks for it.
     pub(crate) fn resume(&mut self, key: RequestKey) -> bool {
         let Some(active) = self.requests.get_mut(&key).filter(|active| active.parked) else {
             return false;
@@ -203,11 +237,22 @@ impl Stepper {
     }
 
     /// Running requests whose reader is too slow, and since when.
+    #[allow(dead_code)] // Only the parking lot asks for it.
     pub(crate) fn paused(&self) -> impl Iterator<Item = (RequestKey, Instant)> + '_ {
         self.running.iter().filter_map(|key| Some((*key, self.requests[key].paused_since?)))
     }
 
-    /// Requests that have ended since the last call.
+    /// How many blocks a request holds, each counted once; 0 if it is not here.
+    #[allow(dead_code)] // Only the parking lot asks for it.
+    pub(crate) fn held(&self, key: RequestKey) -> usize {
+        let tables = self.requests.get(&key).into_iter().flat_map(|active| &active.seqs).map(|seq| &seq.table);
+        let mut blocks: Vec<BlockId> = tables.flat_map(BlockTable::iter).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        blocks.len()
+    }
+
+    /// Requests that have ended since the last call. To be booked and dropped soon: their readers wait for it.
     pub(crate) fn take_ended(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.ended)
     }
@@ -223,25 +268,16 @@ impl Stepper {
         }
     }
 
-    /// The last event, and the end of everything that a request holds.
+    /// The end of everything that a request holds.
     fn end(&mut self, key: RequestKey, result: Result<(), RequestError>, now: Instant) {
         let mut active = self.requests.remove(&key).expect("only requests that are here can end");
         self.running.retain(|&other| other != key);
         active.release(&mut self.pool);
         let usage = active.usage(now);
-        self.ended.push(Ended {
-            key,
-            id: active.outlet.link().id.clone(),
-            result: result.clone(),
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-        });
         self.metrics.completed(&usage);
-        active.outlet.set_state(RequestState::Ended);
-        active.outlet.send(match result {
-            Ok(()) => Event::Done(usage),
-            Err(error) => Event::Failed(error),
-        });
+        let Active { outlet, .. } = active;
+        let (id, completion_tokens) = (outlet.link().id.clone(), usage.completion_tokens);
+        self.ended.push(Ended { key, id, result, completion_tokens, outlet, usage });
     }
 
     /// Checks every count against the tables that exist.

@@ -7,11 +7,12 @@ use parkade_model::{Batch, TokenId};
 
 use crate::backend::BackendError;
 use crate::blocks::{Copy, Hit};
+use crate::event::RequestError;
 use crate::request::RequestKey;
 
+use super::Stepper;
 use super::growth::{Ask, Grant, Growth};
 use super::sequence::Stage;
-use super::{StepReport, Stepper};
 
 /// The part of one sequence in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,15 @@ pub(super) struct Share {
 pub(super) struct StepPlan {
     pub(super) shares: Vec<Share>,
     pub(super) copies: Vec<(RequestKey, Copy)>,
+    /// Requests that had to be parked for it.
+    pub(super) parked: Vec<RequestKey>,
+}
+
+/// A plan in the making.
+struct Planning<'a> {
+    now: Instant,
+    growth: &'a mut dyn Growth,
+    plan: StepPlan,
 }
 
 impl StepPlan {
@@ -54,25 +64,25 @@ const MOST_LOGITS: usize = 1 << 22;
 
 impl Stepper {
     /// Answers that stream come first, one token each; what is left of the budget goes to prompts, first come, first served.
-    pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn Growth, report: &mut StepReport) -> StepPlan {
-        let mut plan = StepPlan::default();
-        let ready = self.ready(now);
+    pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn Growth) -> StepPlan {
+        let ready = self.ready(now, growth);
+        let mut planning = Planning { now, growth, plan: StepPlan::default() };
         for &seq in &ready {
             if self.missing(seq) == 1 {
-                self.take_part(seq, 1, growth, &mut plan, report);
+                self.take_part(seq, 1, &mut planning);
             }
         }
-        let mut left = self.pace.budget(plan.shares.len());
+        let mut left = self.pace.budget(planning.plan.shares.len());
         for &seq in &ready {
             if self.missing(seq) > 1 && left > 0 {
-                left -= self.take_part(seq, left, growth, &mut plan, report);
+                left -= self.take_part(seq, left, &mut planning);
             }
         }
-        plan
+        planning.plan
     }
 
-    /// Live sequences of running requests whose readers keep up.
-    fn ready(&mut self, now: Instant) -> Vec<(RequestKey, usize)> {
+    /// Live sequences of running requests whose readers keep up, and who do not sit out.
+    fn ready(&mut self, now: Instant, growth: &dyn Growth) -> Vec<(RequestKey, usize)> {
         let mut ready = Vec::new();
         for key in &self.running {
             let active = self.requests.get_mut(key).expect("running requests are here");
@@ -81,51 +91,48 @@ impl Stepper {
                 continue;
             }
             active.paused_since = None;
+            if growth.sits_out(*key) {
+                continue;
+            }
             let live = active.seqs.iter().enumerate().filter(|(_, seq)| seq.stage == Stage::Live);
             ready.extend(live.map(|(choice, _)| (*key, choice)));
         }
         ready
     }
 
-    /// How many tokens a sequence has not computed; 0 if its request was parked meanwhile.
+    /// How many tokens a sequence has not computed; 0 if its request was parked or has failed meanwhile.
     fn missing(&self, (key, choice): (RequestKey, usize)) -> usize {
-        let active = &self.requests[&key];
-        if active.parked { 0 } else { active.seqs[choice].missing() }
+        let active = self.requests.get(&key).filter(|active| !active.parked);
+        active.map_or(0, |active| active.seqs[choice].missing())
     }
 
     /// Adds up to `most` tokens of a sequence to the plan, if it may have the blocks. Returns how many.
-    fn take_part(
-        &mut self,
-        (key, choice): (RequestKey, usize),
-        most: usize,
-        growth: &mut dyn Growth,
-        plan: &mut StepPlan,
-        report: &mut StepReport,
-    ) -> usize {
-        loop {
-            if self.requests[&key].parked {
-                return 0;
-            }
+    fn take_part(&mut self, seq: (RequestKey, usize), most: usize, planning: &mut Planning<'_>) -> usize {
+        let (key, choice) = seq;
+        while self.missing(seq) > 0 {
             let wish = self.wish(key, choice, most);
-            if wish.blocks > 0 {
-                let ask = Ask { key, blocks: wish.blocks, counts: self.pool.counts() };
-                match growth.ask(&ask) {
-                    Grant::Yes if ask.blocks <= ask.counts.available() => {}
-                    Grant::Yes | Grant::No => return 0,
-                    Grant::Park(victims) => {
-                        let victims: Vec<RequestKey> =
-                            victims.into_iter().filter(|&victim| self.park(victim)).collect();
-                        if victims.is_empty() {
-                            return 0;
-                        }
-                        victims.iter().for_each(|&victim| plan.drop_request(victim));
-                        report.parked.extend(victims);
-                        continue;
+            let ask = Ask { key, blocks: wish.blocks, counts: self.pool.counts() };
+            let grant = if ask.blocks == 0 { Grant::Yes } else { planning.growth.ask(&ask) };
+            match grant {
+                Grant::Yes if ask.blocks <= ask.counts.available() => {
+                    return self.fulfil(key, choice, &wish, &mut planning.plan);
+                }
+                Grant::Yes | Grant::No => return 0,
+                Grant::Never => {
+                    planning.plan.drop_request(key);
+                    self.fail(key, RequestError::NoRoom, planning.now);
+                }
+                Grant::Park(victims) => {
+                    let victims: Vec<RequestKey> = victims.into_iter().filter(|&victim| self.park(victim)).collect();
+                    if victims.is_empty() {
+                        return 0;
                     }
+                    victims.iter().for_each(|&victim| planning.plan.drop_request(victim));
+                    planning.plan.parked.extend(victims);
                 }
             }
-            return self.fulfil(key, choice, &wish, plan);
         }
+        0
     }
 
     /// What a sequence would take part with: cached blocks if it has none yet, its rows, and the blocks that are new for it.

@@ -29,6 +29,7 @@ struct Bench {
     keys: u64,
     start: Instant,
     capacity: usize,
+    ended: Vec<(RequestKey, Result<(), RequestError>)>,
 }
 
 impl Bench {
@@ -37,7 +38,7 @@ impl Bench {
         let controls = Arc::clone(&backend.controls);
         let metrics = Arc::new(EngineMetrics::new(blocks));
         let stepper = Stepper::new(Box::new(backend), Arc::new(Letters), &config, Arc::clone(&metrics));
-        Bench { stepper, controls, metrics, keys: 0, start: Instant::now(), capacity: 1000 }
+        Bench { stepper, controls, metrics, keys: 0, start: Instant::now(), capacity: 1000, ended: Vec::new() }
     }
 
     fn chunked(max_batched_tokens: usize) -> Self {
@@ -54,7 +55,14 @@ impl Bench {
     }
 
     fn step(&mut self) -> StepReport {
-        self.stepper.step(self.start, &mut Reserved)
+        let report = self.stepper.step(self.start, &mut Reserved);
+        self.settle();
+        report
+    }
+
+    /// Lets the readers have the last events.
+    fn settle(&mut self) {
+        self.ended.extend(self.stepper.take_ended().iter().map(|ended| (ended.key, ended.result.clone())));
     }
 
     fn run(&mut self) {
@@ -346,14 +354,14 @@ fn a_slow_reader_pauses_its_own_request_alone() {
 #[test]
 fn a_reader_that_has_left_is_seen_before_the_next_step() {
     let mut bench = Bench::chunked(512);
-    let (_, stream) = bench.admit(&request("gone", 5, 40));
+    let (key, stream) = bench.admit(&request("gone", 5, 40));
     bench.step();
     drop(stream);
     let passes = bench.controls.passes.load(Ordering::SeqCst);
     bench.step();
     assert_eq!(bench.controls.passes.load(Ordering::SeqCst), passes);
     assert_eq!(bench.stepper.census().blocks.used, 0);
-    assert_eq!(bench.stepper.take_ended()[0].result, Err(RequestError::Cancelled));
+    assert_eq!(bench.ended, [(key, Err(RequestError::Cancelled))]);
 }
 
 #[test]
@@ -400,6 +408,7 @@ fn a_deadline_that_passes_ends_the_request() {
     bench.stepper.end_expired(bench.start + Duration::from_secs(4));
     assert_eq!(bench.stepper.next_deadline(), Some(bench.start + Duration::from_secs(5)));
     bench.stepper.end_expired(bench.start + Duration::from_secs(5));
+    bench.settle();
     assert_eq!(
         Collected::all(&mut stream).last,
         Some(Event::Failed(RequestError::Deadline { allowed: Duration::from_secs(5) }))
@@ -408,6 +417,42 @@ fn a_deadline_that_passes_ends_the_request() {
     bench.metrics.encode(&mut page).unwrap();
     assert!(page.contains("parkade_request_expiries_total 1"), "{page}");
     assert!(page.contains("parkade_request_success_total{finished_reason=\"expired\"} 1"), "{page}");
+}
+
+/// Lets nobody sit out but one, and has a word for one.
+struct Odd {
+    resting: RequestKey,
+    never: RequestKey,
+}
+
+impl Growth for Odd {
+    fn ask(&mut self, ask: &Ask) -> Grant {
+        if ask.key == self.never { Grant::Never } else { Grant::Yes }
+    }
+
+    fn sits_out(&self, key: RequestKey) -> bool {
+        key == self.resting
+    }
+}
+
+#[test]
+fn whoever_sits_out_keeps_its_blocks_and_whoever_can_never_grow_fails_alone() {
+    let mut bench = Bench::chunked(512);
+    let requests = [request("rests", 9, 20), request("never", 8, 20), request("goes on", 10, 20)];
+    let (resting, mut first) = bench.admit(&requests[0]);
+    let (never, mut second) = bench.admit(&requests[1]);
+    let (_, mut third) = bench.admit(&requests[2]);
+    bench.step();
+    assert_eq!(bench.stepper.held(resting), 3);
+    for _ in 0..10 {
+        bench.stepper.step(bench.start, &mut Odd { resting, never });
+    }
+    bench.settle();
+    assert_eq!(bench.stepper.held(resting), 3);
+    assert_eq!(Collected::all(&mut second).last, Some(Event::Failed(RequestError::NoRoom)));
+    bench.run();
+    check(&requests[0], &Collected::all(&mut first));
+    check(&requests[2], &Collected::all(&mut third));
 }
 
 /// Gives blocks while there are any, and parks the youngest when there are none.

@@ -1,0 +1,62 @@
+//! Which texts the prefix cache has, for those who are not on the worker's thread.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use parkade_model::TokenId;
+use parkade_sync::Mutex;
+
+use super::prefix::{ChainHash, Hit};
+
+/// The chained hashes of all indexed blocks, and whether a table holds each. Prices are read off it: unlike the index it does not
+/// compare tokens, so that texts with equal hashes would be priced wrongly, but never answered wrongly.
+#[derive(Debug)]
+pub struct PrefixDirectory {
+    block_len: usize,
+    hasher: RandomState,
+    held: Mutex<HashMap<ChainHash, bool>>,
+}
+
+impl PrefixDirectory {
+    pub(super) fn new(block_len: usize) -> Self {
+        PrefixDirectory { block_len, hasher: RandomState::new(), held: Mutex::new("blocks.directory", HashMap::new()) }
+    }
+
+    /// What the prefix cache has for the first `limit` of `tokens`, in whole blocks, as of the worker's last look.
+    pub fn look_up(&self, tokens: &[TokenId], limit: usize) -> Hit {
+        let mut hit = Hit::default();
+        let mut parent = None;
+        for chunk in tokens[..limit.min(tokens.len())].chunks_exact(self.block_len) {
+            let hash = self.hash(parent, chunk);
+            // One short lock for each block: a long prompt does not keep the worker waiting.
+            let Some(&is_held) = self.held.lock().get(&hash) else { break };
+            hit.blocks += 1;
+            hit.idle += usize::from(!is_held);
+            parent = Some(hash);
+        }
+        hit
+    }
+
+    /// The hash of a chain that ends with `tokens`, after the chain `parent`.
+    pub(super) fn hash(&self, parent: Option<ChainHash>, tokens: &[TokenId]) -> ChainHash {
+        ChainHash(self.hasher.hash_one((parent.map(|hash| hash.0), tokens)))
+    }
+
+    pub(super) fn add(&self, hash: ChainHash) {
+        self.held.lock().insert(hash, true);
+    }
+
+    pub(super) fn remove(&self, hash: ChainHash) {
+        self.held.lock().remove(&hash);
+    }
+
+    /// Notes whether any table holds the block of `hash`.
+    pub(super) fn set_held(&self, hash: ChainHash, is_held: bool) {
+        self.held.lock().insert(hash, is_held);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.held.lock().len()
+    }
+}

@@ -1,0 +1,54 @@
+//! The `parking-lot` scheduler: every request has a price, and is admitted, parked until the machine can pay, or refused at once.
+//!
+//! ```text
+//! InferenceJob ── ResourceAdapter ──> TaskMetadata (price, class, deadlines)
+//!      │                                   │
+//!      └──────> InferenceWorkerPool::submit ──> parkade_pool's lot: admitted | waiting | refused
+//!                                                       │
+//!                                    LlmExecutor on its worker thread: the stepper, step by step
+//!                                                       │
+//!                        RequestStream (one reader) + StreamingRegistry (whoever attaches later)
+//! ```
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `types.rs` | what the lot is told about a request ([`TaskMetadata`], [`ResourceCost`]) and the settings ([`LotSettings`]) |
+//! | `job.rs` | [`InferenceJob`] and what becomes of it ([`InferenceResult`]) |
+//! | `resource_adapter.rs` | from a request to its price |
+//! | `history.rs` | how long answers were lately |
+//! | `streaming_registry.rs` | streams that can be attached to, from any position |
+//! | `executor.rs` | [`LlmExecutor`]: the stepper as the pool drives it |
+//! | `ticket.rs` | one request between its submission and its last event |
+//! | `worker_pool.rs` | [`InferenceWorkerPool`]: the scheduler's handle |
+//!
+//! ```no_run
+//! use parkade_core::{EngineConfig, ModelBackend, Request};
+//! use parkade_core::parking_lot::{InferenceJob, InferenceResult, InferenceWorkerPool};
+//! # fn parts() -> (Box<ModelBackend>, std::sync::Arc<parkade_model::Tokenizer>) { unimplemented!() }
+//!
+//! let (backend, tokenizer) = parts();
+//! let pool = InferenceWorkerPool::start(backend, tokenizer, EngineConfig::default())?;
+//! let job = InferenceJob::whole(Request::new("hello", vec![1, 2, 3]));
+//! match pool.run_blocking(job)? {
+//!     InferenceResult::Complete(completion) => println!("{}", completion.choices[0].text),
+//!     InferenceResult::Error(error) => println!("failed: {error}"),
+//!     InferenceResult::Streaming(_) => unreachable!("a whole answer was asked for"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod executor;
+mod history;
+mod job;
+mod resource_adapter;
+mod streaming_registry;
+mod ticket;
+mod types;
+mod worker_pool;
+
+pub use executor::LlmExecutor;
+pub use job::{Choice, Completion, Delivery, InferenceJob, InferenceResult};
+pub use resource_adapter::ResourceAdapter;
+pub use streaming_registry::{AttachError, AttachedStream, ReplayLimits, StreamingRegistry};
+pub use types::{LotSettings, PerPriority, ResourceCost, TaskMetadata, TenantSettings};
+pub use worker_pool::InferenceWorkerPool;

@@ -1,0 +1,128 @@
+//! From a request to its price.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parkade_sync::Mutex;
+
+use crate::blocks::PrefixDirectory;
+use crate::geometry::{Geometry, Need};
+use crate::refusal::Refusal;
+use crate::request::Request;
+
+use super::history::AnswerHistory;
+use super::types::{ResourceCost, TaskMetadata};
+
+/// Prices requests from the model's geometry, what the prefix cache has, and how long answers were lately.
+#[derive(Debug)]
+pub struct ResourceAdapter {
+    geometry: Geometry,
+    prefix: Option<Arc<PrefixDirectory>>,
+    history: Mutex<AnswerHistory>,
+    reserve_full: bool,
+}
+
+impl ResourceAdapter {
+    pub(super) fn new(geometry: Geometry, prefix: Option<Arc<PrefixDirectory>>, reserve_full: bool) -> Self {
+        let history = Mutex::new("parking_lot.history", AnswerHistory::default());
+        ResourceAdapter { geometry, prefix, history, reserve_full }
+    }
+
+    /// What the lot is told about a request, and what it needs in full.
+    ///
+    /// # Errors
+    /// If it would not fit even if it were alone.
+    pub(super) fn metadata(&self, request: &Request, now: Instant) -> Result<(TaskMetadata, Need), Refusal> {
+        let need = self.geometry.need(request)?;
+        let after = |limit| now.checked_add(limit);
+        let metadata = TaskMetadata {
+            id: request.id.clone(),
+            tenant: request.tenant.clone(),
+            class: request.priority,
+            rank: request.rank,
+            deadline: request.timeout.and_then(after),
+            first_token_deadline: request.ttft_slo.and_then(after),
+            cost: self.price_of(request, &need),
+            submitted_at: now,
+        };
+        Ok((metadata, need))
+    }
+
+    /// What a request costs now.
+    ///
+    /// # Errors
+    /// If it would not fit even if it were alone.
+    pub fn price(&self, request: &Request) -> Result<ResourceCost, Refusal> {
+        Ok(self.price_of(request, &self.geometry.need(request)?))
+    }
+
+    fn price_of(&self, request: &Request, need: &Need) -> ResourceCost {
+        let Geometry { block_len, .. } = self.geometry;
+        let prompt = request.prompt.len();
+        // The last token of a prompt is always computed, for its logits; an echo needs the logits of all.
+        let cacheable = if request.echo_logprobs { 0 } else { prompt - 1 };
+        let hit =
+            self.prefix.as_ref().map_or_else(Default::default, |prefix| prefix.look_up(&request.prompt, cacheable));
+        // Blocks that running requests hold cost no memory; idle cached ones do, because they could be given to others. With full
+        // reservations nothing is deducted: those others may end first.
+        let shared = if self.reserve_full { 0 } else { hit.blocks - hit.idle };
+        let blocks = self.geometry.blocks_in_full(prompt, 1, request.n);
+        let expected = self.history.lock().expect(&request.tenant, need.answer);
+        let expected_blocks = self.geometry.blocks_in_full(prompt, expected, request.n);
+        let cached_tokens = hit.blocks * block_len;
+        ResourceCost {
+            blocks: (blocks - shared) as u64,
+            expected_growth: (expected_blocks - blocks) as u64,
+            worst_growth: (need.blocks - blocks) as u64,
+            seqs: need.seqs as u64,
+            prefill_tokens: (prompt - cached_tokens) as u64,
+            expected_tokens: expected.saturating_mul(request.n) as u64,
+            cached_tokens: cached_tokens as u64,
+        }
+    }
+
+    /// Notes how long the answers of a request became.
+    pub(super) fn note_answers(&self, tenant: &str, answers: usize, tokens: usize) {
+        self.history.lock().note(tenant, tokens.div_ceil(answers.max(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter() -> ResourceAdapter {
+        let geometry = Geometry { context_length: 1000, blocks: 100, block_len: 16, max_seqs: 8 };
+        ResourceAdapter::new(geometry, None, false)
+    }
+
+    fn request(prompt: usize, max_tokens: usize, n: usize) -> Request {
+        Request { max_tokens: Some(max_tokens), n, ..Request::new("r", vec![1; prompt]) }
+    }
+
+    #[test]
+    fn the_price_follows_the_geometry() {
+        let cost = adapter().price(&request(40, 30, 1)).unwrap();
+        let expected = ResourceCost {
+            blocks: 3,
+            expected_growth: 2,
+            worst_growth: 2,
+            seqs: 1,
+            prefill_tokens: 40,
+            expected_tokens: 30,
+            cached_tokens: 0,
+        };
+        assert_eq!(cost, expected, "40 tokens are 3 blocks; 69 stored tokens are 5");
+        let cost = adapter().price(&request(40, 30, 4)).unwrap();
+        assert_eq!((cost.blocks, cost.worst_growth, cost.seqs), (2 + 4, 4 * 2, 4), "two full blocks are shared");
+    }
+
+    #[test]
+    fn the_expected_answer_follows_the_history() {
+        let adapter = adapter();
+        (0..20).for_each(|_| adapter.note_answers("", 2, 40));
+        let cost = adapter.price(&request(16, 900, 1)).unwrap();
+        assert_eq!((cost.expected_tokens, cost.expected_growth), (20, 2));
+        assert_eq!(cost.worst_growth, (16 + 899usize).div_ceil(16) as u64 - 1);
+    }
+}

@@ -1,0 +1,342 @@
+//! Streams that can be attached to while they run and for a while after, from any position that is still remembered.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parkade_sync::Mutex;
+use tokio::sync::Notify;
+
+use crate::event::Event;
+use crate::request::RequestId;
+use crate::stream::Tape as _;
+
+/// What is remembered, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayLimits {
+    /// The last events of each stream that are remembered.
+    pub events: usize,
+    /// Finished streams that are remembered; the oldest are forgotten first.
+    pub finished: usize,
+    /// How long a finished stream is remembered.
+    pub keep: Duration,
+}
+
+impl Default for ReplayLimits {
+    fn default() -> Self {
+        ReplayLimits { events: 4096, finished: 256, keep: Duration::from_secs(60) }
+    }
+}
+
+/// Why a stream cannot be attached to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    /// There is no such stream, or not any more.
+    #[error("no stream of a request '{0}' is known; finished streams are forgotten after a while")]
+    Unknown(RequestId),
+    /// Events before this one are forgotten.
+    #[error("event {from} is forgotten; the oldest that is remembered is {oldest}")]
+    TooFarBack {
+        /// The event that was asked for.
+        from: u64,
+        /// The oldest one that is there.
+        oldest: u64,
+    },
+}
+
+/// The streams of the requests that are here, and of those that ended lately.
+#[derive(Debug)]
+pub struct StreamingRegistry {
+    limits: ReplayLimits,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    streams: HashMap<RequestId, Arc<Replay>>,
+    /// Streams that ended, in the order in which they did.
+    finished: VecDeque<(Instant, RequestId, Arc<Replay>)>,
+}
+
+impl Entries {
+    fn forget_oldest(&mut self) {
+        let Some((_, id, replay)) = self.finished.pop_front() else { return };
+        // A newer request may have taken the name.
+        if self.streams.get(&id).is_some_and(|current| Arc::ptr_eq(current, &replay)) {
+            self.streams.remove(&id);
+        }
+    }
+}
+
+impl StreamingRegistry {
+    /// An empty registry.
+    pub fn new(limits: ReplayLimits) -> Self {
+        StreamingRegistry { limits, entries: Mutex::new("parking_lot.streams", Entries::default()) }
+    }
+
+    /// Begins a stream. A finished one of the same name is forgotten.
+    pub(crate) fn open(&self, id: &RequestId) -> Arc<Replay> {
+        let replay = Arc::new(Replay::new(self.limits.events));
+        self.entries.lock().streams.insert(id.clone(), Arc::clone(&replay));
+        replay
+    }
+
+    /// Forgets a stream that never began: its request was refused.
+    pub(crate) fn abandon(&self, id: &RequestId, replay: &Arc<Replay>) {
+        let mut entries = self.entries.lock();
+        if entries.streams.get(id).is_some_and(|current| Arc::ptr_eq(current, replay)) {
+            entries.streams.remove(id);
+        }
+    }
+
+    /// Notes that a stream has had its last event: from now on its time runs.
+    pub(crate) fn close(&self, id: &RequestId, replay: &Arc<Replay>, now: Instant) {
+        let mut entries = self.entries.lock();
+        entries.finished.push_back((now, id.clone(), Arc::clone(replay)));
+        self.tidy(&mut entries, now);
+    }
+
+    fn tidy(&self, entries: &mut Entries, now: Instant) {
+        while entries.finished.len() > self.limits.finished
+            || entries
+                .finished
+                .front()
+                .is_some_and(|(ended, ..)| now.saturating_duration_since(*ended) > self.limits.keep)
+        {
+            entries.forget_oldest();
+        }
+    }
+
+    /// Reads along from event number `from` (0 is the first). The stream is not cancelled while somebody reads along.
+    ///
+    /// # Errors
+    /// If there is no such stream, or its events from there on are not remembered any more.
+    pub fn attach(&self, id: &RequestId, from: u64) -> Result<AttachedStream, AttachError> {
+        let mut entries = self.entries.lock();
+        self.tidy(&mut entries, Instant::now());
+        let replay = entries.streams.get(id).ok_or_else(|| AttachError::Unknown(id.clone()))?;
+        let oldest = replay.oldest();
+        if from < oldest {
+            return Err(AttachError::TooFarBack { from, oldest });
+        }
+        // Relaxed: a count that is only looked at.
+        replay.readers.fetch_add(1, Ordering::Relaxed);
+        Ok(AttachedStream { replay: Arc::clone(replay), next: from })
+    }
+
+    /// How many streams are remembered, running ones included.
+    pub fn len(&self) -> usize {
+        self.entries.lock().streams.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The remembered events of one stream.
+pub(crate) struct Replay {
+    tape: Mutex<Tape>,
+    most: usize,
+    readers: AtomicUsize,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Tape {
+    /// The number of the first remembered event.
+    first: u64,
+    events: VecDeque<Event>,
+    is_complete: bool,
+}
+
+impl Replay {
+    fn new(most: usize) -> Self {
+        Replay {
+            tape: Mutex::new("parking_lot.tape", Tape::default()),
+            most: most.max(1),
+            readers: AtomicUsize::new(0),
+            news: Notify::new(),
+        }
+    }
+
+    fn oldest(&self) -> u64 {
+        self.tape.lock().first
+    }
+}
+
+impl crate::stream::Tape for Replay {
+    fn record(&self, event: &Event) {
+        let mut tape = self.tape.lock();
+        if tape.events.len() == self.most {
+            tape.events.pop_front();
+            tape.first += 1;
+        }
+        tape.events.push_back(event.clone());
+        tape.is_complete |= event.is_last();
+        drop(tape);
+        self.news.notify_waiters();
+    }
+
+    fn readers(&self) -> usize {
+        self.readers.load(Ordering::Relaxed)
+    }
+}
+
+impl Replay {
+    /// Event number `number`; `Ok(None)` if it has not happened yet.
+    fn event(&self, number: u64) -> Result<Option<Event>, Missing> {
+        let tape = self.tape.lock();
+        let Some(place) = number.checked_sub(tape.first) else {
+            return Err(Missing::Forgotten(tape.first));
+        };
+        let event = usize::try_from(place).ok().and_then(|place| tape.events.get(place));
+        if event.is_none() && tape.is_complete {
+            return Err(Missing::End);
+        }
+        Ok(event.cloned())
+    }
+}
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay").field("readers", &self.readers()).finish_non_exhaustive()
+    }
+}
+
+enum Missing {
+    /// There is no more.
+    End,
+    /// It is forgotten; this is the oldest that is not.
+    Forgotten(u64),
+}
+
+/// Reads along with a stream. It never slows the request down: a reader that falls behind what is remembered is told so.
+#[derive(Debug)]
+pub struct AttachedStream {
+    replay: Arc<Replay>,
+    next: u64,
+}
+
+impl AttachedStream {
+    /// The next event with its number; `None` after the last one.
+    ///
+    /// # Errors
+    /// [`AttachError::TooFarBack`] if the reader was so slow that the event is forgotten. The stream then goes on with the oldest one
+    /// that is remembered.
+    pub async fn next(&mut self) -> Option<Result<(u64, Event), AttachError>> {
+        loop {
+            // Before the look, so that news between the look and the wait are not missed.
+            let replay = Arc::clone(&self.replay);
+            let news = replay.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            match self.replay.event(self.next) {
+                Ok(Some(event)) => {
+                    let number = self.next;
+                    self.next += 1;
+                    return Some(Ok((number, event)));
+                }
+                Err(Missing::End) => return None,
+                Err(Missing::Forgotten(oldest)) => {
+                    let from = std::mem::replace(&mut self.next, oldest);
+                    return Some(Err(AttachError::TooFarBack { from, oldest }));
+                }
+                Ok(None) => news.await,
+            }
+        }
+    }
+}
+
+impl Drop for AttachedStream {
+    fn drop(&mut self) {
+        self.replay.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Usage;
+
+    fn token(id: u32) -> Event {
+        Event::Token { index: 0, id, text: id.to_string(), logprob: None }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn ids(mut stream: AttachedStream) -> Vec<u64> {
+        block_on(async {
+            let mut numbers = Vec::new();
+            while let Some(event) = stream.next().await {
+                numbers.push(event.unwrap().0);
+            }
+            numbers
+        })
+    }
+
+    #[test]
+    fn a_stream_can_be_read_from_any_position_while_it_runs_and_after() {
+        let registry = StreamingRegistry::new(ReplayLimits::default());
+        let id = RequestId::from("a");
+        let replay = registry.open(&id);
+        (0..3).for_each(|number| replay.record(&token(number)));
+        let early = registry.attach(&id, 1).unwrap();
+        let writer = std::thread::spawn({
+            let replay = Arc::clone(&replay);
+            move || {
+                (3..10).for_each(|number| replay.record(&token(number)));
+                replay.record(&Event::Done(Usage::default()));
+            }
+        });
+        assert_eq!(ids(early), (1..=10).collect::<Vec<_>>());
+        writer.join().unwrap();
+        registry.close(&id, &replay, Instant::now());
+        assert_eq!(ids(registry.attach(&id, 8).unwrap()), [8, 9, 10]);
+        assert_eq!(replay.readers(), 0);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_said() {
+        let registry = StreamingRegistry::new(ReplayLimits { events: 4, ..ReplayLimits::default() });
+        let id = RequestId::from("a");
+        let replay = registry.open(&id);
+        let mut slow = registry.attach(&id, 0).unwrap();
+        (0..10).for_each(|number| replay.record(&token(number)));
+        assert_eq!(registry.attach(&id, 5).unwrap_err(), AttachError::TooFarBack { from: 5, oldest: 6 });
+        let said = block_on(slow.next()).unwrap();
+        assert_eq!(said.unwrap_err(), AttachError::TooFarBack { from: 0, oldest: 6 });
+        assert_eq!(block_on(slow.next()).unwrap().unwrap(), (6, token(6)));
+    }
+
+    #[test]
+    fn finished_streams_expire_by_age_and_by_number() {
+        let limits = ReplayLimits { finished: 2, keep: Duration::from_secs(10), ..ReplayLimits::default() };
+        let registry = StreamingRegistry::new(limits);
+        let now = Instant::now();
+        for name in ["a", "b", "c"] {
+            let replay = registry.open(&name.into());
+            registry.close(&name.into(), &replay, now);
+        }
+        assert_eq!(registry.attach(&"a".into(), 0).unwrap_err(), AttachError::Unknown("a".into()));
+        assert!(registry.attach(&"b".into(), 0).is_ok());
+        let replay = registry.open(&"d".into());
+        registry.close(&"d".into(), &replay, now + Duration::from_secs(11));
+        assert_eq!(registry.len(), 1, "the others are too old");
+    }
+
+    #[test]
+    fn a_new_stream_of_the_same_name_is_not_forgotten_with_the_old_one() {
+        let registry = StreamingRegistry::new(ReplayLimits { finished: 0, ..ReplayLimits::default() });
+        let id = RequestId::from("a");
+        let old = registry.open(&id);
+        let new = registry.open(&id);
+        registry.close(&id, &old, Instant::now());
+        assert!(Arc::ptr_eq(&registry.entries.lock().streams[&id], &new));
+    }
+}

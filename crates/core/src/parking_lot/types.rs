@@ -1,0 +1,205 @@
+//! What the lot is told about a request, and the settings of the scheduler.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use parkade_pool as pool;
+use parkade_pool::{Cost, TaskSpec, Time, Units, Work};
+
+use crate::engine::EngineError;
+use crate::request::{Priority, RequestId};
+
+/// What a request costs: memory in KV blocks and sequences, time in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceCost {
+    /// KV blocks that it needs in order to begin: the prompt's, less those that running requests share with it.
+    pub blocks: u64,
+    /// KV blocks that its answers will probably need on top.
+    pub expected_growth: u64,
+    /// The most KV blocks that its answers can need on top.
+    pub worst_growth: u64,
+    /// Sequences: one for each answer.
+    pub seqs: u64,
+    /// Prompt tokens that have to be computed: those that the prefix cache does not have.
+    pub prefill_tokens: u64,
+    /// Answer tokens that are expected, over all answers.
+    pub expected_tokens: u64,
+    /// Prompt tokens that the prefix cache has.
+    pub cached_tokens: u64,
+}
+
+/// Kinds of units that the lot counts.
+pub(super) const BLOCKS: usize = 0;
+
+impl ResourceCost {
+    fn units(&self) -> Cost {
+        Cost::growing(
+            Units::from([self.blocks, self.seqs]),
+            Units::from([self.expected_growth]),
+            Units::from([self.worst_growth]),
+        )
+    }
+}
+
+/// Everything about a request that its scheduling depends on.
+#[derive(Clone, Debug)]
+pub struct TaskMetadata {
+    /// The request.
+    pub id: RequestId,
+    /// On whose account it runs.
+    pub tenant: String,
+    /// Its priority class.
+    pub class: Priority,
+    /// Its place among its tenant's requests with the same deadline, lower first.
+    pub rank: i64,
+    /// When the whole answer must be there.
+    pub deadline: Option<Instant>,
+    /// When its first token must be there.
+    pub first_token_deadline: Option<Instant>,
+    /// What it costs.
+    pub cost: ResourceCost,
+    /// When it came.
+    pub submitted_at: Instant,
+}
+
+impl TaskMetadata {
+    /// The same in the lot's terms; `time_at` turns a moment into the lot's time.
+    pub(super) fn spec(&self, time_at: impl Fn(Instant) -> Time) -> TaskSpec {
+        TaskSpec {
+            class: class_of(self.class),
+            rank: self.rank,
+            deadline: self.deadline.map(&time_at),
+            first_token_deadline: self.first_token_deadline.map(&time_at),
+            work: Work::new(self.cost.prefill_tokens, self.cost.expected_tokens),
+            ..TaskSpec::new(self.tenant.as_str(), self.cost.units())
+        }
+    }
+}
+
+pub(super) fn class_of(priority: Priority) -> pool::Class {
+    match priority {
+        Priority::Low => pool::Class::Low,
+        Priority::Normal => pool::Class::Normal,
+        Priority::High => pool::Class::High,
+        Priority::Critical => pool::Class::Critical,
+    }
+}
+
+/// One value for each priority class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerPriority<T> {
+    /// For [`Priority::Low`].
+    pub low: T,
+    /// For [`Priority::Normal`].
+    pub normal: T,
+    /// For [`Priority::High`].
+    pub high: T,
+    /// For [`Priority::Critical`].
+    pub critical: T,
+}
+
+/// What one tenant may have, and its share. `None` is no limit of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantSettings {
+    /// Its share among the tenants of a class, relative to their weights, from 1 to 10000.
+    pub weight: u32,
+    /// The most requests that it may have at once, waiting ones included; more are refused.
+    pub max_concurrent: Option<u64>,
+    /// The most requests that may wait; more are refused.
+    pub max_waiting: Option<u64>,
+    /// The most prompt and expected answer tokens that may wait; more are refused.
+    pub max_waiting_tokens: Option<u64>,
+}
+
+impl Default for TenantSettings {
+    fn default() -> Self {
+        TenantSettings { weight: 1, max_concurrent: None, max_waiting: None, max_waiting_tokens: None }
+    }
+}
+
+impl TenantSettings {
+    fn policy(&self) -> pool::TenantPolicy {
+        pool::TenantPolicy {
+            weight: self.weight,
+            max_running: None,
+            max_in_flight: self.max_concurrent,
+            max_waiting: self.max_waiting,
+            max_waiting_tokens: self.max_waiting_tokens,
+        }
+    }
+}
+
+/// The settings of the `parking-lot` scheduler. All but `reserve_full` can be changed while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LotSettings {
+    /// Reserve the longest possible answer before a request starts, instead of the expected one: nobody is parked for growth then.
+    pub reserve_full: bool,
+    /// Shares of the classes, from 1 to 10000 each: what each is guaranteed while all of them want more than there is.
+    pub class_weights: PerPriority<u32>,
+    /// Tokens that a class may be ahead of its share before a lower class goes first.
+    pub class_burst: u64,
+    /// The most prompt and expected answer tokens that may wait, over all requests.
+    pub max_waiting_tokens: u64,
+    /// How often a request that does not fit may be passed by others; then room is kept free for it.
+    pub max_bypass: u32,
+    /// Whether a request may have running ones of lower classes parked.
+    pub preempt: bool,
+    /// What holds for tenants that are not named.
+    pub tenant: TenantSettings,
+    /// What holds for tenants by name.
+    pub tenants: HashMap<String, TenantSettings>,
+}
+
+impl Default for LotSettings {
+    fn default() -> Self {
+        let limits = pool::Limits::default();
+        let weight = |class| limits.class_weights[class];
+        LotSettings {
+            reserve_full: false,
+            class_weights: PerPriority {
+                low: weight(pool::Class::Low),
+                normal: weight(pool::Class::Normal),
+                high: weight(pool::Class::High),
+                critical: weight(pool::Class::Critical),
+            },
+            class_burst: limits.class_burst,
+            max_waiting_tokens: limits.room.tokens,
+            max_bypass: limits.max_bypass,
+            preempt: limits.preempt,
+            tenant: TenantSettings::default(),
+            tenants: HashMap::new(),
+        }
+    }
+}
+
+impl LotSettings {
+    /// Checks each value.
+    ///
+    /// # Errors
+    /// The first one that makes no sense, with what is allowed.
+    pub fn validate(&self) -> Result<(), EngineError> {
+        self.limits(1).validate().map_err(config_error)
+    }
+
+    pub(super) fn limits(&self, max_queue_depth: usize) -> pool::Limits {
+        let weights = &self.class_weights;
+        pool::Limits {
+            class_weights: pool::PerClass::new(weights.low, weights.normal, weights.high, weights.critical),
+            class_burst: self.class_burst,
+            room: pool::WaitingRoom::new(max_queue_depth as u64, self.max_waiting_tokens),
+            tenant: self.tenant.policy(),
+            named_tenants: self.tenants.iter().map(|(name, settings)| (name.clone(), settings.policy())).collect(),
+            max_bypass: self.max_bypass,
+            preempt: self.preempt,
+            ..pool::Limits::default()
+        }
+    }
+
+    pub(super) fn reserve(&self) -> pool::Reserve {
+        if self.reserve_full { pool::Reserve::Full } else { pool::Reserve::Predicted }
+    }
+}
+
+pub(super) fn config_error(error: pool::ConfigError) -> EngineError {
+    EngineError::Config { field: error.field, value: error.value, allowed: error.remedy.to_owned() }
+}

@@ -1,0 +1,338 @@
+//! The scheduler's handle: from a job to its stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parkade_pool::{Capacity, Drain, LotConfig, PoolConfig, PoolError, StartError, TaskState, WorkerPool};
+
+use crate::backend::Backend;
+use crate::config::{EngineConfig, SchedulerKind};
+use crate::engine::{ClassFigures, EngineError, EngineSnapshot, RequestStatus, TenantFigures, Totals};
+use crate::metrics::EngineMetrics;
+use crate::refusal::Refusal;
+use crate::request::{Priority, Request, RequestId, RequestKey};
+use crate::scheduler::Scheduler;
+use crate::stepper::{Arrival, Stepper};
+use crate::stream::{self, RequestStream};
+use crate::vocabulary::Vocabulary;
+
+use super::executor::LlmExecutor;
+use super::job::{Collector, Delivery, InferenceJob, InferenceResult};
+use super::resource_adapter::ResourceAdapter;
+use super::streaming_registry::{ReplayLimits, StreamingRegistry};
+use super::ticket::{Queued, Shared, Ticket};
+use super::types::{BLOCKS, LotSettings, class_of, config_error};
+
+/// The `parking-lot` scheduler: a lot that decides, and one worker thread that drives the requests of one model replica.
+pub struct InferenceWorkerPool {
+    pool: WorkerPool<LlmExecutor>,
+    shared: Arc<Shared>,
+    keys: AtomicU64,
+    max_seqs: usize,
+    max_queue_depth: usize,
+    stream_capacity: usize,
+    block_len: usize,
+}
+
+impl InferenceWorkerPool {
+    /// Starts the worker of a model.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense or the thread cannot be started.
+    pub fn start(
+        backend: Box<dyn Backend>,
+        vocabulary: Arc<dyn Vocabulary>,
+        config: EngineConfig,
+    ) -> Result<Self, EngineError> {
+        config.validate()?;
+        let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
+        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
+        Self::start_with(stepper, &config, metrics)
+    }
+
+    pub(crate) fn start_with(
+        stepper: Stepper,
+        config: &EngineConfig,
+        metrics: Arc<EngineMetrics>,
+    ) -> Result<Self, EngineError> {
+        let geometry = stepper.geometry();
+        let settings = &config.parking_lot;
+        let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), settings.reserve_full);
+        let shared = Arc::new(Shared::new(adapter, StreamingRegistry::new(ReplayLimits::default()), metrics));
+        let capacity = [("KV blocks", geometry.blocks as u64), ("sequences", config.max_seqs as u64)];
+        let lot = LotConfig {
+            reserve: settings.reserve(),
+            limits: settings.limits(config.max_queue_depth),
+            ..LotConfig::new(Capacity::new(capacity))
+        };
+        // A step can be long: the timekeeper ends what expires meanwhile, so that its client hears of it in time.
+        let pool_config =
+            PoolConfig { thread_name: "parkade-engine".to_owned(), timekeeper: true, ..PoolConfig::new(lot) };
+        let executor = LlmExecutor::new(stepper, Arc::clone(&shared));
+        let pool = WorkerPool::start(pool_config, vec![executor]).map_err(|error| match error {
+            StartError::Config(error) => config_error(error),
+            StartError::Thread { .. } => EngineError::Thread { message: error.to_string() },
+        })?;
+        let is_first = shared.pool.set(pool.handle()).is_ok();
+        debug_assert!(is_first, "a pool has one handle here");
+        Ok(InferenceWorkerPool {
+            pool,
+            shared,
+            keys: AtomicU64::new(0),
+            max_seqs: config.max_seqs,
+            max_queue_depth: config.max_queue_depth,
+            stream_capacity: config.stream_capacity,
+            block_len: geometry.block_len,
+        })
+    }
+
+    /// Hands a request in: it is admitted, parked until there is room, or refused, at once. It never blocks.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
+        let now = Instant::now();
+        let (metadata, need) = self.shared.adapter.metadata(&request, now)?;
+        if self.shared.is_live(&metadata.id) {
+            return Err(name_is_taken(&metadata.id));
+        }
+        let spec = metadata.spec(|moment| self.pool.time_at(moment));
+        let key = RequestKey(self.keys.fetch_add(1, Ordering::Relaxed));
+        let capacity = self.stream_capacity.max(4 * request.n + 8);
+        let (bell, replay) = self.shared.bell(&metadata.id);
+        let (outlet, stream) =
+            stream::open_recorded(request.id.clone(), capacity, Arc::clone(&bell) as _, Arc::clone(&replay) as _);
+        let tenant = metadata.tenant.clone();
+        let ticket = Arc::new(Ticket::new(metadata, &request, &outlet, Arc::clone(&bell), replay));
+        if !self.shared.enter(&ticket) {
+            stream.release();
+            return Err(name_is_taken(&ticket.metadata.id));
+        }
+        let arrival = Arrival { key, request, need, outlet, submitted: now };
+        match self.pool.submit(&spec, Queued::new(arrival, ticket, Arc::clone(&self.shared))) {
+            Ok(taken) => {
+                // The outcome reaches the reader through its stream.
+                let is_first = bell.task.set(taken.id()).is_ok();
+                debug_assert!(is_first, "a request is taken once");
+                Ok(stream)
+            }
+            Err(rejected) => {
+                stream.release();
+                rejected.task.withdraw();
+                Err(refusal(rejected.error, tenant))
+            }
+        }
+    }
+
+    /// Runs a job: a streamed one gives its stream at once, a whole one its complete answers.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub async fn run(&self, job: InferenceJob) -> Result<InferenceResult, Refusal> {
+        let n = job.request.n;
+        let mut stream = self.submit(job.request)?;
+        if job.delivery == Delivery::Stream {
+            return Ok(InferenceResult::Streaming(stream));
+        }
+        let mut collector = Collector::new(n);
+        while let Some(event) = stream.next().await {
+            if let Some(result) = collector.take(event) {
+                return Ok(result);
+            }
+        }
+        unreachable!("a stream ends with its last event")
+    }
+
+    /// As [`run`](Self::run), for threads outside an async runtime.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub fn run_blocking(&self, job: InferenceJob) -> Result<InferenceResult, Refusal> {
+        let n = job.request.n;
+        let mut stream = self.submit(job.request)?;
+        if job.delivery == Delivery::Stream {
+            return Ok(InferenceResult::Streaming(stream));
+        }
+        let mut collector = Collector::new(n);
+        while let Some(event) = stream.blocking_next() {
+            if let Some(result) = collector.take(event) {
+                return Ok(result);
+            }
+        }
+        unreachable!("a stream ends with its last event")
+    }
+
+    /// What requests are priced with.
+    pub fn adapter(&self) -> &ResourceAdapter {
+        &self.shared.adapter
+    }
+
+    /// Streams that can be attached to.
+    pub fn streams(&self) -> &StreamingRegistry {
+        &self.shared.registry
+    }
+
+    /// Replaces weights and limits while everything goes on; `reserve_full` stays as it was at the start.
+    ///
+    /// # Errors
+    /// If they make no sense; then nothing changes.
+    pub fn reconfigure(&self, settings: &LotSettings) -> Result<(), EngineError> {
+        self.pool.reconfigure(settings.limits(self.max_queue_depth)).map_err(config_error)
+    }
+}
+
+fn name_is_taken(id: &RequestId) -> Refusal {
+    Refusal::invalid("request_id", format!("a request with the id '{id}' is already there; choose another id"))
+}
+
+/// The lot's refusal in the engine's words.
+fn refusal(error: PoolError, tenant: String) -> Refusal {
+    let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    match error {
+        PoolError::QueueFull { measure, waiting, limit, retry_after } => Refusal::QueueFull {
+            unit: measure_name(measure),
+            waiting: to_usize(waiting),
+            limit: to_usize(limit),
+            retry_after,
+        },
+        PoolError::TenantQueueFull { tenant, measure, waiting, limit, retry_after } => Refusal::TenantQueueFull {
+            tenant,
+            unit: measure_name(measure),
+            waiting: to_usize(waiting),
+            limit: to_usize(limit),
+            retry_after,
+        },
+        PoolError::TenantConcurrency { tenant, limit, retry_after, .. } => {
+            Refusal::RateLimited { tenant, unit: "concurrent requests", limit, retry_after }
+        }
+        PoolError::TooLarge { needed, capacity, .. } => Refusal::RequestTooLarge {
+            resource: "units of the lot",
+            needed: to_usize(needed),
+            total: to_usize(capacity),
+            remedy: "--kv-cache-mb or --max-seqs",
+        },
+        PoolError::DeadlineUnreachable { needed, allowed } => Refusal::Deadline { estimate: needed, allowed },
+        PoolError::Expired { .. } => Refusal::Deadline { estimate: Duration::ZERO, allowed: Duration::ZERO },
+        PoolError::Draining { retry_after } => Refusal::Draining { retry_after },
+        // The pool may learn new reasons; whatever it is, the tenant's request was not taken.
+        other => Refusal::TenantQueueFull {
+            tenant,
+            unit: "tasks",
+            waiting: 0,
+            limit: 0,
+            retry_after: other.retry_after().unwrap_or(Duration::from_secs(1)),
+        },
+    }
+}
+
+fn measure_name(measure: parkade_pool::Measure) -> &'static str {
+    match measure {
+        parkade_pool::Measure::Tasks => "requests",
+        parkade_pool::Measure::Tokens => "tokens",
+    }
+}
+
+impl Scheduler for InferenceWorkerPool {
+    fn submit(&self, request: Request, _now: Instant) -> Result<RequestStream, Refusal> {
+        self.submit(request)
+    }
+
+    fn cancel(&self, id: &RequestId) -> bool {
+        self.shared.find(id).is_some_and(|ticket| ticket.bell.cancel())
+    }
+
+    fn status(&self, id: &RequestId) -> Option<RequestStatus> {
+        let ticket = self.shared.find(id)?;
+        let outlook = self.pool.outlook(*ticket.bell.task.get()?)?;
+        Some(RequestStatus {
+            state: match outlook.state {
+                TaskState::Waiting => stream::RequestState::Waiting,
+                TaskState::Running => stream::RequestState::Running,
+                TaskState::Parked => stream::RequestState::Parked,
+            },
+            place: outlook.ahead.map(|ahead| usize::try_from(ahead).unwrap_or(usize::MAX)),
+            estimated_wait: outlook.wait,
+            tenant: ticket.metadata.tenant.clone(),
+            priority: ticket.metadata.class,
+            prompt_tokens: ticket.prompt_tokens,
+            completion_tokens: ticket.link.generated(),
+            age: ticket.metadata.submitted_at.elapsed(),
+        })
+    }
+
+    fn snapshot(&self) -> EngineSnapshot {
+        let stats = self.pool.stats();
+        let census = *self.shared.census.lock();
+        let lot = &stats.lot;
+        let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let classes = Priority::ALL.map(|priority| {
+            let class = lot.classes[class_of(priority)];
+            ClassFigures {
+                class: priority,
+                waiting: to_usize(class.waiting),
+                waiting_tokens: class.waiting_tokens,
+                running: to_usize(class.running),
+                parked: to_usize(class.parked),
+            }
+        });
+        let tenants = self.pool.tenant_stats().into_iter().map(|tenant| TenantFigures {
+            name: tenant.name,
+            waiting: to_usize(tenant.waiting),
+            waiting_tokens: tenant.waiting_tokens,
+            active: to_usize(tenant.active),
+        });
+        EngineSnapshot {
+            scheduler: SchedulerKind::ParkingLot.name(),
+            active_workers: stats.workers,
+            waiting: to_usize(lot.waiting),
+            running: to_usize(lot.running),
+            paused: census.paused,
+            parked: to_usize(lot.parked),
+            running_seqs: census.running_seqs,
+            max_seqs: self.max_seqs,
+            max_queue_depth: self.max_queue_depth,
+            block_len: self.block_len,
+            blocks_total: census.blocks.total,
+            blocks_used: census.blocks.used,
+            blocks_cached: census.blocks.cached,
+            blocks_free: census.blocks.free,
+            blocks_promised: to_usize(lot.in_use.get(BLOCKS)),
+            prefill_rate: lot.rates.prefill,
+            decode_rate: lot.rates.decode,
+            draining: self.pool.is_draining(),
+            classes: classes.to_vec(),
+            tenants: tenants.collect(),
+            totals: Some(Totals {
+                submitted: lot.submitted,
+                refused: lot.refused,
+                completed: lot.completed,
+                failed: lot.failed,
+                cancelled: lot.cancelled,
+                expired: lot.expired,
+                parkings: lot.parkings,
+                preempted: lot.preempted,
+                resumed: lot.resumed,
+            }),
+        }
+    }
+
+    fn drain(&self, limit: Duration) {
+        let drain = Drain::within(limit);
+        self.shared.closing.store(true, Ordering::Relaxed);
+        let report = self.pool.shutdown(drain);
+        if report.given_up > 0 {
+            tracing::error!(requests = report.given_up, "requests did not stop and were given up");
+        }
+    }
+
+    fn parking_lot(&self) -> Option<&InferenceWorkerPool> {
+        Some(self)
+    }
+}
+
+impl std::fmt::Debug for InferenceWorkerPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InferenceWorkerPool").finish_non_exhaustive()
+    }
+}

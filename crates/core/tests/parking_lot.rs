@@ -1,0 +1,356 @@
+//! The `parking-lot` scheduler with its worker thread, over a model whose logits are a hash of its KV blocks.
+#![cfg(feature = "parking-lot-scheduler")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parkade_core::parking_lot::{AttachError, InferenceJob, InferenceResult, LotSettings, TenantSettings};
+use parkade_core::{
+    Engine, EngineConfig, Event, Priority, Refusal, Request, RequestError, RequestState, SamplingParams, SchedulerKind,
+    TokenId,
+};
+use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters};
+
+fn config() -> EngineConfig {
+    EngineConfig { scheduler: SchedulerKind::ParkingLot, ..EngineConfig::default() }
+}
+
+fn engine(blocks: usize, config: EngineConfig) -> (Engine, Arc<Controls>) {
+    let backend = FakeBackend::new(blocks, 4, 200);
+    let controls = Arc::clone(&backend.controls);
+    (Engine::start_with(Box::new(backend), Arc::new(Letters), config).unwrap(), controls)
+}
+
+/// A request with sampling, penalties and stop strings in flight.
+fn request(name: impl Into<String>, prompt: usize, answer: usize) -> Request {
+    let letters = (0..prompt).map(|at| FIRST_LETTER + ((prompt + at * at * 7 + at) % 37) as TokenId).collect();
+    let sampling = SamplingParams {
+        seed: Some(prompt as u64),
+        presence_penalty: 0.3,
+        frequency_penalty: 0.2,
+        repetition_penalty: 1.1,
+        ..SamplingParams::default()
+    };
+    Request {
+        max_tokens: Some(answer),
+        sampling,
+        stop: vec!["abcabc".to_owned(), "ffff".to_owned()],
+        ignore_eos: true,
+        ..Request::new(name, letters)
+    }
+}
+
+fn alone(request: &Request) -> Collected {
+    let (engine, _) = engine(2000, EngineConfig::default());
+    Collected::all(&mut engine.submit(request.clone()).unwrap())
+}
+
+fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !check() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what} never happened");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn idle(engine: &Engine) -> bool {
+    let now = engine.snapshot();
+    (now.running, now.waiting, now.parked, now.blocks_used, now.blocks_promised) == (0, 0, 0, 0, 0)
+}
+
+/// Everything that was submitted has exactly one place in the books.
+fn the_books_balance(engine: &Engine) {
+    let now = engine.snapshot();
+    let totals = now.totals.unwrap();
+    let ended = totals.refused + totals.completed + totals.failed + totals.cancelled + totals.expired;
+    let here = (now.waiting + now.running + now.parked) as u64;
+    assert_eq!(totals.submitted, ended + here, "{totals:?}");
+}
+
+#[test]
+fn a_few_blocks_under_fifty_requests_finish_every_one_with_its_own_tokens() {
+    let requests: Vec<Request> = (0..50)
+        .map(|i| Request { n: 1 + usize::from(i % 7 == 0), ..request(format!("r{i}"), 3 + i % 11, 5 + i % 23) })
+        .collect();
+    let expected: Vec<Collected> = requests.iter().map(alone).collect();
+    let (engine, _) = engine(18, EngineConfig { max_batched_tokens: 8, ..config() });
+    let streams: Vec<_> = requests.iter().map(|request| engine.submit(request.clone()).unwrap()).collect();
+    for (mut stream, expected) in streams.into_iter().zip(expected) {
+        let collected = Collected::all(&mut stream);
+        assert_eq!(collected.answers, expected.answers, "{}", stream.id());
+        assert!(collected.is_done());
+    }
+    eventually("the end", || idle(&engine));
+    the_books_balance(&engine);
+    assert_eq!(engine.snapshot().totals.unwrap().completed, 50);
+}
+
+#[test]
+fn a_parked_request_goes_on_with_the_tokens_that_it_would_have_had() {
+    // Short answers first, so that long ones are expected to be short, too many are admitted, and growth parks somebody.
+    let (engine, _) = engine(24, config());
+    for i in 0..20 {
+        let request = Request { stop: Vec::new(), ..request(format!("short{i}"), 4, 2) };
+        assert!(Collected::all(&mut engine.submit(request).unwrap()).is_done());
+    }
+    let requests: Vec<Request> = (0..8).map(|i| request(format!("long{i}"), 5 + i, 60)).collect();
+    let streams: Vec<_> = requests.iter().map(|request| engine.submit(request.clone()).unwrap()).collect();
+    for (mut stream, request) in streams.into_iter().zip(&requests) {
+        assert_eq!(Collected::all(&mut stream).answers, alone(request).answers, "{}", stream.id());
+    }
+    let totals = engine.snapshot().totals.unwrap();
+    assert!(totals.parkings > 0 && totals.resumed == totals.parkings, "{totals:?}");
+    eventually("the end", || idle(&engine));
+}
+
+#[test]
+fn a_higher_class_has_a_lower_one_parked_and_both_answer_as_if_alone() {
+    let (engine, controls) = engine(12, config());
+    controls.pass_us.store(300, Ordering::SeqCst);
+    let low = Request { priority: Priority::Low, stop: Vec::new(), ..request("low", 10, 38) };
+    let high = Request { priority: Priority::High, ..request("high", 20, 20) };
+    let mut low_stream = engine.submit(low.clone()).unwrap();
+    eventually("the low one runs", || engine.status(&"low".into()).is_some_and(|status| status.completion_tokens > 3));
+    let mut high_stream = engine.submit(high.clone()).unwrap();
+    assert_eq!(Collected::all(&mut high_stream).answers, alone(&high).answers);
+    let low_collected = Collected::all(&mut low_stream);
+    assert_eq!(low_collected.answers, alone(&low).answers);
+    let Some(Event::Done(usage)) = low_collected.last else { panic!("it completes") };
+    assert!(usage.parked > 0, "it was parked for the high one");
+    eventually("the end", || idle(&engine));
+}
+
+#[test]
+fn a_full_waiting_room_refuses_with_the_time_to_come_back() {
+    let (engine, controls) = engine(12, EngineConfig { max_queue_depth: 2, max_seqs: 1, ..config() });
+    controls.hold.store(true, Ordering::SeqCst);
+    let streams: Vec<_> = (0..3).map(|i| engine.submit(request(format!("r{i}"), 5, 15)).unwrap()).collect();
+    let begin = Instant::now();
+    let refusal = engine.submit(request("r3", 5, 15)).unwrap_err();
+    assert!(begin.elapsed() < Duration::from_millis(50));
+    assert!(matches!(refusal, Refusal::QueueFull { unit: "requests", limit: 2, .. }), "{refusal}");
+    assert!((1..=120).contains(&refusal.retry_after().unwrap().as_secs()));
+    let place = engine.status(&"r2".into()).unwrap();
+    assert_eq!((place.state, place.place), (RequestState::Waiting, Some(1)));
+    assert!(engine.status(&"r3".into()).is_none(), "nothing of a refused request stays");
+    drop(streams);
+    controls.hold.store(false, Ordering::SeqCst);
+    eventually("the end", || idle(&engine));
+    the_books_balance(&engine);
+    assert_eq!(engine.snapshot().totals.unwrap().cancelled, 3);
+}
+
+#[test]
+fn a_deadline_that_passes_in_line_ends_the_request_without_running_it() {
+    let (engine, controls) = engine(100, EngineConfig { max_seqs: 1, ..config() });
+    controls.hold.store(true, Ordering::SeqCst);
+    let mut first = engine.submit(request("first", 5, 15)).unwrap();
+    eventually("the worker is busy", || controls.passes.load(Ordering::SeqCst) > 0);
+    let timeout = Duration::from_millis(30);
+    let late = Request { timeout: Some(timeout), ..request("late", 5, 15) };
+    let mut late = engine.submit(late).unwrap();
+    // The worker is inside a pass all the while: the deadline is seen all the same.
+    assert_eq!(late.blocking_next(), Some(Event::Failed(RequestError::Deadline { allowed: timeout })));
+    assert_eq!(late.blocking_next(), None);
+    controls.hold.store(false, Ordering::SeqCst);
+    assert!(Collected::all(&mut first).is_done());
+    eventually("the end", || idle(&engine));
+    the_books_balance(&engine);
+    assert_eq!(engine.snapshot().totals.unwrap().expired, 1);
+}
+
+#[test]
+fn a_deadline_that_cannot_be_met_is_refused() {
+    let (engine, controls) = engine(400, EngineConfig { max_seqs: 1, ..config() });
+    controls.pass_us.store(2000, Ordering::SeqCst);
+    let busy = Request { stop: Vec::new(), ..request("busy", 5, 150) };
+    assert!(Collected::all(&mut engine.submit(busy.clone()).unwrap()).is_done(), "this measures the rates");
+    let _running = engine.submit(Request { id: "again".into(), ..busy }).unwrap();
+    let hasty = Request { timeout: Some(Duration::from_millis(20)), ..request("hasty", 5, 150) };
+    let refusal = engine.submit(hasty).unwrap_err();
+    assert!(matches!(refusal, Refusal::Deadline { .. }), "{refusal}");
+    assert_eq!(refusal.retry_after(), None);
+}
+
+#[test]
+fn cancels_are_seen_in_every_state_and_leave_nothing_behind() {
+    let (engine, controls) = engine(60, EngineConfig { max_seqs: 2, ..config() });
+    controls.pass_us.store(200, Ordering::SeqCst);
+    let mut running = engine.submit(request("running", 5, 100)).unwrap();
+    let dropped = engine.submit(request("dropped", 6, 100)).unwrap();
+    let mut waiting = engine.submit(request("waiting", 7, 100)).unwrap();
+    let left = engine.submit(request("left", 8, 100)).unwrap();
+    drop((dropped, left));
+    assert!(engine.cancel(&"waiting".into()) && engine.cancel(&"running".into()));
+    assert_eq!(Collected::all(&mut waiting).last, Some(Event::Failed(RequestError::Cancelled)));
+    assert_eq!(Collected::all(&mut running).last, Some(Event::Failed(RequestError::Cancelled)));
+    assert!(!engine.cancel(&"nobody".into()));
+    eventually("the end", || idle(&engine));
+    the_books_balance(&engine);
+    assert_eq!(engine.snapshot().totals.unwrap().cancelled, 4);
+}
+
+#[test]
+fn a_slow_reader_is_parked_and_gets_every_token_in_the_end() {
+    let (engine, _) = engine(60, EngineConfig { stream_capacity: 16, ..config() });
+    let slow = Request { stop: Vec::new(), ..request("slow", 6, 90) };
+    let mut stream = engine.submit(slow.clone()).unwrap();
+    eventually("it is parked", || engine.snapshot().parked == 1);
+    assert_eq!(engine.snapshot().blocks_used, 0, "its memory serves others");
+    let quick = request("quick", 9, 30);
+    assert_eq!(Collected::all(&mut engine.submit(quick.clone()).unwrap()).answers, alone(&quick).answers);
+    assert_eq!(Collected::all(&mut stream).answers, alone(&slow).answers);
+    eventually("the end", || idle(&engine));
+}
+
+#[test]
+fn a_failed_pass_fails_its_requests_and_nobody_else() {
+    let (engine, controls) = engine(60, config());
+    controls.panic_next.store(true, Ordering::SeqCst);
+    let collected = Collected::all(&mut engine.submit(request("r0", 5, 9)).unwrap());
+    assert!(matches!(collected.last, Some(Event::Failed(RequestError::Forward { .. }))));
+    let poisoned = Request::new("poisoned", vec![support::POISON]);
+    let mut poisoned = engine.submit(poisoned).unwrap();
+    let healthy = request("healthy", 5, 30);
+    assert_eq!(Collected::all(&mut engine.submit(healthy.clone()).unwrap()).answers, alone(&healthy).answers);
+    assert_eq!(Collected::all(&mut poisoned).last, Some(Event::Failed(RequestError::NoLogits)));
+    eventually("the end", || idle(&engine));
+    the_books_balance(&engine);
+    assert_eq!(engine.snapshot().totals.unwrap().failed, 2);
+}
+
+#[test]
+fn a_tenant_is_held_to_its_own_limits() {
+    let tenant = TenantSettings { max_concurrent: Some(2), max_waiting: Some(1), ..TenantSettings::default() };
+    let settings = LotSettings { tenants: [("small".to_owned(), tenant)].into(), ..LotSettings::default() };
+    let (engine, controls) = engine(60, EngineConfig { parking_lot: settings.clone(), max_seqs: 1, ..config() });
+    controls.hold.store(true, Ordering::SeqCst);
+    let of = |tenant: &str, name: &str| Request { tenant: tenant.to_owned(), ..request(name, 5, 15) };
+    let _first = engine.submit(of("small", "s1")).unwrap();
+    let _second = engine.submit(of("small", "s2")).unwrap();
+    let refusal = engine.submit(of("small", "s3")).unwrap_err();
+    assert!(matches!(&refusal, Refusal::RateLimited { tenant, limit: 2, .. } if tenant == "small"), "{refusal}");
+    let _other = engine.submit(of("other", "o1")).unwrap();
+    // The limits can be changed while requests run.
+    let relaxed = LotSettings { tenants: Default::default(), ..settings };
+    engine.parking_lot().unwrap().reconfigure(&relaxed).unwrap();
+    let _third = engine.submit(of("small", "s3")).unwrap();
+    controls.hold.store(false, Ordering::SeqCst);
+    let invalid = LotSettings { tenant: TenantSettings { weight: 0, ..TenantSettings::default() }, ..relaxed };
+    assert!(engine.parking_lot().unwrap().reconfigure(&invalid).is_err());
+}
+
+#[test]
+fn running_requests_share_the_price_of_a_common_prompt() {
+    let (engine, controls) = engine(60, config());
+    controls.pass_us.store(500, Ordering::SeqCst);
+    let adapter = || engine.parking_lot().unwrap().adapter();
+    let first = request("first", 41, 60);
+    assert_eq!(adapter().price(&first).unwrap().blocks, 11);
+    let mut stream = engine.submit(first.clone()).unwrap();
+    assert!(matches!(stream.blocking_next(), Some(Event::Token { .. })));
+    let cost = adapter().price(&Request { id: "second".into(), ..first.clone() }).unwrap();
+    assert_eq!((cost.blocks, cost.prefill_tokens, cost.cached_tokens), (1, 1, 40));
+    drop(stream);
+    eventually("the end", || idle(&engine));
+    let cost = adapter().price(&first).unwrap();
+    assert_eq!((cost.blocks, cost.prefill_tokens), (11, 1), "idle cached blocks save time, but no memory");
+}
+
+#[test]
+fn a_job_gives_its_whole_answer_or_its_stream() {
+    let (engine, _) = engine(60, config());
+    let pool = engine.parking_lot().unwrap();
+    let expected = alone(&request("whole", 9, 20));
+    let Ok(InferenceResult::Complete(completion)) = pool.run_blocking(InferenceJob::whole(request("whole", 9, 20)))
+    else {
+        panic!("it completes");
+    };
+    assert_eq!(completion.choices[0].text, expected.answers[&0].text);
+    assert_eq!(completion.choices[0].tokens, expected.answers[&0].tokens);
+    let Ok(InferenceResult::Streaming(mut stream)) = pool.run_blocking(InferenceJob::streaming(request("s", 9, 20)))
+    else {
+        panic!("it streams");
+    };
+    assert_eq!(Collected::all(&mut stream).answers, expected.answers);
+    // A finished stream can be read again.
+    let mut again = pool.streams().attach(&"s".into(), 0).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut collected = Collected::default();
+    while let Some(event) = runtime.block_on(again.next()) {
+        collected.take(event.unwrap().1);
+    }
+    assert_eq!(collected.answers, expected.answers);
+    let unknown = pool.streams().attach(&"nobody".into(), 0).unwrap_err();
+    assert_eq!(unknown, AttachError::Unknown("nobody".into()));
+}
+
+#[test]
+fn a_request_goes_on_while_somebody_reads_along() {
+    let (engine, controls) = engine(60, config());
+    controls.pass_us.store(500, Ordering::SeqCst);
+    let long = Request { stop: Vec::new(), ..request("long", 5, 40) };
+    let expected = alone(&long);
+    let stream = engine.submit(long).unwrap();
+    let mut reader = engine.parking_lot().unwrap().streams().attach(&"long".into(), 0).unwrap();
+    drop(stream);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut collected = Collected::default();
+    while let Some(event) = runtime.block_on(reader.next()) {
+        collected.take(event.unwrap().1);
+    }
+    assert_eq!(collected.answers, expected.answers);
+    drop(reader);
+    eventually("the end", || idle(&engine));
+}
+
+#[test]
+fn a_drain_finishes_what_it_can_and_ends_the_rest() {
+    let (engine, controls) = engine(60, EngineConfig { max_seqs: 1, ..config() });
+    controls.pass_us.store(200, Ordering::SeqCst);
+    let mut first = engine.submit(request("first", 5, 20)).unwrap();
+    let mut endless = engine.submit(Request { stop: Vec::new(), ..request("endless", 6, 190) }).unwrap();
+    controls.pass_us.store(20_000, Ordering::SeqCst);
+    let drainer = thread::spawn({
+        let engine = engine.clone();
+        move || engine.drain(Duration::from_millis(700))
+    });
+    eventually("it drains", || engine.snapshot().draining);
+    let refusal = engine.submit(request("late", 5, 5)).unwrap_err();
+    assert!(matches!(refusal, Refusal::Draining { .. }), "{refusal}");
+    assert!(Collected::all(&mut first).is_done());
+    assert_eq!(Collected::all(&mut endless).last, Some(Event::Failed(RequestError::ShuttingDown)));
+    drainer.join().unwrap();
+    the_books_balance(&engine);
+}
+
+#[test]
+fn a_thousand_requests_that_vanish_at_random_leave_nothing_behind() {
+    let (engine, _) = engine(40, EngineConfig { max_batched_tokens: 16, max_queue_depth: 2000, ..config() });
+    let mut streams: Vec<_> = (0..1000usize)
+        .map(|i| {
+            let priority = Priority::ALL[i % 4];
+            Request { priority, tenant: (i % 5).to_string(), ..request(format!("r{i}"), 1 + i % 30, 1 + i % 17) }
+        })
+        .map(|request| engine.submit(request).unwrap())
+        .collect();
+    let mut state = 7u64;
+    while !streams.is_empty() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let place = (state >> 33) as usize % streams.len();
+        let mut stream = streams.swap_remove(place);
+        if state >> 62 == 0 {
+            assert!(Collected::all(&mut stream).is_done());
+        } else {
+            for _ in 0..(state >> 50) % 5 {
+                stream.try_next();
+            }
+        }
+    }
+    eventually("the end", || idle(&engine));
+    the_books_balance(&engine);
+}
