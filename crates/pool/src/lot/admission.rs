@@ -219,6 +219,7 @@ impl Lot {
         }
         if state == State::Parking {
             self.leaving = self.leaving.saturating_sub(held.units());
+            self.leaving_promises = self.leaving_promises.saturating_sub(held.promise());
         }
         if state.in_transit() {
             self.ledger.release_in_transit(held);
@@ -233,6 +234,7 @@ impl Lot {
         let task = self.table.at_mut(index);
         task.state = State::Parking;
         self.leaving = self.leaving.saturating_add(task.held.units());
+        self.leaving_promises = self.leaving_promises.saturating_add(task.held.promise());
         self.orders[task.home as usize].push_back(Decision::Park(id));
         self.counters.preempted += 1;
     }

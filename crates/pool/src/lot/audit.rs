@@ -23,8 +23,8 @@ impl Lot {
     }
 
     fn audit_units(&self) -> Result<(), String> {
-        let (mut held, mut promised, mut in_transit, mut leaving) =
-            (Units::ZERO, Units::ZERO, Units::ZERO, Units::ZERO);
+        let (mut held, mut promised, mut in_transit) = (Units::ZERO, Units::ZERO, Units::ZERO);
+        let (mut leaving, mut leaving_promises) = (Units::ZERO, Units::ZERO);
         for (id, task) in self.table.iter() {
             let units = task.held.units();
             if task.state.holds() {
@@ -39,6 +39,7 @@ impl Lot {
             }
             if task.state == State::Parking {
                 leaving = leaving.saturating_add(units);
+                leaving_promises = leaving_promises.saturating_add(task.held.promise());
             }
         }
         let total = self.capacity.total();
@@ -46,6 +47,7 @@ impl Lot {
         equal("promised units", self.ledger.promised(), promised)?;
         equal("units in transit", self.ledger.in_transit(), in_transit)?;
         equal("units of those told to park", self.leaving, leaving)?;
+        equal("promises to those told to park", self.leaving_promises, leaving_promises)?;
         check(held.fits_in(total), || format!("{held:?} in use of {total:?}"))?;
         if self.reserve == Reserve::Full {
             let all = held.saturating_add(promised);

@@ -119,14 +119,13 @@ impl Line {
         }
     }
 
-    /// Whether nothing is lost by forgetting a share: it has no tasks and no debt that a newcomer would not have.
-    pub(crate) fn forgettable(&self, index: u32) -> bool {
-        let share = self.share(index);
-        share.live == 0 && share.counter <= self.floor.get()
+    /// Whether a share has been served no more than a newcomer is taken to have been.
+    pub(crate) fn owes_nothing(&self, index: u32) -> bool {
+        self.share(index).counter <= self.floor.get()
     }
 
     pub(crate) fn close(&mut self, index: u32) {
-        debug_assert!(self.forgettable(index));
+        debug_assert_eq!(self.share(index).live, 0);
         self.free.push(index);
     }
 

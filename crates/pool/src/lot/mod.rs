@@ -126,8 +126,9 @@ pub struct Lot {
     running: Vec<u32>,
     /// Running tasks that could be parked, by the class that they are defended as.
     parkable: PerClass<u32>,
-    /// Held by tasks that have been told to park.
+    /// Held by tasks that have been told to park, and what is set aside for them.
     leaving: Units,
+    leaving_promises: Units,
     deadlines: Deadlines,
     rate: ServiceRate,
     counters: Counters,
@@ -166,6 +167,7 @@ impl Lot {
             running: Vec::new(),
             parkable: PerClass::default(),
             leaving: Units::ZERO,
+            leaving_promises: Units::ZERO,
             deadlines: Deadlines::default(),
             rate: ServiceRate::new(),
             counters: Counters::default(),
@@ -234,6 +236,11 @@ impl Lot {
         if !self.ledger.free().fits_in(before) {
             self.settled = false;
         }
+    }
+
+    /// Units that were handed out to tasks which no worker has taken up yet.
+    pub fn in_transit(&self) -> Units {
+        self.ledger.in_transit()
     }
 
     /// The next thing for this worker to do. `take_new` says whether it has room for a task that nobody has started.

@@ -147,11 +147,7 @@ impl Lot {
     /// number of tenants of its class, so it is for people who ask and not for every step.
     pub fn outlook(&self, id: TaskId) -> Option<Outlook> {
         let task = self.table.get(id)?;
-        let state = match task.state {
-            State::Waiting => TaskState::Waiting,
-            State::Parked => TaskState::Parked,
-            _ => TaskState::Running,
-        };
+        let state = self.state_of(id)?;
         let waits = state == TaskState::Waiting;
         let wait = || {
             let own = self.lines[task.class].spots_of(task.share).take_while(|spot| spot.task != id.index);
@@ -170,6 +166,15 @@ impl Lot {
             wait: waits.then(wait).flatten(),
             decoded: task.decoded,
             parkings: task.parkings,
+        })
+    }
+
+    /// Where a task is; `None` if it has ended. Costs O(1).
+    pub fn state_of(&self, id: TaskId) -> Option<TaskState> {
+        Some(match self.table.get(id)?.state {
+            State::Waiting => TaskState::Waiting,
+            State::Parked => TaskState::Parked,
+            State::Starting | State::Running | State::Parking | State::Resuming => TaskState::Running,
         })
     }
 

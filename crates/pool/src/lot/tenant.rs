@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use super::config::{Limits, TenantPolicy};
 use super::line::Line;
-use crate::{Class, PerClass};
+use crate::PerClass;
+
+/// How many tenants without tasks are remembered for what they have been served. Names cost nothing to invent, so
+/// beyond this the one that has been gone longest is forgotten, debts and all.
+const MOST_IDLE: usize = 256;
 
 /// A tenant without a share in a class.
 pub(crate) const NO_SHARE: u32 = u32::MAX;
@@ -101,27 +105,33 @@ impl Tenants {
         }
         // Two for each one that can be listed: the list shrinks whenever there is something to forget.
         for _ in 0..2 {
-            let Some(index) = self.idle.pop_front() else { return };
-            if self.at(index).in_flight() > 0 {
+            let Some(&index) = self.idle.front() else { return };
+            let returned = self.at(index).in_flight() > 0;
+            let crowded = self.idle.len() > MOST_IDLE;
+            if !returned && !crowded && !self.owes_nothing(index, lines) {
+                return;
+            }
+            self.idle.pop_front();
+            if returned {
                 self.at_mut(index).idle_listed = false;
-            } else if !self.forget(index, lines) {
-                self.idle.push_back(index);
+            } else {
+                self.forget(index, lines);
             }
         }
     }
 
-    fn forget(&mut self, index: u32, lines: &mut PerClass<Line>) -> bool {
-        let shares = self.at(index).shares;
-        let owned = |class: &Class| shares[*class] != NO_SHARE;
-        if !Class::ALL.iter().filter(|class| owned(class)).all(|&class| lines[class].forgettable(shares[class])) {
-            return false;
-        }
-        for class in Class::ALL.into_iter().filter(owned) {
-            lines[class].close(shares[class]);
-        }
+    /// Whether forgetting a tenant loses nothing: where it starts when it comes back would be the same.
+    fn owes_nothing(&self, index: u32, lines: &PerClass<Line>) -> bool {
+        let shares = self.at(index).shares.iter();
+        shares.filter(|(_, share)| **share != NO_SHARE).all(|(class, &share)| lines[class].owes_nothing(share))
+    }
+
+    fn forget(&mut self, index: u32, lines: &mut PerClass<Line>) {
         let tenant = self.places[index as usize].take().expect("an idle tenant is known");
+        for (class, &share) in tenant.shares.iter().filter(|(_, share)| **share != NO_SHARE) {
+            lines[class].close(share);
+        }
         self.by_name.remove(&tenant.name);
         self.free.push(index);
-        true
     }
 }

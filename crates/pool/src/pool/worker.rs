@@ -99,7 +99,7 @@ impl<'a, E: Executor> Worker<'a, E> {
 
     /// A panic was this task's fault: it ends, the others go on.
     fn fail(&mut self, id: TaskId, panic: &str) {
-        if self.shared.read(|state| state.lot.outlook(id).is_none()) {
+        if self.shared.read(|state| state.lot.state_of(id).is_none()) {
             return; // It had ended before the panic.
         }
         tracing::error!(task = %id, panic, "a task panicked and has failed");

@@ -54,7 +54,7 @@ impl Lot {
     /// Whether a waiting or parked task would fit once these tasks, and those that have already been told to, are parked.
     pub(in crate::lot) fn fits_when_parked(&self, index: u32, victims: &[u32]) -> bool {
         let mut room = self.ledger.free().saturating_add(self.leaving);
-        let mut promised = self.ledger.promised();
+        let mut promised = self.ledger.promised().saturating_sub(self.leaving_promises);
         for &victim in victims {
             let held = &self.table.at(victim).held;
             room = room.saturating_add(held.units());

@@ -1,0 +1,162 @@
+//! How many decisions a second the lot makes on one core, and how much memory a waiting task costs.
+//!
+//! `cargo run --release -p parkade-pool --example decisions`
+//!
+//! The lot holds 100,000 waiting and 256 running tasks of all classes and 1,000 tenants, a fifth with deadlines. Each
+//! turn one running task ends, another is admitted in its place and a new one is submitted; now and then a waiting
+//! one is cancelled. Every answered command is one decision: ended, settled (with the admission that follows),
+//! started, submitted, cancelled, grown, and each task's progress.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parkade_pool::*;
+
+/// Counts what is allocated.
+struct Counting;
+
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged; the counter is beside it.
+#[allow(unsafe_code, reason = "a counting allocator cannot be written without")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WAITING: u64 = 100_000;
+const RUNNING: u64 = 256;
+const TURNS: u64 = 1_000_000;
+
+/// SplitMix64: small, seeded, good enough to mix tasks.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+struct Traffic {
+    random: Random,
+    tenants: Vec<Arc<str>>,
+}
+
+impl Traffic {
+    fn task(&mut self, now: Time) -> TaskSpec {
+        let random = &mut self.random;
+        let prompt = 16 + random.below(1000);
+        let answer = 16 + random.below(400);
+        let blocks = |tokens: u64| Units::from([tokens.div_ceil(16)]);
+        let now_units = blocks(prompt).with(1, 1);
+        let tenant = random.below(self.tenants.len() as u64) as usize;
+        TaskSpec {
+            class: Class::ALL[[0, 1, 1, 1, 1, 1, 1, 2, 2, 3][random.below(10) as usize]],
+            rank: random.below(3) as i64,
+            deadline: (random.below(5) == 0).then(|| now.after(Duration::from_secs(1 << 20))),
+            work: Work::new(prompt, answer),
+            ..TaskSpec::new(
+                Arc::clone(&self.tenants[tenant]),
+                Cost::growing(now_units, blocks(answer), blocks(answer * 4)),
+            )
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for (name, blocks) in [("slots bind", 256 * 300), ("memory binds (predicted peaks)", 256 * 42)] {
+        measure(name, blocks)?;
+    }
+    Ok(())
+}
+
+fn measure(name: &str, blocks: u64) -> Result<(), Box<dyn std::error::Error>> {
+    let capacity = Capacity::new([("blocks", blocks), ("sequences", RUNNING)]);
+    let mut config = LotConfig::new(capacity);
+    config.limits.room = WaitingRoom::new(WAITING * 2, u64::MAX / 2);
+    // The lots of an ordinary day do not send running work away at each arrival; preemption is measured by the tests.
+    config.limits.preempt = false;
+    let mut lot = Lot::new(config)?;
+    let tenants = (0..1000).map(|number| Arc::from(format!("tenant-{number}"))).collect();
+    let mut traffic = Traffic { random: Random(7), tenants };
+    let mut now = Time::ZERO;
+    let mut running = Vec::new();
+    let mut waiting = Vec::new();
+
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    let began = Instant::now();
+    while lot.stats().waiting < WAITING {
+        for _ in 0..1000 {
+            waiting.push(lot.submit(now, &traffic.task(now))?.0);
+        }
+        while let Some(Decision::Start(id)) = lot.next_decision(0, true) {
+            running.push(id);
+        }
+    }
+    let filled = began.elapsed();
+    let bytes = ALLOCATED.load(Ordering::Relaxed) - before - waiting.capacity() * size_of::<TaskId>();
+    let submitted = waiting.len();
+
+    let mut decisions = 0_u64;
+    let mut admitted = 0_u64;
+    let began = Instant::now();
+    for turn in 0..TURNS {
+        now = now.after(Duration::from_micros(50));
+        let done = running.swap_remove(traffic.random.below(running.len() as u64) as usize);
+        lot.ended(done, Ending::Completed);
+        lot.settle(now);
+        decisions += 2;
+        while let Some(Decision::Start(id)) = lot.next_decision(0, true) {
+            running.push(id);
+            admitted += 1;
+            decisions += 1;
+        }
+        waiting.push(lot.submit(now, &traffic.task(now))?.0);
+        decisions += 1;
+        if turn % 16 == 0 {
+            // Cancelled from the middle of the line; the one that ends instead is replaced as well.
+            let at = traffic.random.below(waiting.len() as u64) as usize;
+            let id = waiting.swap_remove(at);
+            if lot.state_of(id) == Some(TaskState::Waiting) && lot.cancel(id) {
+                lot.next_ended();
+                waiting.push(lot.submit(now, &traffic.task(now))?.0);
+                decisions += 2;
+            }
+        }
+        if turn % 64 == 0 {
+            let progress: Vec<_> = running.iter().map(|&task| Progress { task, prefill: 0, decode: 1 }).collect();
+            lot.report(Duration::from_millis(10), &progress);
+            lot.grow(now, running[0], Units::from([1]), None);
+            decisions += progress.len() as u64 + 1;
+        }
+    }
+    let busy = began.elapsed();
+    let stats = lot.stats();
+    println!("{name}: {} waiting, {} running, {} tenants", stats.waiting, stats.running, stats.tenants);
+    println!("  filling: {submitted} submits, {:.2} million a second", submitted as f64 / filled.as_secs_f64() / 1e6);
+    println!(
+        "  turning: {decisions} decisions ({admitted} admissions) in {busy:.2?}: {:.2} million decisions a second; a turn takes {:.0} ns",
+        decisions as f64 / busy.as_secs_f64() / 1e6,
+        busy.as_secs_f64() * 1e9 / TURNS as f64,
+    );
+    println!("  memory: {:.0} bytes a waiting task, everything included", bytes as f64 / stats.waiting as f64);
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! All interleavings of the hand-over between threads, in small cases.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p parkade-pool --test loom --release`
+//!
+//! These run the real [`WorkerPool`]: under `cfg(loom)` the crate takes its mutex, condition variable and threads from
+//! loom instead of parkade-sync (`src/sys.rs`), and nothing else changes. A wake-up that could get lost is a deadlock
+//! here, which loom reports. Time does not pass: waits with a limit wait until somebody rings.
+#![cfg(loom)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parkade_pool::*;
+
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(std::env::var("LOOM_MAX_PREEMPTIONS").map_or(2, |text| text.parse().unwrap()));
+    builder.max_branches = 20_000;
+    builder.check(model);
+}
+
+fn pool(slots: u64, workers: usize) -> Arc<WorkerPool<JobExecutor<u32>>> {
+    let config = PoolConfig::new(LotConfig::new(Capacity::new([("slots", slots)])));
+    let executors = (0..workers).map(|_| JobExecutor::default()).collect();
+    Arc::new(WorkerPool::start(config, executors).unwrap())
+}
+
+fn spec() -> TaskSpec {
+    TaskSpec { parkable: false, ..TaskSpec::new("tenant", Cost::fixed(Units::from([1]))) }
+}
+
+fn job(number: u32) -> Job<u32> {
+    Box::new(move |_| number)
+}
+
+fn long() -> Drain {
+    Drain { limit: Duration::from_secs(1 << 20), grace: Duration::from_secs(1 << 20), waiting: Waiting::Finish }
+}
+
+#[test]
+fn a_submitted_task_wakes_the_worker() {
+    check(|| {
+        let pool = pool(1, 1);
+        let ticket = pool.submit(&spec(), job(1)).unwrap();
+        assert_eq!(ticket.wait(), Outcome::Completed(1));
+        pool.shutdown(long());
+    });
+}
+
+#[test]
+fn tasks_of_two_threads_both_get_done() {
+    check(|| {
+        let pool = pool(1, 1);
+        let other = {
+            let pool = Arc::clone(&pool);
+            loom::thread::spawn(move || pool.submit(&spec(), job(1)).unwrap().wait())
+        };
+        assert_eq!(pool.submit(&spec(), job(2)).unwrap().wait(), Outcome::Completed(2));
+        assert_eq!(other.join().unwrap(), Outcome::Completed(1));
+        pool.shutdown(long());
+    });
+}
+
+#[test]
+fn two_workers_leave_no_task_lying() {
+    check(|| {
+        let pool = pool(2, 2);
+        let first = pool.submit(&spec(), job(1)).unwrap();
+        let second = pool.submit(&spec(), job(2)).unwrap();
+        assert_eq!(first.wait(), Outcome::Completed(1));
+        assert_eq!(second.wait(), Outcome::Completed(2));
+        pool.shutdown(long());
+    });
+}
+
+#[test]
+fn a_cancel_at_any_moment_leaves_one_outcome() {
+    check(|| {
+        let pool = pool(1, 1);
+        let ticket = pool.submit(&spec(), job(1)).unwrap();
+        let id = ticket.id();
+        let canceller = {
+            let pool = Arc::clone(&pool);
+            loom::thread::spawn(move || pool.cancel(id))
+        };
+        let outcome = ticket.wait();
+        assert!(matches!(outcome, Outcome::Completed(1) | Outcome::Cancelled), "{outcome:?}");
+        canceller.join().unwrap();
+        pool.shutdown(long());
+        let stats = pool.stats().lot;
+        assert_eq!((stats.submitted, stats.completed + stats.cancelled), (1, 1));
+    });
+}
+
+#[test]
+fn a_task_submitted_during_shutdown_is_done_or_refused() {
+    check(|| {
+        let pool = pool(1, 1);
+        let sender = {
+            let pool = Arc::clone(&pool);
+            loom::thread::spawn(move || match pool.submit(&spec(), job(1)) {
+                Ok(ticket) => assert_eq!(ticket.wait(), Outcome::Completed(1)),
+                Err(rejected) => assert!(matches!(rejected.error, PoolError::Draining { .. })),
+            })
+        };
+        assert!(pool.shutdown(long()).in_time);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn an_awaited_ticket_is_woken() {
+    check(|| {
+        let pool = pool(1, 1);
+        let outcome = loom::future::block_on(pool.submit_async(&spec(), job(1)));
+        assert_eq!(outcome.unwrap(), Outcome::Completed(1));
+        pool.shutdown(long());
+    });
+}
+
+/// An executor that idles until the flag is up, as one does whose readers are slow.
+struct Patient {
+    flag: Arc<loom::sync::atomic::AtomicBool>,
+    task: Option<TaskId>,
+}
+
+impl Executor for Patient {
+    type Task = ();
+    type Output = ();
+
+    fn admit(&mut self, id: TaskId, (): ()) {
+        self.task = Some(id);
+    }
+
+    fn park(&mut self, _id: TaskId) {}
+
+    fn resume(&mut self, _id: TaskId) {}
+
+    fn cancel(&mut self, _id: TaskId) {
+        self.task = None;
+    }
+
+    fn step(&mut self, ctx: &mut StepContext<'_, Self>) -> Step {
+        if self.flag.load(loom::sync::atomic::Ordering::Acquire)
+            && let Some(id) = self.task.take()
+        {
+            ctx.complete(id, ());
+        }
+        Step::Idle(None)
+    }
+}
+
+#[test]
+fn a_wake_between_the_look_and_the_sleep_is_not_lost() {
+    check(|| {
+        let flag = Arc::new(loom::sync::atomic::AtomicBool::new(false));
+        let patient = Patient { flag: Arc::clone(&flag), task: None };
+        let config = PoolConfig::new(LotConfig::new(Capacity::new([("slots", 1)])));
+        let pool = WorkerPool::start(config, vec![patient]).unwrap();
+        let ticket = pool.submit(&spec(), ()).unwrap();
+        flag.store(true, loom::sync::atomic::Ordering::Release);
+        pool.wake();
+        assert_eq!(ticket.wait(), Outcome::Completed(()));
+        pool.shutdown(long());
+    });
+}
