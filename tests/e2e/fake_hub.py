@@ -35,7 +35,7 @@ class FakeHub:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.storage = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         for server in (self.server, self.storage):
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:

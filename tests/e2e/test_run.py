@@ -16,23 +16,23 @@ GREEDY = ("--temperature", "0", "--max-tokens", "24")
 
 
 def test_one_answer_goes_to_standard_output_and_its_speed_to_standard_error():
-    done = parkade("run", *GREEDY, "-i", "What is the capital of France?")
+    done = parkade("run", *GREEDY, "-i", "What is 2+2?")
     assert done.returncode == 0, done.stderr.decode()
-    assert "Paris" in done.stdout.decode()
+    assert "4" in done.stdout.decode()
     assert done.stdout.endswith(b"\n")
     assert re.search(r"\[\d+ prompt tokens, \d+ tokens, first after [\d.]+ s, [\d.]+ tok/s\]", done.stderr.decode())
 
 
 def test_a_prompt_from_a_pipe_gets_the_same_answer():
-    argument = parkade("run", *GREEDY, "-i", "What is the capital of France?")
-    piped = parkade("run", *GREEDY, stdin=b"What is the capital of France?")
+    argument = parkade("run", *GREEDY, "-i", "What is 2+2?")
+    piped = parkade("run", *GREEDY, stdin=b"What is 2+2?")
     assert piped.returncode == 0
     assert piped.stdout == argument.stdout
 
 
 def test_a_file_is_put_below_the_prompt(tmp_path):
     note = tmp_path / "note.txt"
-    note.write_text("What is the capital of France?")
+    note.write_text("What is 2+2?")
     from_file = parkade("run", *GREEDY, "-i", "Answer this:", "-f", str(note))
     from_pipe = parkade("run", *GREEDY, "-i", "Answer this:", "-f", "-", stdin=note.read_bytes())
     assert from_file.returncode == from_pipe.returncode == 0
@@ -153,19 +153,19 @@ def test_a_chat_remembers_what_was_said_until_it_is_cleared(terminal):
     chat = terminal()
     chat.expect("/help lists the commands")
     chat.expect("> ")
-    chat.type("What is the capital of France?\r")
+    chat.type("What is 2+2?\r")
     first = chat.expect(SPEED)
-    assert "Paris" in first
+    assert "4" in first
     tokens = re.search(r"\[(\d+) prompt tokens", first)
     chat.expect("> ")
-    chat.type("And of Italy?\r")
+    chat.type("And what is 3+3?\r")
     second = re.search(r"\[(\d+) prompt tokens", chat.expect(SPEED))
     assert int(second.group(1)) > int(tokens.group(1))
     chat.expect("> ")
     chat.type("/clear\r")
     chat.expect("forgotten")
     chat.expect("> ")
-    chat.type("What is the capital of France?\r")
+    chat.type("What is 2+2?\r")
     third = re.search(r"\[(\d+) prompt tokens", chat.expect(SPEED))
     assert third.group(1) == tokens.group(1)
     chat.expect("> ")

@@ -27,7 +27,7 @@ shows one. Models lie in $PARKADE_HOME, else $XDG_CACHE_HOME/parkade, else ~/.ca
 
 /// Serves open-weight language models on ordinary CPU machines.
 #[derive(Debug, Parser)]
-#[command(name = "parkade", version, after_help = EXAMPLES, max_term_width = 120, disable_help_subcommand = true)]
+#[command(name = "parkade", version, after_help = EXAMPLES, max_term_width = 120, disable_help_subcommand = true, args_override_self = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -124,19 +124,48 @@ pub struct RunArgs {
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
     /// 0 always takes the likeliest token
-    #[arg(long, short, value_name = "T", env = "PARKADE_TEMPERATURE", hide_env = true, default_value_t = 0.7)]
+    #[arg(
+        long,
+        short,
+        value_name = "T",
+        env = "PARKADE_TEMPERATURE",
+        hide_env = true,
+        default_value_t = 0.7,
+        allow_negative_numbers = true
+    )]
     pub temperature: f32,
     /// Only among the K likeliest tokens (0: all)
     #[arg(long, value_name = "K", env = "PARKADE_TOP_K", hide_env = true, default_value_t = 40)]
     pub top_k: u32,
     /// Only among the likeliest tokens that together have probability P
-    #[arg(long, value_name = "P", env = "PARKADE_TOP_P", hide_env = true, default_value_t = 0.95)]
+    #[arg(
+        long,
+        value_name = "P",
+        env = "PARKADE_TOP_P",
+        hide_env = true,
+        default_value_t = 0.95,
+        allow_negative_numbers = true
+    )]
     pub top_p: f32,
     /// Only tokens with at least P times the likeliest one's probability
-    #[arg(long, value_name = "P", env = "PARKADE_MIN_P", hide_env = true, default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "P",
+        env = "PARKADE_MIN_P",
+        hide_env = true,
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     pub min_p: f32,
     /// Locally typical sampling (1: off)
-    #[arg(long, value_name = "P", env = "PARKADE_TYPICAL_P", hide_env = true, default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "P",
+        env = "PARKADE_TYPICAL_P",
+        hide_env = true,
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub typical_p: f32,
     /// Lowers the score of tokens that the answer has already (0: off)
     #[arg(
@@ -159,7 +188,14 @@ pub struct SamplingArgs {
     )]
     pub frequency_penalty: f32,
     /// Divides the score of tokens that were there before (1: off)
-    #[arg(long, value_name = "R", env = "PARKADE_REPETITION_PENALTY", hide_env = true, default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "R",
+        env = "PARKADE_REPETITION_PENALTY",
+        hide_env = true,
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub repetition_penalty: f32,
     /// Same seed, same answer [default: another one each time]
     #[arg(long, value_name = "N", env = "PARKADE_SEED", hide_env = true)]

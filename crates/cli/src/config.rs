@@ -104,8 +104,10 @@ impl Settings {
         let mut text = format!(
             "# The settings of `parkade {name}`. Keys here hold for every command that has such a flag;\n# keys in a section [{name}] for this command alone.\n"
         );
+        // Parsing gives each command a copy of the global arguments.
+        let own = command.get_arguments().filter(|arg| !arg.is_global_set());
         let mut heading = None;
-        for arg in settings(self.command.get_arguments()).chain(settings(command.get_arguments())) {
+        for arg in settings(self.command.get_arguments()).chain(settings(own)) {
             if arg.get_help_heading() != heading {
                 heading = arg.get_help_heading();
                 let _ = write!(text, "\n# -- {} --\n", heading.unwrap_or_default());
