@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use parkade_core::{Refusal, RequestError};
 use serde_json::{Value, json};
 
 /// Tells OpenAI's clients outright whether they should send the request again.
@@ -76,7 +75,7 @@ impl ApiError {
         Self { status, kind, code: Some(code), param: None, message: message.into(), retry }
     }
 
-    fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, code, message, Retry::Never)
     }
 
@@ -320,184 +319,9 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl ApiError {
-    /// What a refusal at the engine's door becomes. `prompt` is the field that the prompt came from.
-    pub fn from_refusal(refusal: Refusal, prompt: &'static str) -> Self {
-        let message = refusal.to_string();
-        let tenant_limit = |code, retry_after| {
-            Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                ErrorType::RateLimit,
-                code,
-                message.clone(),
-                Retry::After(retry_after),
-            )
-        };
-        match refusal {
-            Refusal::Invalid { param, message } if param == "prompt" => Self::invalid_value(prompt, message),
-            Refusal::Invalid { param, message } => Self::invalid_value(param, message),
-            Refusal::ContextLength { .. } => Self::context_length(prompt, message),
-            Refusal::RequestTooLarge { .. } => Self::bad_request("request_too_large", message).with_param(prompt),
-            Refusal::QueueFull { retry_after, .. } => Self::overloaded(message, retry_after),
-            Refusal::TenantQueueFull { retry_after, .. } => tenant_limit("tenant_queue_full", retry_after),
-            Refusal::RateLimited { retry_after, .. } => tenant_limit("rate_limit_exceeded", retry_after),
-            Refusal::Deadline { .. } => Self::deadline_exceeded(message),
-            Refusal::Draining { retry_after } => Self::shutting_down(retry_after),
-            Refusal::Stopped => Self::internal(message),
-        }
-    }
-}
-
-impl From<RequestError> for ApiError {
-    fn from(error: RequestError) -> Self {
-        match error {
-            // 499 is what proxies log for a request that its sender gave up; no standard status says it.
-            RequestError::Cancelled => Self::new(
-                StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-                ErrorType::InvalidRequest,
-                "request_cancelled",
-                error.to_string(),
-                Retry::Never,
-            ),
-            RequestError::Deadline { .. } => Self::deadline_exceeded(error.to_string()),
-            RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
-            RequestError::NoLogits
-            | RequestError::Forward { .. }
-            | RequestError::Text { .. }
-            | RequestError::Stopped => {
-                // The details are for the operator; a client can do nothing with them.
-                tracing::error!(%error, "the engine failed on a request");
-                Self::internal("the engine failed on this request; it may be sent again")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SOON: Duration = Duration::from_millis(1500);
-
-    /// One row of the table in the design: refusal, status, type, code, param, Retry-After, x-should-retry.
-    type Row = (Refusal, u16, &'static str, &'static str, Option<&'static str>, Option<&'static str>, &'static str);
-
-    fn table() -> Vec<Row> {
-        let invalid = "invalid_request_error";
-        let unavailable = "service_unavailable_error";
-        vec![
-            (Refusal::invalid("top_p", "top_p is 2"), 400, invalid, "invalid_value", Some("top_p"), None, "false"),
-            (Refusal::invalid("prompt", "no tokens"), 400, invalid, "invalid_value", Some("messages"), None, "false"),
-            (
-                Refusal::ContextLength { prompt_tokens: 9, max_tokens: 1, limit: 8 },
-                400,
-                invalid,
-                "context_length_exceeded",
-                Some("messages"),
-                None,
-                "false",
-            ),
-            (
-                Refusal::RequestTooLarge { resource: "KV blocks", needed: 9, total: 8, remedy: "--kv-cache-mb" },
-                400,
-                invalid,
-                "request_too_large",
-                Some("messages"),
-                None,
-                "false",
-            ),
-            (
-                Refusal::TenantQueueFull { tenant: "a".into(), waiting: 1, limit: 1, retry_after: SOON },
-                429,
-                "rate_limit_error",
-                "tenant_queue_full",
-                None,
-                Some("2"),
-                "true",
-            ),
-            (
-                Refusal::RateLimited { tenant: "a".into(), unit: "tokens per minute", limit: 1, retry_after: SOON },
-                429,
-                "rate_limit_error",
-                "rate_limit_exceeded",
-                None,
-                Some("2"),
-                "true",
-            ),
-            (
-                Refusal::QueueFull { waiting: 1, limit: 1, retry_after: Duration::from_secs(4000) },
-                503,
-                unavailable,
-                "server_is_overloaded",
-                None,
-                Some("120"),
-                "true",
-            ),
-            (
-                Refusal::Deadline { estimate: SOON, allowed: Duration::ZERO },
-                503,
-                unavailable,
-                "deadline_exceeded",
-                None,
-                None,
-                "false",
-            ),
-            (
-                Refusal::Draining { retry_after: Duration::ZERO },
-                503,
-                unavailable,
-                "shutting_down",
-                None,
-                Some("1"),
-                "true",
-            ),
-            (Refusal::Stopped, 500, "server_error", "internal_error", None, None, "true"),
-        ]
-    }
-
-    #[test]
-    fn each_refusal_has_its_row_of_the_table() {
-        for (refusal, status, kind, code, param, retry_after, should_retry) in table() {
-            let error = ApiError::from_refusal(refusal.clone(), "messages");
-            let envelope = error.envelope();
-            assert_eq!(envelope["error"]["type"], kind, "{refusal:?}");
-            assert_eq!(envelope["error"]["code"], code, "{refusal:?}");
-            assert_eq!(envelope["error"]["param"].as_str(), param, "{refusal:?}");
-            assert!(envelope["error"]["message"].as_str().is_some_and(|m| !m.is_empty()));
-            let response = error.into_response();
-            assert_eq!(response.status().as_u16(), status, "{refusal:?}");
-            let header = |name: &str| {
-                let value = response.headers().get(name);
-                value.map(|value| value.to_str().expect("text").to_owned())
-            };
-            assert_eq!(header("retry-after").as_deref(), retry_after, "{refusal:?}");
-            assert_eq!(header("x-should-retry").as_deref(), Some(should_retry), "{refusal:?}");
-            assert_eq!(header("content-type").as_deref(), Some("application/json"));
-        }
-    }
-
-    #[test]
-    fn a_failure_of_the_engine_keeps_its_details_to_itself() {
-        let error = ApiError::from(RequestError::Forward { message: "/secret/path".into() });
-        assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(error.retry(), Retry::Now);
-        assert!(!error.message().contains("secret"));
-    }
-
-    #[test]
-    fn each_end_of_a_running_request_has_its_status() {
-        let allowed = SOON;
-        for (error, status, code) in [
-            (RequestError::Cancelled, 499, "request_cancelled"),
-            (RequestError::Deadline { allowed }, 503, "deadline_exceeded"),
-            (RequestError::ShuttingDown, 503, "shutting_down"),
-            (RequestError::NoLogits, 500, "internal_error"),
-            (RequestError::Stopped, 500, "internal_error"),
-        ] {
-            let error = ApiError::from(error);
-            assert_eq!((error.status().as_u16(), error.code()), (status, Some(code)));
-        }
-    }
 
     #[test]
     fn a_wrong_key_is_401() {

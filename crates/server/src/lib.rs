@@ -33,6 +33,7 @@ mod identity;
 mod listen;
 mod metrics;
 mod openai;
+mod refusals;
 mod routes;
 mod sse;
 mod stall;

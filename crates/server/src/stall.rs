@@ -1,12 +1,20 @@
-//! A socket that gives up on a reader who does not read.
+//! A socket that gives up on a reader who does not read, and that does not hang up while the other side still talks.
+//!
+//! When a socket is closed with bytes unread, the system resets the connection, and the client may lose the answer that
+//! says what was wrong: "431" to a head that is too long, "413" to a body that is. So the end waits a moment for the
+//! client to stop.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+
+/// How long an end waits for the other side to end too.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Fails a write when the other side has taken nothing for `limit` although there was something to take.
 pub(crate) struct StallGuard<S> {
@@ -14,11 +22,13 @@ pub(crate) struct StallGuard<S> {
     limit: Duration,
     /// Set while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Set once our side has ended: when to stop waiting for the other.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> StallGuard<S> {
     pub fn new(socket: S, limit: Duration) -> Self {
-        Self { socket, limit, deadline: None }
+        Self { socket, limit, deadline: None, linger: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -41,7 +51,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.watch(cx, written)
@@ -66,8 +76,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.socket).poll_shutdown(cx);
-        self.watch(cx, shut)
+        let guard = &mut *self;
+        if guard.linger.is_none() {
+            let shut = Pin::new(&mut guard.socket).poll_shutdown(cx);
+            ready!(guard.watch(cx, shut))?;
+        }
+        let linger = guard.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        let mut unread = [MaybeUninit::uninit(); 4096];
+        while linger.as_mut().poll(cx).is_pending() {
+            let mut unread = ReadBuf::uninit(&mut unread);
+            match ready!(Pin::new(&mut guard.socket).poll_read(cx, &mut unread)) {
+                Ok(()) if !unread.filled().is_empty() => {}
+                // The other side has ended, or is gone.
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -99,5 +123,31 @@ mod tests {
         });
         guarded.write_all(&[0; 160]).await.expect("slow, not stalled");
         assert_eq!(reader.await.expect("reader"), 160);
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_a_client_that_still_sends() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut guarded = StallGuard::new(near, LINGER);
+        let client = tokio::spawn(async move {
+            far.write_all(&[0; 100]).await.expect("somebody reads");
+            let mut answer = Vec::new();
+            far.read_to_end(&mut answer).await.expect("readable");
+            answer
+        });
+        guarded.write_all(b"answer").await.expect("writable");
+        guarded.shutdown().await.expect("an end");
+        drop(guarded);
+        assert_eq!(client.await.expect("client"), b"answer");
+    }
+
+    #[tokio::test]
+    async fn the_end_does_not_wait_for_ever() {
+        tokio::time::timeout(LINGER * 5, async {
+            let (near, _far) = tokio::io::duplex(16);
+            StallGuard::new(near, LINGER).shutdown().await.expect("an end");
+        })
+        .await
+        .expect("in time");
     }
 }

@@ -17,6 +17,7 @@ pub(crate) struct Answers {
     /// Where the next look for an event begins, so that no prompt waits for another.
     next: usize,
     usage: Usage,
+    prompt_only: bool,
     exchange: Arc<Exchange>,
 }
 
@@ -33,7 +34,12 @@ impl Answers {
             let stream = engine.submit(request).map_err(|refusal| ApiError::from_refusal(refusal, prompt_field))?;
             streams.push(Some(stream));
         }
-        Ok(Self { running: streams.len(), streams, next: 0, usage: Usage::default(), exchange })
+        Ok(Self { running: streams.len(), streams, next: 0, usage: Usage::default(), prompt_only: false, exchange })
+    }
+
+    /// Passes on that answers end, but not what they say: for a client that wants the prompts' log-probabilities alone.
+    pub fn leave_out_text(&mut self) {
+        self.prompt_only = true;
     }
 
     /// The next event and the prompt that it belongs to; `None` when all prompts have had their last one. The usage is
@@ -51,6 +57,14 @@ impl Answers {
                     self.running = 0;
                     return Err(error);
                 }
+                Event::Token { .. } if self.prompt_only => {}
+                Event::Finished { index, .. } if self.prompt_only => {
+                    let reason = FinishReason::Length;
+                    return Ok(Some((
+                        prompt,
+                        Event::Finished { index, reason, text: String::new(), stop_string: None },
+                    )));
+                }
                 event => return Ok(Some((prompt, event))),
             }
         }
@@ -62,7 +76,9 @@ impl Answers {
         self.running -= 1;
         let sum = &mut self.usage;
         sum.prompt_tokens += usage.prompt_tokens;
-        sum.completion_tokens += usage.completion_tokens;
+        if !self.prompt_only {
+            sum.completion_tokens += usage.completion_tokens;
+        }
         sum.cached_tokens += usage.cached_tokens;
         sum.parked += usage.parked;
         sum.queue = sum.queue.max(usage.queue);

@@ -11,7 +11,7 @@ use crate::errors::ApiError;
 use crate::identity::{Identity, ServiceTier};
 use crate::openai::chat::{refuse_hopeless, untokenisable};
 use crate::openai::deadlines::Deadlines;
-use crate::openai::fields::{Fields, describe, integer, wrong_type};
+use crate::openai::fields::{Fields, integer, wrong_type};
 use crate::openai::generation::{self, Generation};
 use crate::openai::types::Head;
 use crate::openai::unsupported;
@@ -41,6 +41,8 @@ pub(crate) struct Completions {
     pub n: usize,
     pub stream: bool,
     pub include_usage: bool,
+    /// Only the prompts are sent back, with their log-probabilities if these were asked for.
+    pub prompt_only: bool,
 }
 
 /// A prompt that the answer begins with.
@@ -67,10 +69,12 @@ pub(crate) fn prepare(
     let model = state.model(generation::model_name(&fields)?)?;
     unsupported::refuse_in_completions(&fields)?;
     let generation = Generation::read(&fields, model.config.vocab)?;
-    let max_tokens = generation::max_tokens(&fields, ["max_tokens", "max_completion_tokens"], 1)?;
     refuse_best_of(&fields, generation.n)?;
     let logprobs = logprobs(&fields)?;
     let echo = fields.boolean("echo")?.unwrap_or(false);
+    // Without an answer there must be something to send back.
+    let fewest = if echo { 0 } else { 1 };
+    let max_tokens = generation::max_tokens(&fields, ["max_tokens", "max_completion_tokens"], fewest)?;
     let prompts = prompts(&fields)?;
     let tier = ServiceTier::served(identity.class(generation.tier));
     let head = Head::new("cmpl", "text_completion", &model, tier);
@@ -94,7 +98,8 @@ pub(crate) fn prepare(
             1 => head.id.clone(),
             _ => format!("{}-{i}", head.id),
         };
-        let limit = max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+        // The engine gives at least one token; of a prompt alone it is left out.
+        let limit = max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).max(1);
         let mut request = generation.request(id, tokens, Some(limit), identity, deadlines);
         request.logprobs = logprobs;
         request.echo_logprobs = echo && logprobs.is_some();
@@ -108,6 +113,7 @@ pub(crate) fn prepare(
         n: generation.n,
         stream: generation.stream,
         include_usage: generation.include_usage,
+        prompt_only: max_tokens == Some(0),
     })
 }
 
@@ -170,13 +176,12 @@ fn prompts<'a>(fields: &Fields<'a>) -> Result<Vec<Prompt<'a>>, ApiError> {
             format!("prompt has {} prompts; allowed: at most {MAX_PROMPTS} in one request", many.len()),
         ));
     }
+    let strings = many.first().is_some_and(Value::is_string);
+    let expected = if strings { "a string, as the first one" } else { "a list of token ids" };
     let read = |(i, prompt): (usize, &'a Value)| match prompt {
-        Value::String(text) => Ok(Prompt::Text(text)),
-        Value::Array(ids) => Ok(Prompt::Tokens(token_ids(ids, &format!("prompt[{i}]"))?)),
-        other => Err(ApiError::invalid_type(
-            format!("prompt[{i}]"),
-            format!("prompt[{i}] is {}; allowed: a string or a list of token ids", describe(other)),
-        )),
+        Value::String(text) if strings => Ok(Prompt::Text(text)),
+        Value::Array(ids) if !strings => Ok(Prompt::Tokens(token_ids(ids, &format!("prompt[{i}]"))?)),
+        other => Err(wrong_type(format!("prompt[{i}]"), other, expected)),
     };
     many.iter().enumerate().map(read).collect()
 }

@@ -1,9 +1,10 @@
-//! A chat's messages: checked, and brought into the form that templates expect.
+//! A chat's messages: checked field by field, so that an error names its place.
 //!
-//! Templates see `content` as one string and tool calls with their arguments as objects. Members that nobody here
-//! knows are passed on: a template may know them.
+//! What differs between templates (content as a string or as parts, arguments as objects or as JSON) is the template's
+//! own affair. Members that nobody here knows are passed on: a template may know them.
 
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
 
 use crate::body;
 use crate::errors::ApiError;
@@ -22,9 +23,6 @@ const ROLES: &[(&str, &str)] = &[
 
 /// The most messages in a chat.
 const MAX_MESSAGES: usize = 16_384;
-
-/// Between the text parts of one message, as llama.cpp and vLLM join them.
-const PART_SEPARATOR: &str = "\n";
 
 /// Reads `messages`. The arguments of tool calls are JSON inside of strings, which the body's own limit does not see:
 /// together they may have `max_values` values.
@@ -49,15 +47,14 @@ fn read_message(message: &Value, path: String, values_left: &mut usize) -> Resul
         let names: Vec<_> = ROLES.iter().map(|(name, _)| *name).collect();
         ApiError::missing(&fields.name("role"), &names.join(", "))
     })?;
-    let name = fields.string("name")?;
+    fields.string("name")?;
     let refusal = fields.string("refusal")?;
-    let tool_calls = read_tool_calls(&fields, role, values_left)?;
+    let called = check_tool_calls(&fields, role, values_left)?;
     let content = match fields.get("content") {
         Some(content) => Some(read_content(content, &fields.name("content"))?),
-        // An assistant that only called tools, or refused, said nothing else.
-        None if tool_calls.is_some() || (role == "assistant" && refusal.is_some()) => {
-            Some(refusal.unwrap_or_default().to_owned())
-        }
+        // An assistant that refused said that; one that called tools need not have said anything.
+        None if role == "assistant" && refusal.is_some() => refusal.map(Value::from),
+        None if called => None,
         None => {
             return Err(ApiError::missing(&fields.name("content"), "a string or a list of text parts"));
         }
@@ -76,30 +73,29 @@ fn read_message(message: &Value, path: String, values_left: &mut usize) -> Resul
     }
     let mut read = message.as_object().cloned().unwrap_or_else(Map::new);
     read.insert("role".into(), role.into());
-    read.insert("content".into(), content.into());
-    if let Some(calls) = tool_calls {
-        read.insert("tool_calls".into(), calls);
+    if let Some(content) = content {
+        read.insert("content".into(), content);
     }
-    // `null` means absent here; templates test whether a member is defined.
-    if name.is_none() {
-        read.remove("name");
-    }
-    for member in ["tool_calls", "refusal", "audio", "function_call"] {
-        if read.get(member).is_some_and(Value::is_null) {
-            read.remove(member);
+    // Clients send nothing at all as the arguments of a function that has none.
+    for call in read.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+        let arguments = call.pointer_mut("/function/arguments");
+        if let Some(blank) = arguments.filter(|json| json.as_str().is_some_and(|json| json.trim().is_empty())) {
+            *blank = "{}".into();
         }
     }
     Ok(Value::Object(read))
 }
 
-/// `content` as one string.
-fn read_content(content: &Value, path: &str) -> Result<String, ApiError> {
+/// `content` as a string, or as a list of parts of type `text`.
+fn read_content(content: &Value, path: &str) -> Result<Value, ApiError> {
     match content {
-        Value::String(text) => Ok(text.clone()),
+        Value::String(_) => Ok(content.clone()),
         Value::Array(parts) => {
-            let parts = parts.iter().enumerate().map(|(i, part)| read_part(part, format!("{path}[{i}]")));
-            let parts: Vec<&str> = parts.collect::<Result<_, _>>()?;
-            Ok(parts.join(PART_SEPARATOR))
+            let parts = parts.iter().enumerate().map(|(i, part)| {
+                let text = read_part(part, format!("{path}[{i}]"))?;
+                Ok(json!({"type": "text", "text": text}))
+            });
+            Ok(Value::Array(parts.collect::<Result<_, ApiError>>()?))
         }
         other => Err(wrong_type(path.to_owned(), other, "a string or a list of text parts")),
     }
@@ -125,10 +121,10 @@ fn read_part(part: &Value, path: String) -> Result<&str, ApiError> {
     fields.string(text)?.ok_or_else(|| ApiError::missing(&fields.name(text), "a string"))
 }
 
-/// `tool_calls` with the arguments as objects, as templates print them.
-fn read_tool_calls(fields: &Fields<'_>, role: &str, values_left: &mut usize) -> Result<Option<Value>, ApiError> {
+/// Checks `tool_calls`, and whether they are there.
+fn check_tool_calls(fields: &Fields<'_>, role: &str, values_left: &mut usize) -> Result<bool, ApiError> {
     let Some(calls) = fields.list("tool_calls")? else {
-        return Ok(None);
+        return Ok(false);
     };
     let path = fields.name("tool_calls");
     if role != "assistant" {
@@ -137,40 +133,34 @@ fn read_tool_calls(fields: &Fields<'_>, role: &str, values_left: &mut usize) -> 
             format!("tool_calls stands in a message of the role {role}; only the assistant calls"),
         ));
     }
-    let mut read = |(i, call): (usize, &Value)| {
-        let fields = Fields::at(call, format!("{path}[{i}]"))?;
-        let function =
-            fields.get("function").ok_or_else(|| ApiError::missing(&fields.name("function"), "an object"))?;
-        let function_fields = Fields::at(function, fields.name("function"))?;
-        if function_fields.string("name")?.is_none() {
-            return Err(ApiError::missing(&function_fields.name("name"), "the function's name"));
+    for (i, call) in calls.iter().enumerate() {
+        let call = Fields::at(call, format!("{path}[{i}]"))?;
+        let function = call.get("function").ok_or_else(|| ApiError::missing(&call.name("function"), "an object"))?;
+        let function = Fields::at(function, call.name("function"))?;
+        if function.string("name")?.is_none() {
+            return Err(ApiError::missing(&function.name("name"), "the function's name"));
         }
-        let arguments = read_arguments(&function_fields, values_left)?;
-        let mut call = call.clone();
-        call["function"]["arguments"] = arguments;
-        Ok(call)
-    };
-    let calls = calls.iter().enumerate().map(&mut read);
-    Ok(Some(Value::Array(calls.collect::<Result<_, _>>()?)))
+        check_arguments(&function, values_left)?;
+    }
+    Ok(true)
 }
 
-/// A function's arguments: an object, or JSON in a string as OpenAI sends it.
-fn read_arguments(function: &Fields<'_>, values_left: &mut usize) -> Result<Value, ApiError> {
+/// Checks a function's arguments: an object, or JSON in a string as OpenAI sends it.
+fn check_arguments(function: &Fields<'_>, values_left: &mut usize) -> Result<(), ApiError> {
     let path = || function.name("arguments");
     match function.get("arguments") {
-        None => Ok(Value::Object(Map::new())),
-        Some(Value::String(json)) if json.trim().is_empty() => Ok(Value::Object(Map::new())),
+        None | Some(Value::Object(_)) => Ok(()),
+        Some(Value::String(json)) if json.trim().is_empty() => Ok(()),
         Some(Value::String(json)) => {
             let values = body::count_values(json.as_bytes());
             *values_left = values_left
                 .checked_sub(values)
                 .ok_or_else(|| ApiError::invalid_value(path(), "the tool calls hold too many JSON values"))?;
-            serde_json::from_str(json).map_err(|error| {
+            serde_json::from_str(json).map(|_: IgnoredAny| ()).map_err(|error| {
                 let message = format!("{} is {}, which is not JSON: {error}", path(), quote(json));
                 ApiError::invalid_value(path(), message)
             })
         }
-        Some(object @ Value::Object(_)) => Ok(object.clone()),
         Some(other) => Err(wrong_type(path(), other, "a string that holds JSON")),
     }
 }
@@ -178,7 +168,6 @@ fn read_arguments(function: &Fields<'_>, values_left: &mut usize) -> Result<Valu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn read_one(message: Value) -> Result<Value, ApiError> {
         let body = json!({ "messages": [message] });
@@ -187,11 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn text_parts_become_one_string() {
+    fn parts_of_newer_kinds_are_text_parts() {
         let message = read_one(json!({"role": "user", "content": [
-            {"type": "text", "text": "one"}, {"type": "text", "text": "two"},
+            {"type": "text", "text": "one"}, {"type": "input_text", "text": "two", "annotations": []},
         ]}));
-        assert_eq!(message, Ok(json!({"role": "user", "content": "one\ntwo"})));
+        let parts = json!([{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]);
+        assert_eq!(message, Ok(json!({"role": "user", "content": parts})));
     }
 
     #[test]
@@ -206,13 +196,16 @@ mod tests {
     }
 
     #[test]
-    fn tool_calls_reach_the_template_with_their_arguments_as_objects() {
-        let message = read_one(json!({"role": "assistant", "content": null, "tool_calls": [
-            {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{\"a\": 1}"}},
-        ]}))
-        .expect("valid");
-        assert_eq!(message["tool_calls"][0]["function"]["arguments"], json!({"a": 1}));
-        assert_eq!(message["content"], "");
+    fn an_assistant_that_only_called_need_not_say_anything() {
+        let call = |arguments: &str| {
+            read_one(json!({"role": "assistant", "content": null, "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "now", "arguments": arguments}},
+            ]}))
+            .expect("valid")["tool_calls"][0]["function"]["arguments"]
+                .clone()
+        };
+        assert_eq!(call("{\"a\": 1}"), "{\"a\": 1}");
+        assert_eq!(call(""), "{}");
     }
 
     #[test]
@@ -233,9 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_members_are_passed_on_and_nulls_are_not() {
-        let message =
-            read_one(json!({"role": "assistant", "content": "a", "reasoning_content": "b", "tool_calls": null}));
-        assert_eq!(message, Ok(json!({"role": "assistant", "content": "a", "reasoning_content": "b"})));
+    fn unknown_members_are_passed_on() {
+        let message = json!({"role": "assistant", "content": "a", "reasoning_content": "b"});
+        assert_eq!(read_one(message.clone()), Ok(message));
+    }
+
+    #[test]
+    fn a_refusal_is_what_the_assistant_said() {
+        let message = read_one(json!({"role": "assistant", "refusal": "no"})).expect("valid");
+        assert_eq!(message["content"], "no");
     }
 }

@@ -35,10 +35,13 @@ pub(super) async fn complete(
         completions::prepare(&shared, &raw.parse()?.value, &identity, deadlines)
     })
     .await?;
-    let Completions { model, head, requests, echoes, n, stream, include_usage } = completions;
+    let Completions { model, head, requests, echoes, n, stream, include_usage, prompt_only } = completions;
     let prompts = requests.len();
     let with_logprobs = requests.first().is_some_and(|request| request.logprobs.is_some());
     let mut answers = Answers::submit(&model.engine, requests, completions::PROMPT_FIELD, exchange)?;
+    if prompt_only {
+        answers.leave_out_text();
+    }
     if stream {
         let choices = (prompts, n);
         let encoder = CompletionsEncoder::new(head, model, choices, with_logprobs, include_usage, echoes);

@@ -22,13 +22,8 @@ fn card(model: &ModelEntry, id: &str) -> Value {
 
 pub(super) async fn list(State(state): State<AppState>, _: Identity) -> Json<Value> {
     let models = state.models();
-    let cards: Vec<Value> = models
-        .iter()
-        .flat_map(|model| {
-            let names = std::iter::once(&model.name).chain(&model.aliases);
-            names.map(|name| card(model, name))
-        })
-        .collect();
+    // One entry a model: aliases are found by name, but in a list they would look like more models.
+    let cards: Vec<Value> = models.iter().map(|model| card(model, &model.name)).collect();
     Json(json!({"object": "list", "data": cards}))
 }
 

@@ -198,6 +198,8 @@ fn in_completions() -> Vec<Row> {
         (text(json!({"prompt": [5, "a"]})), 400, Some("prompt[1]"), TYPE),
         (text(json!({"prompt": [5, -1]})), 400, Some("prompt[1]"), INVALID),
         (text(json!({"prompt": [5, 1.5]})), 400, Some("prompt[1]"), INVALID),
+        (text(json!({"prompt": [[5], "a"]})), 400, Some("prompt[1]"), TYPE),
+        (text(json!({"prompt": ["a", [5]]})), 400, Some("prompt[1]"), TYPE),
         (text(json!({"prompt": [[5], ["a"]]})), 400, Some("prompt[1][0]"), TYPE),
         (text(json!({"prompt": [512]})), 400, Some("prompt"), INVALID),
         (text(json!({"prompt": [512], "echo": true})), 400, Some("prompt"), INVALID),

@@ -37,9 +37,7 @@ async fn the_default_length_is_openais() {
 async fn all_four_forms_of_a_prompt_are_taken() {
     let api = api();
     let text = post(&api, COMPLETIONS, &continue_(json!("ab"), json!({}))).await.json();
-    for (prompt, choices) in
-        [(json!(["ab", "cd"]), 2), (json!([18, 19]), 1), (json!([[18, 19], [20]]), 2), (json!([[18], "cd", [20]]), 3)]
-    {
+    for (prompt, choices) in [(json!(["ab", "cd"]), 2), (json!([18, 19]), 1), (json!([[18, 19], [20]]), 2)] {
         let answer = post(&api, COMPLETIONS, &continue_(prompt.clone(), json!({"n": 2}))).await.json();
         let indices: Vec<_> =
             answer["choices"].as_array().expect("choices").iter().map(|c| c["index"].clone()).collect();
@@ -118,6 +116,24 @@ async fn an_echo_with_logprobs_scores_the_prompt() {
         let lists = events.iter().filter_map(|event| event["choices"][0]["logprobs"][name].as_array());
         let streamed: Vec<Value> = lists.flatten().cloned().collect();
         assert_eq!(Value::from(streamed), whole[name], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_alone_can_be_scored() {
+    let api = api();
+    for stream in [false, true] {
+        let extra = json!({"echo": true, "logprobs": 1, "max_tokens": 0, "stream": stream});
+        let answer = post(&api, COMPLETIONS, &continue_(json!("hello"), extra)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let bodies = if stream { answer.events().0 } else { vec![answer.json()] };
+        let text: String = bodies.iter().filter_map(|body| body["choices"][0]["text"].as_str()).collect();
+        assert_eq!(text, "hello");
+        assert_eq!(bodies.last().expect("bodies")["choices"][0]["finish_reason"], "length");
+        check_logprobs(&bodies[0]["choices"][0]);
+        if !stream {
+            assert_eq!(bodies[0]["usage"]["completion_tokens"], 0);
+        }
     }
 }
 
