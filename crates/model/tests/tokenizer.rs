@@ -1,5 +1,7 @@
 //! Tokenizers against llama.cpp's answers, on long texts, and on hostile vocabularies.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, in its helpers too")]
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

@@ -37,7 +37,7 @@ const DEFAULT: &str = "default";
 const TOOL_USE: &str = "tool_use";
 
 /// The stack of the thread that renders.
-const STACK_BYTES: usize = 512 << 20;
+const STACK_BYTES: usize = 128 << 20;
 
 /// What a template may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -117,7 +117,7 @@ mod tests {
 
     /// Tokens 0 to 25 are the letters a to z.
     fn letters(merges: &[(TokenId, TokenId, TokenId)]) -> Bpe {
-        let bytes = std::array::from_fn(|b| (b'a'..=b'z').contains(&(b as u8)).then(|| b as u32 - 97));
+        let bytes = std::array::from_fn(|b| (b as u8).is_ascii_lowercase().then(|| b as u32 - 97));
         let mut bpe = Bpe::new(bytes, HashMap::new());
         for &(left, right, token) in merges {
             bpe.add_merge(left, right, token);

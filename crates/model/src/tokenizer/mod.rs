@@ -4,9 +4,9 @@
 //! Llama 2, Mistral, Gemma). The ids are those that llama.cpp gives for the same file, with one difference: where
 //! special tokens overlap in a text, the leftmost counts here and the longest there.
 //!
-//! A text goes through three steps: special tokens are cut out ([`special`]), the rest is split into words
-//! ([`pre_tokenizer`], byte-level BPE only), and each word is merged from its bytes ([`bpe`]) or characters
-//! ([`sentencepiece`]). All of them take time that is linear in the text, or nearly so, whatever the text is.
+//! A text goes through three steps: special tokens are cut out (`special`), the rest is split into words
+//! (`pre_tokenizer`, byte-level BPE only), and each word is merged from its bytes (`bpe`) or characters
+//! (`sentencepiece`). All of them take time that is linear in the text, or nearly so, whatever the text is.
 
 mod bpe;
 mod byte_level;
