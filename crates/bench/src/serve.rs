@@ -60,11 +60,12 @@ pub struct Traffic {
     /// Endpoint
     #[arg(long, value_enum, default_value_t = Api::Chat)]
     pub api: Api,
-    /// Model to ask for [default: the first that the server lists]
+    /// Model to ask for; of a server that is started here, the model that it loads [default: the first that the server
+    /// lists, or the default model]
     #[arg(long)]
     pub model: Option<String>,
     /// API key, sent as a bearer token
-    #[arg(long, env = "PARKADE_BENCH_API_KEY", hide_env_values = true)]
+    #[arg(long)]
     pub api_key: Option<String>,
     /// Tokens of a prompt, the chat template's included: 128, 64-256, exp:100 or lognormal:100:0.8
     #[arg(long, default_value = "128")]

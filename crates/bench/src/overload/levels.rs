@@ -102,6 +102,11 @@ fn tell(report: &mut Report, unloaded: &Digest, levels: &[Level], before: Option
             Some(after / before),
             1.05,
         ));
+        report.notes.push(
+            "systems give memory when it is first written: the server's resident memory grows until every KV block was used \
+             once; a small --kv-cache-mb shows whether it is flat after that"
+                .to_string(),
+        );
     } else {
         report.notes.push("the server's memory was not watched; give --server-pid".to_string());
     }

@@ -219,7 +219,7 @@ impl Report {
             benchmark,
             title: title.into(),
             version: env!("CARGO_PKG_VERSION"),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: command_line(std::env::args()),
             started_unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             seed,
             machine,
@@ -261,6 +261,21 @@ impl Report {
     pub fn to_html(&self) -> String {
         html::render(self)
     }
+}
+
+/// How this process was called, without its secrets: reports are shown around.
+fn command_line(args: impl Iterator<Item = String>) -> String {
+    let mut shown = Vec::new();
+    let mut secret = false;
+    for arg in args {
+        shown.push(match (secret, arg.starts_with("--api-key=")) {
+            (true, _) => "...".to_string(),
+            (false, true) => "--api-key=...".to_string(),
+            (false, false) => arg.clone(),
+        });
+        secret = arg == "--api-key" && !secret;
+    }
+    shown.join(" ")
 }
 
 #[cfg(test)]

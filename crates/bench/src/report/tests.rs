@@ -56,6 +56,13 @@ fn html_stands_alone_and_escapes_what_it_shows() {
 }
 
 #[test]
+fn keys_are_not_in_the_report() {
+    let shown = |line: &str| super::command_line(line.split(' ').map(str::to_string));
+    assert_eq!(shown("bench serve --api-key sk-1 --rate 3"), "bench serve --api-key ... --rate 3");
+    assert_eq!(shown("bench serve --api-key=sk-1"), "bench serve --api-key=...");
+}
+
+#[test]
 fn a_check_without_a_measurement_is_not_met() {
     assert!(!Check::at_most("nothing", None, 1.0).met);
     assert!(!Check::at_least("nothing", None, 1.0).met);
