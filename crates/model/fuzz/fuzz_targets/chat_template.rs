@@ -6,7 +6,7 @@ use parkade_model::chat_template::{ChatInput, ChatTemplate};
 use serde_json::{Map, json};
 
 fuzz_target!(|source: &str| {
-    let Ok(template) = ChatTemplate::new(source.to_owned(), "<s>".to_owned(), "</s>".to_owned()) else { return };
+    let Ok(template) = ChatTemplate::new(source, "<s>", "</s>") else { return };
     let messages = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]);
     let _ = template.render(&ChatInput {
         messages: &messages,

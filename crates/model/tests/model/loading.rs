@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::Team;
+use parkade_kernels::{KvType, Team};
 use parkade_model::gguf::{Array, Gguf, Value};
 use parkade_model::{Model, ModelConfig, ModelError};
 
-use crate::support::installed_model;
+use crate::support::{BLOCK_LEN, Random, Runner, installed_model};
 use crate::synthetic::{FEED_FORWARD, Synthetic, VOCAB};
 
 fn load(model: &Synthetic) -> Result<Model, ModelError> {
@@ -148,4 +148,32 @@ fn tensors_that_nothing_would_use() {
     }
     refused(&Synthetic { qk_norm: true, ..Synthetic::default() }, &["blk.0.attn_q_norm.weight"]);
     load(&extra("mm.0.weight")).unwrap();
+}
+
+#[test]
+fn damaged_models_are_refused_or_run_but_never_panic() {
+    let good = Synthetic { tied: true, ..Synthetic::default() }.bytes();
+    let header = good.len() - Gguf::from_bytes(good.clone()).unwrap().tensors().map(|t| t.bytes.len()).sum::<usize>();
+    let team = Arc::new(Team::new(1));
+    let mut random = Random(1);
+    let (mut ran, mut refused) = (0, 0);
+    for i in 0..6000 {
+        let mut bytes = good.clone();
+        // Two in three are in the header; the others make weights huge, infinite or no number.
+        let at = random.below(if i % 3 == 0 { good.len() - 4 } else { header });
+        match random.below(3) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
+            _ => bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes()),
+        }
+        let Ok(gguf) = Gguf::from_bytes(bytes) else { continue };
+        let Ok(model) = Model::load(&gguf, Arc::clone(&team)) else {
+            refused += 1;
+            continue;
+        };
+        let kv = model.new_kv_cache(2, BLOCK_LEN, KvType::F16).unwrap();
+        Runner { model, kv }.whole(&[1, 2, 3]);
+        ran += 1;
+    }
+    assert!(ran > 500 && refused > 500, "{ran} ran, {refused} were refused");
 }
