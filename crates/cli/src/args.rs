@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use parkade_bench::BenchArgs;
 use parkade_core::{EngineConfig, SchedulerKind};
 use parkade_server::ServerConfig;
 
@@ -79,6 +80,8 @@ pub enum Command {
     Pull(PullArgs),
     /// Check the machine and the model, with a remedy for each fault
     Doctor(DoctorArgs),
+    /// Measure: the model, the engine, a server, overload
+    Bench(BenchArgs),
     /// Print the completion script for a shell
     Completions {
         /// The shell
@@ -250,6 +253,11 @@ pub struct SchedulingArgs {
     /// Who runs next
     #[arg(long, value_name = "NAME", env = "PARKADE_SCHEDULER", hide_env = true, value_parser = scheduler_parser(), default_value = EngineConfig::default().scheduler.name())]
     pub scheduler: SchedulerKind,
+    /// What `parking-lot` sets aside before a request starts: its expected answer (and parks somebody when that was too
+    /// little), or the longest possible one
+    #[cfg(feature = "parking-lot-scheduler")]
+    #[arg(long, value_name = "HOW", env = "PARKADE_RESERVE", hide_env = true, default_value = "predicted")]
+    pub reserve: Reserve,
     /// Sequences that run at once
     #[arg(long, value_name = "N", env = "PARKADE_MAX_SEQS", hide_env = true, default_value_t = EngineConfig::default().max_seqs)]
     pub max_seqs: usize,
@@ -262,6 +270,16 @@ pub struct SchedulingArgs {
     /// Whether the KV of past prompts is kept while nothing else needs the memory
     #[arg(long, value_name = "BOOL", env = "PARKADE_PREFIX_CACHE", hide_env = true, action = ArgAction::Set, default_value_t = EngineConfig::default().prefix_cache)]
     pub prefix_cache: bool,
+}
+
+/// What the `parking-lot` scheduler reserves.
+#[cfg(feature = "parking-lot-scheduler")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reserve {
+    /// The expected answer.
+    Predicted,
+    /// The longest possible answer.
+    Full,
 }
 
 fn scheduler_parser() -> impl TypedValueParser<Value = SchedulerKind> {

@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use parkade_bench::BenchError;
+
 use crate::config::SettingsError;
 use crate::logging::LogLevelError;
 use crate::pull::PullError;
@@ -27,6 +29,9 @@ pub enum CliError {
     /// `parkade pull`.
     #[error(transparent)]
     Pull(#[from] PullError),
+    /// `parkade bench`.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// Standard output.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -40,6 +45,7 @@ impl CliError {
             CliError::Settings(_) | CliError::LogLevel(_) => true,
             CliError::Run(error) => error.is_usage(),
             CliError::Serve(error) => error.is_usage(),
+            CliError::Bench(error) => matches!(error, BenchError::Url { .. } | BenchError::Options(_)),
             CliError::Pull(_) | CliError::Output(_) => false,
         };
         ExitCode::from(if usage { 2 } else { 1 })
@@ -52,6 +58,7 @@ impl CliError {
             CliError::Output(error)
             | CliError::Run(RunError::Output(error))
             | CliError::Pull(PullError::Output(error)) => error,
+            CliError::Bench(BenchError::Io { source, .. }) => source,
             _ => return false,
         };
         output.kind() == io::ErrorKind::BrokenPipe

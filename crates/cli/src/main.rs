@@ -56,6 +56,12 @@ fn execute() -> Result<ExitCode, CliError> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(args) => doctor::run(args, settings.file.as_deref(), &mut out).map_err(CliError::Output),
+        Command::Bench(args) => {
+            parkade_bench::run(args.clone(), &|model| {
+                models::locate(model.unwrap_or("default")).map_err(|error| error.to_string())
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             // Into memory first: clap_complete panics when the pipe is closed.
             let mut script = Vec::new();
