@@ -14,7 +14,7 @@ use parkade_pool::*;
 
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(std::env::var("LOOM_MAX_PREEMPTIONS").map_or(2, |text| text.parse().unwrap()));
+    builder.preemption_bound = Some(std::env::var("LOOM_MAX_PREEMPTIONS").map_or(3, |text| text.parse().unwrap()));
     builder.max_branches = 20_000;
     builder.check(model);
 }
@@ -108,11 +108,33 @@ fn a_task_submitted_during_shutdown_is_done_or_refused() {
     });
 }
 
+/// Wakes by unparking.
+struct Unpark(loom::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The smallest runtime: polls, and parks until it is woken.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = std::task::Waker::from(Arc::new(Unpark(loom::thread::current())));
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => loom::thread::park(),
+        }
+    }
+}
+
 #[test]
 fn an_awaited_ticket_is_woken() {
     check(|| {
         let pool = pool(1, 1);
-        let outcome = loom::future::block_on(pool.submit_async(&spec(), job(1)));
+        let outcome = block_on(pool.submit_async(&spec(), job(1)));
         assert_eq!(outcome.unwrap(), Outcome::Completed(1));
         pool.shutdown(long());
     });

@@ -127,9 +127,11 @@ impl Rates {
 
     /// A line has come to its end: it takes no more and gives back what it held (what it grew by cancels out).
     fn end(&mut self, line: &Line, given_back: &mut [f64; MAX_UNITS]) {
-        for unit in 0..MAX_UNITS {
-            self.per_step[unit] -= rates(line)[unit];
-            given_back[unit] += line.held.get(unit) as f64;
+        for (sum, rate) in self.per_step.iter_mut().zip(rates(line)) {
+            *sum -= rate;
+        }
+        for (sum, held) in given_back.iter_mut().zip(line.held.amounts()) {
+            *sum += held as f64;
         }
     }
 

@@ -253,14 +253,16 @@ impl Lot {
                 return Some(decision);
             }
         }
-        while take_new {
+        if !take_new {
+            return None;
+        }
+        loop {
             let id = self.starts.pop_front()?;
             if self.still_stands(Decision::Start(id)) {
                 self.arrive(id, worker);
                 return Some(Decision::Start(id));
             }
         }
-        None
     }
 
     /// How many tasks are here, waiting, running or parked.

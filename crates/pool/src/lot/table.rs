@@ -170,6 +170,7 @@ pub(crate) struct Table {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all places are taken, and a box for each would be one more miss")]
 enum Place {
     Free { next_generation: u32 },
     Taken(Task),
@@ -190,6 +191,10 @@ impl Table {
             None => {
                 let index = u32::try_from(self.places.len()).expect("the waiting room is bounded below 2^32 tasks");
                 let generation = task.generation;
+                if self.places.len() == self.places.capacity() {
+                    // By a quarter and not by doubling: a long line must not pay for as many again that are not there.
+                    self.places.reserve_exact(64 + self.places.len() / 4);
+                }
                 self.places.push(Place::Taken(task));
                 TaskId { index, generation }
             }

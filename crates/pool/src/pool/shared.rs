@@ -34,6 +34,8 @@ pub(super) struct State<E: Executor> {
     /// Workers whose executor should look again although it said that it is idle.
     nudged: Vec<bool>,
     pub(super) alive: usize,
+    /// It has been announced that all is quiet. Nothing new comes after that.
+    quiet: bool,
     pub(super) stopping: bool,
 }
 
@@ -70,6 +72,7 @@ impl<E: Executor> Shared<E> {
             sleepers: vec![Sleeper { asleep: false, until: Time::NEVER }; threads],
             nudged: vec![false; workers],
             alive: workers,
+            quiet: false,
             stopping: false,
         };
         // A bell for each thread, and one for whoever waits until all is quiet.
@@ -304,7 +307,8 @@ impl<E: Executor> State<E> {
                 rings.push(thread);
             }
         }
-        if self.lot.is_draining() && self.lot.is_empty() {
+        if self.lot.is_draining() && self.lot.is_empty() && !self.quiet {
+            self.quiet = true;
             rings.push(self.sleepers.len()); // Whoever waits until all is quiet.
         }
         After { settled, rings }
