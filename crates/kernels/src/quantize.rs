@@ -8,7 +8,7 @@ use crate::simd::{LANES, Simd};
 pub(crate) struct Block32 {
     pub q: [i8; 32],
     pub d: f32,
-    /// `d` times the sum of `q`: what a min is multiplied with.
+    /// The unrounded scale times the sum of `q`, rounded to f16: what a min is multiplied with.
     pub d_sum: f32,
     /// Minus the sum of `q`: what a zero point is multiplied with.
     pub minus_sum: i32,
@@ -52,7 +52,9 @@ pub(crate) fn quantize32<S: Simd>(s: S, x: &[f32], out: &mut [Block32]) {
             out.d = s.first(s.load_f16(d.as_ptr()));
             // integers this small add up exactly as floats
             let sum = s.sum(s.to_float(s.add_int(low, high)));
-            out.d_sum = out.d * sum;
+            // ggml takes the scale before its rounding here, and rounds the product
+            s.store_f16(s.float(largest / 127.0 * sum), d.as_mut_ptr());
+            out.d_sum = s.first(s.load_f16(d.as_ptr()));
             out.minus_sum = -(sum as i32);
         }
     }

@@ -1,7 +1,7 @@
 #![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
 
-use super::MOST_ROWS;
 use super::block32::dot;
+use super::{AHEAD, MOST_ROWS};
 use crate::matrix::TileFormat;
 use crate::quantize::Block256;
 use crate::simd::{LANES, RowKernel, Simd};
@@ -44,6 +44,9 @@ impl<const BITS: usize, const GROUP: usize, const MINS: bool, const CODEBOOK: bo
                 let unit = self.tile.as_ptr().add(block * size);
                 let x = self.x.as_ptr().add(block);
                 let scales = unit.add(64).cast::<i8>();
+                for line in 0..codes_at / 64 {
+                    s.prefetch(unit.wrapping_add(line * 64 + AHEAD));
+                }
                 let mut dots = [s.int(0); M];
                 if MINS {
                     let mins = table_dots::<S, GROUP, M>(s, scales.add(table), x, blocks);
@@ -129,6 +132,7 @@ unsafe fn group_dots<S: Simd, const BITS: usize, const GROUP: usize, const CODEB
         // SAFETY: by the caller's promise; a line of 64 bytes has 8 k at 4 bits and 4 k at 8 bits.
         unsafe {
             let bytes = s.load_int(codes.add(line * 64));
+            s.prefetch(codes.wrapping_add(line * 64 + AHEAD));
             if BITS == 4 {
                 let (mut low, mut high) = (s.low_nibbles(bytes), s.high_nibbles(bytes));
                 if CODEBOOK {

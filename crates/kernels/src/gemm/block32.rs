@@ -1,6 +1,6 @@
 #![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
 
-use super::MOST_ROWS;
+use super::{AHEAD, MOST_ROWS};
 use crate::matrix::TileFormat;
 use crate::quantize::Block32;
 use crate::simd::{LANES, RowKernel, Simd};
@@ -36,6 +36,7 @@ impl<const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2:
                 let unit = tile.add(pair * (header + 2 * codes_len));
                 let scales = unit.add(second * 2 * LANES).cast::<u16>();
                 let codes = unit.add(header + second * codes_len);
+                s.prefetch(scales.cast::<u8>().wrapping_add(AHEAD));
                 let dots = block_dots::<S, BITS, CODEBOOK, ZERO_LOG2, M>(s, codes, x.add(block), blocks);
                 let d = s.load_f16(scales);
                 for r in 0..M {
@@ -80,6 +81,7 @@ unsafe fn block_dots<S: Simd, const BITS: usize, const CODEBOOK: bool, const ZER
         }
         for line in 0..BITS {
             let bytes = s.load_int(codes.add(line * 64));
+            s.prefetch(codes.wrapping_add(line * 64 + AHEAD));
             if BITS == 4 {
                 let (mut low, mut high) = (s.low_nibbles(bytes), s.high_nibbles(bytes));
                 if CODEBOOK {

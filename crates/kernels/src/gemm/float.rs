@@ -1,6 +1,6 @@
 #![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
 
-use super::MOST_ROWS;
+use super::{AHEAD, MOST_ROWS};
 use crate::simd::{F32, LANES, RowKernel, Simd};
 
 /// One tile of a float type times some rows of f32: `sum = fma(weight, x, sum)` over k in order.
@@ -23,6 +23,7 @@ impl<const T: u8> RowKernel for ProductFloat<'_, T> {
             // SAFETY: the assertion above: line k lies in the tile, and each of the M rows has `cols`
             // values.
             unsafe {
+                s.prefetch(self.tile.as_ptr().wrapping_add(k * line + AHEAD));
                 let weights = s.load_as::<T>(self.tile.as_ptr(), k * LANES);
                 for r in 0..M {
                     let x = *self.x.as_ptr().add(r * cols + k);

@@ -17,6 +17,9 @@ use std::ops::Range;
 
 /// The most rows that any level takes in one block.
 const MOST_ROWS: usize = 8;
+/// How far ahead weights are prefetched. A row block computes for longer on each line than the processor
+/// looks ahead by itself, so without this the memory would idle; about what is under way at full bandwidth.
+const AHEAD: usize = 4096;
 /// Rows of one piece of work at most, so that long prompts are shared among threads.
 const ROWS_PER_ITEM: usize = 96;
 /// Bytes of weights of one piece of work at most: they stay in L2 while its rows pass.

@@ -87,6 +87,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, from: *const u8) {
+        lanes!(_mm_prefetch::<_MM_HINT_T0>(from.cast()))
+    }
+
+    #[inline(always)]
     fn int(self, value: i32) -> Int {
         lanes!([_mm256_set1_epi32(value); 2])
     }

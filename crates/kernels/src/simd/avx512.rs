@@ -70,6 +70,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, from: *const u8) {
+        lanes!(_mm_prefetch::<_MM_HINT_T0>(from.cast()))
+    }
+
+    #[inline(always)]
     fn int(self, value: i32) -> __m512i {
         lanes!(_mm512_set1_epi32(value))
     }

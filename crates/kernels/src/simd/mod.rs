@@ -95,6 +95,9 @@ pub(crate) trait Simd: Copy {
     /// Calls `kernel.rows::<_, rows>` in a function of its own.
     fn rows<K: RowKernel>(self, rows: usize, kernel: &mut K);
 
+    /// Asks for the cache line at `from`, which need not exist.
+    fn prefetch(self, from: *const u8);
+
     fn int(self, value: i32) -> Self::I;
     /// 64 bytes.
     unsafe fn load_int(self, from: *const u8) -> Self::I;

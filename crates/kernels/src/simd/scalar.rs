@@ -30,6 +30,8 @@ impl Simd for Scalar {
         kernel.rows::<Scalar, 1>(self);
     }
 
+    fn prefetch(self, _from: *const u8) {}
+
     fn int(self, value: i32) -> Self::I {
         [value; LANES]
     }
