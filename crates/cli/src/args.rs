@@ -81,7 +81,7 @@ pub enum Command {
     /// Check the machine and the model, with a remedy for each fault
     Doctor(DoctorArgs),
     /// Measure: the model, the engine, a server, overload
-    Bench(BenchArgs),
+    Bench(Box<BenchArgs>),
     /// Print the completion script for a shell
     Completions {
         /// The shell

@@ -57,7 +57,7 @@ fn execute() -> Result<ExitCode, CliError> {
         }
         Command::Doctor(args) => doctor::run(args, settings.file.as_deref(), &mut out).map_err(CliError::Output),
         Command::Bench(args) => {
-            parkade_bench::run(args.clone(), &|model| {
+            parkade_bench::run((**args).clone(), &|model| {
                 models::locate(model.unwrap_or("default")).map_err(|error| error.to_string())
             })?;
             Ok(ExitCode::SUCCESS)
