@@ -18,11 +18,6 @@ impl Candidate {
     }
 }
 
-/// Puts the likeliest first.
-pub(super) fn sort(candidates: &mut [Candidate]) {
-    candidates.sort_unstable_by(Candidate::order);
-}
-
 /// The `count` largest of the logits, likeliest first. One pass with a rising threshold instead of a sort of the whole vocabulary.
 pub(super) fn top(logits: &[f32], count: usize, out: &mut Vec<Candidate>) {
     out.clear();
@@ -42,7 +37,7 @@ pub(super) fn top(logits: &[f32], count: usize, out: &mut Vec<Candidate>) {
             }
         }
     }
-    sort(out);
+    out.sort_unstable_by(Candidate::order);
     out.truncate(count);
 }
 
@@ -58,39 +53,86 @@ pub(super) fn at_least(logits: &[f32], largest: f32, scale: f32, least: f32, out
     );
 }
 
-/// Keeps the smallest number of likeliest candidates that have at least `share` of `total`. They must be sorted. False if they do not
-/// have so much.
-pub(super) fn keep_top_p(candidates: &mut Vec<Candidate>, share: f32, total: f64) -> bool {
-    let wanted = f64::from(share) * total;
-    let mut sum = 0.0;
-    for place in 0..candidates.len() {
-        sum += f64::from(exp(candidates[place].logit));
-        if sum >= wanted {
-            candidates.truncate(place + 1);
-            return true;
-        }
-    }
-    false
+/// Keeps the smallest number of likeliest candidates whose weights `e^logit` have at least `share` of `total`. False, and nothing is
+/// changed, if all of them together do not have so much.
+pub(super) fn keep_top_p(candidates: &mut Vec<Candidate>, share: f32, total: f64, ranking: &mut Vec<Ranked>) -> bool {
+    keep_best(candidates, f64::from(share) * total, |candidate| -f64::from(candidate.logit), ranking)
 }
 
-/// Keeps the candidates with at least `share` of the likeliest one's probability. They must be sorted.
+/// Keeps the candidates with at least `share` of the likeliest one's probability.
 pub(super) fn keep_min_p(candidates: &mut Vec<Candidate>, share: f32) {
-    if let Some(first) = candidates.first() {
-        let least = first.logit + share.ln();
-        candidates.truncate(candidates.partition_point(|candidate| candidate.logit >= least).max(1));
-    }
+    let likeliest = candidates.iter().map(|candidate| candidate.logit).fold(f32::NEG_INFINITY, f32::max);
+    let least = likeliest + share.ln();
+    candidates.retain(|candidate| candidate.logit >= least);
 }
 
-/// Keeps the candidates whose surprise is nearest to the expected one, until they have `share` of the probability, and sorts them.
-pub(super) fn keep_typical(candidates: &mut Vec<Candidate>, share: f32) {
-    let total: f64 = candidates.iter().map(|candidate| f64::from(exp(candidate.logit))).sum();
+/// Keeps the candidates whose surprise is nearest to the expected one, until they have `share` of the probability.
+pub(super) fn keep_typical(candidates: &mut Vec<Candidate>, share: f32, ranking: &mut Vec<Ranked>) {
+    let total = weight_of(candidates);
     let surprise = |candidate: &Candidate| total.ln() - f64::from(candidate.logit);
     let expected: f64 =
         candidates.iter().map(|candidate| f64::from(exp(candidate.logit)) / total * surprise(candidate)).sum();
-    let distance = |candidate: &Candidate| (surprise(candidate) - expected).abs();
-    candidates.sort_unstable_by(|a, b| distance(a).total_cmp(&distance(b)).then_with(|| Candidate::order(a, b)));
-    keep_top_p(candidates, share, total);
-    sort(candidates);
+    keep_best(candidates, f64::from(share) * total, |candidate| (surprise(candidate) - expected).abs(), ranking);
+}
+
+/// The sum of the weights.
+pub(super) fn weight_of(candidates: &[Candidate]) -> f64 {
+    candidates.iter().map(|candidate| f64::from(exp(candidate.logit))).sum()
+}
+
+/// A candidate's place in some order, and its weight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ranked {
+    key: f64,
+    id: TokenId,
+    /// In units of 2^-44, so that sums are exact in whatever order they are made.
+    weight: u64,
+}
+
+impl Ranked {
+    fn order(a: &Ranked, b: &Ranked) -> std::cmp::Ordering {
+        a.key.total_cmp(&b.key).then(a.id.cmp(&b.id))
+    }
+}
+
+/// Keeps the smallest number of candidates, lowest key first, whose weights have at least the sum `wanted`; the order of those that stay
+/// does not change. False, and nothing is changed, if there is not so much.
+fn keep_best(
+    candidates: &mut Vec<Candidate>,
+    wanted: f64,
+    key: impl Fn(&Candidate) -> f64,
+    ranking: &mut Vec<Ranked>,
+) -> bool {
+    const UNIT: f64 = (1u64 << 44) as f64;
+    ranking.clear();
+    ranking.extend(candidates.iter().map(|candidate| Ranked {
+        key: key(candidate),
+        id: candidate.id,
+        weight: (f64::from(exp(candidate.logit)) * UNIT) as u64,
+    }));
+    let Some(last) = crossing(ranking, (wanted * UNIT) as u64) else { return false };
+    candidates.retain(|candidate| {
+        let ranked = Ranked { key: key(candidate), id: candidate.id, weight: 0 };
+        Ranked::order(&ranked, &last).is_le()
+    });
+    true
+}
+
+/// The one with which the sum of the weights, in order, reaches `wanted`; found in linear time by halving, without a sort.
+fn crossing(mut ranking: &mut [Ranked], mut wanted: u64) -> Option<Ranked> {
+    while ranking.len() > 1 {
+        let middle = (ranking.len() - 1) / 2;
+        ranking.select_nth_unstable_by(middle, Ranked::order);
+        let (lower, upper) = ranking.split_at_mut(middle + 1);
+        let sum: u64 = lower.iter().map(|ranked| ranked.weight).sum();
+        if sum >= wanted {
+            ranking = lower;
+        } else {
+            wanted -= sum;
+            ranking = upper;
+        }
+    }
+    ranking.first().copied().filter(|last| last.weight >= wanted)
 }
 
 #[cfg(test)]
@@ -113,39 +155,61 @@ mod tests {
 
     #[test]
     fn top_p_keeps_the_token_that_crosses_the_share() {
-        let mut candidates = list(&[0.5, 0.3, 0.15, 0.05]);
-        assert!(keep_top_p(&mut candidates, 0.7, 2.0));
-        assert_eq!(ids(&candidates), [0, 1]);
-        assert!(!keep_top_p(&mut candidates, 0.9, 2.0), "two of four do not have 0.9 of the whole");
-        assert_eq!(ids(&candidates), [0, 1]);
+        let mut candidates = list(&[0.15, 0.5, 0.05, 0.3]);
+        assert!(keep_top_p(&mut candidates, 0.7, 2.0, &mut Vec::new()));
+        assert_eq!(ids(&candidates), [1, 3]);
+        assert!(!keep_top_p(&mut candidates, 0.9, 2.0, &mut Vec::new()), "two of four do not have 0.9 of the whole");
+        assert_eq!(ids(&candidates), [1, 3]);
     }
 
     #[test]
     fn min_p_is_relative_to_the_likeliest() {
-        let mut candidates = list(&[0.5, 0.3, 0.15, 0.05]);
+        let mut candidates = list(&[0.15, 0.5, 0.05, 0.3]);
         keep_min_p(&mut candidates, 0.25);
-        assert_eq!(ids(&candidates), [0, 1, 2]);
+        assert_eq!(ids(&candidates), [0, 1, 3]);
         keep_min_p(&mut candidates, 1.0);
-        assert_eq!(ids(&candidates), [0]);
+        assert_eq!(ids(&candidates), [1]);
     }
 
     #[test]
     fn typical_sampling_leaves_out_what_is_too_likely() {
         // Surprises: 0.51 once, 2.71 six times; expected 1.39. The six are farther from it (1.32) than the likely one (0.88).
         let mut candidates = list(&[0.6, 0.0667, 0.0667, 0.0667, 0.0667, 0.0667, 0.0667]);
-        keep_typical(&mut candidates, 0.5);
+        keep_typical(&mut candidates, 0.5, &mut Vec::new());
         assert_eq!(ids(&candidates), [0]);
-        // Surprises: 1.2 once, 2.0 five times, expected 1.76: the five are nearer.
+        // Surprises: 1.2 once, 2.0 five times, expected 1.76: the five are nearer, and four of them are enough.
         let mut candidates = list(&[0.3, 0.14, 0.14, 0.14, 0.14, 0.14]);
-        keep_typical(&mut candidates, 0.5);
+        keep_typical(&mut candidates, 0.5, &mut Vec::new());
         assert_eq!(ids(&candidates), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_crossing_is_where_a_sorted_sum_crosses() {
+        let ranking = |weights: &[u64]| -> Vec<Ranked> {
+            let keys = weights.iter().enumerate().map(|(at, &weight)| (at * 7 % weights.len(), weight));
+            keys.map(|(key, weight)| Ranked { key: key as f64, id: key as TokenId, weight }).collect()
+        };
+        let weights: Vec<u64> = (0..100).map(|at| at * at % 11).collect();
+        let mut sorted = ranking(&weights);
+        sorted.sort_by(Ranked::order);
+        let total: u64 = weights.iter().sum();
+        for wanted in 1..=total {
+            let mut sum = 0;
+            let slow = sorted.iter().find(|ranked| {
+                sum += ranked.weight;
+                sum >= wanted
+            });
+            let found = crossing(&mut ranking(&weights), wanted);
+            assert_eq!(found.map(|ranked| ranked.id), slow.map(|ranked| ranked.id), "{wanted}");
+        }
+        assert!(crossing(&mut ranking(&weights), total + 1).is_none());
     }
 
     proptest! {
         #[test]
         fn the_top_is_what_a_full_sort_gives(logits in prop::collection::vec((-20i8..20).prop_map(f32::from), 1..2000), count in 1usize..700) {
             let mut all: Vec<Candidate> = logits.iter().enumerate().map(|(id, &logit)| Candidate { id: id as TokenId, logit }).collect();
-            sort(&mut all);
+            all.sort_by(Candidate::order);
             all.truncate(count);
             let mut found = Vec::new();
             top(&logits, count, &mut found);

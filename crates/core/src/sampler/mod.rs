@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::sampling::SamplingParams;
-use candidates::Candidate;
+use candidates::{Candidate, Ranked};
 pub(crate) use logprobs::logprob;
 
 /// Below this a temperature is taken for 0: dividing by it would only overflow.
@@ -35,6 +35,7 @@ pub(crate) struct Scratch {
     logits: Vec<f32>,
     weights: Vec<f32>,
     candidates: Vec<Candidate>,
+    ranking: Vec<Ranked>,
 }
 
 /// The logits hold no distribution: one is not a number, or none is finite.
@@ -52,7 +53,7 @@ impl Sampler {
 
     /// Chooses a token and remembers it.
     pub(crate) fn sample(&mut self, logits: &[f32], scratch: &mut Scratch) -> Result<TokenId, NoDistribution> {
-        let Scratch { logits: edited, weights, candidates } = scratch;
+        let Scratch { logits: edited, weights, candidates, ranking } = scratch;
         let logits = self.adjust(logits, edited);
         let largest = softmax::largest(logits).ok_or(NoDistribution)?;
         let token = if self.params.temperature < GREEDY {
@@ -63,7 +64,7 @@ impl Sampler {
             weights.extend(logits.iter().map(|&logit| softmax::exp((logit - largest) * scale)));
             softmax::draw(weights, self.uniform())
         } else {
-            self.filter(logits, largest, candidates);
+            self.filter(logits, largest, candidates, ranking);
             weights.clear();
             weights.extend(candidates.iter().map(|candidate| softmax::exp(candidate.logit)));
             candidates[softmax::draw(weights, self.uniform())].id as usize
@@ -105,7 +106,7 @@ impl Sampler {
     }
 
     /// What `top_k`, `typical_p`, `top_p` and `min_p` leave, in this order.
-    fn filter(&self, logits: &[f32], largest: f32, out: &mut Vec<Candidate>) {
+    fn filter(&self, logits: &[f32], largest: f32, out: &mut Vec<Candidate>, ranking: &mut Vec<Ranked>) {
         let params = &*self.params;
         let scale = 1.0 / params.temperature;
         let top_k = params.top_k as usize;
@@ -114,9 +115,8 @@ impl Sampler {
             out.iter_mut().for_each(|candidate| candidate.logit = (candidate.logit - largest) * scale);
         } else if params.typical_p < 1.0 {
             candidates::at_least(logits, largest, scale, UNLIKELY, out);
-            candidates::sort(out);
         } else if params.top_p < 1.0 {
-            self.nucleus(logits, largest, out);
+            self.nucleus(logits, largest, out, ranking);
             candidates::keep_min_p(out, params.min_p);
             return;
         } else {
@@ -124,24 +124,23 @@ impl Sampler {
             return;
         }
         if params.typical_p < 1.0 {
-            candidates::keep_typical(out, params.typical_p);
+            candidates::keep_typical(out, params.typical_p, ranking);
         }
         if params.top_p < 1.0 {
-            let total = out.iter().map(|candidate| f64::from(softmax::exp(candidate.logit))).sum();
-            candidates::keep_top_p(out, params.top_p, total);
+            let total = candidates::weight_of(out);
+            candidates::keep_top_p(out, params.top_p, total, ranking);
         }
         candidates::keep_min_p(out, params.min_p);
     }
 
-    /// `top_p` over the whole vocabulary. Few tokens have nearly all of the probability, so only those above a threshold are sorted; it is
-    /// lowered until they have enough.
-    fn nucleus(&self, logits: &[f32], largest: f32, out: &mut Vec<Candidate>) {
+    /// `top_p` over the whole vocabulary. Few tokens have nearly all of the probability, so only those above a threshold are looked at; it
+    /// is lowered until they have enough.
+    fn nucleus(&self, logits: &[f32], largest: f32, out: &mut Vec<Candidate>, ranking: &mut Vec<Ranked>) {
         let scale = 1.0 / self.params.temperature;
         let total = softmax::sum_of_exp(logits, largest, scale);
-        for least in [-4.0, -8.0, -16.0, UNLIKELY] {
+        for least in [-4.0, -8.0, UNLIKELY] {
             candidates::at_least(logits, largest, scale, least, out);
-            candidates::sort(out);
-            if candidates::keep_top_p(out, self.params.top_p, total) {
+            if candidates::keep_top_p(out, self.params.top_p, total, ranking) {
                 return;
             }
         }

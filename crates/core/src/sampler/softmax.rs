@@ -17,7 +17,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let n = shifted - ROUND;
     let r = clamped - n * 0.693_359_4 - n * -2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p * r + coefficient;
     }
     let mantissa = p * r * r + r + 1.0;
@@ -32,7 +32,7 @@ pub(super) fn largest(values: &[f32]) -> Option<f32> {
     let mut sane = [true; LANES];
     let mut take = |lane: usize, value: f32| {
         best[lane] = if value > best[lane] { value } else { best[lane] };
-        sane[lane] &= value == value;
+        sane[lane] &= !value.is_nan();
     };
     let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {

@@ -16,8 +16,8 @@ use crate::request::{Request, RequestId};
 use crate::stepper::{Reserved, Stepper};
 use crate::stream::{self, RequestStream, Waker};
 
-use super::Scheduler;
 use super::desk::Desk;
+use super::{InLine, Scheduler};
 
 /// The default scheduler's handle. Its worker thread ends when it is drained.
 pub(crate) struct DefaultScheduler {
@@ -91,8 +91,11 @@ impl Scheduler for DefaultScheduler {
         self.shared.desk.lock().figures()
     }
 
-    fn drain(&self, limit: Duration) {
+    fn drain(&self, limit: Duration, in_line: InLine) {
         let mut desk = self.shared.desk.lock();
+        if in_line == InLine::Refuse {
+            desk.dismiss_line(&RequestError::ShuttingDown);
+        }
         let until = Instant::now() + limit.min(LONGEST_DRAIN);
         // A second drain can only shorten the first.
         desk.closing = Some(desk.closing.map_or(until, |earlier| earlier.min(until)));

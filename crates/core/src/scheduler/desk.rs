@@ -135,7 +135,8 @@ impl Desk {
 
     /// Gives those at the head of the line their reservations, as far as they fit.
     fn advance_line(&mut self) {
-        while let Some(arrival) = self.line.pop_front_if(|first| self.free.covers(&first.need)) {
+        while self.line.front().is_some_and(|first| self.free.covers(&first.need)) {
+            let arrival = self.line.pop_front().expect("somebody is first");
             self.free.seqs -= arrival.need.seqs;
             self.free.blocks -= arrival.need.blocks;
             self.reserved.insert(arrival.key, arrival.need);

@@ -13,6 +13,16 @@ use crate::stream::RequestStream;
 
 pub(crate) use default::DefaultScheduler;
 
+/// What becomes of the requests in line when an engine is drained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InLine {
+    /// They run too, as far as the limit allows.
+    #[default]
+    Finish,
+    /// They end at once with [`RequestError::ShuttingDown`](crate::RequestError::ShuttingDown), so that their clients can go elsewhere.
+    Refuse,
+}
+
 /// A policy with its worker.
 pub(crate) trait Scheduler: Send + Sync {
     /// Takes a valid request or refuses it, at once.
@@ -24,7 +34,7 @@ pub(crate) trait Scheduler: Send + Sync {
     /// The state in figures.
     fn snapshot(&self) -> EngineSnapshot;
     /// Refuses new requests, finishes those that are there, cancels what is left after `limit`, and waits for the worker's end.
-    fn drain(&self, limit: Duration);
+    fn drain(&self, limit: Duration, in_line: InLine);
     /// The `parking-lot` scheduler, if it is this one.
     #[cfg(feature = "parking-lot-scheduler")]
     fn parking_lot(&self) -> Option<&crate::parking_lot::InferenceWorkerPool> {

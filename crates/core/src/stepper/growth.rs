@@ -22,8 +22,6 @@ pub(crate) enum Grant {
     Yes,
     /// Park these requests and ask again. The one that asks may be among them.
     Park(Vec<RequestKey>),
-    /// Not in this step; it keeps what it has.
-    No,
     /// It can never have them: the request fails.
     Never,
 }

@@ -15,12 +15,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parkade_model::TokenId;
-
 use crate::backend::Backend;
 #[cfg(feature = "parking-lot-scheduler")]
 use crate::blocks::PrefixDirectory;
-use crate::blocks::{BlockCounts, BlockId, BlockPool, BlockTable, Hit};
+use crate::blocks::{BlockCounts, BlockPool};
 use crate::config::EngineConfig;
 use crate::event::{Event, RequestError, Usage};
 use crate::geometry::Geometry;
@@ -33,7 +31,8 @@ use crate::vocabulary::Vocabulary;
 use active::Active;
 pub(crate) use active::Arrival;
 pub(crate) use growth::Reserved;
-#[allow(unused_imports)] // Only the parking lot has more to say than yes.
+#[cfg_attr(not(feature = "parking-lot-scheduler"), allow(unused_imports))]
+// Only the parking lot says more than yes.
 pub(crate) use growth::{Ask, Grant, Growth};
 use pace::Pace;
 use plan::PassBuffers;
@@ -150,12 +149,6 @@ impl Stepper {
         active.is_some_and(|active| active.outlet.has_room_for(active.events_per_step()))
     }
 
-    /// How much of a prompt the prefix cache has.
-    #[allow(dead_code)] // Only the parking lot asks for it.
-    pub(crate) fn look_up(&self, prompt: &[TokenId]) -> Hit {
-        self.pool.look_up(prompt, prompt.len().saturating_sub(1))
-    }
-
     /// Lets a request take part in the steps from now on.
     pub(crate) fn admit(&mut self, arrival: Arrival, now: Instant) {
         let key = arrival.key;
@@ -168,7 +161,7 @@ impl Stepper {
     }
 
     /// Takes all blocks of a running request. Its tokens, its sampler and its text stay as they are. False if it does not run.
-    #[allow(dead_code)] // Only the parking lot asks for it.
+    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot asks for it.
     pub(crate) fn park(&mut self, key: RequestKey) -> bool {
         let Some(active) = self.requests.get_mut(&key).filter(|active| !active.parked) else {
             return false;
@@ -185,7 +178,7 @@ impl Stepper {
     }
 
     /// Lets a parked request take part again. It goes on with the tokens that it would have had anyway. False if it is not parked.
-    #[allow(dead_code)] // Only the parking lot asks for it.
+    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot asks for it.
     pub(crate) fn resume(&mut self, key: RequestKey) -> bool {
         let Some(active) = self.requests.get_mut(&key).filter(|active| active.parked) else {
             return false;
@@ -237,19 +230,9 @@ impl Stepper {
     }
 
     /// Running requests whose reader is too slow, and since when.
-    #[allow(dead_code)] // Only the parking lot asks for it.
+    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot asks for it.
     pub(crate) fn paused(&self) -> impl Iterator<Item = (RequestKey, Instant)> + '_ {
         self.running.iter().filter_map(|key| Some((*key, self.requests[key].paused_since?)))
-    }
-
-    /// How many blocks a request holds, each counted once; 0 if it is not here.
-    #[allow(dead_code)] // Only the parking lot asks for it.
-    pub(crate) fn held(&self, key: RequestKey) -> usize {
-        let tables = self.requests.get(&key).into_iter().flat_map(|active| &active.seqs).map(|seq| &seq.table);
-        let mut blocks: Vec<BlockId> = tables.flat_map(BlockTable::iter).collect();
-        blocks.sort_unstable();
-        blocks.dedup();
-        blocks.len()
     }
 
     /// Requests that have ended since the last call. To be booked and dropped soon: their readers wait for it.

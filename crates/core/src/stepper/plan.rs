@@ -117,7 +117,8 @@ impl Stepper {
                 Grant::Yes if ask.blocks <= ask.counts.available() => {
                     return self.fulfil(key, choice, &wish, &mut planning.plan);
                 }
-                Grant::Yes | Grant::No => return 0,
+                // A policy that promised what is not there: the request waits for a better step.
+                Grant::Yes => return 0,
                 Grant::Never => {
                     planning.plan.drop_request(key);
                     self.fail(key, RequestError::NoRoom, planning.now);
@@ -177,7 +178,8 @@ impl Stepper {
     /// Runs the plan through the backend. The logits are in `self.logits` then, in the order of the shares.
     pub(super) fn forward(&mut self, plan: &StepPlan) -> Result<(), BackendError> {
         let PassBuffers { tokens, logit_rows } = &mut self.pass;
-        (tokens.clear(), logit_rows.clear());
+        tokens.clear();
+        logit_rows.clear();
         let mut spans = Vec::with_capacity(plan.shares.len());
         for share in &plan.shares {
             let seq = &self.requests[&share.key].seqs[share.choice];

@@ -1,148 +1,10 @@
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+//! What the stepper promises, one by one.
 
-use parkade_model::TokenId;
-use proptest::prelude::*;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::*;
-use crate::fakes::{self, Answer, Collected, Controls, FakeBackend, Letters};
-use crate::request::Request;
-use crate::sampler::Sampler;
-use crate::sampling::SamplingParams;
-use crate::stream::{RequestStream, Waker};
-use crate::{Event, FinishReason, TokenLogprob};
-
-const CONTEXT: usize = 200;
-
-struct Nobody;
-
-impl Waker for Nobody {
-    fn wake(&self) {}
-}
-
-/// A stepper with a fake model, and what is needed to feed it.
-struct Bench {
-    stepper: Stepper,
-    controls: Arc<Controls>,
-    metrics: Arc<EngineMetrics>,
-    keys: u64,
-    start: Instant,
-    capacity: usize,
-    ended: Vec<(RequestKey, Result<(), RequestError>)>,
-}
-
-impl Bench {
-    fn new(blocks: usize, config: EngineConfig) -> Self {
-        let backend = FakeBackend::new(blocks, 4, CONTEXT);
-        let controls = Arc::clone(&backend.controls);
-        let metrics = Arc::new(EngineMetrics::new(blocks));
-        let stepper = Stepper::new(Box::new(backend), Arc::new(Letters), &config, Arc::clone(&metrics));
-        Bench { stepper, controls, metrics, keys: 0, start: Instant::now(), capacity: 1000, ended: Vec::new() }
-    }
-
-    fn chunked(max_batched_tokens: usize) -> Self {
-        Bench::new(200, EngineConfig { max_batched_tokens, ..EngineConfig::default() })
-    }
-
-    fn admit(&mut self, request: &Request) -> (RequestKey, RequestStream) {
-        self.keys += 1;
-        let key = RequestKey(self.keys);
-        let need = self.stepper.geometry().need(request).unwrap();
-        let (outlet, stream) = crate::stream::open(request.id.clone(), self.capacity, Arc::new(Nobody));
-        self.stepper.admit(Arrival { key, request: request.clone(), need, outlet, submitted: self.start }, self.start);
-        (key, stream)
-    }
-
-    fn step(&mut self) -> StepReport {
-        let report = self.stepper.step(self.start, &mut Reserved);
-        self.settle();
-        report
-    }
-
-    /// Lets the readers have the last events.
-    fn settle(&mut self) {
-        self.ended.extend(self.stepper.take_ended().iter().map(|ended| (ended.key, ended.result.clone())));
-    }
-
-    fn run(&mut self) {
-        while !self.step().progress.is_empty() {}
-    }
-
-    /// Runs one request to its end, with nobody else.
-    fn answers(&mut self, request: &Request) -> Collected {
-        let (_, mut stream) = self.admit(request);
-        self.run();
-        Collected::all(&mut stream)
-    }
-}
-
-/// What a request must answer, and how many tokens that takes, worked out without blocks, batches and steps.
-fn expected(request: &Request) -> Vec<(Answer, usize)> {
-    let sampling = Arc::new(request.sampling.clone());
-    let longest = request.max_tokens.unwrap_or(CONTEXT - request.prompt.len());
-    let choice = |choice| {
-        let mut sampler = Sampler::new(Arc::clone(&sampling), &request.prompt, request.sampling.seed.unwrap(), choice);
-        let mut tokens = request.prompt.clone();
-        let mut answer = Answer { reason: Some(FinishReason::Length), ..Answer::default() };
-        let mut generated = 0;
-        while generated < longest {
-            let id = sampler.sample(&fakes::logits_after(&tokens), &mut Scratch::default()).unwrap();
-            tokens.push(id);
-            generated += 1;
-            let is_end = id == fakes::END && !request.ignore_eos;
-            if is_end {
-                answer.reason = Some(FinishReason::Stop);
-            } else {
-                answer.tokens.push(id);
-                answer.text.push(fakes::letter(id));
-            }
-            // Letters that the decoder holds back are not looked at before the next one, or the end.
-            let held = answer.tokens.iter().rev().take_while(|&&id| id % 5 == 4).count();
-            let held = if is_end || generated == longest { 0 } else { held };
-            if let Some((text, stop)) = cut(&answer.text[..answer.text.len() - held], &request.stop) {
-                (answer.text, answer.reason, answer.stop_string) = (text, Some(FinishReason::Stop), Some(stop));
-                break;
-            }
-            if is_end {
-                break;
-            }
-        }
-        (answer, generated)
-    };
-    (0..request.n).map(choice).collect()
-}
-
-/// The text before the stop string that is complete first, the longest of those that end at the same place.
-fn cut(text: &str, stops: &[String]) -> Option<(String, String)> {
-    (0..=text.len()).find_map(|end| {
-        let stop = stops.iter().filter(|stop| text[..end].ends_with(stop.as_str())).max_by_key(|stop| stop.len())?;
-        Some((text[..end - stop.len()].to_owned(), stop.clone()))
-    })
-}
-
-fn check(request: &Request, collected: &Collected) {
-    let (answers, generated): (Vec<Answer>, Vec<usize>) = expected(request).into_iter().unzip();
-    assert_eq!(collected.answers.values().cloned().collect::<Vec<_>>(), answers, "request {}", request.id);
-    let Some(Event::Done(usage)) = collected.last else {
-        panic!("request {} did not end well: {:?}", request.id, collected.last)
-    };
-    assert_eq!(usage.completion_tokens, generated.iter().sum::<usize>());
-    assert_eq!(usage.prompt_tokens, request.prompt.len());
-}
-
-fn letters(seed: u64, count: usize) -> Vec<TokenId> {
-    (0..count as u64).map(|at| fakes::FIRST_LETTER + ((seed * 31 + at * at * 7 + at) % 37) as TokenId).collect()
-}
-
-fn request(name: &str, prompt: usize, answer: usize) -> Request {
-    Request {
-        max_tokens: Some(answer),
-        sampling: SamplingParams { seed: Some(prompt as u64), ..SamplingParams::default() },
-        ignore_eos: true,
-        ..Request::new(name, letters(prompt as u64, prompt))
-    }
-}
+use crate::TokenLogprob;
 
 #[test]
 fn an_answer_is_what_the_model_says_however_the_prompt_is_cut() {
@@ -305,8 +167,8 @@ fn logprobs_of_prompt_and_answer_are_those_of_the_model() {
         let prompt = prompt_of(&collected);
         assert_eq!(prompt.len(), 21, "{round}");
         assert_eq!(prompt[0], None);
-        for at in 1..21 {
-            assert_eq!(prompt[at], Some(slow(&base.prompt[..at], base.prompt[at], 3)));
+        for (at, found) in prompt.iter().enumerate().skip(1) {
+            assert_eq!(*found, Some(slow(&base.prompt[..at], base.prompt[at], 3)));
         }
         let mut tokens = base.prompt.clone();
         for event in &collected.events {
@@ -443,165 +305,14 @@ fn whoever_sits_out_keeps_its_blocks_and_whoever_can_never_grow_fails_alone() {
     let (never, mut second) = bench.admit(&requests[1]);
     let (_, mut third) = bench.admit(&requests[2]);
     bench.step();
-    assert_eq!(bench.stepper.held(resting), 3);
+    assert_eq!(bench.stepper.requests[&resting].seqs[0].table.len(), 3);
     for _ in 0..10 {
         bench.stepper.step(bench.start, &mut Odd { resting, never });
     }
     bench.settle();
-    assert_eq!(bench.stepper.held(resting), 3);
+    assert_eq!(bench.stepper.requests[&resting].seqs[0].table.len(), 3);
     assert_eq!(Collected::all(&mut second).last, Some(Event::Failed(RequestError::NoRoom)));
     bench.run();
     check(&requests[0], &Collected::all(&mut first));
     check(&requests[2], &Collected::all(&mut third));
-}
-
-/// Gives blocks while there are any, and parks the youngest when there are none.
-#[derive(Default)]
-struct Tight {
-    /// Oldest first.
-    running: Vec<RequestKey>,
-    parked: Vec<RequestKey>,
-    /// Says no now and then, for no reason.
-    moody: u64,
-}
-
-impl Growth for Tight {
-    fn ask(&mut self, ask: &Ask) -> Grant {
-        self.moody = self.moody.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        if self.moody >> 61 == 7 {
-            return Grant::No;
-        }
-        if ask.blocks <= ask.counts.available() {
-            return Grant::Yes;
-        }
-        let youngest = self.running.pop().expect("the one that asks is running");
-        self.parked.push(youngest);
-        Grant::Park(vec![youngest])
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Act {
-    Admit { prompt: usize, answer: usize, n: usize, stop: bool, echo: bool, family: u64 },
-    Step,
-    Read { who: usize, most: usize },
-    Cancel { who: usize },
-    Leave { who: usize },
-    Park { who: usize },
-}
-
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let act = prop_oneof![
-        3 => (1usize..40, 0usize..30, 1usize..4, any::<bool>(), any::<bool>(), 0u64..3)
-            .prop_map(|(prompt, answer, n, stop, echo, family)| Act::Admit { prompt, answer, n, stop, echo, family }),
-        10 => Just(Act::Step),
-        4 => (0usize..20, 1usize..20).prop_map(|(who, most)| Act::Read { who, most }),
-        1 => (0usize..20).prop_map(|who| Act::Cancel { who }),
-        1 => (0usize..20).prop_map(|who| Act::Leave { who }),
-        1 => (0usize..20).prop_map(|who| Act::Park { who }),
-    ];
-    prop::collection::vec(act, 1..150)
-}
-
-/// Everything at once, with hardly any memory: each step audits every block, each request gets one outcome, and every answer is right.
-fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
-    // The largest request alone needs 3 answers of 70 tokens.
-    let mut bench = Bench::new(54, EngineConfig { prefix_cache, max_batched_tokens: chunk, ..EngineConfig::default() });
-    bench.capacity = 24;
-    let mut tight = Tight { moody, ..Tight::default() };
-    let mut guests: Vec<(RequestKey, Request, Option<RequestStream>, Collected)> = Vec::new();
-    let mut cancelled = Vec::new();
-    let step = |bench: &mut Bench, tight: &mut Tight| {
-        // Whoever was parked the longest comes back when it has room for all its tokens.
-        while let Some(&key) = tight.parked.first()
-            && bench.stepper.requests.get(&key).is_none_or(|active| {
-                let blocks: usize =
-                    active.seqs.iter().map(|seq| bench.stepper.pool.blocks_for(seq.tokens.len() + 1)).sum();
-                blocks <= bench.stepper.pool.counts().available()
-            })
-        {
-            tight.parked.remove(0);
-            if bench.stepper.resume(key) {
-                tight.running.push(key);
-            }
-        }
-        bench.stepper.step(bench.start, tight);
-        bench.stepper.audit();
-        for ended in bench.stepper.take_ended() {
-            tight.running.retain(|&key| key != ended.key);
-            tight.parked.retain(|&key| key != ended.key);
-        }
-    };
-    for act in acts {
-        match act {
-            Act::Admit { prompt, answer, n, stop, echo, family } => {
-                let request = Request {
-                    prompt: letters(family, prompt),
-                    n,
-                    stop: if stop { vec!["aba".into(), "cc".into()] } else { Vec::new() },
-                    echo_logprobs: echo,
-                    ignore_eos: answer % 2 == 0,
-                    ..request(&format!("r{}", guests.len()), prompt, answer)
-                };
-                let (key, stream) = bench.admit(&request);
-                tight.running.push(key);
-                guests.push((key, request, Some(stream), Collected::default()));
-            }
-            Act::Step => step(&mut bench, &mut tight),
-            Act::Read { who, most } => {
-                if let Some((_, _, Some(stream), collected)) = guests.get_mut(who) {
-                    collected.drain(stream, most);
-                }
-            }
-            Act::Cancel { who } => {
-                if let Some((key, ..)) = guests.get(who)
-                    && bench.stepper.fail(*key, RequestError::Cancelled, bench.start)
-                {
-                    cancelled.push(*key);
-                }
-            }
-            Act::Leave { who } => {
-                if let Some((_, _, stream, _)) = guests.get_mut(who) {
-                    *stream = None;
-                }
-            }
-            Act::Park { who } => {
-                if let Some((key, ..)) = guests.get(who)
-                    && bench.stepper.park(*key)
-                {
-                    tight.running.retain(|other| other != key);
-                    tight.parked.push(*key);
-                }
-            }
-        }
-    }
-    for round in 0.. {
-        assert!(round < 20_000, "somebody is forgotten");
-        for (_, _, stream, collected) in &mut guests {
-            if let Some(stream) = stream {
-                collected.drain(stream, 1000);
-            }
-        }
-        if bench.stepper.requests.is_empty() {
-            break;
-        }
-        step(&mut bench, &mut tight);
-    }
-    for (key, request, stream, collected) in &guests {
-        if cancelled.contains(key) {
-            assert!(stream.is_none() || collected.last == Some(Event::Failed(RequestError::Cancelled)));
-        } else if stream.is_some() {
-            check(request, collected);
-        }
-    }
-    assert_eq!(bench.stepper.census().blocks.used, 0);
-    bench.stepper.pool.audit([]);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-    #[test]
-    fn whatever_happens_each_answer_is_right_and_no_block_is_lost(acts in acts(), chunk in 1usize..40, prefix_cache: bool, moody: u64) {
-        everything(acts, chunk, prefix_cache, moody);
-    }
 }

@@ -1,0 +1,154 @@
+//! A stepper over a fake model, and answers worked out by hand to compare with.
+
+mod promises;
+mod random;
+mod real;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parkade_model::TokenId;
+
+use super::*;
+use crate::FinishReason;
+use crate::fakes::{self, Answer, Collected, Controls, FakeBackend, Letters};
+use crate::request::Request;
+use crate::sampler::Sampler;
+use crate::sampling::SamplingParams;
+use crate::stream::{RequestStream, Waker};
+
+const CONTEXT: usize = 200;
+
+struct Nobody;
+
+impl Waker for Nobody {
+    fn wake(&self) {}
+}
+
+/// A stepper with a fake model, and what is needed to feed it.
+struct Bench {
+    stepper: Stepper,
+    controls: Arc<Controls>,
+    metrics: Arc<EngineMetrics>,
+    keys: u64,
+    start: Instant,
+    capacity: usize,
+    ended: Vec<(RequestKey, Result<(), RequestError>)>,
+}
+
+impl Bench {
+    fn new(blocks: usize, config: EngineConfig) -> Self {
+        let backend = FakeBackend::new(blocks, 4, CONTEXT);
+        let controls = Arc::clone(&backend.controls);
+        Bench { controls, ..Bench::over(Box::new(backend), Arc::new(Letters), config) }
+    }
+
+    fn over(backend: Box<dyn Backend>, vocabulary: Arc<dyn Vocabulary>, config: EngineConfig) -> Self {
+        let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
+        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
+        let controls = Arc::default();
+        Bench { stepper, controls, metrics, keys: 0, start: Instant::now(), capacity: 1000, ended: Vec::new() }
+    }
+
+    fn chunked(max_batched_tokens: usize) -> Self {
+        Bench::new(200, EngineConfig { max_batched_tokens, ..EngineConfig::default() })
+    }
+
+    fn admit(&mut self, request: &Request) -> (RequestKey, RequestStream) {
+        self.keys += 1;
+        let key = RequestKey(self.keys);
+        let need = self.stepper.geometry().need(request).unwrap();
+        let (outlet, stream) = crate::stream::open(request.id.clone(), self.capacity, Arc::new(Nobody));
+        self.stepper.admit(Arrival { key, request: request.clone(), need, outlet, submitted: self.start }, self.start);
+        (key, stream)
+    }
+
+    fn step(&mut self) -> StepReport {
+        let report = self.stepper.step(self.start, &mut Reserved);
+        self.settle();
+        report
+    }
+
+    /// Lets the readers have the last events.
+    fn settle(&mut self) {
+        self.ended.extend(self.stepper.take_ended().iter().map(|ended| (ended.key, ended.result.clone())));
+    }
+
+    fn run(&mut self) {
+        while !self.step().progress.is_empty() {}
+    }
+
+    /// Runs one request to its end, with nobody else.
+    fn answers(&mut self, request: &Request) -> Collected {
+        let (_, mut stream) = self.admit(request);
+        self.run();
+        Collected::all(&mut stream)
+    }
+}
+
+/// What a request must answer, and how many tokens that takes, worked out without blocks, batches and steps.
+fn expected(request: &Request) -> Vec<(Answer, usize)> {
+    let sampling = Arc::new(request.sampling.clone());
+    let longest = request.max_tokens.unwrap_or(CONTEXT - request.prompt.len());
+    let choice = |choice| {
+        let mut sampler = Sampler::new(Arc::clone(&sampling), &request.prompt, request.sampling.seed.unwrap(), choice);
+        let mut tokens = request.prompt.clone();
+        let mut answer = Answer { reason: Some(FinishReason::Length), ..Answer::default() };
+        let mut generated = 0;
+        while generated < longest {
+            let id = sampler.sample(&fakes::logits_after(&tokens), &mut Scratch::default()).unwrap();
+            tokens.push(id);
+            generated += 1;
+            let is_end = id == fakes::END && !request.ignore_eos;
+            if is_end {
+                answer.reason = Some(FinishReason::Stop);
+            } else {
+                answer.tokens.push(id);
+                answer.text.push(fakes::letter(id));
+            }
+            // Letters that the decoder holds back are not looked at before the next one, or the end.
+            let held = answer.tokens.iter().rev().take_while(|&&id| id % 5 == 4).count();
+            let held = if is_end || generated == longest { 0 } else { held };
+            if let Some((text, stop)) = cut(&answer.text[..answer.text.len() - held], &request.stop) {
+                (answer.text, answer.reason, answer.stop_string) = (text, Some(FinishReason::Stop), Some(stop));
+                break;
+            }
+            if is_end {
+                break;
+            }
+        }
+        (answer, generated)
+    };
+    (0..request.n).map(choice).collect()
+}
+
+/// The text before the stop string that is complete first, the longest of those that end at the same place.
+fn cut(text: &str, stops: &[String]) -> Option<(String, String)> {
+    (0..=text.len()).find_map(|end| {
+        let stop = stops.iter().filter(|stop| text[..end].ends_with(stop.as_str())).max_by_key(|stop| stop.len())?;
+        Some((text[..end - stop.len()].to_owned(), stop.clone()))
+    })
+}
+
+fn check(request: &Request, collected: &Collected) {
+    let (answers, generated): (Vec<Answer>, Vec<usize>) = expected(request).into_iter().unzip();
+    assert_eq!(collected.answers.values().cloned().collect::<Vec<_>>(), answers, "request {}", request.id);
+    let Some(Event::Done(usage)) = collected.last else {
+        panic!("request {} did not end well: {:?}", request.id, collected.last)
+    };
+    assert_eq!(usage.completion_tokens, generated.iter().sum::<usize>());
+    assert_eq!(usage.prompt_tokens, request.prompt.len());
+}
+
+fn letters(seed: u64, count: usize) -> Vec<TokenId> {
+    (0..count as u64).map(|at| fakes::FIRST_LETTER + ((seed * 31 + at * at * 7 + at) % 37) as TokenId).collect()
+}
+
+fn request(name: &str, prompt: usize, answer: usize) -> Request {
+    Request {
+        max_tokens: Some(answer),
+        sampling: SamplingParams { seed: Some(prompt as u64), ..SamplingParams::default() },
+        ignore_eos: true,
+        ..Request::new(name, letters(prompt as u64, prompt))
+    }
+}

@@ -1,0 +1,84 @@
+//! Parking over real weights: not a bit may change.
+
+use std::path::PathBuf;
+
+use parkade_kernels::{KvType, Team};
+use parkade_model::Model;
+use parkade_model::gguf::Gguf;
+use parkade_model::tokenizer::Tokenizer;
+
+use super::*;
+use crate::backend::ModelBackend;
+
+fn bench(ty: &str, prefix_cache: bool) -> Bench {
+    let file = format!("llama-{ty}.gguf");
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../tests/oracle/tiny", &file].iter().collect();
+    let gguf = Gguf::open(&path).unwrap();
+    let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
+    let model = Model::load(&gguf, Arc::new(Team::new(2))).unwrap();
+    let kv = model.new_kv_cache(64, 16, KvType::F16).unwrap();
+    let backend = ModelBackend::new(model, kv, 64, 16);
+    let config = EngineConfig { prefix_cache, max_batched_tokens: 24, ..EngineConfig::default() };
+    Bench::over(Box::new(backend), Arc::new(tokenizer), config)
+}
+
+fn lively(name: &str, prompt: usize, stop: Vec<String>) -> Request {
+    Request {
+        max_tokens: Some(24),
+        sampling: SamplingParams {
+            seed: Some(prompt as u64),
+            temperature: 1.2,
+            top_k: 200,
+            top_p: 0.98,
+            presence_penalty: 0.3,
+            frequency_penalty: 0.2,
+            repetition_penalty: 1.1,
+            ..SamplingParams::default()
+        },
+        stop,
+        ignore_eos: true,
+        logprobs: Some(2),
+        n: 2,
+        ..Request::new(name, (0..prompt).map(|at| (3 + (prompt * 17 + at * at * 5 + at) % 500) as TokenId).collect())
+    }
+}
+
+/// The events of each answer; how those of several answers are interleaved is not promised.
+fn by_answer(collected: &Collected) -> Vec<Event> {
+    assert!(collected.is_done(), "{:?}", collected.last);
+    let mut events = collected.events.clone();
+    events.pop();
+    events.sort_by_key(|event| match event {
+        Event::Token { index, .. } | Event::Finished { index, .. } => *index,
+        _ => 0,
+    });
+    events
+}
+
+#[test]
+fn a_parked_sequence_resumes_with_the_same_bits() {
+    for ty in ["F32", "Q4_1", "Q4_K_S"] {
+        let open = bench(ty, false).answers(&lively("r", 37, Vec::new()));
+        let text: Vec<char> = open.answers[&1].text.chars().collect();
+        // A stop string that comes up in the middle of one answer.
+        let stop = vec![text[text.len() / 2..].iter().take(3).collect()];
+        let request = lively("r", 37, stop);
+        let undisturbed = bench(ty, false).answers(&request);
+        assert!(undisturbed.answers[&1].stop_string.is_some(), "{ty}: {undisturbed:?}");
+        for (moment, prefix_cache) in [(0, true), (1, false), (2, true), (3, false), (4, true)] {
+            let mut bench = bench(ty, prefix_cache);
+            let (key, mut stream) = bench.admit(&request);
+            let (_, mut other) = bench.admit(&lively("other", 20, Vec::new()));
+            for step in 0..400 {
+                if step % 5 == moment && bench.stepper.park(key) {
+                    bench.step();
+                    bench.stepper.resume(key);
+                }
+                bench.step();
+            }
+            let disturbed = Collected::all(&mut stream);
+            assert_eq!(by_answer(&disturbed), by_answer(&undisturbed), "{ty}, parked from step {moment} on");
+            assert!(Collected::all(&mut other).is_done());
+        }
+    }
+}
