@@ -83,18 +83,36 @@ impl Traffic {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for (name, blocks) in [("slots bind", 256 * 300), ("memory binds (predicted peaks)", 256 * 42)] {
-        measure(name, blocks)?;
-    }
+    measure("slots bind", 256 * 300, false)?;
+    measure("memory binds (predicted peaks)", 256 * 42, false)?;
+    measure("slots bind, higher classes park lower ones", 256 * 300, true)?;
     Ok(())
 }
 
-fn measure(name: &str, blocks: u64) -> Result<(), Box<dyn std::error::Error>> {
+/// Does what the lot decides, as a worker would; says how much that was.
+fn obey(lot: &mut Lot, now: Time, running: &mut Vec<TaskId>) -> u64 {
+    let mut obeyed = 0;
+    while let Some(decision) = lot.next_decision(0, true) {
+        obeyed += 1;
+        match decision {
+            Decision::Start(id) | Decision::Resume(id) => running.push(id),
+            Decision::Park(id) => {
+                running.retain(|&other| other != id);
+                lot.parked(id);
+                lot.settle(now);
+                obeyed += 1;
+            }
+            Decision::Cancel(id) => unreachable!("only waiting tasks are cancelled, and {id} is not one"),
+        }
+    }
+    obeyed
+}
+
+fn measure(name: &str, blocks: u64, preempt: bool) -> Result<(), Box<dyn std::error::Error>> {
     let capacity = Capacity::new([("blocks", blocks), ("sequences", RUNNING)]);
     let mut config = LotConfig::new(capacity);
     config.limits.room = WaitingRoom::new(WAITING * 2, u64::MAX / 2);
-    // The lots of an ordinary day do not send running work away at each arrival; preemption is measured by the tests.
-    config.limits.preempt = false;
+    config.limits.preempt = preempt;
     let mut lot = Lot::new(config)?;
     let tenants = (0..1000).map(|number| Arc::from(format!("tenant-{number}"))).collect();
     let mut traffic = Traffic { random: Random(7), tenants };
@@ -108,9 +126,7 @@ fn measure(name: &str, blocks: u64) -> Result<(), Box<dyn std::error::Error>> {
         for _ in 0..1000 {
             waiting.push(lot.submit(now, &traffic.task(now))?.0);
         }
-        while let Some(Decision::Start(id)) = lot.next_decision(0, true) {
-            running.push(id);
-        }
+        obey(&mut lot, now, &mut running);
     }
     let filled = began.elapsed();
     let bytes = ALLOCATED.load(Ordering::Relaxed) - before - waiting.capacity() * size_of::<TaskId>();
@@ -126,13 +142,11 @@ fn measure(name: &str, blocks: u64) -> Result<(), Box<dyn std::error::Error>> {
         lot.ended(done, Ending::Completed);
         lot.settle(now);
         decisions += 2;
-        while let Some(Decision::Start(id)) = lot.next_decision(0, true) {
-            running.push(id);
-            admitted += 1;
-            decisions += 1;
-        }
         waiting.push(lot.submit(now, &traffic.task(now))?.0);
         decisions += 1;
+        let obeyed = obey(&mut lot, now, &mut running);
+        admitted += obeyed;
+        decisions += obeyed;
         if turn % 16 == 0 {
             // Cancelled from the middle of the line; the one that ends instead is replaced as well.
             let at = traffic.random.below(waiting.len() as u64) as usize;
@@ -156,7 +170,7 @@ fn measure(name: &str, blocks: u64) -> Result<(), Box<dyn std::error::Error>> {
     println!("{name}: {} waiting, {} running, {} tenants", stats.waiting, stats.running, stats.tenants);
     println!("  filling: {submitted} submits, {:.2} million a second", submitted as f64 / filled.as_secs_f64() / 1e6);
     println!(
-        "  turning: {decisions} decisions ({admitted} admissions) and {reported} reports of progress in {busy:.2?}: \
+        "  turning: {decisions} decisions ({admitted} by the lot itself) and {reported} reports of progress in {busy:.2?}: \
          {:.2} million decisions a second ({:.2} with the reports); a turn takes {:.0} ns",
         decisions as f64 / busy.as_secs_f64() / 1e6,
         (decisions + reported) as f64 / busy.as_secs_f64() / 1e6,

@@ -1,5 +1,6 @@
 //! What went wrong in the ancestor, each as a test of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc;

@@ -6,7 +6,7 @@
 //! loom instead of parkade-sync (`src/sys.rs`), and nothing else changes. A wake-up that could get lost is a deadlock
 //! here, which loom reports. Time does not pass: waits with a limit wait until somebody rings.
 #![cfg(loom)]
-
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! The worker pool from outside: panics, pauses, futures, limits, threads.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,6 +3,7 @@
 //! `PARKADE_SIM_SCALE=20 cargo test --release -p parkade-pool --test simulation -- --nocapture` runs twenty times as
 //! many requests as the default, on other seeds too; `PARKADE_SIM_SEED` picks another seed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 mod support;
 
 use parkade_pool::*;

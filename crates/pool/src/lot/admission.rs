@@ -3,7 +3,7 @@
 use super::fair::Virtual;
 use super::forecast::Line as ForecastLine;
 use super::policy::order::Choice;
-use super::table::{State, Stop};
+use super::table::{State, Stop, Task};
 use super::{Decision, Ending, Lot};
 use crate::{Class, TaskId, Time, Units, Work};
 
@@ -73,19 +73,18 @@ impl Lot {
     }
 
     /// Whether a waiting or parked task fits now, with its predicted growth and everybody else's.
-    pub(super) fn fits(&self, index: u32) -> bool {
-        self.fits_in(index, self.ledger.unpromised(), |_| false)
+    pub(super) fn fits(&self, task: &Task) -> bool {
+        self.fits_in(task, self.ledger.unpromised(), |_| false)
     }
 
     /// Whether it fits in `room` (free, not promised) if the running tasks that `leave` names were gone.
-    pub(super) fn fits_in(&self, index: u32, room: Units, leave: impl Fn(u32) -> bool) -> bool {
-        let task = self.table.at(index);
+    pub(super) fn fits_in(&self, task: &Task, room: Units, leave: impl Fn(u32) -> bool) -> bool {
         let taken = task.need().saturating_add(task.promise());
         let Some(room) = room.checked_sub(taken) else { return false };
         if self.running.is_empty() {
             return true; // Alone it fits, or it would have been refused.
         }
-        let line = ForecastLine { steps: task.steps(), task: index, held: taken, growth: task.expected_growth() };
+        let line = ForecastLine { steps: task.steps(), task: u32::MAX, held: taken, growth: task.expected_growth() };
         self.forecast.fits(&line, room, leave)
     }
 
@@ -197,7 +196,7 @@ impl Lot {
         self.parkable[standing] += u32::from(parkable);
         if !self.forecast_stale {
             let line = self.forecast_line(index);
-            self.forecast.insert(line);
+            self.forecast.insert(&line);
         }
     }
 
@@ -242,7 +241,7 @@ impl Lot {
     /// Brings the forecast up to date with what running tasks have done.
     pub(super) fn refresh_forecast(&mut self) {
         if self.forecast_stale {
-            let mut forecast = std::mem::replace(&mut self.forecast, super::Forecast::new(self.capacity.kinds()));
+            let mut forecast = std::mem::take(&mut self.forecast);
             forecast.rebuild(self.running.iter().map(|&index| self.forecast_line(index)));
             self.forecast = forecast;
             self.forecast_stale = false;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::forecast::Entry;
 use super::table::State;
 use super::tenant::NO_SHARE;
 use super::{Lot, Reserve};
@@ -145,13 +146,12 @@ impl Lot {
         if self.forecast_stale {
             return Ok(());
         }
-        equal("lines of the forecast", self.forecast.lines().len(), self.running.len())?;
+        equal("lines of the forecast", self.forecast.entries().len(), self.running.len())?;
         let mut previous = (0, 0);
-        for line in self.forecast.lines() {
-            let fresh = self.forecast_line(line.task);
-            equal("a line of the forecast", format!("{line:?}"), format!("{fresh:?}"))?;
-            check(previous <= (line.steps, line.task), || "the forecast is out of order".to_owned())?;
-            previous = (line.steps, line.task);
+        for entry in self.forecast.entries() {
+            equal("a line of the forecast", *entry, Entry::of(&self.forecast_line(entry.task())))?;
+            check(previous <= entry.key(), || "the forecast is out of order".to_owned())?;
+            previous = entry.key();
         }
         Ok(())
     }

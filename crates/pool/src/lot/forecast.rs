@@ -24,125 +24,125 @@ pub(crate) struct Line {
     pub(crate) growth: Units,
 }
 
-impl Line {
-    fn key(&self) -> (u64, u32) {
+/// A line in the form in which it is added up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Entry {
+    steps: u64,
+    task: u32,
+    held: [f64; MAX_UNITS],
+    per_step: [f64; MAX_UNITS],
+}
+
+impl Entry {
+    pub(crate) fn of(line: &Line) -> Entry {
+        let per_step = 1.0 / line.steps.max(1) as f64;
+        Entry {
+            steps: line.steps,
+            task: line.task,
+            held: line.held.amounts().map(|amount| amount as f64),
+            per_step: line.growth.amounts().map(|growth| growth as f64 * per_step),
+        }
+    }
+
+    pub(crate) fn key(&self) -> (u64, u32) {
         (self.steps, self.task)
+    }
+
+    pub(crate) fn task(&self) -> u32 {
+        self.task
     }
 }
 
 /// The lines of all running tasks, soonest end first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Forecast {
-    lines: Vec<Line>,
-    growth: Units,
-    kinds: usize,
+    entries: Vec<Entry>,
+    /// What all of them take with each step.
+    per_step: [f64; MAX_UNITS],
+    /// What all of them take until they end.
+    growth: [f64; MAX_UNITS],
 }
 
 impl Forecast {
-    pub(crate) fn new(kinds: usize) -> Forecast {
-        Forecast { lines: Vec::new(), growth: Units::ZERO, kinds }
-    }
-
     /// Replaces all lines.
     pub(crate) fn rebuild(&mut self, lines: impl Iterator<Item = Line>) {
-        self.lines.clear();
-        self.lines.extend(lines);
-        self.lines.sort_unstable_by_key(Line::key);
-        self.growth = self.lines.iter().fold(Units::ZERO, |sum, line| sum.saturating_add(line.growth));
+        self.entries.clear();
+        self.entries.extend(lines.map(|line| Entry::of(&line)));
+        self.entries.sort_unstable_by_key(Entry::key);
+        // From scratch, so that rounding cannot add up.
+        (self.per_step, self.growth) = ([0.0; MAX_UNITS], [0.0; MAX_UNITS]);
+        for entry in &self.entries {
+            add(&mut self.per_step, &entry.per_step, 1.0);
+            add(&mut self.growth, &entry.per_step, entry.steps as f64);
+        }
     }
 
-    pub(crate) fn insert(&mut self, line: Line) {
-        let at = self.lines.partition_point(|other| other.key() < line.key());
-        self.growth = self.growth.saturating_add(line.growth);
-        self.lines.insert(at, line);
+    pub(crate) fn insert(&mut self, line: &Line) {
+        let entry = Entry::of(line);
+        let at = self.entries.partition_point(|other| other.key() < entry.key());
+        add(&mut self.per_step, &entry.per_step, 1.0);
+        add(&mut self.growth, &entry.per_step, entry.steps as f64);
+        self.entries.insert(at, entry);
     }
 
     pub(crate) fn remove(&mut self, steps: u64, task: u32) {
-        let found = self.lines.binary_search_by_key(&(steps, task), Line::key);
-        let line = self.lines.remove(found.expect("every running task has its line"));
-        self.growth = self.growth.saturating_sub(line.growth);
+        let found = self.entries.binary_search_by_key(&(steps, task), Entry::key);
+        let entry = self.entries.remove(found.expect("every running task has its line"));
+        add(&mut self.per_step, &entry.per_step, -1.0);
+        add(&mut self.growth, &entry.per_step, -(entry.steps as f64));
     }
 
-    pub(crate) fn lines(&self) -> &[Line] {
-        &self.lines
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// Steps until the first running task is expected to end.
     pub(crate) fn first_end(&self) -> Option<u64> {
-        self.lines.first().map(|line| line.steps).filter(|&steps| steps != u64::MAX)
+        self.entries.first().map(|entry| entry.steps).filter(|&steps| steps != u64::MAX)
     }
 
     /// Whether the growth of all lines and of `newcomer` fits in `room` (free units, what the newcomer holds already
     /// deducted) at every moment, if the lines that `leave` names were gone.
+    ///
+    /// Only until the newcomer ends: what comes after that it does not make worse.
     pub(crate) fn fits(&self, newcomer: &Line, room: Units, leave: impl Fn(u32) -> bool) -> bool {
+        let newcomer = Entry::of(newcomer);
+        let mut room = room.amounts().map(|amount| amount as f64 + TOLERANCE);
         // If everybody could grow at once there is nothing to look at.
-        if self.growth.saturating_add(newcomer.growth).fits_in(room) {
+        let mut growth = self.growth;
+        add(&mut growth, &newcomer.per_step, newcomer.steps as f64);
+        if fit(&growth, 1.0, &room) {
             return true;
         }
-        let room = room.amounts().map(|amount| amount as f64 + TOLERANCE);
-        let mut sum = Rates::default();
-        for line in &self.lines {
-            if !leave(line.task) {
-                sum.add(line);
-            }
+        let mut per_step = self.per_step;
+        add(&mut per_step, &newcomer.per_step, 1.0);
+        for gone in self.entries.iter().filter(|entry| leave(entry.task)) {
+            add(&mut per_step, &gone.per_step, -1.0);
         }
-        sum.add(newcomer);
-        let mut given_back = [0.0; MAX_UNITS];
-        let mut own_end_seen = false;
-        for line in &self.lines {
-            if leave(line.task) {
-                continue;
+        for entry in self.entries.iter().filter(|entry| !leave(entry.task)) {
+            // What never ends is reserved in full and does not grow.
+            if entry.steps >= newcomer.steps || entry.steps == u64::MAX {
+                break;
             }
-            if !own_end_seen && newcomer.steps <= line.steps && newcomer.steps != u64::MAX {
-                own_end_seen = true;
-                if !sum.fit_at(newcomer.steps, &given_back, &room, self.kinds) {
-                    return false;
-                }
-                sum.end(newcomer, &mut given_back);
-            }
-            if line.steps == u64::MAX {
-                break; // What never ends is reserved in full and does not grow.
-            }
-            if !sum.fit_at(line.steps, &given_back, &room, self.kinds) {
+            if !fit(&per_step, entry.steps as f64, &room) {
                 return false;
             }
-            sum.end(line, &mut given_back);
+            // It takes no more, and gives back what it held (what it grew by cancels out).
+            add(&mut per_step, &entry.per_step, -1.0);
+            add(&mut room, &entry.held, 1.0);
         }
-        own_end_seen || newcomer.steps == u64::MAX || sum.fit_at(newcomer.steps, &given_back, &room, self.kinds)
+        newcomer.steps == u64::MAX || fit(&per_step, newcomer.steps as f64, &room)
     }
 }
 
-/// How fast all lines that have not ended take units, per step.
-#[derive(Default)]
-struct Rates {
-    per_step: [f64; MAX_UNITS],
-}
-
-impl Rates {
-    fn add(&mut self, line: &Line) {
-        for (sum, rate) in self.per_step.iter_mut().zip(rates(line)) {
-            *sum += rate;
-        }
-    }
-
-    /// A line has come to its end: it takes no more and gives back what it held (what it grew by cancels out).
-    fn end(&mut self, line: &Line, given_back: &mut [f64; MAX_UNITS]) {
-        for (sum, rate) in self.per_step.iter_mut().zip(rates(line)) {
-            *sum -= rate;
-        }
-        for (sum, held) in given_back.iter_mut().zip(line.held.amounts()) {
-            *sum += held as f64;
-        }
-    }
-
-    fn fit_at(&self, steps: u64, given_back: &[f64; MAX_UNITS], room: &[f64; MAX_UNITS], kinds: usize) -> bool {
-        (0..kinds).all(|unit| self.per_step[unit].max(0.0) * steps as f64 <= room[unit] + given_back[unit])
+fn add(sum: &mut [f64; MAX_UNITS], amounts: &[f64; MAX_UNITS], times: f64) {
+    for (sum, amount) in sum.iter_mut().zip(amounts) {
+        *sum += amount * times;
     }
 }
 
-fn rates(line: &Line) -> [f64; MAX_UNITS] {
-    let per_step = 1.0 / line.steps.max(1) as f64;
-    line.growth.amounts().map(|growth| growth as f64 * per_step)
+fn fit(per_step: &[f64; MAX_UNITS], steps: f64, room: &[f64; MAX_UNITS]) -> bool {
+    per_step.iter().zip(room).all(|(rate, room)| rate * steps <= *room)
 }
 
 #[cfg(test)]
@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn the_peak_of_the_sum_counts_and_not_the_sum_of_peaks() {
-        let mut forecast = Forecast::new(1);
+        let mut forecast = Forecast::default();
         // Ends in 10 steps and gives 20 back, long before the newcomer needs them.
-        forecast.insert(line(0, 10, 20, 5));
+        forecast.insert(&line(0, 10, 20, 5));
         let newcomer = line(1, 100, 10, 20);
         assert!(forecast.fits(&newcomer, Units::from([7]), |_| false));
         // At the end of task 0 both together have taken 5 + 2.
@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn what_exactly_fits_is_taken() {
-        let mut forecast = Forecast::new(1);
+        let mut forecast = Forecast::default();
         for task in 0..7 {
-            forecast.insert(line(task, 3, 1, 1));
+            forecast.insert(&line(task, 3, 1, 1));
         }
         let newcomer = line(9, 3, 1, 1);
         assert!(forecast.fits(&newcomer, Units::from([8]), |_| false));

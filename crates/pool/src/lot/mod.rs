@@ -153,7 +153,7 @@ impl Lot {
         config.validate()?;
         Ok(Lot {
             ledger: Ledger::new(config.capacity.total()),
-            forecast: Forecast::new(config.capacity.kinds()),
+            forecast: Forecast::default(),
             orders: (0..config.workers).map(|_| VecDeque::new()).collect(),
             capacity: config.capacity,
             reserve: config.reserve,

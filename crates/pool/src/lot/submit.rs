@@ -90,11 +90,10 @@ impl Lot {
         }
     }
 
-    /// Whether a newcomer could start now. When nothing that waits fits, a newcomer of which there is not even
-    /// enough for the start, and which can send nobody away, cannot.
+    /// Whether a newcomer could start now. When nothing that waits could be admitted when last looked, only the
+    /// newcomer itself is in question: it has to fit, or to be able to send others away.
     fn may_start_at_once(&self, task: &Task) -> bool {
-        let fits = task.need().saturating_add(task.promise()).fits_in(self.ledger.unpromised());
-        fits || !self.settled || self.could_preempt(task.class)
+        !self.settled || self.forecast_stale || self.could_preempt(task.class) || self.fits(task)
     }
 
     pub(super) fn could_preempt(&self, class: Class) -> bool {

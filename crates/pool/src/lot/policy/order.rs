@@ -76,7 +76,7 @@ impl Lot {
         if self.is_hopeless(index, now) {
             return Look::Choose(Choice::Expire(index));
         }
-        if self.fits(index) {
+        if self.fits(self.table.at(index)) {
             return Look::Choose(Choice::Admit(index));
         }
         let first_in_line = passed.is_empty();

@@ -61,7 +61,9 @@ impl Lot {
             promised = promised.saturating_sub(held.promise());
         }
         let room = room.min(self.capacity.total()).saturating_sub(promised);
-        self.fits_in(index, room, |other| self.table.at(other).state == State::Parking || victims.contains(&other))
+        self.fits_in(self.table.at(index), room, |other| {
+            self.table.at(other).state == State::Parking || victims.contains(&other)
+        })
     }
 
     /// What a running task does to the forecast.
