@@ -9,6 +9,10 @@ import pytest
 from test_concurrency import REQUESTS, tokens_of
 
 
+TIGHT = ["--kv-cache-mb", "8"]
+SHORT = [{"role": "user", "content": "Tell me something."}]
+
+
 def async_client(server):
     return openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=100)
 
@@ -18,11 +22,19 @@ async def answers(server, requests) -> list:
         return await asyncio.gather(*(tokens_of(client, request) for request in requests))
 
 
-@pytest.mark.parametrize("budget", [[], ["--kv-cache-mb", "12"], ["--kv-cache-mb", "12", "--reserve", "full"]], ids=["roomy", "tight", "tight and careful"])
+@pytest.mark.parametrize("budget", [[], TIGHT, [*TIGHT, "--reserve", "full"]], ids=["roomy", "tight", "tight and careful"])
 async def test_every_stream_gets_the_tokens_that_the_default_scheduler_gives_it(server, start, budget):
-    expected = await answers(server, REQUESTS)
+    # Answers that all turn out as long as they may be: more than a prediction expects.
+    requests = [{**request, "messages": SHORT, "max_tokens": 120, "extra_body": {"ignore_eos": True}} for request in REQUESTS[:8]]
+    requests = [{**request, "seed": i} for i, request in enumerate(requests)]
+    expected = await answers(server, requests)
     lot = await asyncio.to_thread(start, "--scheduler", "parking-lot", *budget)
-    assert await answers(lot, REQUESTS) == expected
+    if budget:
+        # Short answers first, so that the prediction is short.
+        await answers(lot, [{"messages": SHORT, "max_tokens": 4, "logprobs": True}] * 40)
+    assert await answers(lot, requests) == expected
+    parked = await asyncio.to_thread(lot.metric, "parkade_num_preemptions_total")
+    assert (parked > 0) == (budget == TIGHT)
     await asyncio.to_thread(lot.await_idle)
 
 
