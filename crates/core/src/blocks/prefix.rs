@@ -89,7 +89,11 @@ impl PrefixIndex {
 
     /// The block that holds `tokens` right after the chain that ends with `before`.
     pub(super) fn find(&self, before: Option<BlockId>, tokens: &[TokenId]) -> Option<BlockId> {
-        let entry = self.entries.get(&self.hash(before, tokens))?;
+        self.find_at(self.hash(before, tokens), before, tokens)
+    }
+
+    fn find_at(&self, hash: ChainHash, before: Option<BlockId>, tokens: &[TokenId]) -> Option<BlockId> {
+        let entry = self.entries.get(&hash)?;
         (entry.before == before && *entry.tokens == *tokens).then_some(entry.block)
     }
 
@@ -97,13 +101,12 @@ impl PrefixIndex {
     pub(super) fn insert(&mut self, block: BlockId, before: Option<BlockId>, tokens: &[TokenId]) -> Insertion {
         debug_assert!(!self.contains(block), "{block:?} is indexed twice");
         debug_assert!(before.is_none_or(|before| self.contains(before)), "the block before {block:?} is not indexed");
-        let hash = self.hash(before, tokens);
-        if let Some(entry) = self.entries.get(&hash) {
-            return if entry.before == before && *entry.tokens == *tokens {
-                Insertion::Known(entry.block)
-            } else {
-                Insertion::Taken
-            };
+        self.insert_at(self.hash(before, tokens), block, before, tokens)
+    }
+
+    fn insert_at(&mut self, hash: ChainHash, block: BlockId, before: Option<BlockId>, tokens: &[TokenId]) -> Insertion {
+        if self.entries.contains_key(&hash) {
+            return self.find_at(hash, before, tokens).map_or(Insertion::Taken, Insertion::Known);
         }
         self.entries.insert(hash, Entry { block, before, tokens: tokens.into() });
         self.places[block.index()] = Some(hash);
@@ -123,5 +126,26 @@ impl PrefixIndex {
         if let Some(before) = entry.before {
             self.children[before.index()] -= 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_with_equal_hashes_are_never_taken_for_each_other() {
+        let mut index = PrefixIndex::new(4, 2);
+        let (first, second, third) = (BlockId(0), BlockId(1), BlockId(2));
+        let place = index.hash(None, &[1, 2]);
+        assert_eq!(index.insert_at(place, first, None, &[1, 2]), Insertion::Added);
+        assert_eq!(index.insert_at(place, second, None, &[3, 4]), Insertion::Taken);
+        assert_eq!(index.insert_at(place, second, None, &[1, 2]), Insertion::Known(first));
+        assert_eq!(index.find_at(place, None, &[3, 4]), None);
+        assert_eq!(index.find_at(place, Some(third), &[1, 2]), None, "the same tokens after another text");
+        assert_eq!(index.find_at(place, None, &[1, 2]), Some(first));
+        index.remove(first);
+        assert_eq!(index.insert_at(place, second, None, &[3, 4]), Insertion::Added);
+        assert_eq!((index.find_at(place, None, &[3, 4]), index.len()), (Some(second), 1));
     }
 }
