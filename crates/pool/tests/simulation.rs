@@ -52,7 +52,7 @@ fn simulate(name: &str, requests: u64, make: impl Fn(u64) -> Simulation) {
 
 #[test]
 fn poisson_traffic_with_faults() {
-    simulate("poisson", 300_000, |seed| {
+    simulate("poisson", 900_000, |seed| {
         let lengths = Lengths::Even { prompt: 30, answer: 12 };
         Simulation::new(seed, lot(60, 8), Traffic::new(Arrivals::Poisson(220.0), lengths, Tenants::Equal(5)), FAULTS)
     });
@@ -60,7 +60,7 @@ fn poisson_traffic_with_faults() {
 
 #[test]
 fn bursts_with_full_reservation() {
-    simulate("bursts, full", 250_000, |seed| {
+    simulate("bursts, full", 600_000, |seed| {
         let mut config = lot(80, 8);
         config.reserve = Reserve::Full;
         let lengths = Lengths::Even { prompt: 20, answer: 8 };
@@ -71,7 +71,7 @@ fn bursts_with_full_reservation() {
 
 #[test]
 fn heavy_tails() {
-    simulate("heavy tails", 300_000, |seed| {
+    simulate("heavy tails", 900_000, |seed| {
         let mut traffic =
             Traffic::new(Arrivals::Poisson(260.0), Lengths::HeavyTailed { prompt: 120, answer: 40 }, Tenants::Equal(6));
         traffic.misestimate = 2;
@@ -82,7 +82,7 @@ fn heavy_tails() {
 #[test]
 fn a_flooding_tenant_and_ever_new_names() {
     for tenants in [Tenants::Flood(5), Tenants::Fresh] {
-        simulate("adversarial tenants", 100_000, |seed| {
+        simulate("adversarial tenants", 300_000, |seed| {
             let lengths = Lengths::Even { prompt: 24, answer: 8 };
             let mut config = lot(48, 6);
             config.limits.tenant.max_running = Some(4);
@@ -94,7 +94,7 @@ fn a_flooding_tenant_and_ever_new_names() {
 
 #[test]
 fn without_an_own_count_the_ledger_decides() {
-    simulate("ledger only", 100_000, |seed| {
+    simulate("ledger only", 300_000, |seed| {
         let lengths = Lengths::Even { prompt: 30, answer: 12 };
         let traffic = Traffic::new(Arrivals::Poisson(220.0), lengths, Tenants::Equal(5));
         let mut simulation = Simulation::new(seed, lot(60, 8), traffic, Faults { hidden: 0, ..FAULTS });
