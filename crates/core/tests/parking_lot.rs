@@ -1,5 +1,6 @@
 //! The `parking-lot` scheduler with its worker thread, over a model whose logits are a hash of its KV blocks.
 #![cfg(feature = "parking-lot-scheduler")]
+#![allow(clippy::unwrap_used)] // Everything in here is a test.
 
 mod support;
 

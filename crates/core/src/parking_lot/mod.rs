@@ -24,7 +24,7 @@
 //! ```no_run
 //! use parkade_core::{EngineConfig, ModelBackend, Request};
 //! use parkade_core::parking_lot::{InferenceJob, InferenceResult, InferenceWorkerPool};
-//! # fn parts() -> (Box<ModelBackend>, std::sync::Arc<parkade_model::Tokenizer>) { unimplemented!() }
+//! # fn parts() -> (Box<ModelBackend>, std::sync::Arc<parkade_model::tokenizer::Tokenizer>) { unimplemented!() }
 //!
 //! let (backend, tokenizer) = parts();
 //! let pool = InferenceWorkerPool::start(backend, tokenizer, EngineConfig::default())?;
