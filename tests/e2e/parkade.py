@@ -82,8 +82,8 @@ class Server:
 
     def _await_url(self) -> str:
         def listening() -> str | None:
-            found = re.search(r'"url":"(http://[^"]+)/v1"', self.log)
-            return found and found.group(1)
+            found = re.search(r'"message":"listening".*?"address":"([^"]+)"', self.log)
+            return found and "http://" + found.group(1)
 
         return self._until(listening, "the port")
 

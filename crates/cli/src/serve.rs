@@ -150,7 +150,6 @@ async fn listen(
     let failed = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    tracing::info!(url = %format_args!("http://{address}/v1"), "listening");
 
     let shutdown = shutdown_signal()?;
     let mut loading = load_in_background(path.clone(), options)?;
@@ -178,7 +177,6 @@ async fn listen(
             source: io::Error::other(error),
         })?;
     }
-    tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
