@@ -12,7 +12,7 @@ use crate::metrics::EngineMetrics;
 use crate::parking_lot::InferenceWorkerPool;
 use crate::refusal::Refusal;
 use crate::request::{Priority, Request, RequestId};
-use crate::scheduler::{DefaultScheduler, Scheduler};
+use crate::scheduler::{DefaultScheduler, InLine, Scheduler};
 use crate::stepper::Stepper;
 use crate::stream::{RequestState, RequestStream};
 use crate::vocabulary::Vocabulary;
@@ -31,7 +31,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.scheduler.drain(Duration::ZERO);
+        self.scheduler.drain(Duration::ZERO, InLine::Refuse);
     }
 }
 
@@ -116,7 +116,17 @@ impl Engine {
 
     /// Refuses new requests, lets those that were taken finish, cancels what is left after `limit`, and returns when the worker has ended.
     pub fn drain(&self, limit: Duration) {
-        self.inner.scheduler.drain(limit);
+        self.drain_with(limit, InLine::Finish);
+    }
+
+    /// As [`drain`](Self::drain), and says what becomes of the requests that are in line.
+    pub fn drain_with(&self, limit: Duration, in_line: InLine) {
+        self.inner.scheduler.drain(limit, in_line);
+    }
+
+    /// Counts a refusal that the caller decided before it asked the engine, a rate limit for example, among the engine's own.
+    pub fn note_refusal(&self, refusal: &Refusal) {
+        self.inner.metrics.refused(refusal);
     }
 }
 

@@ -36,6 +36,7 @@ pub use metrics::{EngineMetrics, StepTime};
 pub use refusal::Refusal;
 pub use request::{Priority, Request, RequestId};
 pub use sampling::{OutOfRange, SamplingParams};
+pub use scheduler::InLine;
 pub use stream::{RequestState, RequestStream};
 pub use vocabulary::{Decoder, Vocabulary};
 

@@ -1,7 +1,7 @@
 //! The engine's metrics in Prometheus' form. Names follow vLLM's where a metric means the same, with the prefix `parkade_`.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -13,11 +13,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
-use crate::engine::EngineSnapshot;
+use crate::engine::{EngineSnapshot, Totals};
 use crate::event::{RequestError, Usage};
 use crate::refusal::Refusal;
 
 type Labels = [(&'static str, &'static str); 1];
+type ClassLabels = [(&'static str, &'static str); 2];
 type Seconds = Counter<f64, AtomicU64>;
 
 /// The engine's metrics. They are written by the worker with relaxed atomics and read at any time.
@@ -26,6 +27,10 @@ pub struct EngineMetrics {
     running: Gauge,
     waiting: Gauge,
     parked: Gauge,
+    by_class: Family<ClassLabels, Gauge>,
+    lot_requests: Family<Labels, Counter>,
+    resumptions: Counter,
+    class_preemptions: Counter,
     paused: Gauge,
     cache_usage: Gauge<f64, AtomicU64>,
     blocks_used: Gauge,
@@ -76,6 +81,22 @@ impl EngineMetrics {
                 "num_requests_parked",
                 "Requests that gave their memory back for a while",
                 Gauge::default(),
+            ),
+            by_class: page.add(
+                "class_requests",
+                "Requests by class and state (waiting, running, parked), if the scheduler knows classes",
+                Family::default(),
+            ),
+            lot_requests: page.add(
+                "lot_requests",
+                "Requests handed to the parking lot, and what became of them (submitted is the sum of the others and those that are here)",
+                Family::default(),
+            ),
+            resumptions: page.add("num_resumptions", "Parked requests that were resumed", Counter::default()),
+            class_preemptions: page.add(
+                "num_class_preemptions",
+                "Running requests that were parked to make room for a higher class",
+                Counter::default(),
             ),
             paused: page.add("num_requests_paused", "Running requests whose reader is too slow", Gauge::default()),
             cache_usage: page.add(
@@ -168,10 +189,39 @@ impl EngineMetrics {
         self.running.set(now.running as i64);
         self.waiting.set(now.waiting as i64);
         self.parked.set(now.parked as i64);
+        for class in &now.classes {
+            let states = [("waiting", class.waiting), ("running", class.running), ("parked", class.parked)];
+            for (state, count) in states {
+                self.by_class.get_or_create(&[("class", class.class.name()), ("state", state)]).set(count as i64);
+            }
+        }
+        if let Some(totals) = &now.totals {
+            self.show_totals(totals);
+        }
         self.paused.set(now.paused as i64);
         self.blocks_used.set(now.blocks_used as i64);
         self.blocks_cached.set(now.blocks_cached as i64);
         self.cache_usage.set(now.blocks_used as f64 / now.blocks_total.max(1) as f64);
+    }
+
+    /// The lot counts these itself; here they are only shown.
+    fn show_totals(&self, totals: &Totals) {
+        // Relaxed: nothing else is ordered by a counter. The highest wins, so that two scrapes at once never step back.
+        let show = |counter: &Counter, count| {
+            counter.inner().fetch_max(count, Ordering::Relaxed);
+        };
+        for (outcome, count) in [
+            ("submitted", totals.submitted),
+            ("refused", totals.refused),
+            ("completed", totals.completed),
+            ("failed", totals.failed),
+            ("cancelled", totals.cancelled),
+            ("expired", totals.expired),
+        ] {
+            show(&self.lot_requests.get_or_create(&[("outcome", outcome)]), count);
+        }
+        show(&self.resumptions, totals.resumed);
+        show(&self.class_preemptions, totals.preempted);
     }
 
     pub(crate) fn show_waiting(&self, waiting: usize) {

@@ -5,8 +5,9 @@
 //! dropped is seen by [`Outlet::is_closed`] before the next step.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -65,6 +66,9 @@ pub(crate) struct Link {
     paused: AtomicBool,
     state: AtomicU8,
     generated: AtomicUsize,
+    opened: Instant,
+    /// How long it was in line before it first ran.
+    queued: OnceLock<Duration>,
 }
 
 impl Link {
@@ -112,6 +116,8 @@ fn open_with(
         paused: AtomicBool::new(false),
         state: AtomicU8::new(RequestState::Waiting as u8),
         generated: AtomicUsize::new(0),
+        opened: Instant::now(),
+        queued: OnceLock::new(),
     });
     (Outlet { events: sender, link: Arc::clone(&link), tape }, RequestStream { events: receiver, link, ended: false })
 }
@@ -160,6 +166,9 @@ impl Outlet {
     }
 
     pub(crate) fn set_state(&self, state: RequestState) {
+        if state == RequestState::Running {
+            self.link.queued.get_or_init(|| self.link.opened.elapsed());
+        }
         self.link.state.store(state as u8, Ordering::Relaxed);
     }
 
@@ -185,6 +194,11 @@ impl RequestStream {
     /// The request's name.
     pub fn id(&self) -> &RequestId {
         &self.link.id
+    }
+
+    /// How long the request was in line before it first ran; `None` while it never has.
+    pub fn queued(&self) -> Option<Duration> {
+        self.link.queued.get().copied()
     }
 
     /// The next event, or `None` after the last one.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parkade_pool::{Capacity, Drain, LotConfig, PoolConfig, PoolError, StartError, TaskState, WorkerPool};
+use parkade_pool::{Capacity, Drain, LotConfig, PoolConfig, PoolError, StartError, TaskState, Waiting, WorkerPool};
 
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
@@ -12,7 +12,7 @@ use crate::engine::{ClassFigures, EngineError, EngineSnapshot, RequestStatus, Te
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
 use crate::request::{Priority, Request, RequestId, RequestKey};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{InLine, Scheduler};
 use crate::stepper::{Arrival, Stepper};
 use crate::stream::{self, RequestStream};
 use crate::vocabulary::Vocabulary;
@@ -317,8 +317,12 @@ impl Scheduler for InferenceWorkerPool {
         }
     }
 
-    fn drain(&self, limit: Duration) {
-        let drain = Drain::within(limit);
+    fn drain(&self, limit: Duration, in_line: InLine) {
+        let waiting = match in_line {
+            InLine::Finish => Waiting::Finish,
+            InLine::Refuse => Waiting::Cancel,
+        };
+        let drain = Drain { waiting, ..Drain::within(limit) };
         self.shared.closing.store(true, Ordering::Relaxed);
         let report = self.pool.shutdown(drain);
         if report.given_up > 0 {
