@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use parkade_core::InLine;
+
 /// Limits and timeouts of the HTTP server.
 ///
 /// ```
@@ -34,8 +36,13 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long a stream stays silent before a comment line is sent to keep proxies from closing it.
     pub keep_alive_comment: Duration,
+    /// How long the head of a streamed answer is held back while its request is in line, so that a request which ends
+    /// there gets its status. After that the head goes out, and comments keep the connection alive.
+    pub head_hold: Duration,
     /// How long running requests may go on after the shutdown has begun; then they are cancelled.
     pub drain_limit: Duration,
+    /// What becomes of requests in line when the shutdown begins.
+    pub drain_in_line: InLine,
     /// Origins that browsers may call from (`*` for any). Empty: no CORS headers, so no foreign page can read answers.
     pub cors_origins: Vec<String>,
 }
@@ -53,7 +60,9 @@ impl Default for ServerConfig {
             write_timeout: Duration::from_secs(60),
             max_connections: 1024,
             keep_alive_comment: Duration::from_secs(10),
+            head_hold: Duration::from_secs(10),
             drain_limit: Duration::from_secs(30),
+            drain_in_line: InLine::Finish,
             cors_origins: Vec::new(),
         }
     }

@@ -133,6 +133,11 @@ impl ApiError {
         .with_param("model")
     }
 
+    /// Something that is named in the path is not there.
+    pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, code, message, Retry::Never)
+    }
+
     /// No such path.
     pub fn unknown_path(method: &str, path: &str) -> Self {
         Self::new(

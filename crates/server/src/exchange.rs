@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
@@ -15,6 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use parkade_core::Usage;
 use uuid::Uuid;
 
+use crate::access::Standing;
 use crate::errors::ErrorCode;
 use crate::state::AppState;
 
@@ -39,6 +40,8 @@ pub(crate) struct Exchange {
     started: Instant,
     outcome: OnceLock<(StatusCode, Option<&'static str>)>,
     usage: OnceLock<Usage>,
+    queued: OnceLock<Duration>,
+    standing: OnceLock<Standing>,
 }
 
 impl Exchange {
@@ -46,6 +49,21 @@ impl Exchange {
     pub fn used(&self, usage: Usage) {
         // One HTTP request has one usage: a second call would be a mistake, and keeps the first.
         let _first = self.usage.set(usage);
+    }
+
+    /// Takes note of how long the request was in line, before its usage is known.
+    pub fn queued(&self, time: Duration) {
+        let _first = self.queued.set(time);
+    }
+
+    /// Takes note of how the tenant stands with its limits.
+    pub fn stands(&self, standing: Standing) {
+        let _first = self.standing.set(standing);
+    }
+
+    /// The id that request and response carry.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// Whether this is a probe, a scrape or the like, which come by the second and are not worth a line at info.
@@ -111,6 +129,8 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
         started: Instant::now(),
         outcome: OnceLock::new(),
         usage: OnceLock::new(),
+        queued: OnceLock::new(),
+        standing: OnceLock::new(),
         state: state.clone(),
     });
     state.metrics().began();
@@ -123,8 +143,11 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
     if let Ok(id) = HeaderValue::from_str(&exchange.id) {
         headers.insert(REQUEST_ID, id);
     }
-    if let Some(usage) = exchange.usage.get() {
-        headers.insert(QUEUE_MS, HeaderValue::from(usage.queue.as_millis() as u64));
+    if let Some(queue) = exchange.usage.get().map(|usage| usage.queue).or(exchange.queued.get().copied()) {
+        headers.insert(QUEUE_MS, HeaderValue::from(queue.as_millis() as u64));
+    }
+    if let Some(standing) = exchange.standing.get() {
+        standing.write(headers);
     }
     response.map(|body| {
         ending.delivered = body.is_end_stream();

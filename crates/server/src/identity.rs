@@ -1,12 +1,17 @@
 //! Who is asking, and what they may ask for.
 //!
 //! The one place where a request gets its tenant and its class. Without API keys everyone is anonymous: the tenant is
-//! the body's `user`, and the class is the tier that was asked for.
+//! the body's `user`, and the class is the tier that was asked for. With keys the tenant is the key's name, and the
+//! class is capped by the key. `critical` cannot be asked for: it is only a key's default class.
+
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use parkade_core::Priority;
 
+use crate::access::ApiKey;
 use crate::errors::ApiError;
 use crate::state::AppState;
 
@@ -18,6 +23,8 @@ const ANONYMOUS: &str = "anonymous";
 pub enum Identity {
     /// No keys are configured.
     Anonymous,
+    /// The holder of a key.
+    Key(Arc<ApiKey>),
 }
 
 impl Identity {
@@ -25,15 +32,30 @@ impl Identity {
     pub fn tenant(&self, user: Option<&str>) -> String {
         match self {
             Self::Anonymous => user.unwrap_or(ANONYMOUS).to_owned(),
+            Self::Key(key) => key.name.clone(),
         }
     }
 
     /// The class that is served for a tier.
     pub fn class(&self, tier: ServiceTier) -> Priority {
-        match (self, tier) {
-            (Self::Anonymous, ServiceTier::Flex) => Priority::Low,
-            (Self::Anonymous, ServiceTier::Default) => Priority::Normal,
-            (Self::Anonymous, ServiceTier::Priority) => Priority::High,
+        let (usual, highest) = match self {
+            Self::Anonymous => (Priority::Normal, Priority::High),
+            Self::Key(key) => (key.default_class, key.highest_class),
+        };
+        let asked = match tier {
+            ServiceTier::Auto => usual,
+            ServiceTier::Flex => Priority::Low,
+            ServiceTier::Default => Priority::Normal,
+            ServiceTier::Priority => Priority::High,
+        };
+        asked.min(highest)
+    }
+
+    /// The key's name, if there is one: what requests of others are told apart by.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Key(key) => Some(&key.name),
         }
     }
 }
@@ -41,17 +63,36 @@ impl Identity {
 impl FromRequestParts<AppState> for Identity {
     type Rejection = ApiError;
 
-    async fn from_request_parts(_: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
-        Ok(Self::Anonymous)
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let policy = state.policy();
+        let Some(keys) = &policy.keys else {
+            return Ok(Self::Anonymous);
+        };
+        match keys.find(bearer(&parts.headers)?) {
+            Some(key) => Ok(Self::Key(key)),
+            None => Err(ApiError::invalid_api_key("the API key is not known to this server")),
+        }
     }
+}
+
+/// The key of an `authorization: Bearer KEY` header.
+fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let header = headers.get(header::AUTHORIZATION).ok_or_else(|| {
+        ApiError::invalid_api_key("this server wants an API key; send the header 'authorization: Bearer KEY'")
+    })?;
+    let malformed = || ApiError::invalid_api_key("the authorization header is not of the form 'Bearer KEY'");
+    let (scheme, key) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(key.trim()) } else { Err(malformed()) }
 }
 
 /// OpenAI's `service_tier`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceTier {
+    /// What the key has by default; `default` without a key.
+    Auto,
     /// Cheap and patient.
     Flex,
-    /// What most requests are; `auto` means it too.
+    /// What most requests are.
     Default,
     /// Ahead of the others.
     Priority,
@@ -60,7 +101,7 @@ pub enum ServiceTier {
 impl ServiceTier {
     /// The words that a request may use.
     pub const WORDS: &[(&str, Self)] =
-        &[("auto", Self::Default), ("default", Self::Default), ("flex", Self::Flex), ("priority", Self::Priority)];
+        &[("auto", Self::Auto), ("default", Self::Default), ("flex", Self::Flex), ("priority", Self::Priority)];
 
     /// The tier that a class is reported as.
     pub fn served(class: Priority) -> &'static str {
@@ -74,7 +115,18 @@ impl ServiceTier {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use axum::http::HeaderValue;
+
     use super::*;
+    use crate::access::{ApiKeys, hash_key};
+
+    fn key(classes: &str) -> Identity {
+        let file = format!("[[key]]\nname = \"ada\"\nkey_sha256 = \"{}\"\n{classes}\n", hash_key("sk"));
+        let keys = ApiKeys::parse(&file, Path::new("keys.toml")).expect("valid");
+        Identity::Key(keys.find("sk").expect("known"))
+    }
 
     #[test]
     fn a_tier_is_reported_as_it_was_served() {
@@ -88,8 +140,36 @@ mod tests {
     }
 
     #[test]
-    fn the_tenant_is_the_user_or_everyone_without_one() {
+    fn a_key_caps_what_is_asked_for_and_gives_what_is_not() {
+        let low = key("highest_class = \"low\"");
+        assert!(ServiceTier::WORDS.iter().all(|(_, tier)| low.class(*tier) == Priority::Low));
+        let critical = key("highest_class = \"critical\"\ndefault_class = \"critical\"");
+        assert_eq!(critical.class(ServiceTier::Auto), Priority::Critical);
+        assert_eq!(critical.class(ServiceTier::Priority), Priority::High, "critical cannot be asked for");
+        assert_eq!(critical.class(ServiceTier::Default), Priority::Normal);
+        assert_eq!(key("highest_class = \"critical\"").class(ServiceTier::Auto), Priority::Normal);
+    }
+
+    #[test]
+    fn the_tenant_is_the_key_then_the_user_then_everyone() {
         assert_eq!(Identity::Anonymous.tenant(Some("ada")), "ada");
         assert_eq!(Identity::Anonymous.tenant(None), ANONYMOUS);
+        assert_eq!(key("highest_class = \"low\"").tenant(Some("somebody else")), "ada");
+    }
+
+    #[test]
+    fn a_key_is_read_from_its_header() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(with("Bearer sk-1").as_deref(), Ok("sk-1"));
+        assert_eq!(with("bearer  sk-1 ").as_deref(), Ok("sk-1"));
+        for bad in ["sk-1", "Basic sk-1", ""] {
+            let error = with(bad).expect_err(bad);
+            assert!(!error.message().contains("sk-1"), "{error}");
+        }
+        assert!(bearer(&HeaderMap::new()).is_err());
     }
 }

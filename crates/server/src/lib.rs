@@ -24,12 +24,15 @@
 //! through `sse`. Whatever is refused on the way is an [`ApiError`]. A client that leaves drops the response body, and
 //! with it the engine's streams: that cancels the work.
 
+mod access;
+mod attach;
 mod body;
 mod config;
 mod errors;
 mod exchange;
 mod exposition;
 mod identity;
+mod in_flight;
 mod listen;
 mod metrics;
 mod openai;
@@ -39,6 +42,9 @@ mod sse;
 mod stall;
 mod state;
 
+pub use access::{
+    ApiKey, ApiKeys, KeysError, Meter, OverLimit, Policy, RateLimits, Rates, Standing, TenantLimits, hash_key,
+};
 pub use config::{ConfigError, ServerConfig};
 pub use errors::{ApiError, ErrorType, Retry};
 pub use identity::{Identity, ServiceTier};

@@ -77,11 +77,11 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
 
 /// Ends all work. Complete when the last response was handed to its connection, or soon after the engines gave up.
 async fn drain(state: AppState) {
-    let limit = state.config().drain_limit;
+    let (limit, in_line) = (state.config().drain_limit, state.config().drain_in_line);
     let engines: Vec<_> = state.models().iter().map(|m| m.engine.clone()).collect();
     let mut drains = JoinSet::new();
     for engine in engines {
-        drains.spawn_blocking(move || engine.drain(limit));
+        drains.spawn_blocking(move || engine.drain_with(limit, in_line));
     }
     // An engine cancels what is left at the limit; should one hang nevertheless, the process ends all the same.
     let all = async { while drains.join_next().await.is_some() {} };

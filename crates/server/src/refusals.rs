@@ -35,6 +35,18 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The code of what a failure becomes.
+    pub(crate) fn code_of(error: &RequestError) -> Option<&'static str> {
+        Some(match error {
+            RequestError::Cancelled => "request_cancelled",
+            RequestError::Deadline { .. } => "deadline_exceeded",
+            RequestError::ShuttingDown => "shutting_down",
+            _ => "internal_error",
+        })
+    }
+}
+
 impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
         match error {
@@ -189,6 +201,7 @@ mod tests {
             (RequestError::NoLogits, 500, "internal_error"),
             (RequestError::Stopped, 500, "internal_error"),
         ] {
+            assert_eq!(ApiError::code_of(&error), Some(code));
             let error = ApiError::from(error);
             assert_eq!((error.status().as_u16(), error.code()), (status, Some(code)));
         }

@@ -10,6 +10,7 @@ use futures_util::{FutureExt, stream};
 use parkade_core::{Event, RequestError, Usage};
 use serde::Serialize;
 
+use crate::config::ServerConfig;
 use crate::errors::ApiError;
 use crate::openai::answers::Answers;
 
@@ -42,12 +43,38 @@ impl Frames {
     }
 
     /// Adds the event that tells of a failure; nothing follows it.
-    fn error(&mut self, error: &ApiError) {
+    pub fn error(&mut self, error: &ApiError) {
         self.bytes.extend_from_slice(b"event: error\n");
         self.data(&error.envelope());
     }
 
-    fn take(&mut self) -> Bytes {
+    /// Adds the line that ends a stream which was complete.
+    pub fn done(&mut self) {
+        self.bytes.extend_from_slice(DONE);
+    }
+
+    /// Adds a line that clients skip.
+    pub fn keep_alive(&mut self) {
+        self.bytes.extend_from_slice(KEEP_ALIVE);
+    }
+
+    /// Gives the last event a number. Only the last one of several: who has read it has read all of them.
+    #[cfg_attr(not(feature = "parking-lot-scheduler"), expect(dead_code, reason = "no stream can be attached to"))]
+    pub fn number(&mut self, number: u64) {
+        let end = self.bytes.len().saturating_sub(2);
+        let start = self.bytes[..end].windows(2).rposition(|pair| pair == b"\n\n").map_or(0, |place| place + 2);
+        if end > 0 {
+            self.bytes.splice(start..start, format!("id: {number}\n").into_bytes());
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What was collected.
+    pub fn take(&mut self) -> Bytes {
         Bytes::from(std::mem::take(&mut self.bytes))
     }
 }
@@ -73,9 +100,9 @@ struct Running<E> {
 impl<E: Encoder> Running<E> {
     /// Waits for an event, or long enough for a comment, and writes it. An error is given back, not written: before
     /// the first event it can still become the status.
-    async fn advance(&mut self) -> Result<(), ApiError> {
-        match tokio::time::timeout(self.keep_alive, self.answers.next()).await {
-            Err(_) => self.frames.bytes.extend_from_slice(KEEP_ALIVE),
+    async fn advance(&mut self, patience: Duration) -> Result<(), ApiError> {
+        match tokio::time::timeout(patience, self.answers.next()).await {
+            Err(_) => self.frames.keep_alive(),
             Ok(next) => self.write(next)?,
         }
         // What is there already goes out in the same piece: each piece costs a system call and a packet.
@@ -93,7 +120,7 @@ impl<E: Encoder> Running<E> {
             Ok(Some((prompt, event))) => self.encoder.event(prompt, event, &mut self.frames),
             Ok(None) => {
                 self.encoder.close(self.answers.usage(), &mut self.frames);
-                self.frames.bytes.extend_from_slice(DONE);
+                self.frames.done();
                 self.ended = true;
             }
             Err(error) => {
@@ -107,8 +134,8 @@ impl<E: Encoder> Running<E> {
     /// The next bytes, or `None` when all were sent.
     async fn next_bytes(&mut self) -> Option<Bytes> {
         // An event may give no bytes: a token that is only a part of a character.
-        while self.frames.bytes.is_empty() && !self.ended {
-            if let Err(error) = self.advance().await {
+        while self.frames.is_empty() && !self.ended {
+            if let Err(error) = self.advance(self.keep_alive).await {
                 self.frames.error(&error);
             }
         }
@@ -116,24 +143,33 @@ impl<E: Encoder> Running<E> {
     }
 }
 
-/// Answers with a stream. The status is held back until the first event, so that a request which fails in line still
-/// gets its status, but no longer than until the first comment is due.
+/// Answers with a stream. The head is held back until the first event, so that a request which fails in line still
+/// gets its status and one that runs says how long it was there, but no longer than the configuration says.
 ///
 /// # Errors
 /// What became of the request if it failed before its first event.
 pub(crate) async fn respond(
     answers: Answers,
     encoder: impl Encoder,
-    keep_alive: Duration,
+    config: &ServerConfig,
 ) -> Result<Response, ApiError> {
+    let keep_alive = config.keep_alive_comment;
     let mut running = Running { answers, encoder, keep_alive, frames: Frames::default(), ended: false };
     running.encoder.open(&mut running.frames);
-    running.advance().await?;
+    running.advance(config.head_hold).await?;
+    if let Some(queued) = running.answers.queued() {
+        running.answers.exchange().queued(queued);
+    }
     let bytes = stream::unfold(running, |mut running| async move {
         let bytes = running.next_bytes().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), running))
     });
-    let mut response = Response::new(Body::from_stream(bytes));
+    Ok(event_stream(Body::from_stream(bytes)))
+}
+
+/// A response whose body is a stream of events.
+pub(crate) fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     let fixed = HeaderValue::from_static;
@@ -141,5 +177,5 @@ pub(crate) async fn respond(
     headers.insert(header::CACHE_CONTROL, fixed("no-cache"));
     // nginx would collect the events otherwise.
     headers.insert("x-accel-buffering", fixed("no"));
-    Ok(response)
+    response
 }

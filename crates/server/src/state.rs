@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use parkade_core::Engine;
+use parkade_core::{Engine, EngineError};
 use parkade_model::ModelConfig;
 use parkade_model::chat_template::ChatTemplate;
 use parkade_model::tokenizer::Tokenizer;
@@ -12,8 +12,10 @@ use parkade_sync::RwLock;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+use crate::access::{Policy, RateLimits};
 use crate::config::{ConfigError, ServerConfig};
 use crate::errors::ApiError;
+use crate::in_flight::InFlight;
 use crate::metrics::HttpMetrics;
 
 /// The name that always means the first loaded model.
@@ -104,11 +106,31 @@ pub struct AppState {
 struct Shared {
     config: ServerConfig,
     models: RwLock<Vec<Arc<ModelEntry>>>,
+    /// Before one is set, the engines keep the settings that they were started with.
+    policy: RwLock<Option<Arc<Policy>>>,
+    rates: RateLimits,
+    in_flight: InFlight,
     draining: AtomicBool,
     metrics: HttpMetrics,
     body_memory: Arc<Semaphore>,
     preparation: Arc<Semaphore>,
     started: Instant,
+}
+
+impl Shared {
+    fn explicit_policy(&self) -> Option<Arc<Policy>> {
+        self.policy.read().clone()
+    }
+}
+
+/// Gives an engine the policy's weights, if its scheduler has any.
+fn apply(policy: &Policy, engine: &Engine) -> Result<(), EngineError> {
+    #[cfg(feature = "parking-lot-scheduler")]
+    if let Some(lot) = engine.parking_lot() {
+        return lot.reconfigure(&policy.lot_settings());
+    }
+    let (_, _) = (policy, engine);
+    Ok(())
 }
 
 impl AppState {
@@ -125,6 +147,9 @@ impl AppState {
             shared: Arc::new(Shared {
                 config,
                 models: RwLock::new("server.models", Vec::new()),
+                policy: RwLock::new("server.policy", None),
+                rates: RateLimits::default(),
+                in_flight: InFlight::new(),
                 draining: AtomicBool::new(false),
                 metrics: HttpMetrics::new(),
                 body_memory,
@@ -134,14 +159,50 @@ impl AppState {
         })
     }
 
-    /// Adds a model, or replaces the one of the same name. The first one is the `default`.
+    /// Adds a model, or replaces the one of the same name. The first one is the `default`. The policy that is in force
+    /// by [`set_policy`](Self::set_policy) holds for it too.
     pub fn set_model(&self, model: ModelEntry) {
         let model = Arc::new(model);
+        // Taken first, so that no policy comes between.
         let mut models = self.shared.models.write();
+        if let Some(policy) = self.shared.explicit_policy()
+            && let Err(error) = apply(&policy, &model.engine)
+        {
+            tracing::error!(%error, model = model.name, "the model keeps the weights that it was started with");
+        }
         match models.iter_mut().find(|known| known.name == model.name) {
             Some(known) => *known = model,
             None => models.push(model),
         }
+    }
+
+    /// Puts keys, rates and weights in force, for all models that are here and that will be. Requests that were taken
+    /// go on as they are.
+    ///
+    /// # Errors
+    /// If the weights or limits make no sense; then nothing changes.
+    pub fn set_policy(&self, policy: Policy) -> Result<(), EngineError> {
+        let models = self.shared.models.write();
+        #[cfg(feature = "parking-lot-scheduler")]
+        policy.lot_settings().validate()?;
+        for model in models.iter() {
+            apply(&policy, &model.engine)?;
+        }
+        *self.shared.policy.write() = Some(Arc::new(policy));
+        Ok(())
+    }
+
+    /// Keys, rates and weights in force.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.shared.explicit_policy().unwrap_or_default()
+    }
+
+    pub(crate) fn rates(&self) -> &RateLimits {
+        &self.shared.rates
+    }
+
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.shared.in_flight
     }
 
     /// All models, the default first.

@@ -103,7 +103,7 @@ pub(crate) struct CompletionsEncoder {
     n: usize,
     include_usage: bool,
     with_logprobs: bool,
-    echoes: Option<Vec<Echo>>,
+    echoes: Option<Arc<[Echo]>>,
     held: Vec<Held>,
 }
 
@@ -115,7 +115,7 @@ impl CompletionsEncoder {
         (prompts, n): (usize, usize),
         with_logprobs: bool,
         include_usage: bool,
-        echoes: Option<Vec<Echo>>,
+        echoes: Option<Arc<[Echo]>>,
     ) -> Self {
         Self { head, model, n, include_usage, with_logprobs, echoes, held: vec![Held::default(); prompts * n] }
     }
@@ -160,7 +160,7 @@ impl Encoder for CompletionsEncoder {
     fn open(&mut self, frames: &mut Frames) {
         // With log-probabilities the prompt is repeated once they are there.
         if !self.with_logprobs {
-            let prompts = self.echoes.as_ref().map_or(0, Vec::len);
+            let prompts = self.echoes.as_ref().map_or(0, |echoes| echoes.len());
             for prompt in 0..prompts {
                 self.echo(frames, prompt, &[]);
             }

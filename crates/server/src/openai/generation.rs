@@ -46,7 +46,7 @@ impl Generation {
             stream,
             include_usage: include_usage(fields, stream)?,
             user: user(fields)?,
-            tier: fields.word("service_tier", ServiceTier::WORDS)?.unwrap_or(ServiceTier::Default),
+            tier: fields.word("service_tier", ServiceTier::WORDS)?.unwrap_or(ServiceTier::Auto),
             rank: fields.integer("priority", i64::MIN..=i64::MAX)?.unwrap_or(0),
         })
     }

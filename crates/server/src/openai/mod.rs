@@ -1,6 +1,7 @@
 //! OpenAI's request and response bodies: read and checked by hand, written with serde.
 
 pub(crate) mod answers;
+mod charge;
 pub(crate) mod chat;
 pub(crate) mod chat_body;
 pub(crate) mod completions;

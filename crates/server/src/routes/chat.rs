@@ -12,7 +12,7 @@ use crate::body;
 use crate::errors::ApiError;
 use crate::exchange::Exchange;
 use crate::identity::Identity;
-use crate::openai::answers::{self, Answers};
+use crate::openai::answers::{self, Answers, Submission};
 use crate::openai::chat::{self, Chat};
 use crate::openai::chat_body::{self, ChatEncoder};
 use crate::openai::deadlines::Deadlines;
@@ -29,18 +29,30 @@ pub(super) async fn complete(
     state.ready()?;
     let deadlines = Deadlines::from_headers(&headers)?;
     let raw = body::read(&state, &headers, body).await?;
-    let shared = state.clone();
+    let (shared, sender) = (state.clone(), identity.clone());
     // A template is a program from a file that somebody made: never on an async thread.
     let chat =
-        routes::prepare(&state, false, move || chat::prepare(&shared, &raw.parse()?.value, &identity, deadlines))
-            .await?;
+        routes::prepare(&state, false, move || chat::prepare(&shared, &raw.parse()?.value, &sender, deadlines)).await?;
     let Chat { model, head, request, stream, include_usage } = chat;
     let n = request.n;
     let with_logprobs = request.logprobs.is_some();
-    let mut answers = Answers::submit(&model.engine, vec![request], chat::PROMPT_FIELD, exchange)?;
+    let encoder = {
+        let (head, model) = (head.clone(), model.clone());
+        move |include_usage| ChatEncoder::new(head.clone(), model.clone(), n, with_logprobs, include_usage)
+    };
+    let written = encoder.clone();
+    let submission = Submission {
+        state: &state,
+        model: &model,
+        identity: &identity,
+        exchange,
+        prompt_field: chat::PROMPT_FIELD,
+        prompt_only: false,
+        encoder: Box::new(move || Box::new(encoder(true))),
+    };
+    let mut answers = Answers::submit(submission, vec![request])?;
     if stream {
-        let encoder = ChatEncoder::new(head, model, n, with_logprobs, include_usage);
-        return sse::respond(answers, encoder, state.config().keep_alive_comment).await;
+        return sse::respond(answers, written(include_usage), state.config()).await;
     }
     let collected = answers::collect(&mut answers, n).await?;
     let usage = answers.usage();

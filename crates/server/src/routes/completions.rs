@@ -12,8 +12,8 @@ use crate::body;
 use crate::errors::ApiError;
 use crate::exchange::Exchange;
 use crate::identity::Identity;
-use crate::openai::answers::{self, Answers};
-use crate::openai::completions::{self, Completions};
+use crate::openai::answers::{self, Answers, Submission};
+use crate::openai::completions::{self, Completions, Echo};
 use crate::openai::completions_body::{self, CompletionsEncoder};
 use crate::openai::deadlines::Deadlines;
 use crate::state::AppState;
@@ -29,23 +29,35 @@ pub(super) async fn complete(
     state.ready()?;
     let deadlines = Deadlines::from_headers(&headers)?;
     let raw = body::read(&state, &headers, body).await?;
-    let shared = state.clone();
+    let (shared, sender) = (state.clone(), identity.clone());
     let inline = raw.len() <= routes::SMALL_BODY;
-    let completions = routes::prepare(&state, inline, move || {
-        completions::prepare(&shared, &raw.parse()?.value, &identity, deadlines)
-    })
-    .await?;
+    let completions =
+        routes::prepare(&state, inline, move || completions::prepare(&shared, &raw.parse()?.value, &sender, deadlines))
+            .await?;
     let Completions { model, head, requests, echoes, n, stream, include_usage, prompt_only } = completions;
     let prompts = requests.len();
     let with_logprobs = requests.first().is_some_and(|request| request.logprobs.is_some());
-    let mut answers = Answers::submit(&model.engine, requests, completions::PROMPT_FIELD, exchange)?;
-    if prompt_only {
-        answers.leave_out_text();
-    }
+    let echoes: Option<Arc<[Echo]>> = echoes.map(Arc::from);
+    let encoder = {
+        let (head, model, echoes) = (head.clone(), model.clone(), echoes.clone());
+        move |include_usage| {
+            let (head, model, echoes) = (head.clone(), model.clone(), echoes.clone());
+            CompletionsEncoder::new(head, model, (prompts, n), with_logprobs, include_usage, echoes)
+        }
+    };
+    let written = encoder.clone();
+    let submission = Submission {
+        state: &state,
+        model: &model,
+        identity: &identity,
+        exchange,
+        prompt_field: completions::PROMPT_FIELD,
+        prompt_only,
+        encoder: Box::new(move || Box::new(encoder(true))),
+    };
+    let mut answers = Answers::submit(submission, requests)?;
     if stream {
-        let choices = (prompts, n);
-        let encoder = CompletionsEncoder::new(head, model, choices, with_logprobs, include_usage, echoes);
-        return sse::respond(answers, encoder, state.config().keep_alive_comment).await;
+        return sse::respond(answers, written(include_usage), state.config()).await;
     }
     let collected = answers::collect(&mut answers, n).await?;
     let usage = answers.usage();

@@ -14,16 +14,17 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// OpenMetrics for those who ask for it, as Prometheus does, and Prometheus' older text format for all others.
 pub(super) async fn prometheus(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
     let mut page = String::new();
-    let written = state.metrics().encode(&mut page).and_then(|()| {
-        // One engine's metrics have no model label, so there can be only one engine on the page: the default one.
-        match state.models().first() {
-            Some(model) => model.engine.metrics().encode(&mut page),
-            None => Ok(()),
-        }
-    });
+    let mut models = Vec::new();
+    let mut written = state.metrics().encode(&mut page);
+    for model in state.models() {
+        let mut page = String::new();
+        written = written.and_then(|()| model.engine.metrics().encode(&mut page));
+        models.push((model.name.clone(), page));
+    }
     if written.is_err() {
         return Err(ApiError::internal("the metrics could not be written"));
     }
+    page.push_str(&exposition::of_models(&models));
     let wants_openmetrics = headers
         .get_all(header::ACCEPT)
         .iter()

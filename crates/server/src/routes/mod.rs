@@ -5,6 +5,8 @@ mod completions;
 mod health;
 mod metrics;
 mod models;
+mod requests;
+mod snapshot;
 
 use std::any::Any;
 
@@ -17,6 +19,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any as AnyHeader, CorsLayer};
 
+use crate::access::standing_headers;
 use crate::errors::ApiError;
 use crate::exchange;
 use crate::state::AppState;
@@ -26,6 +29,10 @@ pub(crate) const ENDPOINTS: &[&str] = &[
     "POST /v1/chat/completions",
     "POST /v1/completions",
     "GET /v1/models",
+    "GET /v1/requests/{id}",
+    "POST /v1/requests/{id}/cancel",
+    "GET /v1/requests/{id}/stream",
+    "GET /v1/metrics",
     "GET /health",
     "GET /health/ready",
     "GET /version",
@@ -41,6 +48,10 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/models", get(models::list))
         // Names of models may have slashes in them.
         .route("/v1/models/{*name}", get(models::retrieve))
+        .route("/v1/requests/{id}", get(requests::status))
+        .route("/v1/requests/{id}/cancel", post(requests::cancel))
+        .route("/v1/requests/{id}/stream", get(requests::attach))
+        .route("/v1/metrics", get(snapshot::json))
         .route("/health", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/version", get(health::version))
@@ -81,13 +92,14 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         (false, true) => return None,
         (false, false) => AllowOrigin::list(listed),
     };
-    let exposed = ["x-request-id", "x-parkade-queue-ms", "retry-after"];
+    let exposed = ["x-request-id", "x-parkade-queue-ms", "retry-after", "x-should-retry"];
+    let exposed = exposed.into_iter().chain(standing_headers()).map(HeaderName::from_static);
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(AnyHeader)
-            .expose_headers(exposed.map(HeaderName::from_static)),
+            .expose_headers(exposed.collect::<Vec<_>>()),
     )
 }
 

@@ -193,7 +193,8 @@ async fn connections_over_the_limit_are_told_so() {
 #[tokio::test]
 async fn a_stream_is_kept_alive_with_comments_while_it_waits() {
     let keep_alive_comment = Duration::from_millis(20);
-    let server = start(ServerConfig { keep_alive_comment, ..ServerConfig::default() }).await;
+    let head_hold = keep_alive_comment;
+    let server = start(ServerConfig { keep_alive_comment, head_hold, ..ServerConfig::default() }).await;
     // Fills all places for a while.
     let mut first = server.connect().await;
     let long = json!({"prompt": "hello", "max_tokens": 480, "ignore_eos": true, "n": 64});

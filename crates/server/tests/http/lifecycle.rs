@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use parkade_server::ServerConfig;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{COMPLETIONS, PATIENCE, Running, read_to_end, read_until, start, wire_post};
+use crate::support::{
+    COMPLETIONS, PATIENCE, Running, header_of, parts, read_to_end, read_until, start, wire_get, wire_post,
+};
 
 const READY: &[u8] = b"GET /health/ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
@@ -89,4 +91,20 @@ async fn an_idle_server_with_open_connections_ends_at_once() {
     server.ended().await;
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!(read_to_end(&mut idle).await, "");
+}
+
+#[tokio::test]
+async fn the_default_scheduler_answers_for_requests_but_keeps_no_streams() {
+    let server = start(ServerConfig::default()).await;
+    let body = json!({"prompt": "hello", "max_tokens": 4, "ignore_eos": true});
+    let answer = server.exchange(&wire_post(COMPLETIONS, "connection: close\r\n", &body)).await;
+    let id = header_of(&answer, "x-request-id").expect("an id").to_owned();
+    let json_of = |answer: String| {
+        let (status, _, body) = parts(&answer);
+        (status, serde_json::from_str::<Value>(body).expect("JSON"))
+    };
+    let (status, card) = json_of(server.exchange(&wire_get(&format!("/v1/requests/{id}"), "")).await);
+    assert_eq!((status, &card["state"], &card["completion_tokens"]), (200, &json!("ended"), &json!(4)), "{card}");
+    let (status, body) = json_of(server.exchange(&wire_get(&format!("/v1/requests/{id}/stream"), "")).await);
+    assert_eq!((status, &body["error"]["code"]), (404, &json!("stream_not_found")));
 }

@@ -6,5 +6,11 @@ mod bad_transport;
 mod chat;
 mod completions;
 mod connections;
+mod keys;
 mod lifecycle;
+#[cfg(feature = "parking-lot-scheduler")]
+mod lot;
+mod metrics;
+#[cfg(feature = "parking-lot-scheduler")]
+mod requests;
 mod support;

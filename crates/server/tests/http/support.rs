@@ -40,7 +40,11 @@ pub fn model_with(engine: EngineConfig) -> ModelEntry {
 }
 
 pub fn state_with(config: ServerConfig) -> (AppState, Engine) {
-    let model = model_with(EngineConfig::default());
+    state_over(config, EngineConfig::default())
+}
+
+pub fn state_over(config: ServerConfig, engine: EngineConfig) -> (AppState, Engine) {
+    let model = model_with(engine);
     let engine = model.engine.clone();
     let state = AppState::new(config).expect("valid limits");
     state.set_model(model);
@@ -126,7 +130,11 @@ pub struct Running {
 }
 
 pub async fn start(config: ServerConfig) -> Running {
-    let (state, engine) = state_with(config);
+    start_over(config, EngineConfig::default()).await
+}
+
+pub async fn start_over(config: ServerConfig, engine: EngineConfig) -> Running {
+    let (state, engine) = state_over(config, engine);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel();
@@ -209,4 +217,22 @@ pub fn wire_post(path: &str, extra: &str, body: &Value) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// A GET as it is written to a socket.
+pub fn wire_get(path: &str, extra: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{extra}\r\n").into_bytes()
+}
+
+/// Status, head and body of what came over a socket.
+pub fn parts(answer: &str) -> (u16, &str, &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no status: {answer}")), head, body)
+}
+
+/// A header of what came over a socket.
+pub fn header_of<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let (_, head, _) = parts(answer);
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }

@@ -1,0 +1,423 @@
+//! The keys file: who may use the server, and what each may have.
+//!
+//! ```toml
+//! [[key]]
+//! name = "web-shop"                 # the tenant; it stands in metrics and status answers
+//! key_sha256 = "9f86d081884c7d65…"  # 64 hex digits; the key itself stands nowhere
+//! highest_class = "high"            # low, normal, high or critical: what it asks for is capped at this
+//! default_class = "normal"          # for requests that name no service_tier
+//! weight = 4                        # its share among the tenants of a class
+//! max_concurrent = 32               # requests at once, waiting ones included
+//! max_waiting = 16                  # requests in line
+//! max_waiting_tokens = 100000       # their prompt and expected answer tokens
+//! tokens_per_minute = 60000
+//! requests_per_minute = 600
+//! ```
+//!
+//! Only `name`, `key_sha256` and `highest_class` must be there.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parkade_core::Priority;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::rates::Rates;
+
+/// The longest name of a key.
+const LONGEST_NAME: usize = 128;
+
+/// The largest weight.
+const LARGEST_WEIGHT: u32 = 10_000;
+
+/// What a tenant may have, and its share. `None` is no limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantLimits {
+    /// Its share among the tenants of a class, relative to their weights, from 1 to 10000.
+    pub weight: u32,
+    /// The most requests that it may have at once, waiting ones included.
+    pub max_concurrent: Option<u64>,
+    /// The most requests that may wait.
+    pub max_waiting: Option<u64>,
+    /// The most prompt and expected answer tokens that may wait.
+    pub max_waiting_tokens: Option<u64>,
+    /// Tokens and requests per minute.
+    pub rates: Rates,
+}
+
+impl Default for TenantLimits {
+    fn default() -> Self {
+        Self { weight: 1, max_concurrent: None, max_waiting: None, max_waiting_tokens: None, rates: Rates::default() }
+    }
+}
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// The tenant that it stands for.
+    pub name: String,
+    /// The highest class that its requests get.
+    pub highest_class: Priority,
+    /// The class of requests that name no tier.
+    pub default_class: Priority,
+    /// What it may have.
+    pub limits: TenantLimits,
+    digest: KeyDigest,
+}
+
+/// The SHA-256 of a key. It is compared in constant time and never printed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    fn of(key: &str) -> Self {
+        Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    fn from_hex(text: &str) -> Option<Self> {
+        let mut digest = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (byte, place) in digest.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[place..place + 2], 16).ok()?;
+        }
+        Some(Self(digest))
+    }
+
+    /// Whether both are the same. It takes the same time wherever they differ.
+    fn matches(&self, other: &Self) -> bool {
+        let differences = self.0.iter().zip(&other.0).fold(0, |seen, (a, b)| seen | black_box(a ^ b));
+        black_box(differences) == 0
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// The SHA-256 of a key in hex, as the keys file wants it.
+///
+/// ```
+/// assert!(parkade_server::hash_key("test").starts_with("9f86d081884c7d65"));
+/// ```
+#[must_use]
+pub fn hash_key(key: &str) -> String {
+    KeyDigest::of(key).0.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// All keys of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApiKeys {
+    keys: Vec<Arc<ApiKey>>,
+}
+
+/// What is wrong with a keys file.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// It cannot be read.
+    #[error("cannot read the keys file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or not of this form.
+    #[error("{}, line {line}: {message}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there; without the line itself, where somebody may have put a key.
+        message: String,
+    },
+    /// A value is not allowed.
+    #[error("{}: key {number} ('{name}'): {field} {problem}; {remedy}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Which entry, from 1.
+        number: usize,
+        /// Its name.
+        name: String,
+        /// The field.
+        field: &'static str,
+        /// Its value and what is wrong with it.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// It has no keys: nobody could use the server.
+    #[error("{}: there is no key in it; add a [[key]] entry, or leave --api-keys out to serve everyone", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    key: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    key_sha256: String,
+    highest_class: Class,
+    default_class: Option<Class>,
+    weight: Option<u32>,
+    max_concurrent: Option<u64>,
+    max_waiting: Option<u64>,
+    max_waiting_tokens: Option<u64>,
+    tokens_per_minute: Option<u64>,
+    requests_per_minute: Option<u64>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Class {
+    Low,
+    Normal,
+    High,
+    Critical,
+}
+
+impl From<Class> for Priority {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Low => Self::Low,
+            Class::Normal => Self::Normal,
+            Class::High => Self::High,
+            Class::Critical => Self::Critical,
+        }
+    }
+}
+
+impl ApiKeys {
+    /// Reads a keys file.
+    ///
+    /// # Errors
+    /// With the file, the entry, the field, the value and the remedy.
+    pub fn read(path: &Path) -> Result<Self, KeysError> {
+        let text = std::fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// As [`read`](Self::read), from a text that stood at `path`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(text: &str, path: &Path) -> Result<Self, KeysError> {
+        let file: File = toml::from_str(text).map_err(|error| KeysError::Form {
+            path: path.to_owned(),
+            line: error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count()),
+            message: error.message().to_owned(),
+        })?;
+        if file.key.is_empty() {
+            return Err(KeysError::Empty { path: path.to_owned() });
+        }
+        let mut keys: Vec<Arc<ApiKey>> = Vec::with_capacity(file.key.len());
+        for (place, entry) in file.key.into_iter().enumerate() {
+            let name = entry.name.clone();
+            let problem = |(field, problem, remedy)| KeysError::Value {
+                path: path.to_owned(),
+                number: place + 1,
+                name: name.escape_debug().to_string(),
+                field,
+                problem,
+                remedy,
+            };
+            let key = entry.check().map_err(problem)?;
+            if let Some(other) = keys.iter().position(|other| other.name == key.name) {
+                let taken = format!("is also the name of key {}", other + 1);
+                return Err(problem(("name", taken, "give each key a name of its own")));
+            }
+            if let Some(other) = keys.iter().position(|other| other.digest == key.digest) {
+                let taken = format!("is also that of key {} ('{}')", other + 1, keys[other].name);
+                return Err(problem(("key_sha256", taken, "give each entry a key of its own")));
+            }
+            keys.push(Arc::new(key));
+        }
+        Ok(Self { keys })
+    }
+
+    /// The entry of a key that a client sent. Every entry is looked at, whichever it is.
+    pub fn find(&self, sent: &str) -> Option<Arc<ApiKey>> {
+        let digest = KeyDigest::of(sent);
+        let mut found = None;
+        for key in &self.keys {
+            if key.digest.matches(&digest) {
+                found = Some(key);
+            }
+        }
+        found.cloned()
+    }
+
+    /// Each tenant's limits, by name.
+    pub fn tenants(&self) -> HashMap<String, TenantLimits> {
+        self.keys.iter().map(|key| (key.name.clone(), key.limits)).collect()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+type Problem = (&'static str, String, &'static str);
+
+impl Entry {
+    fn check(self) -> Result<ApiKey, Problem> {
+        if self.name.is_empty() || self.name.len() > LONGEST_NAME || self.name.chars().any(char::is_control) {
+            let problem = format!("has {} bytes or characters that cannot be shown", self.name.len());
+            return Err(("name", problem, "use 1 to 128 bytes without control characters"));
+        }
+        // What stands there may be the key itself, put there by mistake: it is not repeated.
+        let digest = KeyDigest::from_hex(&self.key_sha256).ok_or_else(|| {
+            let problem = format!("has {} bytes and is not the hex form of a SHA-256", self.key_sha256.len());
+            ("key_sha256", problem, "use 64 hex digits, as `parkade hash-key` prints them")
+        })?;
+        let highest_class = Priority::from(self.highest_class);
+        let default_class = self.default_class.map_or(Priority::Normal.min(highest_class), Priority::from);
+        if default_class > highest_class {
+            let problem = format!("is '{}', above highest_class '{}'", default_class.name(), highest_class.name());
+            return Err(("default_class", problem, "lower it, or raise highest_class"));
+        }
+        let limits = TenantLimits {
+            weight: self.weight.unwrap_or(1),
+            max_concurrent: self.max_concurrent,
+            max_waiting: self.max_waiting,
+            max_waiting_tokens: self.max_waiting_tokens,
+            rates: Rates { tokens_per_minute: self.tokens_per_minute, requests_per_minute: self.requests_per_minute },
+        };
+        limits.check()?;
+        Ok(ApiKey { name: self.name, highest_class, default_class, limits, digest })
+    }
+}
+
+impl TenantLimits {
+    /// Checks each value: the field, what is wrong with it, and the remedy.
+    ///
+    /// # Errors
+    /// The first value that makes no sense.
+    pub fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
+        if !(1..=LARGEST_WEIGHT).contains(&self.weight) {
+            return Err(("weight", format!("is {}", self.weight), "use a whole number from 1 to 10000"));
+        }
+        for (field, limit) in [
+            ("max_concurrent", self.max_concurrent),
+            ("tokens_per_minute", self.rates.tokens_per_minute),
+            ("requests_per_minute", self.rates.requests_per_minute),
+        ] {
+            if limit == Some(0) {
+                return Err((
+                    field,
+                    "is 0, so that nothing could ever run".to_owned(),
+                    "use 1 or more, or leave it out",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The part that the parking lot enforces.
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub fn in_the_lot(&self) -> parkade_core::parking_lot::TenantSettings {
+        parkade_core::parking_lot::TenantSettings {
+            weight: self.weight,
+            max_concurrent: self.max_concurrent,
+            max_waiting: self.max_waiting,
+            max_waiting_tokens: self.max_waiting_tokens,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ApiKeys, KeysError> {
+        ApiKeys::parse(text, Path::new("keys.toml"))
+    }
+
+    fn entry(name: &str, key: &str, more: &str) -> String {
+        format!("[[key]]\nname = \"{name}\"\nkey_sha256 = \"{}\"\nhighest_class = \"high\"\n{more}\n", hash_key(key))
+    }
+
+    fn problem(text: &str) -> String {
+        parse(text).expect_err("a refused file").to_string()
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_digest_and_others_are_not() {
+        let more = "weight = 3\nmax_waiting = 0\ntokens_per_minute = 500";
+        let keys =
+            parse(&(entry("ada", "sk-1", more) + &entry("bob", "sk-2", "default_class = \"low\""))).expect("valid");
+        let ada = keys.find("sk-1").expect("known");
+        assert_eq!((ada.name.as_str(), ada.default_class, ada.limits.weight), ("ada", Priority::Normal, 3));
+        assert_eq!((ada.limits.max_waiting, ada.limits.rates.tokens_per_minute), (Some(0), Some(500)));
+        assert_eq!(keys.find("sk-2").expect("known").default_class, Priority::Low);
+        for wrong in ["sk-3", "", "ada", &hash_key("sk-1")] {
+            assert!(keys.find(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_fault_is_said_with_entry_field_and_remedy() {
+        let good = entry("ada", "sk-1", "");
+        let two = |second: &str| problem(&(good.clone() + second));
+        assert_eq!(
+            two(&entry("ada", "sk-2", "")),
+            "keys.toml: key 2 ('ada'): name is also the name of key 1; give each key a name of its own"
+        );
+        assert!(two(&entry("bob", "sk-1", "")).contains("key 2 ('bob'): key_sha256 is also that of key 1 ('ada')"));
+        assert!(two(&entry("bob", "sk-2", "weight = 0")).contains("weight is 0; use a whole number from 1 to 10000"));
+        assert!(two(&entry("bob", "sk-2", "tokens_per_minute = 0")).contains("tokens_per_minute is 0"));
+        assert!(two(&entry("bob", "sk-2", "default_class = \"critical\"")).contains("above highest_class 'high'"));
+        assert!(two(&entry("", "sk-2", "")).contains("name has 0 bytes"));
+        assert!(problem("").contains("there is no key in it"));
+        let unknown = two(&entry("bob", "sk-2", "colour = 1"));
+        assert!(unknown.contains("line 10: unknown field `colour`, expected one of `name`"), "{unknown}");
+        let class = problem(&good.replace("\"high\"", "\"urgent\""));
+        assert!(class.contains("line 4") && class.contains("urgent") && class.contains("`critical`"), "{class}");
+        let missing = problem(&good.replace("highest_class", "default_class"));
+        assert!(missing.contains("highest_class"), "{missing}");
+    }
+
+    #[test]
+    fn a_key_that_was_written_down_by_mistake_is_not_repeated() {
+        for line in ["key_sha256 = \"sk-secret\"", "key = \"sk-secret\"", "sk-secret", "weight = sk-secret"] {
+            let text = format!("[[key]]\nname = \"ada\"\nhighest_class = \"low\"\n{line}\n");
+            let said = problem(&text);
+            assert!(!said.contains("sk-secret"), "{said}");
+        }
+        let keys = parse(&entry("ada", "sk-1", "")).expect("valid");
+        assert!(!format!("{keys:?}").contains(&hash_key("sk-1")[..8]));
+    }
+
+    #[test]
+    fn hex_is_taken_in_either_case_and_nothing_else_is() {
+        let hex = hash_key("a");
+        assert_eq!(KeyDigest::from_hex(&hex.to_uppercase()), Some(KeyDigest::of("a")));
+        for bad in [&hex[1..], &format!("{hex}0"), &hex.replace(&hex[..1], "g"), &hex.replace(&hex[..1], "ü"), "+1"] {
+            assert_eq!(KeyDigest::from_hex(bad), None, "{bad}");
+        }
+    }
+}

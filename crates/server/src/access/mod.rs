@@ -1,0 +1,19 @@
+//! Who may ask, for what, and how much: API keys, tenants' limits, token buckets.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `keys.rs` | the keys file: from TOML to [`ApiKeys`] |
+//! | `rates.rs` | tokens and requests per minute: [`RateLimits`] |
+//! | `standing.rs` | how a tenant stands with its limits, as OpenAI's `x-ratelimit-*` headers say it |
+//! | `policy.rs` | [`Policy`]: keys, rates and weights together, as they are replaced at run time |
+
+mod keys;
+mod policy;
+mod rates;
+mod standing;
+
+pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
+pub use policy::Policy;
+pub use rates::{OverLimit, RateLimits, Rates};
+pub(crate) use standing::header_names as standing_headers;
+pub use standing::{Meter, Standing};

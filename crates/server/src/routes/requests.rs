@@ -1,0 +1,107 @@
+//! `GET /v1/requests/{id}`, `POST /v1/requests/{id}/cancel` and `GET /v1/requests/{id}/stream`.
+//!
+//! The id is the `x-request-id` that an answer carries, or that its client sent with the request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::attach;
+use crate::errors::ApiError;
+use crate::identity::{Identity, ServiceTier};
+use crate::in_flight::Entry;
+use crate::openai::fields::quote;
+use crate::routes::snapshot::milliseconds;
+use crate::state::AppState;
+
+/// Where a request stands, in JSON.
+fn card(entry: &Entry) -> Value {
+    let place = entry.place();
+    json!({
+        "id": entry.id,
+        "object": "request",
+        "model": entry.model.name,
+        "state": place.state.name(),
+        "error": place.error,
+        "class": entry.class.name(),
+        "service_tier": ServiceTier::served(entry.class),
+        "tenant": entry.tenant,
+        "place": place.ahead,
+        "estimated_wait_ms": place.wait.map(milliseconds),
+        "prompt_tokens": place.prompt_tokens,
+        "completion_tokens": place.completion_tokens,
+        "age_ms": milliseconds(place.age),
+    })
+}
+
+fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Entry>, ApiError> {
+    state.in_flight().find(id, identity, Instant::now()).ok_or_else(|| {
+        let message = format!(
+            "no request {} is known; requests that ended are forgotten after a minute, and those of other keys are not shown",
+            quote(id)
+        );
+        ApiError::not_found("request_not_found", message).with_param("id")
+    })
+}
+
+pub(super) async fn status(
+    State(state): State<AppState>,
+    identity: Identity,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    Ok(Json(card(&*find(&state, &id, &identity)?)))
+}
+
+/// Cancels a request. One that had ended already stays as it was, which `cancelled` tells.
+pub(super) async fn cancel(
+    State(state): State<AppState>,
+    identity: Identity,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let entry = find(&state, &id, &identity)?;
+    let cancelled = entry.cancel();
+    let mut card = card(&entry);
+    card["cancelled"] = Value::Bool(cancelled);
+    Ok(Json(card))
+}
+
+/// From where to read along.
+#[derive(Debug, Deserialize)]
+pub(super) struct From {
+    from: Option<String>,
+    prompt: Option<String>,
+}
+
+/// Reads along with a request's stream, from its beginning, from event `from`, or after the event that a browser's
+/// `last-event-id` names.
+pub(super) async fn attach(
+    State(state): State<AppState>,
+    identity: Identity,
+    Path(id): Path<String>,
+    Query(asked): Query<From>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let entry = find(&state, &id, &identity)?;
+    let number = |name: &'static str, text: &str| {
+        text.parse::<u64>().map_err(|_| {
+            ApiError::invalid_value(name, format!("{name} is {}; allowed: a whole number, 0 or more", quote(text)))
+        })
+    };
+    let last = headers.get("last-event-id").map(|last| String::from_utf8_lossy(last.as_bytes()));
+    let from = match (&asked.from, last) {
+        (Some(from), _) => number("from", from)?,
+        (None, Some(last)) => number("last-event-id", &last)?.saturating_add(1),
+        (None, None) => 0,
+    };
+    let prompt = match &asked.prompt {
+        Some(prompt) => usize::try_from(number("prompt", prompt)?).unwrap_or(usize::MAX),
+        None => 0,
+    };
+    attach::respond(&entry, prompt, from, state.config().keep_alive_comment)
+}

@@ -1,0 +1,180 @@
+//! API keys, the classes that they allow, and their rates.
+
+use std::path::Path;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use parkade_server::{ApiKeys, AppState, Policy, ServerConfig, hash_key, router};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, CHAT, COMPLETIONS, get, send, state_with};
+
+/// A policy with one key for each name, `sk-NAME`, and more lines for its entry.
+pub fn policy(entries: &[(&str, &str)]) -> Policy {
+    let file: String = entries
+        .iter()
+        .map(|(name, more)| {
+            let more = if more.contains("highest_class") {
+                (*more).to_owned()
+            } else {
+                format!("highest_class = \"high\"\n{more}")
+            };
+            format!("[[key]]\nname = \"{name}\"\nkey_sha256 = \"{}\"\n{more}\n", hash_key(&format!("sk-{name}")))
+        })
+        .collect();
+    Policy { keys: Some(ApiKeys::parse(&file, Path::new("keys.toml")).expect("valid")), ..Policy::default() }
+}
+
+fn guarded(entries: &[(&str, &str)]) -> (Router, AppState) {
+    let (state, _) = state_with(ServerConfig::default());
+    state.set_policy(policy(entries)).expect("valid weights");
+    (router(state.clone()), state)
+}
+
+async fn ask(api: &Router, key: &str, body: &Value) -> Answer {
+    let request = Request::post(COMPLETIONS)
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {key}"))
+        .body(Body::from(body.to_string()));
+    send(api, request.expect("a request")).await
+}
+
+#[tokio::test]
+async fn without_a_key_there_is_only_health_and_metrics() {
+    let (api, _) = guarded(&[("ada", "")]);
+    for (method, path) in [
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/default"),
+        ("GET", "/v1/metrics"),
+        ("GET", "/v1/requests/a"),
+        ("POST", "/v1/requests/a/cancel"),
+        ("GET", "/v1/requests/a/stream"),
+        ("POST", COMPLETIONS),
+        ("POST", CHAT),
+    ] {
+        for authorization in [None, Some("Bearer sk-bob"), Some("Basic sk-ada"), Some("sk-ada"), Some("Bearer ")] {
+            let mut request = Request::builder().method(method).uri(path);
+            if let Some(value) = authorization {
+                request = request.header("authorization", value);
+            }
+            let answer = send(&api, request.body(Body::empty()).expect("a request")).await;
+            assert_eq!(answer.error(), (401, None, Some("invalid_api_key".into())), "{method} {path}");
+            assert_eq!(answer.header("x-should-retry"), Some("false"));
+            assert!(!answer.text.contains("sk-"), "{}", answer.text);
+        }
+    }
+    for path in ["/health", "/health/ready", "/metrics", "/version"] {
+        assert_eq!(get(&api, path).await.status, 200, "{path}");
+    }
+    assert_eq!(ask(&api, "sk-ada", &json!({"prompt": "a", "max_tokens": 1})).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_tier_that_was_served_is_reported_and_capped_by_the_key() {
+    let (api, _) = guarded(&[
+        ("low", "highest_class = \"low\""),
+        ("high", "default_class = \"high\""),
+        ("top", "highest_class = \"critical\"\ndefault_class = \"critical\""),
+    ]);
+    for (key, asked, served) in [
+        ("sk-low", json!("priority"), "flex"),
+        ("sk-low", json!(null), "flex"),
+        ("sk-high", json!(null), "priority"),
+        ("sk-high", json!("auto"), "priority"),
+        ("sk-high", json!("default"), "default"),
+        ("sk-high", json!("flex"), "flex"),
+        ("sk-top", json!("priority"), "priority"),
+    ] {
+        let answer = ask(&api, key, &json!({"prompt": "a", "max_tokens": 1, "service_tier": asked})).await;
+        assert_eq!(answer.json()["service_tier"], served, "{key} asks for {asked}");
+    }
+    let critical = ask(&api, "sk-top", &json!({"prompt": "a", "max_tokens": 1, "service_tier": "critical"})).await;
+    assert_eq!(critical.error(), (400, Some("service_tier".into()), Some("invalid_value".into())));
+}
+
+#[tokio::test]
+async fn requests_over_the_rate_are_429_with_the_time_to_come_back() {
+    let (api, _) = guarded(&[("ada", "requests_per_minute = 2"), ("bob", "")]);
+    let body = json!({"prompt": "a", "max_tokens": 1});
+    for left in ["1", "0"] {
+        let answer = ask(&api, "sk-ada", &body).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("x-ratelimit-limit-requests"), Some("2"));
+        assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some(left));
+        assert!(answer.header("x-ratelimit-reset-requests").is_some_and(|reset| reset.ends_with('s')));
+        assert_eq!(answer.header("x-ratelimit-limit-tokens"), None, "there is no such limit");
+    }
+    let over = ask(&api, "sk-ada", &body).await;
+    assert_eq!(over.error(), (429, None, Some("rate_limit_exceeded".into())));
+    assert_eq!(over.json()["error"]["type"], "rate_limit_error");
+    let wait: u64 = over.header("retry-after").and_then(|s| s.parse().ok()).expect("seconds");
+    assert!((25..=30).contains(&wait), "one in thirty seconds: {wait}");
+    assert_eq!(over.header("x-should-retry"), Some("true"));
+    assert_eq!(over.header("x-ratelimit-remaining-requests"), Some("0"));
+    let page = get(&api, "/metrics").await.text;
+    assert!(page.contains("parkade_request_refusals_total{reason=\"rate_limit_exceeded\"} 1"), "{page}");
+    let other = ask(&api, "sk-bob", &body).await;
+    assert_eq!(other.status, 200, "another key has its own rate");
+    assert_eq!(other.header("x-ratelimit-limit-requests"), None);
+}
+
+#[tokio::test]
+async fn tokens_are_charged_before_and_settled_after() {
+    let (api, _) = guarded(&[("ada", "tokens_per_minute = 200")]);
+    let remaining = |answer: &Answer| -> i64 {
+        answer.header("x-ratelimit-remaining-tokens").and_then(|n| n.parse().ok()).expect("a number")
+    };
+    let prompt: Vec<u32> = vec![5; 20];
+    // A stop string ends it early: most of what was charged comes back.
+    let early = ask(
+        &api,
+        "sk-ada",
+        &json!({"prompt": prompt, "max_tokens": 150, "logit_bias": {"7": 100}, "temperature": 0,
+        "stop": ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o"]}),
+    )
+    .await;
+    assert_eq!(early.status, 200, "{}", early.text);
+    assert_eq!(remaining(&early), 200 - 20 - 150);
+    let used = early.json()["usage"]["total_tokens"].as_i64().expect("a number");
+    let second = ask(&api, "sk-ada", &json!({"prompt": prompt, "max_tokens": 1})).await;
+    let expected = 200 - used - 21;
+    // Time goes on between the two: some tokens have come back.
+    assert!((expected..expected + 60).contains(&remaining(&second)), "{} of {expected}", remaining(&second));
+    let long: Vec<u32> = vec![5; 201];
+    let never = ask(&api, "sk-ada", &json!({"prompt": long, "max_tokens": 1})).await;
+    assert_eq!(never.error(), (429, None, Some("rate_limit_exceeded".into())));
+    assert_eq!(never.header("x-should-retry"), Some("false"));
+    assert_eq!(never.header("retry-after"), None);
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_otherwise_is_not_charged() {
+    let (api, _) = guarded(&[("ada", "requests_per_minute = 3\ntokens_per_minute = 100000")]);
+    let too_long: Vec<u32> = vec![5; 600];
+    let refused = ask(&api, "sk-ada", &json!({"prompt": too_long, "max_tokens": 1})).await;
+    assert_eq!(refused.error().2.as_deref(), Some("context_length_exceeded"));
+    let answer = ask(&api, "sk-ada", &json!({"prompt": "a", "max_tokens": 1})).await;
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("2"));
+}
+
+#[tokio::test]
+async fn keys_are_replaced_without_touching_what_runs() {
+    let (api, state) = guarded(&[("ada", "")]);
+    let long = json!({"prompt": "hello", "max_tokens": 400, "ignore_eos": true, "stream": true});
+    let running = tokio::spawn({
+        let api = api.clone();
+        async move { ask(&api, "sk-ada", &long).await }
+    });
+    while state.models()[0].engine.snapshot().running == 0 && !running.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    state.set_policy(policy(&[("bob", "")])).expect("valid weights");
+    let body = json!({"prompt": "a", "max_tokens": 1});
+    assert_eq!(ask(&api, "sk-ada", &body).await.status, 401);
+    assert_eq!(ask(&api, "sk-bob", &body).await.status, 200);
+    let (events, done) = running.await.expect("no panic").events();
+    assert!(done && !events.is_empty());
+    state.set_policy(Policy::default()).expect("valid weights");
+    assert_eq!(ask(&api, "whatever", &body).await.status, 200, "no keys, no questions");
+}

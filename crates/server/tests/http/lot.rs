@@ -1,0 +1,193 @@
+//! The parking lot's promises, over sockets: what is refused is refused at once and with the right code.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parkade_core::{EngineConfig, InLine, SchedulerKind};
+use parkade_server::{Policy, ServerConfig, TenantLimits};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::support::{
+    COMPLETIONS, PATIENCE, Running, header_of, parts, read_to_end, read_until, start_over, wire_get, wire_post,
+};
+
+/// A refusal that takes longer than this was not made at the door. A bar for slow and busy machines.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
+const CLOSE: &str = "connection: close\r\n";
+
+pub fn lot(max_seqs: usize) -> EngineConfig {
+    EngineConfig { scheduler: SchedulerKind::ParkingLot, max_seqs, ..EngineConfig::default() }
+}
+
+/// A stream that nobody reads and that takes all sequences: it holds them for as long as the buffers between, and two
+/// seconds more.
+pub async fn fill(server: &Running, sequences: usize, extra: &str) -> TcpStream {
+    let body = json!({
+        "prompt": "hello", "max_tokens": 500, "ignore_eos": true, "stream": true, "n": sequences, "logprobs": 20,
+    });
+    let mut socket = server.connect().await;
+    socket.write_all(&wire_post(COMPLETIONS, extra, &body)).await.expect("writable");
+    read_until(&mut socket, "data: ").await;
+    socket
+}
+
+pub async fn waiting(server: &Running, count: usize) {
+    let until = Instant::now() + PATIENCE;
+    while server.engine.snapshot().waiting < count {
+        assert!(Instant::now() < until, "nobody waits: {:?}", server.engine.snapshot());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn short(stream: bool) -> Value {
+    json!({"prompt": "hello", "max_tokens": 4, "ignore_eos": true, "stream": stream})
+}
+
+fn code(answer: &str) -> String {
+    let (_, _, body) = parts(answer);
+    let body: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    body["error"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
+async fn ask(server: &Running, extra: &str, body: &Value) -> (String, Duration) {
+    let began = Instant::now();
+    let answer = server.exchange(&wire_post(COMPLETIONS, &format!("{CLOSE}{extra}"), body)).await;
+    (answer, began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_that_passes_in_line_is_a_503_also_for_a_stream() {
+    let server = start_over(ServerConfig::default(), lot(40)).await;
+    let _held = fill(&server, 40, "").await;
+    for (stream, header) in [(false, "x-request-timeout-ms"), (true, "x-request-timeout-ms"), (true, "x-slo-ttft-ms")] {
+        let (answer, took) = ask(&server, &format!("{header}: 150\r\n"), &short(stream)).await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{header}: {answer}");
+        assert_eq!(code(&answer), "deadline_exceeded");
+        assert_eq!(header_of(&answer, "x-should-retry"), Some("false"));
+        assert!(took < Duration::from_millis(150) + AT_ONCE, "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_line_is_a_503_at_once() {
+    let engine = EngineConfig { max_queue_depth: 2, ..lot(40) };
+    let server = start_over(ServerConfig::default(), engine).await;
+    let _held = fill(&server, 40, "").await;
+    let mut waiters = Vec::new();
+    for _ in 0..2 {
+        let mut socket = server.connect().await;
+        socket.write_all(&wire_post(COMPLETIONS, CLOSE, &short(true))).await.expect("writable");
+        waiters.push(socket);
+    }
+    waiting(&server, 2).await;
+    let (answer, took) = ask(&server, "", &short(true)).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert_eq!(code(&answer), "server_is_overloaded");
+    let wait: u64 = header_of(&answer, "retry-after").and_then(|s| s.parse().ok()).expect("seconds");
+    assert!((1..=120).contains(&wait) && took < AT_ONCE, "{wait} {took:?}");
+    for mut socket in waiters {
+        let answer = read_to_end(&mut socket).await;
+        assert!(answer.contains("data: [DONE]"), "{answer}");
+        let queued: u64 = header_of(&answer, "x-parkade-queue-ms").and_then(|ms| ms.parse().ok()).expect("a time");
+        assert!(queued > 0, "it waited for the stream that nobody reads");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_own_line_is_a_429_and_others_are_not_concerned() {
+    let server = start_over(ServerConfig::default(), lot(40)).await;
+    let limits = TenantLimits { max_waiting: Some(1), max_concurrent: Some(2), ..TenantLimits::default() };
+    let policy = Policy { tenants: HashMap::from([("ada".to_owned(), limits)]), ..Policy::default() };
+    server.state.set_policy(policy).expect("valid weights");
+    let _held = fill(&server, 40, "").await;
+    let of = |user: &str| json!({"prompt": "hello", "max_tokens": 4, "user": user, "stream": true});
+    let mut waiter = server.connect().await;
+    waiter.write_all(&wire_post(COMPLETIONS, CLOSE, &of("ada"))).await.expect("writable");
+    waiting(&server, 1).await;
+    let (answer, took) = ask(&server, "", &of("ada")).await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert_eq!(code(&answer), "tenant_queue_full");
+    assert!(header_of(&answer, "retry-after").is_some() && took < AT_ONCE, "{took:?}");
+    let (others, _) = ask(&server, "", &of("bob")).await;
+    assert!(others.starts_with("HTTP/1.1 200") && others.contains("[DONE]"), "{others}");
+    assert!(read_to_end(&mut waiter).await.contains("[DONE]"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_at_once_than_a_tenant_may_have_is_a_429() {
+    let server = start_over(ServerConfig::default(), lot(41)).await;
+    let limits = TenantLimits { max_concurrent: Some(1), ..TenantLimits::default() };
+    server.state.set_policy(Policy { tenant: limits, ..Policy::default() }).expect("valid weights");
+    let _held = fill(&server, 40, "").await;
+    let (answer, took) = ask(&server, "", &short(false)).await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert_eq!(code(&answer), "rate_limit_exceeded");
+    assert!(header_of(&answer, "retry-after").is_some() && took < AT_ONCE, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_higher_tier_does_not_wait_for_a_lower_one() {
+    let server = start_over(ServerConfig::default(), lot(40)).await;
+    let body = json!({
+        "prompt": "hello", "max_tokens": 500, "ignore_eos": true, "stream": true, "n": 40, "logprobs": 20,
+        "service_tier": "flex",
+    });
+    let mut low = server.connect().await;
+    low.write_all(&wire_post(COMPLETIONS, "", &body)).await.expect("writable");
+    read_until(&mut low, "\"service_tier\":\"flex\"").await;
+    let mut high = short(false);
+    high["service_tier"] = json!("priority");
+    let (answer, took) = ask(&server, "", &high).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"service_tier\":\"priority\""), "{answer}");
+    assert!(took < Duration::from_secs(1), "it took the room of the lower one: {took:?}");
+    assert!(server.engine.snapshot().totals.is_some_and(|totals| totals.preempted >= 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_head_of_a_stream_is_held_no_longer_than_configured() {
+    let head_hold = Duration::from_millis(50);
+    let config = ServerConfig { head_hold, keep_alive_comment: head_hold, ..ServerConfig::default() };
+    let server = start_over(config, lot(40)).await;
+    let _held = fill(&server, 40, "").await;
+    let mut waiter = server.connect().await;
+    let post = wire_post(COMPLETIONS, &format!("{CLOSE}x-request-id: it\r\n"), &short(true));
+    waiter.write_all(&post).await.expect("writable");
+    let begun = read_until(&mut waiter, ": keep-alive\n\n").await;
+    assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
+    let cancel = "POST /v1/requests/it/cancel HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    assert!(server.exchange(cancel.as_bytes()).await.starts_with("HTTP/1.1 200"));
+    let answer = begun + &read_to_end(&mut waiter).await;
+    assert!(answer.contains("event: error\ndata: ") && answer.contains("request_cancelled"), "{answer}");
+    assert_eq!(header_of(&answer, "x-parkade-queue-ms"), None, "it is not known yet");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_gives_everybody_an_end_as_configured() {
+    for in_line in [InLine::Refuse, InLine::Finish] {
+        let config = ServerConfig { drain_in_line: in_line, ..ServerConfig::default() };
+        let mut server = start_over(config, lot(40)).await;
+        let mut running = fill(&server, 40, "").await;
+        let mut waiter = server.connect().await;
+        waiter.write_all(&wire_post(COMPLETIONS, CLOSE, &short(true))).await.expect("writable");
+        waiting(&server, 1).await;
+        server.shut_down();
+        if in_line == InLine::Refuse {
+            let began = Instant::now();
+            let answer = read_to_end(&mut waiter).await;
+            assert!(answer.starts_with("HTTP/1.1 503") && code(&answer) == "shutting_down", "{answer}");
+            assert!(header_of(&answer, "retry-after").is_some() && began.elapsed() < AT_ONCE * 2);
+            let ready = server.exchange(&wire_get("/health/ready", "")).await;
+            assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+        }
+        let rest = read_to_end(&mut running).await;
+        assert!(rest.contains("data: [DONE]"), "…{}", &rest[rest.len().saturating_sub(300)..]);
+        if in_line == InLine::Finish {
+            let answer = read_to_end(&mut waiter).await;
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("data: [DONE]"), "{answer}");
+        }
+        server.ended().await;
+    }
+}
