@@ -22,19 +22,23 @@
 //! | `worker_pool.rs` | [`InferenceWorkerPool`]: the scheduler's handle |
 //!
 //! ```no_run
-//! use parkade_core::{EngineConfig, ModelBackend, Request};
-//! use parkade_core::parking_lot::{InferenceJob, InferenceResult, InferenceWorkerPool};
-//! # fn parts() -> (Box<ModelBackend>, std::sync::Arc<parkade_model::tokenizer::Tokenizer>) { unimplemented!() }
+//! use std::error::Error;
+//! use std::sync::Arc;
 //!
-//! let (backend, tokenizer) = parts();
-//! let pool = InferenceWorkerPool::start(backend, tokenizer, EngineConfig::default())?;
-//! let job = InferenceJob::whole(Request::new("hello", vec![1, 2, 3]));
-//! match pool.run_blocking(job)? {
-//!     InferenceResult::Complete(completion) => println!("{}", completion.choices[0].text),
-//!     InferenceResult::Error(error) => println!("failed: {error}"),
-//!     InferenceResult::Streaming(_) => unreachable!("a whole answer was asked for"),
+//! use parkade_core::parking_lot::{InferenceJob, InferenceResult, InferenceWorkerPool};
+//! use parkade_core::{EngineConfig, ModelBackend, Request};
+//! use parkade_model::tokenizer::Tokenizer;
+//!
+//! fn answer(backend: ModelBackend, tokenizer: Arc<Tokenizer>) -> Result<(), Box<dyn Error>> {
+//!     let pool = InferenceWorkerPool::start(Box::new(backend), tokenizer, EngineConfig::default())?;
+//!     let job = InferenceJob::whole(Request::new("hello", vec![1, 2, 3]));
+//!     match pool.run_blocking(job)? {
+//!         InferenceResult::Complete(completion) => println!("{}", completion.choices[0].text),
+//!         InferenceResult::Error(error) => println!("failed: {error}"),
+//!         InferenceResult::Streaming(_) => unreachable!("a whole answer was asked for"),
+//!     }
+//!     Ok(())
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod executor;
