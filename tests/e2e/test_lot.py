@@ -23,11 +23,12 @@ async def answers(server, requests) -> list:
 
 
 @pytest.mark.parametrize("budget", [[], TIGHT, [*TIGHT, "--reserve", "full"]], ids=["roomy", "tight", "tight and careful"])
-async def test_every_stream_gets_the_tokens_that_the_default_scheduler_gives_it(server, start, budget):
+async def test_every_stream_gets_the_tokens_that_the_default_scheduler_gives_it(start, budget):
     # Answers that all turn out as long as they may be: more than a prediction expects.
     requests = [{**request, "messages": SHORT, "max_tokens": 120, "extra_body": {"ignore_eos": True}} for request in REQUESTS[:8]]
     requests = [{**request, "seed": i} for i, request in enumerate(requests)]
-    expected = await answers(server, requests)
+    plain = await asyncio.to_thread(start, "--scheduler", "default")
+    expected = await answers(plain, requests)
     lot = await asyncio.to_thread(start, "--scheduler", "parking-lot", *budget)
     if budget:
         # Short answers first, so that the prediction is short.

@@ -82,6 +82,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Measure: the model, the engine, a server, overload
     Bench(Box<BenchArgs>),
+    /// Read an API key from standard input and print its SHA-256 for the keys file
+    HashKey,
     /// Print the completion script for a shell
     Completions {
         /// The shell
@@ -133,7 +135,7 @@ pub struct SamplingArgs {
         value_name = "T",
         env = "PARKADE_TEMPERATURE",
         hide_env = true,
-        default_value_t = 0.7,
+        default_value_t = 0.2,
         allow_negative_numbers = true
     )]
     pub temperature: f32,
@@ -146,7 +148,7 @@ pub struct SamplingArgs {
         value_name = "P",
         env = "PARKADE_TOP_P",
         hide_env = true,
-        default_value_t = 0.95,
+        default_value_t = 0.9,
         allow_negative_numbers = true
     )]
     pub top_p: f32,
@@ -196,15 +198,22 @@ pub struct SamplingArgs {
         value_name = "R",
         env = "PARKADE_REPETITION_PENALTY",
         hide_env = true,
-        default_value_t = 1.0,
+        default_value_t = 1.1,
         allow_negative_numbers = true
     )]
     pub repetition_penalty: f32,
     /// Same seed, same answer [default: another one each time]
     #[arg(long, value_name = "N", env = "PARKADE_SEED", hide_env = true)]
     pub seed: Option<u64>,
-    /// Longest answer, in tokens [default: as long as the context allows]
-    #[arg(long, value_name = "N", env = "PARKADE_MAX_TOKENS", hide_env = true, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Longest answer, in tokens
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PARKADE_MAX_TOKENS",
+        hide_env = true,
+        default_value = "1024",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub max_tokens: Option<u32>,
 }
 
@@ -241,17 +250,36 @@ pub struct ListenArgs {
     /// Seconds that running answers may still take after SIGTERM or Ctrl-C
     #[arg(long, value_name = "S", env = "PARKADE_DRAIN_SECONDS", hide_env = true, default_value_t = ServerConfig::default().drain_limit.as_secs())]
     pub drain_seconds: u64,
+    /// What becomes of requests in line then: they may finish too, or are refused at once
+    #[arg(long, value_name = "HOW", env = "PARKADE_DRAIN_WAITING", hide_env = true, default_value = "finish")]
+    pub drain_waiting: DrainWaiting,
+    /// TOML file with the API keys, their classes, weights and limits; read again at SIGHUP [default: everyone may ask]
+    #[arg(long, value_name = "FILE", env = "PARKADE_API_KEYS", hide_env = true)]
+    pub api_keys: Option<PathBuf>,
     /// Web pages that may call the API, comma-separated origins or * [default: none]
     #[arg(long, value_name = "ORIGINS", env = "PARKADE_CORS_ORIGINS", hide_env = true)]
     pub cors_origins: Option<String>,
 }
+
+/// What becomes of requests in line when the server drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DrainWaiting {
+    /// They run too, as far as the time allows.
+    Finish,
+    /// They get 503 at once.
+    Refuse,
+}
+
+/// What runs if nobody says.
+const DEFAULT_SCHEDULER: SchedulerKind =
+    if cfg!(feature = "parking-lot-scheduler") { SchedulerKind::ParkingLot } else { SchedulerKind::Default };
 
 /// Which scheduler, and its limits.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Scheduling")]
 pub struct SchedulingArgs {
     /// Who runs next
-    #[arg(long, value_name = "NAME", env = "PARKADE_SCHEDULER", hide_env = true, value_parser = scheduler_parser(), default_value = EngineConfig::default().scheduler.name())]
+    #[arg(long, value_name = "NAME", env = "PARKADE_SCHEDULER", hide_env = true, value_parser = scheduler_parser(), default_value = DEFAULT_SCHEDULER.name())]
     pub scheduler: SchedulerKind,
     /// What `parking-lot` sets aside before a request starts: its expected answer (and parks somebody when that was too
     /// little), or the longest possible one

@@ -139,7 +139,11 @@ fn config_file(matches: &ArgMatches) -> Option<PathBuf> {
     named.or_else(|| directories::config_file().filter(|path| path.exists()))
 }
 
-fn read_table(path: &Path) -> Result<Table, ConfigError> {
+/// The configuration file, as it stands.
+///
+/// # Errors
+/// If it cannot be read or is no TOML.
+pub fn read_table(path: &Path) -> Result<Table, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })
 }
@@ -163,6 +167,10 @@ fn with_defaults(mut command: Command, table: &Table, path: &Path) -> Result<Com
         }
     }
     for (section, values) in sections {
+        // A table of its own, which the server reads; see `crate::policy`.
+        if section == crate::policy::SECTION {
+            continue;
+        }
         let Some(sub) = command.find_subcommand(section).filter(|s| settings(s.get_arguments()).next().is_some())
         else {
             let names = command.get_subcommands().filter(|s| settings(s.get_arguments()).next().is_some());

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use parkade_bench::BenchError;
 
 use crate::config::SettingsError;
+use crate::hash_key::HashKeyError;
 use crate::logging::LogLevelError;
 use crate::pull::PullError;
 use crate::run::RunError;
@@ -32,6 +33,9 @@ pub enum CliError {
     /// `parkade bench`.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// `parkade hash-key`.
+    #[error(transparent)]
+    HashKey(#[from] HashKeyError),
     /// Standard output.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -46,6 +50,7 @@ impl CliError {
             CliError::Run(error) => error.is_usage(),
             CliError::Serve(error) => error.is_usage(),
             CliError::Bench(error) => matches!(error, BenchError::Url { .. } | BenchError::Options(_)),
+            CliError::HashKey(error) => matches!(error, HashKeyError::Empty),
             CliError::Pull(_) | CliError::Output(_) => false,
         };
         ExitCode::from(if usage { 2 } else { 1 })
@@ -57,6 +62,7 @@ impl CliError {
         let output = match self {
             CliError::Output(error)
             | CliError::Run(RunError::Output(error))
+            | CliError::HashKey(HashKeyError::Output(error))
             | CliError::Pull(PullError::Output(error)) => error,
             CliError::Bench(BenchError::Io { source, .. }) => source,
             _ => return false,

@@ -5,10 +5,12 @@ mod config;
 mod directories;
 mod doctor;
 mod error;
+mod hash_key;
 mod loading;
 mod logging;
 mod machine;
 mod models;
+mod policy;
 mod pull;
 mod run;
 mod serve;
@@ -50,7 +52,7 @@ fn execute() -> Result<ExitCode, CliError> {
             out.write_all(serve::configuration(&settings, args).as_bytes()).map_err(CliError::Output)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Serve(args) => Ok(serve::serve(args)?),
+        Command::Serve(args) => Ok(serve::serve(args, settings.file.as_deref())?),
         Command::Pull(args) => {
             pull::run(args, &mut out)?;
             Ok(ExitCode::SUCCESS)
@@ -60,6 +62,10 @@ fn execute() -> Result<ExitCode, CliError> {
             parkade_bench::run((**args).clone(), &|model| {
                 models::locate(model.unwrap_or("default")).map_err(|error| error.to_string())
             })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::HashKey => {
+            hash_key::run(io::stdin().lock(), &mut out)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Completions { shell } => {

@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded};
+use parkade_core::{EngineConfig, EngineError, InLine, LoadError, LoadOptions, Loaded, SchedulerKind};
 use parkade_server::{AppState, ModelEntry, ServerConfig};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::args::ServeArgs;
+use crate::args::{DrainWaiting, ServeArgs};
 use crate::config::Settings;
 use crate::loading::{self, TooMuchMemory};
 use crate::machine::Machine;
 use crate::models::{self, DEFAULT_NAMES, ModelError};
+use crate::policy::{self, PolicyError};
 
 /// Why the server did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum ServeError {
     /// The KV cache cannot fit.
     #[error(transparent)]
     Memory(#[from] TooMuchMemory),
+    /// The keys, weights or limits make no sense.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// A limit of the engine that makes no sense.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -61,7 +65,7 @@ impl ServeError {
     /// Whether the flags are at fault, and not the machine.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, ServeError::Engine(_) | ServeError::Server(_) | ServeError::Memory(_))
+        matches!(self, ServeError::Policy(_) | ServeError::Engine(_) | ServeError::Server(_) | ServeError::Memory(_))
     }
 }
 
@@ -87,7 +91,7 @@ pub fn configuration(settings: &Settings, args: &ServeArgs) -> String {
 ///
 /// # Errors
 /// Whatever keeps it from serving; see [`ServeError`].
-pub fn serve(args: &ServeArgs) -> Result<ExitCode, ServeError> {
+pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<ExitCode, ServeError> {
     // What can be known to be wrong is said before the port opens.
     let path = models::locate(&args.model.model)?;
     let engine = engine_config(args);
@@ -96,13 +100,14 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode, ServeError> {
     let config = server_config(args);
     let drain_limit = config.drain_limit;
     let state = AppState::new(config)?;
+    load_policy(&state, args, file)?;
 
     // One thread is enough for the sockets: the cores belong to the model.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| ServeError::System { what: "cannot start the event loop", source })?;
-    let code = runtime.block_on(listen(args, state, path, options, drain_limit));
+    let code = runtime.block_on(listen(args, file, state, path, options, drain_limit));
     // A model that is still loading is not waited for.
     runtime.shutdown_background();
     code
@@ -134,6 +139,10 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         max_body_bytes,
         body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes),
         drain_limit: Duration::from_secs(args.listen.drain_seconds),
+        drain_in_line: match args.listen.drain_waiting {
+            DrainWaiting::Finish => InLine::Finish,
+            DrainWaiting::Refuse => InLine::Refuse,
+        },
         cors_origins: origins.map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect(),
         ..defaults
     }
@@ -141,6 +150,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
 
 async fn listen(
     args: &ServeArgs,
+    file: Option<&Path>,
     state: AppState,
     path: PathBuf,
     options: LoadOptions,
@@ -156,6 +166,7 @@ async fn listen(
     let aliases = names(&args.model.model, &path);
     let serving = parkade_server::serve(listener, state.clone(), shutdown);
     tokio::pin!(serving);
+    let mut hangup = signal_handler(SignalKind::hangup())?;
     let mut engine = None;
     let ended = loop {
         tokio::select! {
@@ -166,6 +177,10 @@ async fn listen(
                 tracing::info!(model = %loaded.name, url = %format_args!("http://{address}/v1"), "ready");
                 state.set_model(entry(loaded, aliases.clone()));
             }
+            Some(()) = hangup.recv() => match load_policy(&state, args, file) {
+                Ok(()) => tracing::info!(signal = "SIGHUP", "keys, weights and limits were read again"),
+                Err(error) => tracing::error!(signal = "SIGHUP", "everything stays as it was: {error}"),
+            },
         }
     };
     ended.map_err(|source| ServeError::System { what: "the server's socket failed", source })?;
@@ -178,6 +193,24 @@ async fn listen(
         })?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the keys file and the section `[parking-lot]` in force, all of it or nothing.
+fn load_policy(state: &AppState, args: &ServeArgs, file: Option<&Path>) -> Result<(), PolicyError> {
+    let policy = policy::read(args, file)?;
+    if policy.keys.is_some() && args.scheduling.scheduler == SchedulerKind::Default {
+        tracing::warn!(
+            "the scheduler 'default' knows no classes, weights or lines of tenants: of the keys file only the rates hold"
+        );
+    }
+    let keys = policy.keys.as_ref().map(parkade_server::ApiKeys::len);
+    state.set_policy(policy)?;
+    tracing::debug!(keys, "policy in force");
+    Ok(())
+}
+
+fn signal_handler(kind: SignalKind) -> Result<Signal, ServeError> {
+    signal(kind).map_err(|source| ServeError::System { what: "cannot handle signals", source })
 }
 
 fn load_in_background(
@@ -214,9 +247,8 @@ fn names(given: &str, path: &Path) -> Vec<String> {
 /// Resolves at the first SIGTERM or SIGINT. A second SIGINT ends the process at once: whoever presses Ctrl-C twice does
 /// not want to wait for the answers that run.
 fn shutdown_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServeError> {
-    let handler = |kind| signal(kind).map_err(|source| ServeError::System { what: "cannot handle signals", source });
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
+    let mut terminate = signal_handler(SignalKind::terminate())?;
+    let mut interrupt = signal_handler(SignalKind::interrupt())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping: running answers end first"),
