@@ -163,7 +163,7 @@ fn a_future_is_woken_and_cancels_when_it_is_dropped() {
                 Poll::Ready(outcome) => break outcome.unwrap(),
                 Poll::Pending => std::thread::yield_now(),
             }
-            assert!(began.elapsed() < Duration::from_secs(20));
+            assert!(began.elapsed() < Duration::from_secs(120));
         };
         assert_eq!(outcome, Outcome::Completed(10));
     }
