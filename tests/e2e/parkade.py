@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -58,6 +59,13 @@ def parkade(*arguments: str, env: dict[str, str] | None = None, stdin: bytes | N
     given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
     command = [str(binary()), *arguments]
     return subprocess.run(command, env=env or environment(), capture_output=True, timeout=timeout, **given)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Server:
