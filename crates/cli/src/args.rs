@@ -198,7 +198,7 @@ pub struct SamplingArgs {
         value_name = "R",
         env = "PARKADE_REPETITION_PENALTY",
         hide_env = true,
-        default_value_t = 1.1,
+        default_value_t = 1.0,
         allow_negative_numbers = true
     )]
     pub repetition_penalty: f32,
