@@ -28,6 +28,8 @@ impl<const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2:
         assert!(self.tile.len() >= blocks.div_ceil(2) * header + blocks * codes_len);
         let (tile, x) = (self.tile.as_ptr(), self.x.as_ptr());
         let mut sums = [s.float(0.0); M];
+        // Products and mins nearly cancel: summed apart, as ggml does, neither is rounded to the other's size.
+        let mut min_sums = [s.float(0.0); M];
         for block in 0..blocks {
             let (pair, second) = (block / 2, block % 2);
             // SAFETY: the assertions above: unit, scales and codes of each block lie in the tile, and
@@ -48,13 +50,13 @@ impl<const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2:
                     let mins = s.load_f16(scales.add(2 * LANES));
                     for r in 0..M {
                         let x = &*x.add(r * blocks + block);
-                        sums[r] = s.fma(mins, s.float(x.d_sum), sums[r]);
+                        min_sums[r] = s.fma(mins, s.float(x.d_sum), min_sums[r]);
                     }
                 }
             }
         }
-        for (out, sum) in self.sums.iter_mut().zip(sums) {
-            *out = s.lanes(sum);
+        for ((out, sum), min_sum) in self.sums.iter_mut().zip(sums).zip(min_sums) {
+            *out = s.lanes(if MINS { s.add(sum, min_sum) } else { sum });
         }
     }
 }

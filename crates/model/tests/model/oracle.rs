@@ -109,16 +109,23 @@ impl Score {
     }
 }
 
-/// The largest mean divergence that passes.
-///
-/// 1e-3 for quantised models holds for those of a few layers. With dozens, single activations that round the other way grow to more than that: in the
-/// default model, noise of 2e-7 on the activations, which is what another order of f32 sums makes, changes an f64 pass with llama.cpp's
-/// roundings by 3.5e-3, and llama.cpp itself is 2.6e-3 away from a pass without any rounding.
-fn bar(case: &Case, layers: usize) -> f64 {
+/// What passes.
+struct Bars {
+    /// The largest mean divergence.
+    divergence: f64,
+    /// The smallest share of clear positions with the same likeliest token.
+    same_top: f64,
+}
+
+/// 1e-3 and 98 % for quantised models holds for those of a few layers. With dozens, single activations that round the other way grow to more
+/// than that: in the default model, noise of 2e-7 on the activations, which is what another order of f32 sums makes, changes an f64 pass with
+/// llama.cpp's roundings by 3.5e-3, and llama.cpp itself is 2.6e-3 away from a pass without any rounding. Of its 39 clear positions one
+/// turns over or not with the type of the KV cache.
+fn bars(case: &Case, layers: usize) -> Bars {
     match case.model.rsplit(['-', '.']).next() {
-        Some("F32" | "F16" | "BF16") => 1e-4,
-        _ if layers > 8 => 5e-3,
-        _ => 1e-3,
+        Some("F32" | "F16" | "BF16") => Bars { divergence: 1e-4, same_top: 0.98 },
+        _ if layers > 8 => Bars { divergence: 5e-3, same_top: 0.95 },
+        _ => Bars { divergence: 1e-3, same_top: 0.98 },
     }
 }
 
@@ -149,8 +156,8 @@ fn logits_agree_with_llama_cpp_in_every_weight_type() {
         let [wide, usual] = [KvType::F32, KvType::F16].map(|ty| {
             let mut runner = Runner::open(&path, 2, blocks_for(&case), ty);
             let score = score(&case, &mut runner);
-            let bar = bar(&case, runner.model.config().layers);
-            if score.mean() > bar || (score.same_top as f64) < 0.98 * score.clear as f64 {
+            let Bars { divergence, same_top } = bars(&case, runner.model.config().layers);
+            if score.mean() > divergence || (score.same_top as f64) < same_top * score.clear as f64 {
                 failures.push(format!("{} with {ty:?} KV: KL {:.2e}", case.model, score.mean()));
             }
             score
