@@ -143,6 +143,17 @@ pub enum EngineError {
         /// What it may be.
         allowed: String,
     },
+    /// A setting of the `parking-lot` scheduler that makes no sense.
+    #[cfg(feature = "parking-lot-scheduler")]
+    #[error("{field} is {value}: {remedy}")]
+    Lot {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should be.
+        remedy: &'static str,
+    },
     /// The scheduler is not in this build.
     #[error(
         "the scheduler '{name}' is not in this build; build with the feature parking-lot-scheduler, or take another one"

@@ -241,7 +241,8 @@ fn a_tenant_is_held_to_its_own_limits() {
     let _third = engine.submit(of("small", "s3")).unwrap();
     controls.hold.store(false, Ordering::SeqCst);
     let invalid = LotSettings { tenant: TenantSettings { weight: 0, ..TenantSettings::default() }, ..relaxed };
-    assert!(engine.parking_lot().unwrap().reconfigure(&invalid).is_err());
+    let error = engine.parking_lot().unwrap().reconfigure(&invalid).unwrap_err();
+    assert_eq!(error.to_string(), "tenant.weight is 0: use a weight from 1 to 10000");
 }
 
 #[test]

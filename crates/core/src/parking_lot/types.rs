@@ -201,5 +201,5 @@ impl LotSettings {
 }
 
 pub(super) fn config_error(error: pool::ConfigError) -> EngineError {
-    EngineError::Config { field: error.field, value: error.value, allowed: error.remedy.to_owned() }
+    EngineError::Lot { field: error.field, value: error.value, remedy: error.remedy }
 }
