@@ -1,7 +1,7 @@
 //! What the engine asks of a model.
 
 use parkade_kernels::KvCache;
-use parkade_model::{Batch, Model};
+use parkade_model::{Batch, Model, ModelError, PausedPass};
 
 /// A model with its KV blocks. The engine decides which tokens go into which block; the backend computes.
 pub trait Backend: Send {
@@ -19,8 +19,46 @@ pub trait Backend: Send {
     /// # Errors
     /// If the pass as a whole failed. The requests of the step fail with it; the engine goes on.
     fn forward(&mut self, batch: &Batch<'_>, logits: &mut Vec<f32>) -> Result<(), BackendError>;
+    /// As [`forward`](Self::forward), but when `stop` says so the pass may be left in the middle, for others to go first;
+    /// [`resume`](Self::resume) goes on with it. A backend that cannot do that runs it to its end.
+    ///
+    /// # Errors
+    /// As with [`forward`](Self::forward).
+    fn forward_until(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Pass, BackendError> {
+        let _ = stop;
+        self.forward(batch, logits).map(|()| Pass::Done)
+    }
+    /// Goes on with the pass that was left last. `batch` is the one that it began with; spans of sequences that are gone are missing.
+    ///
+    /// # Errors
+    /// As with [`forward`](Self::forward). The pass is given up then.
+    fn resume(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Pass, BackendError> {
+        let _ = (batch, logits, stop);
+        Err(BackendError("there is no pass to go on with".to_owned()))
+    }
+    /// Gives up the pass that was left last.
+    fn abandon(&mut self) {}
     /// Copies the keys and values of block `from` to block `to`.
     fn copy_block(&mut self, from: u32, to: u32);
+}
+
+/// What became of a forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The logits are there.
+    Done,
+    /// It was left in the middle and is to be resumed or given up.
+    Left,
 }
 
 /// A forward pass that failed.
@@ -34,12 +72,25 @@ pub struct ModelBackend {
     kv: KvCache,
     blocks: usize,
     block_len: usize,
+    /// Passes that were left, the last of them last.
+    left: Vec<PausedPass>,
 }
 
 impl ModelBackend {
     /// Puts a model and a KV cache of `blocks` blocks of `block_len` tokens together.
     pub fn new(model: Model, kv: KvCache, blocks: usize, block_len: usize) -> Self {
-        ModelBackend { model, kv, blocks, block_len }
+        ModelBackend { model, kv, blocks, block_len, left: Vec::new() }
+    }
+
+    fn settle(&mut self, result: Result<Option<PausedPass>, ModelError>) -> Result<Pass, BackendError> {
+        match result {
+            Ok(None) => Ok(Pass::Done),
+            Ok(Some(paused)) => {
+                self.left.push(paused);
+                Ok(Pass::Left)
+            }
+            Err(error) => Err(BackendError(error.to_string())),
+        }
     }
 }
 
@@ -62,6 +113,35 @@ impl Backend for ModelBackend {
 
     fn forward(&mut self, batch: &Batch<'_>, logits: &mut Vec<f32>) -> Result<(), BackendError> {
         self.model.forward(batch, &mut self.kv, logits).map_err(|error| BackendError(error.to_string()))
+    }
+
+    fn forward_until(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Pass, BackendError> {
+        let result = self.model.forward_until(batch, &mut self.kv, logits, stop);
+        self.settle(result)
+    }
+
+    fn resume(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Pass, BackendError> {
+        let Some(paused) = self.left.pop() else {
+            return Err(BackendError("there is no pass to go on with".to_owned()));
+        };
+        let result = self.model.resume(paused, batch, &mut self.kv, logits, stop);
+        self.settle(result)
+    }
+
+    fn abandon(&mut self) {
+        if let Some(paused) = self.left.pop() {
+            self.model.abandon(paused);
+        }
     }
 
     fn copy_block(&mut self, from: u32, to: u32) {

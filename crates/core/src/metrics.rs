@@ -46,6 +46,7 @@ pub struct EngineMetrics {
     refusals: Family<Labels, Counter>,
     pub(crate) preemptions: Counter,
     expiries: Counter,
+    pub(crate) interruptions: Counter,
     steps: Counter,
     step_time: Family<Labels, Seconds>,
     step_tokens: Histogram,
@@ -129,6 +130,11 @@ impl EngineMetrics {
             refusals: page.add("request_refusals", "Requests turned away, by the reason", Family::default()),
             preemptions: page.add("num_preemptions", "Running requests that were parked", Counter::default()),
             expiries: page.add("request_expiries", "Requests whose deadline passed", Counter::default()),
+            interruptions: page.add(
+                "engine_step_interruptions",
+                "Forward passes that were left in the middle for a first token of a higher class, and taken up again after it",
+                Counter::default(),
+            ),
             steps: page.add("engine_steps", "Forward passes", Counter::default()),
             step_time: page.add(
                 "engine_step_seconds",

@@ -15,7 +15,7 @@ pub mod tokenizer;
 
 pub use arch::ModelConfig;
 pub use error::ModelError;
-pub use model::{Batch, Model};
+pub use model::{Batch, Model, PausedPass};
 
 /// A token's number in the vocabulary: its row in the embedding table.
 pub type TokenId = u32;

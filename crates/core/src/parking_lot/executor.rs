@@ -162,7 +162,8 @@ impl Executor for LlmExecutor {
         }
         self.park_slow(context);
         self.publish();
-        if report.progress.is_empty() && report.parked.is_empty() {
+        context.took(report.time.total());
+        if report.progress.is_empty() && report.parked.is_empty() && !report.was_left {
             return Step::Idle(self.stepper.paused().map(|(_, since)| since + SLOW_READER).min());
         }
         Step::Again
@@ -220,5 +221,13 @@ impl Growth for LotGrowth<'_, '_> {
 
     fn sits_out(&self, key: RequestKey) -> bool {
         self.requests.get(&key).is_some_and(|held| self.context.sits_out(held.task))
+    }
+
+    fn urgency(&self) -> u8 {
+        self.context.urgent().map_or(0, |class| 1 + class as u8)
+    }
+
+    fn interrupts(&self) -> bool {
+        self.context.is_overtaken()
     }
 }

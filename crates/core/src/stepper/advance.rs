@@ -4,41 +4,49 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::backend::Pass;
 use crate::event::{Event, RequestError};
-use crate::metrics::StepTime;
 use crate::request::RequestKey;
 use crate::sampler::logprob;
 
 use super::growth::Growth;
+use super::left::Turn;
 use super::plan::{Share, StepPlan};
 use super::sequence::{Finish, Said, Stage};
 use super::{Progress, StepReport, Stepper};
 
 impl Stepper {
-    /// One step for all requests that are ready; nothing, if none is.
+    /// One step for all requests that are ready; nothing, if none is. Its pass may be left in the middle; a later step goes on with it.
     pub(crate) fn step(&mut self, now: Instant, growth: &mut dyn Growth) -> StepReport {
         let begin = Instant::now();
         self.end_abandoned(now);
-        let mut plan = self.plan(now, growth);
-        let mut report = StepReport { parked: std::mem::take(&mut plan.parked), ..StepReport::default() };
+        let (turn, parked) = self.next_turn(now, growth);
+        let mut report = StepReport { parked, ..StepReport::default() };
+        let Some(mut turn) = turn else { return report };
         let planned = Instant::now();
-        if plan.shares.is_empty() {
-            return report;
-        }
         // A panic is a failure like any other: what the pass had begun is given up with the requests that were part of it.
-        let result = catch_unwind(AssertUnwindSafe(|| self.forward(&plan)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.forward(&turn, &|| growth.interrupts())));
         let computed = Instant::now();
         let now = now + computed.duration_since(begin);
+        turn.time.schedule += planned - begin;
+        turn.time.forward += computed - planned;
         match result {
-            Ok(Ok(())) => self.advance(&plan, now, &mut report),
-            Ok(Err(error)) => self.fail_all(&plan, &error.0, now),
-            Err(panic) => self.fail_all(&plan, &panic_message(&*panic), now),
+            Ok(Ok(Pass::Left)) => {
+                self.metrics.interruptions.inc();
+                self.left.push(Turn { is_left: true, ..turn });
+                report.was_left = true;
+                return report;
+            }
+            Ok(Ok(Pass::Done)) => self.advance(&turn.plan, now, &mut report),
+            Ok(Err(error)) => self.fail_all(&turn.plan, &error.0, now),
+            Err(panic) => self.fail_all(&turn.plan, &panic_message(&*panic), now),
         }
-        let done = Instant::now();
-        report.time = StepTime { schedule: planned - begin, forward: computed - planned, sample: done - computed };
+        turn.time.sample += computed.elapsed();
+        report.time = turn.time;
         let prompt_rows = report.progress.iter().map(|progress| progress.prompt_rows).sum();
-        self.pace.note(plan.rows() - prompt_rows, prompt_rows, report.time.total());
-        self.metrics.step(&report.time, plan.rows());
+        let rows = turn.plan.rows();
+        self.pace.note(rows - prompt_rows, prompt_rows, report.time.total());
+        self.metrics.step(&report.time, rows);
         if cfg!(debug_assertions) {
             self.audit();
         }
@@ -56,10 +64,8 @@ impl Stepper {
     fn advance(&mut self, plan: &StepPlan, now: Instant, report: &mut StepReport) {
         let vocab = self.backend.vocab();
         let logits = std::mem::take(&mut self.logits);
-        let mut rest = logits.as_slice();
         for share in &plan.shares {
-            let (rows, after) = rest.split_at(share.logit_rows * vocab);
-            rest = after;
+            let rows = &logits[share.first_logit * vocab..][..share.logit_rows * vocab];
             let active = self.requests.get_mut(&share.key).expect("planned requests are here");
             let generated_before = active.generated();
             let seq = &mut active.seqs[share.choice];

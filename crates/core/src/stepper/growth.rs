@@ -35,6 +35,16 @@ pub(crate) trait Growth {
     fn sits_out(&self, _key: RequestKey) -> bool {
         false
     }
+
+    /// How urgent the first tokens are that requests wait for: more means that a higher class waits, 0 that nobody goes before others.
+    fn urgency(&self) -> u8 {
+        0
+    }
+
+    /// Whether something more urgent has come since the step began, so that its pass should be left in the middle.
+    fn interrupts(&self) -> bool {
+        false
+    }
 }
 
 /// Everything was reserved at admission: growth cannot fail.

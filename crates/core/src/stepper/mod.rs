@@ -7,6 +7,7 @@
 mod active;
 mod advance;
 mod growth;
+mod left;
 mod pace;
 mod plan;
 mod sequence;
@@ -34,8 +35,8 @@ pub(crate) use growth::Reserved;
 #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(unused_imports))]
 // Only the parking lot says more than yes.
 pub(crate) use growth::{Ask, Grant, Growth};
+use left::Turn;
 use pace::Pace;
-use plan::PassBuffers;
 
 /// All admitted requests and what they need: the backend, the blocks, the sampler's scratch memory.
 pub(crate) struct Stepper {
@@ -51,7 +52,10 @@ pub(crate) struct Stepper {
     ended: Vec<Ended>,
     logits: Vec<f32>,
     scratch: Scratch,
-    pass: PassBuffers,
+    /// Steps whose passes were left for something more urgent, the last of them last.
+    left: Vec<Turn>,
+    /// Streams left the last step to prompts.
+    streams_left_out: bool,
 }
 
 /// A request that has ended. Its blocks are free. Its last event is sent when this is dropped, after the policy has taken it off
@@ -80,6 +84,10 @@ impl Drop for Ended {
 pub(crate) struct StepReport {
     /// For each request that took part: rows of prompt (or of what is computed again), and tokens generated.
     pub(crate) progress: Vec<Progress>,
+    /// The pass was left in the middle: there is more to do, though nothing was done for anybody yet.
+    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))]
+    // The default scheduler lets nobody go first.
+    pub(crate) was_left: bool,
     /// Requests that growth parked.
     #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // The default scheduler parks nobody.
     pub(crate) parked: Vec<RequestKey>,
@@ -123,7 +131,8 @@ impl Stepper {
             ended: Vec::new(),
             logits: Vec::new(),
             scratch: Scratch::default(),
-            pass: PassBuffers::default(),
+            left: Vec::new(),
+            streams_left_out: false,
             backend,
         }
     }
@@ -163,6 +172,7 @@ impl Stepper {
     /// Takes all blocks of a running request. Its tokens, its sampler and its text stay as they are. False if it does not run.
     #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot asks for it.
     pub(crate) fn park(&mut self, key: RequestKey) -> bool {
+        self.drop_from_left(key);
         let Some(active) = self.requests.get_mut(&key).filter(|active| !active.parked) else {
             return false;
         };
@@ -253,6 +263,7 @@ impl Stepper {
 
     /// The end of everything that a request holds.
     fn end(&mut self, key: RequestKey, result: Result<(), RequestError>, now: Instant) {
+        self.drop_from_left(key);
         let mut active = self.requests.remove(&key).expect("only requests that are here can end");
         self.running.retain(|&other| other != key);
         active.release(&mut self.pool);

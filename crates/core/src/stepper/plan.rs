@@ -5,13 +5,14 @@ use std::time::Instant;
 use parkade_kernels::Span;
 use parkade_model::{Batch, TokenId};
 
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Pass};
 use crate::blocks::{Copy, Hit};
 use crate::event::RequestError;
 use crate::request::RequestKey;
 
 use super::Stepper;
 use super::growth::{Ask, Grant, Growth};
+use super::left::Turn;
 use super::sequence::Stage;
 
 /// The part of one sequence in a step.
@@ -23,6 +24,10 @@ pub(super) struct Share {
     pub(super) rows: usize,
     /// The logits that are wanted: those of so many rows, the last ones.
     pub(super) logit_rows: usize,
+    /// Its first row among those of the pass.
+    pub(super) first_row: usize,
+    /// Its first row among the logits of the pass.
+    pub(super) first_logit: usize,
 }
 
 /// One step: who takes part with how many tokens.
@@ -32,6 +37,9 @@ pub(super) struct StepPlan {
     pub(super) copies: Vec<(RequestKey, Copy)>,
     /// Requests that had to be parked for it.
     pub(super) parked: Vec<RequestKey>,
+    /// All rows of the pass, and those whose logits are wanted. Both stay as they are when somebody is dropped.
+    tokens: Vec<TokenId>,
+    logit_rows: Vec<usize>,
 }
 
 /// A plan in the making.
@@ -42,7 +50,7 @@ struct Planning<'a> {
 }
 
 impl StepPlan {
-    fn drop_request(&mut self, key: RequestKey) {
+    pub(super) fn drop_request(&mut self, key: RequestKey) {
         self.shares.retain(|share| share.key != key);
         self.copies.retain(|&(owner, _)| owner != key);
     }
@@ -52,50 +60,60 @@ impl StepPlan {
     }
 }
 
-/// Memory that passes use again and again.
-#[derive(Default)]
-pub(super) struct PassBuffers {
-    tokens: Vec<TokenId>,
-    logit_rows: Vec<usize>,
-}
-
 /// Logits that one sequence may want at once, for its echo: a long prompt takes several steps instead of a vocabulary's memory for each token.
 const MOST_LOGITS: usize = 1 << 22;
 
+/// While first tokens are urgent no further prompt joins a pass of so many rows: more would make it no more efficient, only longer.
+const ROWS_WORTH_A_PASS: usize = 64;
+
 impl Stepper {
     /// Answers that stream come first, one token each; what is left of the budget goes to prompts, first come, first served.
+    ///
+    /// While first tokens are urgent, it is the other way round: streams of the same class leave a step to prompts, though never two in a row, and a long
+    /// prompt has its step to itself, since to share it would only make both wait for the sum.
     pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn Growth) -> StepPlan {
+        let is_urgent = growth.urgency() > 0;
         let ready = self.ready(now, growth);
+        let prompts_first = is_urgent && !self.streams_left_out && ready.iter().any(|&seq| self.missing(seq) > 1);
+        // What overtakes a pass that was left is there for first tokens only.
+        self.streams_left_out = prompts_first || !self.left.is_empty();
         let mut planning = Planning { now, growth, plan: StepPlan::default() };
-        for &seq in &ready {
-            if self.missing(seq) == 1 {
-                self.take_part(seq, 1, &mut planning);
+        if !prompts_first {
+            for &seq in &ready {
+                if self.missing(seq) == 1 {
+                    self.take_part(seq, 1, &mut planning);
+                }
             }
         }
         let mut left = self.pace.budget(planning.plan.shares.len());
         for &seq in &ready {
-            if self.missing(seq) > 1 && left > 0 {
+            let enough = is_urgent && planning.plan.rows() >= ROWS_WORTH_A_PASS;
+            if self.missing(seq) > 1 && left > 0 && !enough {
                 left -= self.take_part(seq, left, &mut planning);
             }
         }
         planning.plan
     }
 
-    /// Live sequences of running requests whose readers keep up, and who do not sit out.
+    /// Live sequences of running requests whose readers keep up, and who do not sit out. If a pass was left, only those that wait for their first token.
     fn ready(&mut self, now: Instant, growth: &dyn Growth) -> Vec<(RequestKey, usize)> {
+        let overtaking = !self.left.is_empty();
         let mut ready = Vec::new();
-        for key in &self.running {
-            let active = self.requests.get_mut(key).expect("running requests are here");
+        for &key in &self.running {
+            if overtaking && (self.is_in_left(key) || self.requests[&key].first_token.is_some()) {
+                continue;
+            }
+            let active = self.requests.get_mut(&key).expect("running requests are here");
             if !active.outlet.has_room_for(active.events_per_step()) {
                 active.paused_since.get_or_insert(now);
                 continue;
             }
             active.paused_since = None;
-            if growth.sits_out(*key) {
+            if growth.sits_out(key) {
                 continue;
             }
             let live = active.seqs.iter().enumerate().filter(|(_, seq)| seq.stage == Stage::Live);
-            ready.extend(live.map(|(choice, _)| (*key, choice)));
+            ready.extend(live.map(|(choice, _)| (key, choice)));
         }
         ready
     }
@@ -171,31 +189,42 @@ impl Stepper {
         plan.copies.extend(copy.map(|copy| (key, copy)));
         let last = wish.rows == seq.missing();
         let logit_rows = if echo { wish.rows } else { usize::from(last) };
-        plan.shares.push(Share { key, choice, rows: wish.rows, logit_rows });
+        plan.shares.push(Share { key, choice, rows: wish.rows, logit_rows, first_row: 0, first_logit: 0 });
         wish.rows
     }
 
-    /// Runs the plan through the backend. The logits are in `self.logits` then, in the order of the shares.
-    pub(super) fn forward(&mut self, plan: &StepPlan) -> Result<(), BackendError> {
-        let PassBuffers { tokens, logit_rows } = &mut self.pass;
-        tokens.clear();
-        logit_rows.clear();
-        let mut spans = Vec::with_capacity(plan.shares.len());
-        for share in &plan.shares {
+    /// Gives each share its rows, when nobody is added any more.
+    pub(super) fn lay_out(&self, plan: &mut StepPlan) {
+        for share in &mut plan.shares {
             let seq = &self.requests[&share.key].seqs[share.choice];
-            let first_row = tokens.len();
-            tokens.extend_from_slice(&seq.tokens[seq.computed..][..share.rows]);
-            logit_rows.extend(tokens.len() - share.logit_rows..tokens.len());
-            spans.push(Span { first_row, rows: share.rows, past: seq.computed, blocks: seq.table.as_raw() });
+            (share.first_row, share.first_logit) = (plan.tokens.len(), plan.logit_rows.len());
+            plan.tokens.extend_from_slice(&seq.tokens[seq.computed..][..share.rows]);
+            plan.logit_rows.extend(plan.tokens.len() - share.logit_rows..plan.tokens.len());
         }
-        for (_, copy) in &plan.copies {
-            self.backend.copy_block(copy.from.0, copy.to.0);
-        }
+    }
+
+    /// Runs a plan's pass through the backend, or goes on with it. When it is done the logits are in `self.logits`, in the order of the shares.
+    pub(super) fn forward(&mut self, turn: &Turn, stop: &dyn Fn() -> bool) -> Result<Pass, BackendError> {
+        let StepPlan { shares, copies, tokens, logit_rows, .. } = &turn.plan;
+        let spans: Vec<Span<'_>> = shares
+            .iter()
+            .map(|share| {
+                let seq = &self.requests[&share.key].seqs[share.choice];
+                Span { first_row: share.first_row, rows: share.rows, past: seq.computed, blocks: seq.table.as_raw() }
+            })
+            .collect();
         let batch = Batch { tokens, spans: &spans, logit_rows };
-        self.backend.forward(&batch, &mut self.logits)?;
+        let pass = if turn.is_left {
+            self.backend.resume(&batch, &mut self.logits, stop)?
+        } else {
+            for (_, copy) in copies {
+                self.backend.copy_block(copy.from.0, copy.to.0);
+            }
+            self.backend.forward_until(&batch, &mut self.logits, stop)?
+        };
         let wanted = logit_rows.len() * self.backend.vocab();
-        if self.logits.len() == wanted {
-            return Ok(());
+        if pass == Pass::Left || self.logits.len() == wanted {
+            return Ok(pass);
         }
         Err(BackendError(format!("the backend gave {} logits instead of {wanted}", self.logits.len())))
     }

@@ -19,6 +19,20 @@ pub struct Batch<'a> {
     pub logit_rows: &'a [usize],
 }
 
+/// Which rows a span has, and where in its sequence they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    first_row: usize,
+    rows: usize,
+    past: usize,
+}
+
+impl Extent {
+    pub(super) fn of(span: &Span<'_>) -> Extent {
+        Extent { first_row: span.first_row, rows: span.rows, past: span.past }
+    }
+}
+
 /// Checks batches. Keeps its scratch memory between calls.
 #[derive(Default)]
 pub(super) struct BatchCheck {
@@ -54,6 +68,36 @@ impl BatchCheck {
         if next_row != batch.tokens.len() {
             return Err(ModelError::Batch(format!("the spans cover {next_row} rows of {} tokens", batch.tokens.len())));
         }
+        Ok(())
+    }
+
+    /// As [`check`](Self::check), for a pass that goes on: its spans are among those that it began with.
+    pub(super) fn check_rest(
+        &mut self,
+        batch: &Batch<'_>,
+        rows: usize,
+        begun: &[Extent],
+        config: &ModelConfig,
+        kv: &KvCache,
+    ) -> Result<(), ModelError> {
+        check_logit_rows(batch)?;
+        if batch.tokens.len() != rows {
+            return Err(ModelError::Batch(format!("a pass of {rows} rows goes on with {} tokens", batch.tokens.len())));
+        }
+        let mut begun = begun.iter();
+        for (i, span) in batch.spans.iter().enumerate() {
+            if !begun.any(|extent| *extent == Extent::of(span)) {
+                return Err(ModelError::Batch(format!(
+                    "span {i} is none of those that the pass began with, in their order"
+                )));
+            }
+            let end = span.past + span.rows;
+            if end > config.context_length {
+                return Err(ModelError::Context { span: i, end, context: config.context_length });
+            }
+            self.check_blocks(i, span, end, kv)?;
+        }
+        self.checks += 1;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use parkade_kernels::{Activations, KvCache, KvType, RopeTable, Team, add_assign,
 use crate::arch::{self, ModelConfig};
 use crate::error::ModelError;
 use crate::gguf::Gguf;
-use batch::BatchCheck;
+use batch::{BatchCheck, Extent};
 use weights::{Layer, Weights};
 
 pub use batch::Batch;
@@ -22,13 +22,29 @@ pub struct Model {
     weights: Weights,
     rope: RopeTable,
     team: Arc<Team>,
+    check: BatchCheck,
+    /// Memory of passes that have ended, for the next ones.
+    spare: Vec<Scratch>,
+}
+
+/// A forward pass that was left between two layers. It holds what has been computed of it; the batch is the caller's to keep.
+pub struct PausedPass {
     scratch: Scratch,
+    /// The layer that comes next.
+    layer: usize,
+    rows: usize,
+    spans: Vec<Extent>,
+}
+
+impl fmt::Debug for PausedPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PausedPass").field("layer", &self.layer).field("rows", &self.rows).finish_non_exhaustive()
+    }
 }
 
 /// Memory that is kept between passes. Rows are those of the batch; each grows to the largest batch so far.
 #[derive(Default)]
 struct Scratch {
-    check: BatchCheck,
     positions: Vec<u32>,
     /// Hidden states `[rows][embedding]`.
     hidden: Vec<f32>,
@@ -62,7 +78,7 @@ impl Model {
             architecture.rope_layout,
             config.context_length,
         );
-        Ok(Model { config, weights, rope, team, scratch: Scratch::default() })
+        Ok(Model { config, weights, rope, team, check: BatchCheck::default(), spare: Vec::new() })
     }
 
     /// The model's geometry.
@@ -94,35 +110,94 @@ impl Model {
     /// If the batch is malformed ([`ModelError::Batch`], [`ModelError::Token`], [`ModelError::Context`]) or `kv` is not a cache of this model. The
     /// cache is unchanged then.
     pub fn forward(&mut self, batch: &Batch<'_>, kv: &mut KvCache, logits: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.forward_until(batch, kv, logits, &|| false)
+            .map(|paused| debug_assert!(paused.is_none(), "nobody said stop"))
+    }
+
+    /// As [`forward`](Self::forward), but asks `stop` between the layers. When that says yes, the pass is left where it is: other batches can
+    /// be run, and [`resume`](Self::resume) goes on with it. Its logits are then what they would have been anyway, bit for bit.
+    ///
+    /// # Errors
+    /// As with [`forward`](Self::forward).
+    pub fn forward_until(
+        &mut self,
+        batch: &Batch<'_>,
+        kv: &mut KvCache,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<PausedPass>, ModelError> {
         self.check_kv(kv)?;
-        self.scratch.check.check(batch, &self.config, kv)?;
-        // What the vector held before stays in it, to be overwritten: clearing megabytes every step would be for nothing.
-        logits.resize(batch.logit_rows.len() * self.config.vocab, 0.0);
+        self.check.check(batch, &self.config, kv)?;
         if batch.tokens.is_empty() {
-            return Ok(());
+            logits.clear();
+            return Ok(None);
         }
-        let Model { config, weights, rope, team, scratch } = self;
-        let rows = batch.tokens.len();
-        scratch.start(batch, weights, config)?;
+        let mut scratch = self.spare.pop().unwrap_or_default();
+        scratch.start(batch, &self.weights, &self.config)?;
+        let spans = batch.spans.iter().map(Extent::of).collect();
+        Ok(self.go_on(PausedPass { scratch, layer: 0, rows: batch.tokens.len(), spans }, batch, kv, logits, stop))
+    }
+
+    /// Goes on with a pass that was left. `batch` is the one that it began with, but spans may be missing: their rows are
+    /// computed to no purpose and touch the cache no more. The sequences that are left must be as they were; blocks that the pass has
+    /// not read or written may have changed.
+    ///
+    /// # Errors
+    /// If the batch is not the one that the pass began with, or is malformed. The pass is gone then.
+    pub fn resume(
+        &mut self,
+        paused: PausedPass,
+        batch: &Batch<'_>,
+        kv: &mut KvCache,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<PausedPass>, ModelError> {
+        self.check_kv(kv)?;
+        self.check.check_rest(batch, paused.rows, &paused.spans, &self.config, kv)?;
+        Ok(self.go_on(paused, batch, kv, logits, stop))
+    }
+
+    /// Gives up a pass that was left.
+    pub fn abandon(&mut self, paused: PausedPass) {
+        self.spare.push(paused.scratch);
+    }
+
+    fn go_on(
+        &mut self,
+        mut paused: PausedPass,
+        batch: &Batch<'_>,
+        kv: &mut KvCache,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<PausedPass> {
+        let Model { config, weights, rope, team, spare, .. } = self;
+        let PausedPass { scratch, layer: next, rows, .. } = &mut paused;
         let pass = Pass { config, rope, team };
         let (last, before) = weights.layers.split_last().expect("the geometry has at least one layer");
-        for (i, layer) in before.iter().enumerate() {
-            pass.attend(i, layer, batch, kv, scratch, rows);
-            pass.attention_output(layer, scratch, rows);
-            pass.feed_forward(layer, scratch, rows);
+        for (i, layer) in before.iter().enumerate().skip(*next) {
+            // Before the first layer nothing has been done that could be left.
+            if i > *next && stop() {
+                *next = i;
+                return Some(paused);
+            }
+            pass.attend(i, layer, batch, kv, scratch, *rows);
+            pass.attention_output(layer, scratch, *rows);
+            pass.feed_forward(layer, scratch, *rows);
         }
-        pass.attend(before.len(), last, batch, kv, scratch, rows);
-        if batch.logit_rows.is_empty() {
-            return Ok(());
+        pass.attend(before.len(), last, batch, kv, scratch, *rows);
+        // What the vector held before stays in it, to be overwritten: clearing megabytes every step would be for nothing.
+        logits.resize(batch.logit_rows.len() * config.vocab, 0.0);
+        if !batch.logit_rows.is_empty() {
+            // Past the last attention, rows whose logits nobody wants matter to no one.
+            let rows = batch.logit_rows.len();
+            gather(&mut scratch.hidden, batch.logit_rows, config.embedding);
+            gather(&mut scratch.attended, batch.logit_rows, config.heads * config.head_dim);
+            pass.attention_output(last, scratch, rows);
+            pass.feed_forward(last, scratch, rows);
+            pass.logits(weights, scratch, rows, logits);
         }
-        // Past the last attention, rows whose logits nobody wants matter to no one.
-        let rows = batch.logit_rows.len();
-        gather(&mut scratch.hidden, batch.logit_rows, config.embedding);
-        gather(&mut scratch.attended, batch.logit_rows, config.heads * config.head_dim);
-        pass.attention_output(last, scratch, rows);
-        pass.feed_forward(last, scratch, rows);
-        pass.logits(weights, scratch, rows, logits);
-        Ok(())
+        spare.push(paused.scratch);
+        None
     }
 
     fn check_kv(&self, kv: &KvCache) -> Result<(), ModelError> {

@@ -28,7 +28,8 @@ impl Lot {
                     self.admit(index);
                 }
                 Choice::Expire(index) => self.expire(self.table.id_of(index)),
-                Choice::Preempt(victims) => {
+                Choice::Preempt(class, victims) => {
+                    self.making_way = Some(class);
                     victims.into_iter().for_each(|victim| self.tell_to_park(victim));
                     break;
                 }

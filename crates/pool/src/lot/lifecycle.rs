@@ -157,6 +157,13 @@ impl Lot {
         })
     }
 
+    /// The highest class that should not wait for a step in flight: a first token of it is due before the steps of
+    /// lower classes, or some of these have been told to park for it.
+    pub fn urgent(&self) -> Option<Class> {
+        let making_way = if self.leaving.is_zero() { None } else { self.making_way };
+        self.sit_out_below().max(making_way)
+    }
+
     /// The running tasks of a worker that should sit out its next step.
     pub fn sitting_out(&self, worker: usize, out: &mut Vec<TaskId>) {
         out.clear();

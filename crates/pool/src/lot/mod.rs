@@ -129,6 +129,8 @@ pub struct Lot {
     /// Held by tasks that have been told to park, and what is set aside for them.
     leaving: Units,
     leaving_promises: Units,
+    /// The class that they leave for, while any are leaving.
+    making_way: Option<Class>,
     deadlines: Deadlines,
     rate: ServiceRate,
     counters: Counters,
@@ -168,6 +170,7 @@ impl Lot {
             parkable: PerClass::default(),
             leaving: Units::ZERO,
             leaving_promises: Units::ZERO,
+            making_way: None,
             deadlines: Deadlines::default(),
             rate: ServiceRate::new(),
             counters: Counters::default(),

@@ -2,25 +2,33 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
 use super::shared::Shared;
-use crate::{Ending, Growth, Progress, TaskId, Time, Units};
+use crate::{Class, Ending, Growth, Progress, TaskId, Time, Units};
 
 /// One step's line to the lot.
 pub struct StepContext<'a, E: Executor> {
     shared: &'a Shared<E>,
     now: Time,
+    urgent: Option<Class>,
     sitting_out: Vec<TaskId>,
     progress: Vec<Progress>,
+    took: Option<Duration>,
     blamed: Vec<TaskId>,
 }
 
 impl<'a, E: Executor> StepContext<'a, E> {
-    pub(super) fn new(shared: &'a Shared<E>, mut sitting_out: Vec<TaskId>) -> StepContext<'a, E> {
+    pub(super) fn new(
+        shared: &'a Shared<E>,
+        urgent: Option<Class>,
+        mut sitting_out: Vec<TaskId>,
+    ) -> StepContext<'a, E> {
         sitting_out.sort_unstable();
-        StepContext { shared, now: shared.now(), sitting_out, progress: Vec::new(), blamed: Vec::new() }
+        let now = shared.now();
+        StepContext { shared, now, urgent, sitting_out, progress: Vec::new(), took: None, blamed: Vec::new() }
     }
 
     /// When the step began, on the pool's clock.
@@ -32,6 +40,19 @@ impl<'a, E: Executor> StepContext<'a, E> {
     /// needs its first token.
     pub fn sits_out(&self, id: TaskId) -> bool {
         self.sitting_out.binary_search(&id).is_ok()
+    }
+
+    /// The highest class that should not have waited for this step, if there is one: a first token of it is due, and
+    /// lower classes sit out.
+    pub fn urgent(&self) -> Option<Class> {
+        self.urgent
+    }
+
+    /// Whether a higher class than [`urgent`](Self::urgent) has come since the step began. An executor that can leave
+    /// its step in the middle should then do so, return [`Step::Again`](super::Step::Again), and go on with it when it is stepped with nothing more
+    /// urgent to do. Costs next to nothing.
+    pub fn is_overtaken(&self) -> bool {
+        self.shared.urgent() > self.urgent
     }
 
     /// Asks for more units for a running task. `free` is the executor's [`snapshot`](Executor::snapshot) as of now.
@@ -55,6 +76,12 @@ impl<'a, E: Executor> StepContext<'a, E> {
     /// Says what this step has done for a task.
     pub fn progress(&mut self, task: TaskId, prefill: u64, decode: u64) {
         self.progress.push(Progress { task, prefill, decode });
+    }
+
+    /// What is reported with this step took so long, if that is not the time since the step began: parts of it may have
+    /// been done in earlier steps, or nothing that is reported yet.
+    pub fn took(&mut self, busy: Duration) {
+        self.took = Some(busy);
     }
 
     /// The task is done, the executor holds nothing for it any more, and this is what it gives.
@@ -91,6 +118,10 @@ impl<'a, E: Executor> StepContext<'a, E> {
 
     pub(super) fn take_progress(&mut self) -> Vec<Progress> {
         std::mem::take(&mut self.progress)
+    }
+
+    pub(super) fn busy(&self) -> Option<Duration> {
+        self.took
     }
 
     pub(super) fn blamed(&self) -> &[TaskId] {

@@ -1,13 +1,13 @@
 //! What the pool's threads share: the lot and the tasks' payloads under one lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
 use crate::handover::{Desk, Look, Pledge};
-use crate::{Decision, Ending, Lot, TaskId, Time, Units};
+use crate::{Class, Decision, Ending, Lot, TaskId, Time, Units};
 
 /// What belongs to a task and is no business of the lot.
 pub(super) struct Slot<E: Executor> {
@@ -49,8 +49,8 @@ struct After<E: Executor> {
 pub(super) enum Todo<E: Executor> {
     Start(TaskId, E::Task),
     Other(Decision),
-    /// Take a step; these sit it out.
-    Step(Vec<TaskId>),
+    /// Take a step, which is for first tokens of this class if there is one; these sit it out.
+    Step(Option<Class>, Vec<TaskId>),
     /// Look again.
     Nothing,
     Quit,
@@ -61,6 +61,8 @@ pub(super) struct Shared<E: Executor> {
     pub(super) workers: usize,
     timekeeper: bool,
     start: Instant,
+    /// [`Lot::urgent`] as of the last command, for steps in flight: 0, or one more than the class. Written under the lock.
+    urgent: AtomicU8,
 }
 
 impl<E: Executor> Shared<E> {
@@ -76,7 +78,13 @@ impl<E: Executor> Shared<E> {
             stopping: false,
         };
         // A bell for each thread, and one for whoever waits until all is quiet.
-        Shared { desk: Desk::new("pool.lot", state, threads + 1), workers, timekeeper, start: Instant::now() }
+        Shared {
+            desk: Desk::new("pool.lot", state, threads + 1),
+            workers,
+            timekeeper,
+            start: Instant::now(),
+            urgent: AtomicU8::new(0),
+        }
     }
 
     pub(super) fn now(&self) -> Time {
@@ -95,10 +103,22 @@ impl<E: Executor> Shared<E> {
     pub(super) fn command<R>(&self, f: impl FnOnce(&mut State<E>) -> R) -> R {
         let (result, after) = self.desk.with(|state| {
             let result = f(state);
+            self.show_urgent(&state.lot);
             (result, state.after())
         });
         self.finish(after);
         result
+    }
+
+    /// Relaxed: a step that sees it late is left a little later.
+    fn show_urgent(&self, lot: &Lot) {
+        self.urgent.store(lot.urgent().map_or(0, |class| 1 + class as u8), Ordering::Relaxed);
+    }
+
+    /// The class that should not wait for the steps in flight, as of the last command.
+    pub(super) fn urgent(&self) -> Option<Class> {
+        let level = self.urgent.load(Ordering::Relaxed);
+        Class::ALL.into_iter().find(|&class| 1 + class as u8 == level)
     }
 
     /// Only looks.
@@ -134,6 +154,7 @@ impl<E: Executor> Shared<E> {
             let now = self.now();
             if state.lot.next_deadline().is_some_and(|deadline| deadline <= now) {
                 state.lot.settle(now);
+                self.show_urgent(&state.lot);
             }
             let todo = state.todo(worker, has_room, rest, now, self.time_of(rest));
             let after = state.after();
@@ -169,6 +190,7 @@ impl<E: Executor> Shared<E> {
                 let due = state.lot.next_deadline().is_some_and(|deadline| deadline <= now);
                 if due {
                     state.lot.settle(now);
+                    self.show_urgent(&state.lot);
                 }
                 if due || state.stopping {
                     return Look::Found((state.stopping, state.after()));
@@ -282,7 +304,7 @@ impl<E: Executor> State<E> {
             self.nudged[worker] = false;
             let mut sitting_out = Vec::new();
             self.lot.sitting_out(worker, &mut sitting_out);
-            return Some(Todo::Step(sitting_out));
+            return Some(Todo::Step(self.lot.urgent(), sitting_out));
         }
         (self.stopping && !busy).then_some(Todo::Quit)
     }

@@ -7,7 +7,7 @@ use super::context::StepContext;
 use super::executor::{Executor, Step};
 use super::outcome::{Failure, Outcome};
 use super::shared::{Shared, Todo, observe};
-use crate::{Decision, Ending, TaskId};
+use crate::{Class, Decision, Ending, TaskId};
 
 /// One worker.
 pub(super) struct Worker<'a, E: Executor> {
@@ -32,7 +32,7 @@ impl<'a, E: Executor> Worker<'a, E> {
             match self.shared.next(self.number, has_room, self.rest) {
                 Todo::Start(id, task) => self.start(id, task),
                 Todo::Other(decision) => self.obey(decision),
-                Todo::Step(sitting_out) => self.step(sitting_out),
+                Todo::Step(urgent, sitting_out) => self.step(urgent, sitting_out),
                 Todo::Nothing => {}
                 Todo::Quit => return,
             }
@@ -74,11 +74,11 @@ impl<'a, E: Executor> Worker<'a, E> {
         }
     }
 
-    fn step(&mut self, sitting_out: Vec<TaskId>) {
-        let mut context = StepContext::new(self.shared, sitting_out);
+    fn step(&mut self, urgent: Option<Class>, sitting_out: Vec<TaskId>) {
+        let mut context = StepContext::new(self.shared, urgent, sitting_out);
         let began = Instant::now();
         let stepped = guarded(|| self.executor.step(&mut context));
-        let busy = began.elapsed();
+        let busy = context.busy().unwrap_or_else(|| began.elapsed());
         self.rest = match stepped {
             Ok(Step::Again) => None,
             Ok(Step::Idle(until)) => Some(until),

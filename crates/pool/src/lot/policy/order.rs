@@ -23,8 +23,8 @@ pub(in crate::lot) enum Choice {
     Admit(u32),
     /// This task's deadline cannot be met any more.
     Expire(u32),
-    /// Park these, so that the first in line fits.
-    Preempt(Vec<u32>),
+    /// Park these, so that the first in line, of this class, fits.
+    Preempt(Class, Vec<u32>),
     /// Nothing that may be admitted fits.
     Nothing,
 }
@@ -85,7 +85,7 @@ impl Lot {
                 return Look::Stop; // What it needs is on its way.
             }
             if let Some(victims) = self.victims_for(index, now) {
-                return Look::Choose(Choice::Preempt(victims));
+                return Look::Choose(Choice::Preempt(self.table.at(index).class, victims));
             }
         }
         if self.table.at(index).bypassed >= self.limits.max_bypass {

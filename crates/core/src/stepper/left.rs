@@ -1,0 +1,65 @@
+//! Passes that were left in the middle because a higher class needs its first token.
+//!
+//! A step's pass can be long: many streams, a long prompt. When a request of a higher class comes meanwhile, the pass is left between
+//! two layers, the newcomer's prompt is computed in a pass of its own, and then the first one goes on where it was. Nothing is lost and nothing
+//! is computed twice. What a sequence gets does not depend on it: a row's result never depends on what else is computed.
+//!
+//! Until its pass has ended, a sequence is as it was before the step. So one that ends or is parked meanwhile is just dropped from the plan;
+//! the pass then leaves its blocks alone.
+
+use std::time::Instant;
+
+use crate::metrics::StepTime;
+use crate::request::RequestKey;
+
+use super::Stepper;
+use super::growth::Growth;
+use super::plan::StepPlan;
+
+/// A step whose pass has begun or is about to.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    pub(super) plan: StepPlan,
+    /// How urgent the first tokens were that it was planned for. Only what is more urgent overtakes it.
+    pub(super) urgency: u8,
+    /// What it has taken so far.
+    pub(super) time: StepTime,
+    /// Its pass was left and goes on.
+    pub(super) is_left: bool,
+}
+
+impl Stepper {
+    /// What this step computes: a pass that was left, unless something more urgent has come; else a new one.
+    pub(super) fn next_turn(&mut self, now: Instant, growth: &mut dyn Growth) -> (Option<Turn>, Vec<RequestKey>) {
+        self.abandon_empty();
+        let urgency = growth.urgency();
+        let mut parked = Vec::new();
+        if self.left.last().is_none_or(|left| urgency > left.urgency) {
+            let mut plan = self.plan(now, growth);
+            parked = std::mem::take(&mut plan.parked);
+            if !plan.shares.is_empty() {
+                self.lay_out(&mut plan);
+                return (Some(Turn { plan, urgency, ..Turn::default() }), parked);
+            }
+            self.abandon_empty();
+        }
+        (self.left.pop(), parked)
+    }
+
+    /// Gives up passes that nobody is part of any more.
+    fn abandon_empty(&mut self) {
+        while self.left.pop_if(|left| left.plan.shares.is_empty()).is_some() {
+            self.backend.abandon();
+        }
+    }
+
+    /// Takes a request out of all passes that were left: its blocks are about to be somebody else's.
+    pub(super) fn drop_from_left(&mut self, key: RequestKey) {
+        self.left.iter_mut().for_each(|left| left.plan.drop_request(key));
+    }
+
+    /// Whether a request is part of a pass that was left.
+    pub(super) fn is_in_left(&self, key: RequestKey) -> bool {
+        self.left.iter().any(|left| left.plan.shares.iter().any(|share| share.key == key))
+    }
+}
