@@ -15,6 +15,7 @@ impl Lot {
     /// Decides everything that follows from what has changed: ends what has expired, admits what fits, in the order
     /// of the policy, and has tasks parked for higher classes. To be called after each batch of commands.
     pub fn settle(&mut self, now: Time) {
+        self.note_first_tokens(now);
         self.expire_due(now);
         self.refresh_forecast();
         let mut passed = std::mem::take(&mut self.passed);
@@ -25,7 +26,7 @@ impl Lot {
                     for &other in &passed {
                         self.table.at_mut(other).bypassed += 1;
                     }
-                    self.admit(index);
+                    self.admit(now, index);
                 }
                 Choice::Expire(index) => self.expire(self.table.id_of(index)),
                 Choice::Preempt(class, victims) => {
@@ -90,7 +91,7 @@ impl Lot {
     }
 
     /// Gives a waiting or parked task its units.
-    fn admit(&mut self, index: u32) {
+    fn admit(&mut self, now: Time, index: u32) {
         let id = self.table.id_of(index);
         let (class, share) = (self.table.at(index).class, self.table.at(index).share);
         let smallest = self.smallest_class_counter();
@@ -102,6 +103,7 @@ impl Lot {
                 self.leave_waiting_room(index);
                 let task = self.table.at_mut(index);
                 task.state = State::Starting;
+                task.started = now;
                 let (work, deadline) = (Work::new(task.work.prefill, 0), task.deadline);
                 let differs = task.start_deadline() != deadline;
                 self.charge(class, share, work);

@@ -82,9 +82,22 @@ impl Lot {
         let task = self.table.at_mut(id.index);
         task.decoded = task.decoded.saturating_add(tokens);
         task.revise_prediction();
-        self.lines[class].first_tokens_due -= u32::from(first);
+        if first {
+            self.lines[class].first_tokens_due -= 1;
+            self.first_tokens.push(id);
+        }
         self.forecast_stale = true;
         self.charge(class, share, Work::new(0, tokens));
+    }
+
+    /// Learns how long first tokens take among the others, from those that have come since the last time.
+    pub(super) fn note_first_tokens(&mut self, now: Time) {
+        for id in std::mem::take(&mut self.first_tokens) {
+            let Some(task) = self.table.get(id).filter(|task| task.parkings == 0) else { continue };
+            let alone = self.rate.seconds(Work::new(task.work.prefill, 0)).unwrap_or(0.0);
+            let took = now.since(task.started).as_secs_f64();
+            self.lines[task.class].delay.record((took - alone).max(0.0));
+        }
     }
 
     /// An executor is done with a task and holds nothing for it any more. Returns how it ended, which is `ending`

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::estimate::Delay;
 use super::fair::{Floor, Virtual};
 use crate::{Time, Work};
 
@@ -70,6 +71,8 @@ pub(crate) struct Line {
     pub(crate) work: Work,
     /// Running tasks that have not had their first token.
     pub(crate) first_tokens_due: u32,
+    /// What its first tokens wait for when they have been admitted.
+    pub(crate) delay: Delay,
     /// The class's own counter among the classes.
     pub(crate) counter: Virtual,
     /// Tasks that live in it.

@@ -134,6 +134,8 @@ pub struct Lot {
     deadlines: Deadlines,
     rate: ServiceRate,
     counters: Counters,
+    /// Tasks that have had their first token since the lot last knew the time.
+    first_tokens: Vec<TaskId>,
     /// Numbers arrivals and other moments that must be told apart.
     moment: u64,
     starts: VecDeque<TaskId>,
@@ -174,6 +176,7 @@ impl Lot {
             deadlines: Deadlines::default(),
             rate: ServiceRate::new(),
             counters: Counters::default(),
+            first_tokens: Vec::new(),
             moment: 0,
             starts: VecDeque::new(),
             ended: VecDeque::new(),

@@ -236,7 +236,8 @@ impl Lot {
 
     /// Seconds from its start to a task's first token and to its end.
     pub(super) fn seconds_of(&self, task: &Task) -> (Option<f64>, Option<f64>) {
-        let first_token = self.rate.seconds(Work::new(task.work.prefill, 0));
+        let delay = if self.running.is_empty() { 0.0 } else { self.lines[task.class].delay.bound() };
+        let first_token = self.rate.seconds(Work::new(task.work.prefill, 0)).map(|alone| alone + delay);
         let decode = self.rate.alone(task.work.decode);
         (first_token, first_token.zip(decode).map(|(first_token, decode)| first_token + decode))
     }

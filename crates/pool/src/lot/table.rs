@@ -67,6 +67,8 @@ pub(crate) struct Task {
     /// Order of arrival.
     pub(crate) arrival: u64,
     pub(crate) submitted: Time,
+    /// When it was admitted.
+    pub(crate) started: Time,
     pub(crate) deadline: Time,
     pub(crate) first_token_deadline: Time,
     pub(crate) rank: i64,
@@ -102,6 +104,7 @@ impl Task {
             parkings: 0,
             arrival,
             submitted: now,
+            started: now,
             deadline: spec.deadline.unwrap_or(Time::NEVER),
             first_token_deadline: spec.first_token_deadline.unwrap_or(Time::NEVER),
             rank: spec.rank,
