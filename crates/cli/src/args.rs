@@ -274,6 +274,12 @@ pub enum DrainWaiting {
 const DEFAULT_SCHEDULER: SchedulerKind =
     if cfg!(feature = "parking-lot-scheduler") { SchedulerKind::ParkingLot } else { SchedulerKind::Default };
 
+/// More rows than this in a step hardly raise the throughput of a few cores, but every answer gets slower with them (measured with 2
+/// threads, see BENCHMARKING.md). Who waits in line instead starts later and is done sooner.
+fn default_max_seqs() -> usize {
+    std::thread::available_parallelism().map_or(16, |threads| (8 * threads.get()).clamp(16, 64))
+}
+
 /// Which scheduler, and its limits.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Scheduling")]
@@ -286,8 +292,8 @@ pub struct SchedulingArgs {
     #[cfg(feature = "parking-lot-scheduler")]
     #[arg(long, value_name = "HOW", env = "PARKADE_RESERVE", hide_env = true, default_value = "predicted")]
     pub reserve: Reserve,
-    /// Sequences that run at once
-    #[arg(long, value_name = "N", env = "PARKADE_MAX_SEQS", hide_env = true, default_value_t = EngineConfig::default().max_seqs)]
+    /// Sequences that run at once; by default 8 for each hardware thread, from 16 to 64
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_SEQS", hide_env = true, default_value_t = default_max_seqs())]
     pub max_seqs: usize,
     /// Prompt tokens in one step
     #[arg(long, value_name = "N", env = "PARKADE_MAX_BATCHED_TOKENS", hide_env = true, default_value_t = EngineConfig::default().max_batched_tokens)]

@@ -74,6 +74,18 @@ impl Lot {
         task.start_deadline() <= now || self.check_deadline(now, task, Some(0.0)).is_err()
     }
 
+    /// Whether any waiting or parked task could fit, by the least that they need. False is certain, true is not.
+    pub(super) fn somebody_may_fit(&self) -> bool {
+        self.least_need.fits_in(self.ledger.unpromised())
+    }
+
+    /// A task stands in line for units now.
+    pub(super) fn note_need(&mut self, index: u32) {
+        let need = self.table.at(index).need();
+        let is_alone = self.counters.waiting + self.counters.parked <= 1;
+        self.least_need = if is_alone { need } else { self.least_need.min(need) };
+    }
+
     /// Whether a waiting or parked task fits now, with its predicted growth and everybody else's.
     pub(super) fn fits(&self, task: &Task) -> bool {
         self.fits_in(task, self.ledger.unpromised(), |_| false)

@@ -81,6 +81,12 @@ impl Lot {
     }
 
     fn audit_lines(&self) -> Result<(), String> {
+        for (id, task) in self.table.iter() {
+            let parked = task.state == State::Parked && !task.paused && task.stop.is_none();
+            check(!(parked || task.state == State::Waiting) || self.least_need.fits_in(task.need()), || {
+                format!("{id} needs less than the least: {task:?}")
+            })?;
+        }
         for class in Class::ALL {
             let line = &self.lines[class];
             let here = || self.table.iter().filter(move |(_, task)| task.class == class);

@@ -142,6 +142,7 @@ impl Lot {
         if task.state == State::Parked && !task.paused && task.stop.is_none() {
             let spot = self.spot(index);
             self.lines[self.table.at(index).class].parked.insert(spot);
+            self.note_need(index);
             self.settled = false;
         }
     }

@@ -126,6 +126,8 @@ pub struct Lot {
     running: Vec<u32>,
     /// Running tasks that could be parked, by the class that they are defended as.
     parkable: PerClass<u32>,
+    /// No task that waits or is parked needs less than this of any unit.
+    least_need: Units,
     /// Held by tasks that have been told to park, and what is set aside for them.
     leaving: Units,
     leaving_promises: Units,
@@ -170,6 +172,7 @@ impl Lot {
             forecast_stale: false,
             running: Vec::new(),
             parkable: PerClass::default(),
+            least_need: Units::ZERO,
             leaving: Units::ZERO,
             leaving_promises: Units::ZERO,
             making_way: None,

@@ -175,6 +175,7 @@ impl Lot {
         self.lines[class].add_waiting(spot, work, tenant.may_run(), moment);
         self.counters.waiting += 1;
         self.counters.waiting_tokens += work.total();
+        self.note_need(id.index);
         self.deadlines.add(start_deadline, id);
         id
     }

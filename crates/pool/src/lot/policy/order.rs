@@ -40,7 +40,8 @@ impl Lot {
     /// Looks through the waiting and parked tasks in the order of the policy. Needs a fresh forecast.
     pub(in crate::lot) fn choose(&self, now: Time, passed: &mut Vec<u32>) -> Choice {
         passed.clear();
-        let mut left = self.limits.lookahead;
+        // Where nobody can fit, only the first in line matters: it may be hopeless, or send others away.
+        let mut left = if self.somebody_may_fit() { self.limits.lookahead } else { 1 };
         let (classes, count) = self.class_order();
         for &class in &classes[..count] {
             let line = &self.lines[class];

@@ -1,6 +1,7 @@
 //! Who is parked first: the lowest class, in it the one with the most slack to its deadline, then the youngest.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use crate::lot::Lot;
 use crate::lot::forecast::Line;
@@ -32,13 +33,26 @@ impl Lot {
             let task = self.table.at(other);
             task.state == State::Running && task.parkable && task.stop.is_none() && task.standing < class
         };
-        let mut victims: Vec<u32> = self.running.iter().copied().filter(lower).collect();
-        victims.sort_unstable_by_key(|&victim| self.defence(victim, now));
-        if !self.fits_when_parked(index, &victims) {
-            return None;
+        let candidates = self.running.iter().copied().filter(lower);
+        let mut candidates: BinaryHeap<_> =
+            candidates.map(|victim| Reverse((self.defence(victim, now), victim))).collect();
+        // Nearly always one is enough. If not, twice as many are tried, until some number is enough.
+        let (mut victims, mut too_few) = (Vec::new(), 0);
+        loop {
+            let wanted = (2 * too_few).max(1);
+            victims.extend(
+                std::iter::from_fn(|| candidates.pop()).take(wanted - too_few).map(|Reverse((_, victim))| victim),
+            );
+            if self.fits_when_parked(index, &victims) {
+                break;
+            }
+            if candidates.is_empty() {
+                return None;
+            }
+            too_few = victims.len();
         }
         // More victims never fit worse, so the fewest are found by halving.
-        let (mut too_few, mut enough) = (0, victims.len());
+        let mut enough = victims.len();
         while too_few + 1 < enough {
             let middle = too_few.midpoint(enough);
             if self.fits_when_parked(index, &victims[..middle]) {
