@@ -27,7 +27,7 @@ mod stop;
 mod stream;
 mod vocabulary;
 
-pub use backend::{Backend, BackendError, ModelBackend};
+pub use backend::{Backend, BackendError, ModelBackend, Pass};
 pub use config::{EngineConfig, SchedulerKind};
 pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, RequestStatus, TenantFigures, Totals};
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};

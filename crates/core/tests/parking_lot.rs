@@ -91,6 +91,38 @@ fn a_few_blocks_under_fifty_requests_finish_every_one_with_its_own_tokens() {
 }
 
 #[test]
+fn a_higher_class_does_not_wait_for_the_pass_in_flight() {
+    for (blocks, max_seqs) in [(100, 8), (100, 1), (18, 8)] {
+        let (engine, controls) = engine(blocks, EngineConfig { max_seqs, ..config() });
+        let low = Request { priority: Priority::Low, stop: Vec::new(), ..request("low", 40, 30) };
+        let high = Request { priority: Priority::High, stop: Vec::new(), ..request("high", 30, 20) };
+        let passes = || controls.passes.load(Ordering::SeqCst);
+        controls.hold.store(true, Ordering::SeqCst);
+        let mut low_stream = engine.submit(low.clone()).unwrap();
+        eventually("the first pass", || passes() == 1);
+        let mut high_stream = engine.submit(high.clone()).unwrap();
+        // The first pass is held for as long as this one has not begun.
+        eventually("a pass for the high class, the first being left,", || passes() == 2);
+        controls.hold.store(false, Ordering::SeqCst);
+        assert_eq!(
+            Collected::all(&mut high_stream).answers,
+            alone(&high).answers,
+            "{blocks} blocks, {max_seqs} sequences"
+        );
+        assert_eq!(
+            Collected::all(&mut low_stream).answers,
+            alone(&low).answers,
+            "{blocks} blocks, {max_seqs} sequences"
+        );
+        let mut page = String::new();
+        engine.metrics().encode(&mut page).unwrap();
+        assert!(page.contains("parkade_engine_step_interruptions_total 1\n"), "{page}");
+        eventually("the end", || idle(&engine));
+        the_books_balance(&engine);
+    }
+}
+
+#[test]
 fn a_parked_request_goes_on_with_the_tokens_that_it_would_have_had() {
     // Short answers first, so that long ones are expected to be short, too many are admitted, and growth parks somebody.
     let (engine, _) = engine(24, config());

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parkade_core::{Backend, BackendError, Decoder, Event, FinishReason, RequestStream, TokenId, Vocabulary};
+use parkade_core::{Backend, BackendError, Decoder, Event, FinishReason, Pass, RequestStream, TokenId, Vocabulary};
+use parkade_kernels::Span;
 use parkade_model::Batch;
 
 /// Ends a text.
@@ -70,12 +71,66 @@ pub struct FakeBackend {
     blocks: Vec<Vec<Option<Slot>>>,
     context_length: usize,
     block_len: usize,
+    /// The rows of passes that were left.
+    left: Vec<Vec<TokenId>>,
     pub controls: Arc<Controls>,
 }
 
 impl FakeBackend {
     pub fn new(blocks: usize, block_len: usize, context_length: usize) -> Self {
-        FakeBackend { blocks: vec![vec![None; block_len]; blocks], context_length, block_len, controls: Arc::default() }
+        let blocks = vec![vec![None; block_len]; blocks];
+        FakeBackend { blocks, context_length, block_len, left: Vec::new(), controls: Arc::default() }
+    }
+}
+
+impl FakeBackend {
+    fn slot(&mut self, span: &Span<'_>, row: usize) -> &mut Option<Slot> {
+        let position = span.past + row;
+        &mut self.blocks[span.blocks[position / self.block_len] as usize][position % self.block_len]
+    }
+
+    fn store(&mut self, batch: &Batch<'_>, wanted: impl Fn(usize) -> bool) {
+        for span in batch.spans {
+            for row in (0..span.rows).filter(|row| wanted(span.first_row + row)) {
+                let token = batch.tokens[span.first_row + row];
+                *self.slot(span, row) = Some(Slot { token, position: span.past + row });
+            }
+        }
+    }
+
+    /// The second half of a pass, unless it is left.
+    fn go_on(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Pass, BackendError> {
+        if stop() {
+            self.left.push(batch.tokens.to_vec());
+            return Ok(Pass::Left);
+        }
+        self.store(batch, |_| true);
+        logits.clear();
+        for &row in batch.logit_rows {
+            let Some(span) =
+                batch.spans.iter().find(|span| (span.first_row..span.first_row + span.rows).contains(&row))
+            else {
+                // Its sequence is gone; nobody may look at this.
+                logits.extend([f32::NAN; VOCAB]);
+                continue;
+            };
+            let found: Vec<TokenId> = (0..=span.past + row - span.first_row)
+                .map(|position| {
+                    match self.blocks[span.blocks[position / self.block_len] as usize][position % self.block_len] {
+                        Some(slot) if slot.position == position => slot.token,
+                        Some(slot) => slot.token + 1000,
+                        None => 2000,
+                    }
+                })
+                .collect();
+            logits.extend(logits_after(&found));
+        }
+        Ok(Pass::Done)
     }
 }
 
@@ -97,11 +152,23 @@ impl Backend for FakeBackend {
     }
 
     fn forward(&mut self, batch: &Batch<'_>, logits: &mut Vec<f32>) -> Result<(), BackendError> {
+        self.forward_until(batch, logits, &|| false).map(|pass| assert_eq!(pass, Pass::Done))
+    }
+
+    fn forward_until(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Pass, BackendError> {
         let controls = &self.controls;
         controls.passes.fetch_add(1, Ordering::SeqCst);
         controls.rows.fetch_add(batch.tokens.len(), Ordering::SeqCst);
         controls.most_rows.fetch_max(batch.tokens.len(), Ordering::SeqCst);
         while controls.hold.load(Ordering::SeqCst) {
+            if stop() {
+                break;
+            }
             std::thread::sleep(Duration::from_micros(50));
         }
         match controls.pass_us.load(Ordering::SeqCst) {
@@ -114,12 +181,6 @@ impl Backend for FakeBackend {
             assert_eq!(span.first_row, next_row, "spans follow each other");
             assert!(span.rows > 0 && span.past + span.rows <= self.context_length);
             next_row += span.rows;
-            for row in 0..span.rows {
-                let position = span.past + row;
-                let block = span.blocks[position / self.block_len] as usize;
-                let slot = Slot { token: batch.tokens[span.first_row + row], position };
-                self.blocks[block][position % self.block_len] = Some(slot);
-            }
             for place in span.past / self.block_len..(span.past + span.rows).div_ceil(self.block_len) {
                 let block = span.blocks[place] as usize;
                 assert!(!std::mem::replace(&mut written[block], true), "block {block} is written by two sequences");
@@ -130,21 +191,30 @@ impl Backend for FakeBackend {
             return Err(BackendError("asked to fail".to_owned()));
         }
         assert!(!controls.panic_next.swap(false, Ordering::SeqCst), "asked to panic");
-        logits.clear();
-        for &row in batch.logit_rows {
-            let span = batch.spans.iter().rfind(|span| span.first_row <= row).expect("each row is in a span");
-            let found: Vec<TokenId> = (0..=span.past + row - span.first_row)
-                .map(|position| {
-                    match self.blocks[span.blocks[position / self.block_len] as usize][position % self.block_len] {
-                        Some(slot) if slot.position == position => slot.token,
-                        Some(slot) => slot.token + 1000,
-                        None => 2000,
-                    }
-                })
-                .collect();
-            logits.extend(logits_after(&found));
+        // The first half of a pass that is left: every other row is stored.
+        self.store(batch, |row| row % 2 == 0);
+        self.go_on(batch, logits, stop)
+    }
+
+    fn resume(
+        &mut self,
+        batch: &Batch<'_>,
+        logits: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Pass, BackendError> {
+        let tokens = self.left.pop().expect("there is a pass to go on with");
+        assert_eq!(batch.tokens, tokens, "it goes on with the rows that it began with");
+        for span in batch.spans {
+            for row in (0..span.rows).filter(|row| (span.first_row + row) % 2 == 0) {
+                let slot = Slot { token: batch.tokens[span.first_row + row], position: span.past + row };
+                assert!(*self.slot(span, row) == Some(slot), "somebody wrote to a block of a pass that was left");
+            }
         }
-        Ok(())
+        self.go_on(batch, logits, stop)
+    }
+
+    fn abandon(&mut self) {
+        self.left.pop().expect("there is a pass to give up");
     }
 
     fn copy_block(&mut self, from: u32, to: u32) {

@@ -174,15 +174,23 @@ impl Model {
         let PausedPass { scratch, layer: next, rows, .. } = &mut paused;
         let pass = Pass { config, rope, team };
         let (last, before) = weights.layers.split_last().expect("the geometry has at least one layer");
-        for (i, layer) in before.iter().enumerate().skip(*next) {
-            // Before the first layer nothing has been done that could be left.
-            if i > *next && stop() {
-                *next = i;
+        // One layer at least: who goes on gets on.
+        let first = *next;
+        let leave = |layer: usize, next: &mut usize| {
+            let leaves = layer > first && stop();
+            *next = if leaves { layer } else { *next };
+            leaves
+        };
+        for (i, layer) in before.iter().enumerate().skip(first) {
+            if leave(i, next) {
                 return Some(paused);
             }
             pass.attend(i, layer, batch, kv, scratch, *rows);
             pass.attention_output(layer, scratch, *rows);
             pass.feed_forward(layer, scratch, *rows);
+        }
+        if leave(before.len(), next) {
+            return Some(paused);
         }
         pass.attend(before.len(), last, batch, kv, scratch, *rows);
         // What the vector held before stays in it, to be overwritten: clearing megabytes every step would be for nothing.

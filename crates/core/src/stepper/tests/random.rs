@@ -14,6 +14,8 @@ struct Tight {
     parked: Vec<RequestKey>,
     /// Lets somebody sit out now and then, for no reason.
     moody: Cell<u64>,
+    /// Another one for each step.
+    urgency: u8,
 }
 
 impl Growth for Tight {
@@ -27,8 +29,23 @@ impl Growth for Tight {
     }
 
     fn sits_out(&self, _: RequestKey) -> bool {
+        self.mood() == 7
+    }
+
+    fn urgency(&self) -> u8 {
+        self.urgency
+    }
+
+    fn interrupts(&self) -> bool {
+        self.mood() % 2 == 0
+    }
+}
+
+impl Tight {
+    /// From 0 to 7.
+    fn mood(&self) -> u64 {
         self.moody.set(self.moody.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-        self.moody.get() >> 61 == 7
+        self.moody.get() >> 61
     }
 }
 
@@ -77,6 +94,7 @@ fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
                 tight.running.push(key);
             }
         }
+        tight.urgency = (tight.mood() / 2) as u8;
         bench.stepper.step(bench.start, tight);
         bench.stepper.audit();
         for ended in bench.stepper.take_ended() {

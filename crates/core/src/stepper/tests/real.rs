@@ -82,3 +82,49 @@ fn a_parked_sequence_resumes_with_the_same_bits() {
         }
     }
 }
+
+/// Urgent in every other step, and an interruption now and then.
+struct Hasty {
+    step: u8,
+    asked: std::cell::Cell<u64>,
+}
+
+impl Growth for Hasty {
+    fn ask(&mut self, _: &Ask) -> Grant {
+        Grant::Yes
+    }
+
+    fn urgency(&self) -> u8 {
+        self.step % 2
+    }
+
+    fn interrupts(&self) -> bool {
+        self.asked.set(self.asked.get() + 1);
+        self.asked.get() % 3 == 0
+    }
+}
+
+#[test]
+fn a_pass_that_is_left_goes_on_with_the_same_bits() {
+    for ty in ["F32", "Q4_1", "Q4_K_S"] {
+        let requests: Vec<Request> =
+            [37, 20, 55].map(|prompt| lively(&format!("r{prompt}"), prompt, Vec::new())).into();
+        let undisturbed: Vec<_> =
+            requests.iter().map(|request| by_answer(&bench(ty, false).answers(request))).collect();
+        let mut bench = bench(ty, true);
+        let mut hasty = Hasty { step: 0, asked: Default::default() };
+        let (mut streams, mut was_left) = (Vec::new(), 0);
+        for step in 0..600 {
+            if step % 3 == 0 && streams.len() < requests.len() {
+                streams.push(bench.admit(&requests[streams.len()]).1);
+            }
+            hasty.step = (step % 256) as u8;
+            was_left += usize::from(bench.stepper.step(bench.start, &mut hasty).was_left);
+            bench.settle();
+        }
+        assert!(was_left > 5, "{ty}: passes were left {was_left} times");
+        for (stream, undisturbed) in streams.iter_mut().zip(&undisturbed) {
+            assert_eq!(by_answer(&Collected::all(stream)), *undisturbed, "{ty}");
+        }
+    }
+}
