@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::forecast::Entry;
+use super::forecast::Amounts;
 use super::table::State;
 use super::tenant::NO_SHARE;
 use super::{Lot, Reserve};
@@ -152,12 +152,14 @@ impl Lot {
         if self.forecast_stale {
             return Ok(());
         }
-        equal("lines of the forecast", self.forecast.entries().len(), self.running.len())?;
+        equal("lines of the forecast", self.forecast.lines().count(), self.running.len())?;
         let mut previous = (0, 0);
-        for entry in self.forecast.entries() {
-            equal("a line of the forecast", *entry, Entry::of(&self.forecast_line(entry.task())))?;
-            check(previous <= entry.key(), || "the forecast is out of order".to_owned())?;
-            previous = entry.key();
+        for (steps, task, amounts) in self.forecast.lines() {
+            let line = self.forecast_line(task);
+            equal("the end of a line of the forecast", steps, line.steps)?;
+            equal("a line of the forecast", *amounts, Amounts::of(&line))?;
+            check(previous <= (steps, task), || "the forecast is out of order".to_owned())?;
+            previous = (steps, task);
         }
         Ok(())
     }

@@ -24,39 +24,39 @@ pub(crate) struct Line {
     pub(crate) growth: Units,
 }
 
-/// A line in the form in which it is added up.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Entry {
+/// Where a line stands: the soonest end first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct End {
     steps: u64,
     task: u32,
+    /// Where its amounts are.
+    place: u32,
+}
+
+/// A line's amounts, in the form in which they are added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Amounts {
     held: [f64; MAX_UNITS],
     per_step: [f64; MAX_UNITS],
 }
 
-impl Entry {
-    pub(crate) fn of(line: &Line) -> Entry {
+impl Amounts {
+    pub(crate) fn of(line: &Line) -> Amounts {
         let per_step = 1.0 / line.steps.max(1) as f64;
-        Entry {
-            steps: line.steps,
-            task: line.task,
+        Amounts {
             held: line.held.amounts().map(|amount| amount as f64),
             per_step: line.growth.amounts().map(|growth| growth as f64 * per_step),
         }
     }
-
-    pub(crate) fn key(&self) -> (u64, u32) {
-        (self.steps, self.task)
-    }
-
-    pub(crate) fn task(&self) -> u32 {
-        self.task
-    }
 }
 
-/// The lines of all running tasks, soonest end first.
+/// The lines of all running tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Forecast {
-    entries: Vec<Entry>,
+    /// Soonest end first. Amounts are kept apart, so that little has to move when a line comes or goes.
+    ends: Vec<End>,
+    amounts: Vec<Amounts>,
+    free: Vec<u32>,
     /// What all of them take with each step.
     per_step: [f64; MAX_UNITS],
     /// What all of them take until they end.
@@ -66,39 +66,59 @@ pub(crate) struct Forecast {
 impl Forecast {
     /// Replaces all lines.
     pub(crate) fn rebuild(&mut self, lines: impl Iterator<Item = Line>) {
-        self.entries.clear();
-        self.entries.extend(lines.map(|line| Entry::of(&line)));
-        self.entries.sort_unstable_by_key(Entry::key);
+        self.ends.clear();
+        self.amounts.clear();
+        self.free.clear();
         // From scratch, so that rounding cannot add up.
         (self.per_step, self.growth) = ([0.0; MAX_UNITS], [0.0; MAX_UNITS]);
-        for entry in &self.entries {
-            add(&mut self.per_step, &entry.per_step, 1.0);
-            add(&mut self.growth, &entry.per_step, entry.steps as f64);
+        for line in lines {
+            let end = self.place(&line);
+            self.ends.push(end);
         }
+        self.ends.sort_unstable();
     }
 
     pub(crate) fn insert(&mut self, line: &Line) {
-        let entry = Entry::of(line);
-        let at = self.entries.partition_point(|other| other.key() < entry.key());
-        add(&mut self.per_step, &entry.per_step, 1.0);
-        add(&mut self.growth, &entry.per_step, entry.steps as f64);
-        self.entries.insert(at, entry);
+        let end = self.place(line);
+        let at = self.ends.partition_point(|other| *other < end);
+        self.ends.insert(at, end);
+    }
+
+    /// Puts down a line's amounts and adds them to the sums.
+    fn place(&mut self, line: &Line) -> End {
+        let amounts = Amounts::of(line);
+        add(&mut self.per_step, &amounts.per_step, 1.0);
+        add(&mut self.growth, &amounts.per_step, line.steps as f64);
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.amounts[place as usize] = amounts;
+                place
+            }
+            None => {
+                self.amounts.push(amounts);
+                (self.amounts.len() - 1) as u32
+            }
+        };
+        End { steps: line.steps, task: line.task, place }
     }
 
     pub(crate) fn remove(&mut self, steps: u64, task: u32) {
-        let found = self.entries.binary_search_by_key(&(steps, task), Entry::key);
-        let entry = self.entries.remove(found.expect("every running task has its line"));
-        add(&mut self.per_step, &entry.per_step, -1.0);
-        add(&mut self.growth, &entry.per_step, -(entry.steps as f64));
+        let found = self.ends.binary_search_by_key(&(steps, task), |end| (end.steps, end.task));
+        let end = self.ends.remove(found.expect("every running task has its line"));
+        let amounts = &self.amounts[end.place as usize];
+        add(&mut self.per_step, &amounts.per_step, -1.0);
+        add(&mut self.growth, &amounts.per_step, -(steps as f64));
+        self.free.push(end.place);
     }
 
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// All lines in order: steps, task, amounts.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (u64, u32, &Amounts)> {
+        self.ends.iter().map(|end| (end.steps, end.task, &self.amounts[end.place as usize]))
     }
 
     /// Steps until the first running task is expected to end.
     pub(crate) fn first_end(&self) -> Option<u64> {
-        self.entries.first().map(|entry| entry.steps).filter(|&steps| steps != u64::MAX)
+        self.ends.first().map(|end| end.steps).filter(|&steps| steps != u64::MAX)
     }
 
     /// Whether the growth of all lines and of `newcomer` fits in `room` (free units, what the newcomer holds already
@@ -106,32 +126,32 @@ impl Forecast {
     ///
     /// Only until the newcomer ends: what comes after that it does not make worse.
     pub(crate) fn fits(&self, newcomer: &Line, room: Units, leave: impl Fn(u32) -> bool) -> bool {
-        let newcomer = Entry::of(newcomer);
+        let (last, newcomer) = (newcomer.steps, Amounts::of(newcomer));
         let mut room = room.amounts().map(|amount| amount as f64 + TOLERANCE);
         // If everybody could grow at once there is nothing to look at.
         let mut growth = self.growth;
-        add(&mut growth, &newcomer.per_step, newcomer.steps as f64);
+        add(&mut growth, &newcomer.per_step, last as f64);
         if fit(&growth, 1.0, &room) {
             return true;
         }
         let mut per_step = self.per_step;
         add(&mut per_step, &newcomer.per_step, 1.0);
-        for gone in self.entries.iter().filter(|entry| leave(entry.task)) {
+        for (_, _, gone) in self.lines().filter(|&(_, task, _)| leave(task)) {
             add(&mut per_step, &gone.per_step, -1.0);
         }
-        for entry in self.entries.iter().filter(|entry| !leave(entry.task)) {
+        for (steps, _, line) in self.lines().filter(|&(_, task, _)| !leave(task)) {
             // What never ends is reserved in full and does not grow.
-            if entry.steps >= newcomer.steps || entry.steps == u64::MAX {
+            if steps >= last || steps == u64::MAX {
                 break;
             }
-            if !fit(&per_step, entry.steps as f64, &room) {
+            if !fit(&per_step, steps as f64, &room) {
                 return false;
             }
             // It takes no more, and gives back what it held (what it grew by cancels out).
-            add(&mut per_step, &entry.per_step, -1.0);
-            add(&mut room, &entry.held, 1.0);
+            add(&mut per_step, &line.per_step, -1.0);
+            add(&mut room, &line.held, 1.0);
         }
-        newcomer.steps == u64::MAX || fit(&per_step, newcomer.steps as f64, &room)
+        last == u64::MAX || fit(&per_step, last as f64, &room)
     }
 }
 

@@ -101,10 +101,10 @@ impl Line {
     }
 
     /// Spots of one share, in order.
-    pub(crate) fn spots_of(&self, share: u32) -> impl DoubleEndedIterator<Item = &Spot> {
+    pub(crate) fn spots_of(&self, share: u32) -> impl Iterator<Item = &Spot> {
         let first = Spot { share, deadline: Time::ZERO, rank: i64::MIN, arrival: 0, task: 0 };
-        let last = Spot { share, deadline: Time::NEVER, rank: i64::MAX, arrival: u64::MAX, task: u32::MAX };
-        self.waiting.range(first..=last)
+        // Only the beginning is looked up: the end would be a second search.
+        self.waiting.range(first..).take_while(move |spot| spot.share == share)
     }
 
     /// Opens a share for a tenant that is new in this class.
