@@ -98,6 +98,17 @@ fn a_deadline_that_passed_in_waiting_is_expired_and_one_refused_at_once_is_refus
 }
 
 #[test]
+fn a_server_can_say_that_a_request_was_in_line() {
+    let script = |_: &Arrived| {
+        let body = r#"{"error":{"code":"deadline_exceeded"}}"#;
+        let answer = String::from_utf8(whole(503, body)).expect("text");
+        vec![Act::Write(answer.replacen("\r\n", "\r\nx-parkade-queue-ms: 90\r\n", 1).into_bytes())]
+    };
+    let seen = go(&Fake::start(script), workload(), closed(1, 1), ms(2_000));
+    assert!(matches!(seen.observations[0].outcome, Outcome::Expired(_)));
+}
+
+#[test]
 fn the_deadline_class_tenant_and_key_reach_the_server() {
     let fake = Fake::start(|arrived: &Arrived| {
         let right = arrived.head.starts_with("post /v1/chat/completions http/1.1")

@@ -124,10 +124,11 @@ impl Refusal {
             | Refusal::TenantQueueFull { retry_after, .. }
             | Refusal::RateLimited { retry_after, .. }
             | Refusal::Draining { retry_after } => Some(*retry_after),
+            // By then the line has become shorter by what it is too long.
+            Refusal::Deadline { estimate, allowed } => Some(estimate.saturating_sub(*allowed)),
             Refusal::Invalid { .. }
             | Refusal::ContextLength { .. }
             | Refusal::RequestTooLarge { .. }
-            | Refusal::Deadline { .. }
             | Refusal::Stopped => None,
         }
     }

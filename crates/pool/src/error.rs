@@ -100,14 +100,19 @@ pub enum PoolError {
 }
 
 impl PoolError {
-    /// When it makes sense to try again; `None` if it never will.
+    /// When it makes sense to try again; `None` if that cannot help. One that had no time left may come back with more.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             PoolError::QueueFull { retry_after, .. }
             | PoolError::TenantQueueFull { retry_after, .. }
             | PoolError::TenantConcurrency { retry_after, .. }
             | PoolError::Draining { retry_after } => Some(*retry_after),
-            PoolError::TooLarge { .. } | PoolError::DeadlineUnreachable { .. } | PoolError::Expired { .. } => None,
+            // By then the line has become shorter by what it is too long.
+            PoolError::DeadlineUnreachable { needed, allowed } => {
+                let excess = needed.saturating_sub(*allowed).as_secs_f64().ceil() as u64;
+                Some(Duration::from_secs(excess.clamp(1, 120)))
+            }
+            PoolError::TooLarge { .. } | PoolError::Expired { .. } => None,
         }
     }
 

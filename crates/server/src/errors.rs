@@ -21,6 +21,8 @@ pub enum Retry {
     Now,
     /// It may work after this time; sent as whole seconds, 1 to 120.
     After(Duration),
+    /// As [`After`](Self::After), but clients should not do it by themselves: the answer would come too late for somebody.
+    IfStillWanted(Duration),
 }
 
 /// The `type` of OpenAI's error envelope.
@@ -238,14 +240,14 @@ impl ApiError {
         )
     }
 
-    /// The deadline cannot be met, or has passed.
-    pub fn deadline_exceeded(message: impl Into<String>) -> Self {
+    /// The deadline cannot be met, or has passed. With the same deadline it may work after `retry_after`.
+    pub fn deadline_exceeded(message: impl Into<String>, retry_after: Duration) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             ErrorType::ServiceUnavailable,
             "deadline_exceeded",
             message,
-            Retry::Never,
+            Retry::IfStillWanted(retry_after),
         )
     }
 
@@ -291,7 +293,7 @@ impl ApiError {
 
     /// `Retry-After` in whole seconds, rounded up.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        let Retry::After(wait) = self.retry else {
+        let (Retry::After(wait) | Retry::IfStillWanted(wait)) = self.retry else {
             return None;
         };
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -310,7 +312,7 @@ impl IntoResponse for ApiError {
         headers.insert(
             SHOULD_RETRY,
             HeaderValue::from_static(match self.retry {
-                Retry::Never => "false",
+                Retry::Never | Retry::IfStillWanted(_) => "false",
                 Retry::Now | Retry::After(_) => "true",
             }),
         );

@@ -56,6 +56,11 @@ impl Exchange {
         let _first = self.queued.set(time);
     }
 
+    /// Takes note that the request has been in line until now and does not run any more.
+    pub fn queued_in_vain(&self) {
+        self.queued(self.started.elapsed());
+    }
+
     /// Takes note of how the tenant stands with its limits.
     pub fn stands(&self, standing: Standing) {
         let _first = self.standing.set(standing);

@@ -28,7 +28,9 @@ impl ApiError {
             Refusal::QueueFull { retry_after, .. } => Self::overloaded(message, retry_after),
             Refusal::TenantQueueFull { retry_after, .. } => tenant_limit("tenant_queue_full", retry_after),
             Refusal::RateLimited { retry_after, .. } => tenant_limit("rate_limit_exceeded", retry_after),
-            Refusal::Deadline { .. } => Self::deadline_exceeded(message),
+            Refusal::Deadline { estimate, allowed } => {
+                Self::deadline_exceeded(message, estimate.saturating_sub(allowed))
+            }
             Refusal::Draining { retry_after } => Self::shutting_down(retry_after),
             Refusal::Stopped => Self::internal(message),
         }
@@ -58,7 +60,8 @@ impl From<RequestError> for ApiError {
                 error.to_string(),
                 Retry::Never,
             ),
-            RequestError::Deadline { .. } => Self::deadline_exceeded(error.to_string()),
+            // So long was not enough just now.
+            RequestError::Deadline { allowed } => Self::deadline_exceeded(error.to_string(), allowed),
             RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
             RequestError::NoRoom
             | RequestError::NoLogits
@@ -146,7 +149,7 @@ mod tests {
                 unavailable,
                 "deadline_exceeded",
                 None,
-                None,
+                Some("2"),
                 "false",
             ),
             (

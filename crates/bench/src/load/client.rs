@@ -75,7 +75,9 @@ async fn converse(target: &Target, workload: &Workload, job: &Job, start: Instan
         let answer = refusal(response).await;
         let waited = start.elapsed().saturating_sub(seen.sent);
         return match answer.status {
-            503 if answer.code == "deadline_exceeded" && announced.is_some_and(|deadline| waited >= deadline) => {
+            503 if answer.code == "deadline_exceeded"
+                && (answer.was_in_line || announced.is_some_and(|deadline| waited >= deadline)) =>
+            {
                 Outcome::Expired(answer)
             }
             429 | 503 => Outcome::Refused(answer),
@@ -122,9 +124,10 @@ async fn refusal(response: Response<Incoming>) -> Answer {
     let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_string());
     let retry_after = header(RETRY_AFTER.as_str());
     let should_retry = header("x-should-retry").and_then(|text| text.parse().ok());
+    let was_in_line = header("x-parkade-queue-ms").is_some();
     let body = collect(response.into_body()).await.unwrap_or_default();
     let error: Value = serde_json::from_slice(&body).unwrap_or_default();
-    Answer { status, code: error_code(&error["error"]), retry_after, should_retry }
+    Answer { status, code: error_code(&error["error"]), retry_after, should_retry, was_in_line }
 }
 
 /// Asks for something small that is no stream; gives status and body.

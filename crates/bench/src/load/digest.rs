@@ -252,6 +252,7 @@ mod tests {
             code: "server_is_overloaded".to_string(),
             retry_after: retry_after.map(str::to_string),
             should_retry: None,
+            was_in_line: false,
         })
     }
 
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn every_outcome_is_counted_once_and_they_add_up() {
-        let answer = |status| Answer { status, code: String::new(), retry_after: None, should_retry: None };
+        let answer = |status| Answer { status, code: String::new(), retry_after: None, should_retry: None, was_in_line: false };
         let outcomes = vec![
             Outcome::Completed,
             refused(None),

@@ -11,8 +11,8 @@ pub enum Outcome {
     Completed,
     /// 429 or 503: the server does not want the request now.
     Refused(Answer),
-    /// 503 `deadline_exceeded` at or after the deadline that the request carried: it was admitted to the waiting room, and
-    /// its time ran out there.
+    /// 503 `deadline_exceeded` for a request that had been in line, as `x-parkade-queue-ms` says or the time shows (it came
+    /// at or after the deadline that the request carried): its time ran out there.
     Expired(Answer),
     /// Any other status that is no success: the request itself was at fault, or the server broke.
     Rejected(Answer),
@@ -41,6 +41,8 @@ pub struct Answer {
     pub retry_after: Option<String>,
     /// The header `x-should-retry`.
     pub should_retry: Option<bool>,
+    /// The header `x-parkade-queue-ms` is there: the request had been taken into line.
+    pub was_in_line: bool,
 }
 
 impl Outcome {

@@ -157,7 +157,10 @@ impl Executor for LlmExecutor {
                 context.progress(held.task, part.prompt_rows as u64, part.generated as u64);
             }
         }
-        for ended in self.stepper.take_ended() {
+        let ended = self.stepper.take_ended();
+        // Whoever has read a last event finds the room that the request had, in the figures too.
+        self.publish();
+        for ended in ended {
             self.report_end(&ended, context);
         }
         self.park_slow(context);

@@ -154,6 +154,10 @@ impl Answers {
                 Event::Done(usage) => self.end(prompt, usage),
                 Event::Failed(error) => {
                     self.entry.ended(self.usage, ApiError::code_of(&error));
+                    match self.queued() {
+                        Some(time) => self.exchange.queued(time),
+                        None => self.exchange.queued_in_vain(),
+                    }
                     self.give_up();
                     return Err(error);
                 }

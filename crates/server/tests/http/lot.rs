@@ -67,6 +67,12 @@ async fn a_deadline_that_passes_in_line_is_a_503_also_for_a_stream() {
         assert!(answer.starts_with("HTTP/1.1 503"), "{header}: {answer}");
         assert_eq!(code(&answer), "deadline_exceeded");
         assert_eq!(header_of(&answer, "x-should-retry"), Some("false"));
+        let seconds = header_of(&answer, "retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+        assert!(seconds.is_some_and(|seconds| (1..=120).contains(&seconds)), "{answer}");
+        // Only one that was refused at the door was in no line.
+        if took >= Duration::from_millis(150) {
+            assert!(header_of(&answer, "x-parkade-queue-ms").is_some_and(|ms| ms.parse::<u64>().is_ok()), "{answer}");
+        }
         assert!(took < Duration::from_millis(150) + AT_ONCE, "{took:?}");
     }
 }
