@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn every_outcome_is_counted_once_and_they_add_up() {
-        let answer = |status| Answer { status, code: String::new(), retry_after: None, should_retry: None, was_in_line: false };
+        let answer =
+            |status| Answer { status, code: String::new(), retry_after: None, should_retry: None, was_in_line: false };
         let outcomes = vec![
             Outcome::Completed,
             refused(None),
