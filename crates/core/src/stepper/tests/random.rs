@@ -37,7 +37,7 @@ impl Growth for Tight {
     }
 
     fn interrupts(&self) -> bool {
-        self.mood() % 2 == 0
+        self.mood().is_multiple_of(2)
     }
 }
 

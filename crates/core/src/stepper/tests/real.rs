@@ -100,7 +100,7 @@ impl Growth for Hasty {
 
     fn interrupts(&self) -> bool {
         self.asked.set(self.asked.get() + 1);
-        self.asked.get() % 3 == 0
+        self.asked.get().is_multiple_of(3)
     }
 }
 
