@@ -194,21 +194,45 @@ impl Drop for Team {
     }
 }
 
+/// What a worker finds at the gate.
+#[derive(Debug, PartialEq, Eq)]
+enum Entry {
+    /// It is inside and takes part in the region.
+    Inside,
+    /// The region was over before it came.
+    Missed,
+    /// There will be no more regions.
+    Closing,
+}
+
+impl Shared {
+    /// Enters, unless the gate has been closed. `seen` becomes the epoch that the gate had.
+    fn enter(&self, seen: &mut u64) -> Entry {
+        // An exchange fails if the gate has changed since.
+        let entered = self.gate.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| {
+            *seen = word / EPOCH;
+            (word & OPEN != 0).then_some(word + 1)
+        });
+        match entered {
+            // No team ends while somebody is inside, so this one is not closing.
+            Ok(_) => Entry::Inside,
+            // Only after the gate: the end of the team is an epoch too, and no other will follow. `closing` was set before it, so
+            // whoever has seen that epoch sees it.
+            Err(_) if self.closing.load(Ordering::SeqCst) => Entry::Closing,
+            Err(_) => Entry::Missed,
+        }
+    }
+}
+
 fn worker(shared: &Shared, index: usize) {
     let gate = &shared.gate.0;
     let mut seen = 0;
     loop {
         wait(shared.spin, &shared.worker_sleeps[index - 1].0, || gate.load(Ordering::SeqCst) / EPOCH != seen);
-        if shared.closing.load(Ordering::SeqCst) {
-            return;
-        }
-        // Enter, unless the gate has been closed. An exchange fails if the gate has changed since.
-        let entered = gate.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| {
-            seen = word / EPOCH;
-            (word & OPEN != 0).then_some(word + 1)
-        });
-        if entered.is_err() {
-            continue;
+        match shared.enter(&mut seen) {
+            Entry::Inside => {}
+            Entry::Missed => continue,
+            Entry::Closing => return,
         }
         // SAFETY: the caller wrote the cell before it opened the gate, and leaves it alone while somebody
         // is inside. Cloned, because the caller may be gone once this worker has left.
@@ -370,6 +394,30 @@ mod tests {
         let counts = ids.map(|count| count.load(Ordering::Relaxed));
         assert_eq!(counts[0] + counts[1], 200);
         assert!(counts[0] > 0 && counts[1] > 20, "{counts:?}");
+    }
+
+    #[test]
+    fn a_team_that_ends_right_after_a_region_leaves_no_thread_asleep() {
+        for round in 0..2_000 {
+            let team = Team::new(2);
+            for _ in 0..round % 4 {
+                team.run(&|_| {});
+            }
+            drop(team);
+        }
+    }
+
+    #[test]
+    fn a_worker_does_not_take_the_end_of_the_team_for_a_region_that_it_missed() {
+        let team = Team::new(1);
+        let gate = &team.shared.gate.0;
+        let mut seen = 0;
+        // It wakes for a region, but the team has ended before it comes to the gate.
+        gate.store(EPOCH, Ordering::SeqCst);
+        assert_eq!(team.shared.enter(&mut seen), Entry::Missed);
+        team.shared.closing.store(true, Ordering::SeqCst);
+        gate.store(3 * EPOCH, Ordering::SeqCst);
+        assert_eq!(team.shared.enter(&mut seen), Entry::Closing);
     }
 
     #[test]
