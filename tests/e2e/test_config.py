@@ -54,6 +54,33 @@ def test_what_is_printed_is_a_file_that_gives_the_same(config):
     assert effective("--config", config(printed)) == tomllib.loads(printed)
 
 
+LOT = """
+[parking-lot]
+class-weights = { high = 20 }
+waiting-percent = { low = 50 }
+token-prices = { answer = 3 }
+preempt = false
+[parking-lot.tenant]
+max-running = 4
+[parking-lot.tenants.ada]
+weight = 4
+tokens-per-minute = 9
+"""
+
+
+def test_the_weights_and_limits_in_force_are_printed_too(config):
+    defaults, got = effective()["parking-lot"], effective("--config", config(LOT))["parking-lot"]
+    assert got["class-weights"] == defaults["class-weights"] | {"high": 20}
+    assert got["waiting-percent"] == defaults["waiting-percent"] | {"low": 50}
+    assert got["token-prices"] == defaults["token-prices"] | {"answer": 3}
+    assert (defaults["preempt"], got["preempt"]) == (True, False)
+    assert got["tenant"] == {"weight": 1, "max-running": 4}
+    assert got["tenants"] == {"ada": {"weight": 4, "tokens-per-minute": 9}}
+    assert got["max-bypass"] == defaults["max-bypass"]
+    printed = parkade("serve", "--print-config", "--config", config(LOT)).stdout.decode()
+    assert effective("--config", config(printed)) == tomllib.loads(printed)
+
+
 def test_every_flag_of_serve_is_a_key(config):
     help_text = parkade("serve", "--help").stdout.decode()
     flags = set(re.findall(r"^ +(?:-\w, )?--([a-z-]+)", help_text, re.MULTILINE))

@@ -49,7 +49,7 @@ fn execute() -> Result<ExitCode, CliError> {
     match &cli.command {
         Command::Run(args) => Ok(run::run(args, &mut out)?),
         Command::Serve(args) if args.print_config => {
-            out.write_all(serve::configuration(&settings, args).as_bytes()).map_err(CliError::Output)?;
+            out.write_all(serve::configuration(&settings, args)?.as_bytes()).map_err(CliError::Output)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve(args) => Ok(serve::serve(args, settings.file.as_deref())?),

@@ -5,8 +5,11 @@
 //! [parking-lot]
 //! class-weights = { low = 1, normal = 4, high = 16, critical = 64 }
 //! class-burst = 4096
+//! waiting-percent = { low = 75, normal = 100, high = 125, critical = 150 }
+//! token-prices = { prompt = 1, answer = 2 }
 //! max-waiting-tokens = 1048576
 //! max-bypass = 16
+//! lookahead = 16
 //! preempt = true
 //!
 //! [parking-lot.tenant]            # whoever is not named
@@ -18,12 +21,14 @@
 //! weight = 4
 //! ```
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use parkade_core::EngineError;
+#[cfg(feature = "parking-lot-scheduler")]
+use parkade_core::parking_lot::PerPriority;
 use parkade_server::{ApiKeys, KeysError, Policy, Rates, TenantLimits};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::args::ServeArgs;
@@ -59,45 +64,57 @@ pub enum PolicyError {
 /// # Errors
 /// What is wrong, where, and what to do.
 pub fn read(args: &ServeArgs, file: Option<&Path>) -> Result<Policy, PolicyError> {
-    let mut policy = Policy::default();
-    if let Some(path) = file {
-        let table = config::read_table(path)?;
-        if let Some(section) = table.get(SECTION).and_then(toml::Value::as_table) {
-            let wrong = |message| PolicyError::Section { path: path.to_owned(), message };
-            policy = with_section(policy, section).map_err(wrong)?;
-        }
-    }
-    policy.keys = args.listen.api_keys.as_deref().map(ApiKeys::read).transpose()?;
-    Ok(policy)
+    let keys = args.listen.api_keys.as_deref().map(ApiKeys::read).transpose()?;
+    Ok(Policy { keys, ..from_file(file)? })
 }
 
-#[derive(Deserialize)]
+fn from_file(file: Option<&Path>) -> Result<Policy, PolicyError> {
+    let Some(path) = file else { return Ok(Policy::default()) };
+    let table = config::read_table(path)?;
+    let Some(section) = table.get(SECTION).and_then(toml::Value::as_table) else { return Ok(Policy::default()) };
+    let wrong = |message| PolicyError::Section { path: path.to_owned(), message };
+    with_section(Policy::default(), section).map_err(wrong)
+}
+
+#[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Section {
-    class_weights: Option<Weights>,
     class_burst: Option<u64>,
     max_waiting_tokens: Option<u64>,
     max_bypass: Option<u32>,
+    lookahead: Option<u32>,
     preempt: Option<bool>,
+    // Tables come last, as TOML wants them.
+    class_weights: Option<ByClass>,
+    waiting_percent: Option<ByClass>,
+    token_prices: Option<TokenPrices>,
     #[serde(default)]
     tenant: Tenant,
-    #[serde(default)]
-    tenants: HashMap<String, Tenant>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tenants: BTreeMap<String, Tenant>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Weights {
+struct ByClass {
     low: Option<u32>,
     normal: Option<u32>,
     high: Option<u32>,
     critical: Option<u32>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct TokenPrices {
+    prompt: Option<u32>,
+    answer: Option<u32>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Tenant {
     weight: Option<u32>,
+    max_running: Option<u64>,
     max_concurrent: Option<u64>,
     max_waiting: Option<u64>,
     max_waiting_tokens: Option<u64>,
@@ -109,6 +126,7 @@ impl Tenant {
     fn limits(self, place: &str) -> Result<TenantLimits, String> {
         let limits = TenantLimits {
             weight: self.weight.unwrap_or(1),
+            max_running: self.max_running,
             max_concurrent: self.max_concurrent,
             max_waiting: self.max_waiting,
             max_waiting_tokens: self.max_waiting_tokens,
@@ -122,6 +140,20 @@ impl Tenant {
     }
 }
 
+impl From<&TenantLimits> for Tenant {
+    fn from(limits: &TenantLimits) -> Self {
+        Tenant {
+            weight: Some(limits.weight),
+            max_running: limits.max_running,
+            max_concurrent: limits.max_concurrent,
+            max_waiting: limits.max_waiting,
+            max_waiting_tokens: limits.max_waiting_tokens,
+            tokens_per_minute: limits.rates.tokens_per_minute,
+            requests_per_minute: limits.rates.requests_per_minute,
+        }
+    }
+}
+
 fn with_section(mut policy: Policy, section: &Table) -> Result<Policy, String> {
     let section: Section = section.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
     policy.tenant = section.tenant.limits("tenant")?;
@@ -132,26 +164,58 @@ fn with_section(mut policy: Policy, section: &Table) -> Result<Policy, String> {
     Ok(policy)
 }
 
+/// The section as it would have to stand in the configuration file for this policy.
+///
+/// # Errors
+/// If the file has a section that makes no sense.
+pub fn as_section(file: Option<&Path>) -> Result<String, PolicyError> {
+    let policy = from_file(file)?;
+    let section = Section {
+        tenant: Tenant::from(&policy.tenant),
+        tenants: policy.tenants.iter().map(|(name, limits)| (name.clone(), Tenant::from(limits))).collect(),
+        ..weights(&policy)
+    };
+    let table = toml::Value::try_from(section).expect("numbers, strings and tables are all that TOML has");
+    let text = toml::to_string(&Table::from_iter([(SECTION.to_owned(), table)])).expect("a table is a document");
+    Ok(format!("\n# -- Weights and limits of the parking lot; of tenants a limit that is not here is none --\n{text}"))
+}
+
+/// Puts a number in its place if it was given and is allowed.
+#[cfg(feature = "parking-lot-scheduler")]
+fn set(place: &mut u32, given: Option<u32>, key: &str, allowed: std::ops::RangeInclusive<u32>) -> Result<(), String> {
+    match given {
+        None => {}
+        Some(number) if allowed.contains(&number) => *place = number,
+        Some(number) => {
+            return Err(format!("{key} is {number}; use a whole number from {} to {}", allowed.start(), allowed.end()));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(feature = "parking-lot-scheduler")]
 fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
     let lot = &mut policy.lot;
-    if let Some(weights) = section.class_weights {
-        let classes = &mut lot.class_weights;
-        for (class, weight, place) in [
-            ("low", weights.low, &mut classes.low),
-            ("normal", weights.normal, &mut classes.normal),
-            ("high", weights.high, &mut classes.high),
-            ("critical", weights.critical, &mut classes.critical),
+    for (given, places, name, allowed) in [
+        (section.class_weights, &mut lot.class_weights, "class-weights", 1..=10_000),
+        // 0: requests of the class start at once or not at all.
+        (section.waiting_percent, &mut lot.waiting_percent, "waiting-percent", 0..=1_000),
+    ] {
+        let Some(ByClass { low, normal, high, critical }) = given else { continue };
+        for (class, given, place) in [
+            ("low", low, &mut places.low),
+            ("normal", normal, &mut places.normal),
+            ("high", high, &mut places.high),
+            ("critical", critical, &mut places.critical),
         ] {
-            match weight {
-                None => {}
-                Some(weight @ 1..=10_000) => *place = weight,
-                Some(weight) => {
-                    return Err(format!("class-weights.{class} is {weight}; use a whole number from 1 to 10000"));
-                }
-            }
+            set(place, given, &format!("{name}.{class}"), allowed.clone())?;
         }
     }
+    if let Some(TokenPrices { prompt, answer }) = section.token_prices {
+        set(&mut lot.prompt_price, prompt, "token-prices.prompt", 1..=10_000)?;
+        set(&mut lot.answer_price, answer, "token-prices.answer", 1..=10_000)?;
+    }
+    set(&mut lot.lookahead, section.lookahead, "lookahead", 1..=10_000)?;
     lot.class_burst = section.class_burst.unwrap_or(lot.class_burst);
     lot.max_waiting_tokens = section.max_waiting_tokens.unwrap_or(lot.max_waiting_tokens);
     lot.max_bypass = section.max_bypass.unwrap_or(lot.max_bypass);
@@ -159,12 +223,40 @@ fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
     Ok(())
 }
 
+/// What a policy says of the lot, as a section.
+#[cfg(feature = "parking-lot-scheduler")]
+fn weights(policy: &Policy) -> Section {
+    let lot = &policy.lot;
+    let by_class = |of: &PerPriority<u32>| {
+        Some(ByClass { low: Some(of.low), normal: Some(of.normal), high: Some(of.high), critical: Some(of.critical) })
+    };
+    Section {
+        class_weights: by_class(&lot.class_weights),
+        waiting_percent: by_class(&lot.waiting_percent),
+        token_prices: Some(TokenPrices { prompt: Some(lot.prompt_price), answer: Some(lot.answer_price) }),
+        class_burst: Some(lot.class_burst),
+        max_waiting_tokens: Some(lot.max_waiting_tokens),
+        max_bypass: Some(lot.max_bypass),
+        lookahead: Some(lot.lookahead),
+        preempt: Some(lot.preempt),
+        ..Section::default()
+    }
+}
+
+#[cfg(not(feature = "parking-lot-scheduler"))]
+fn weights(_: &Policy) -> Section {
+    Section::default()
+}
+
 #[cfg(not(feature = "parking-lot-scheduler"))]
 fn weigh(_: &mut Policy, section: &Section) -> Result<(), String> {
-    let Section { class_weights, class_burst, max_waiting_tokens, max_bypass, preempt, .. } = section;
-    let all = class_weights.map(|Weights { low, normal, high, critical }| [low, normal, high, critical]);
-    let any =
-        all.is_some() || class_burst.or(*max_waiting_tokens).is_some() || max_bypass.is_some() || preempt.is_some();
+    let Section { class_weights, waiting_percent, token_prices, class_burst, max_waiting_tokens, .. } = section;
+    let Section { max_bypass, lookahead, preempt, .. } = section;
+    let any = class_weights.or(*waiting_percent).is_some()
+        || token_prices.is_some()
+        || class_burst.or(*max_waiting_tokens).is_some()
+        || max_bypass.or(*lookahead).is_some()
+        || preempt.is_some();
     if any {
         return Err("this build has no parking lot to weigh classes in; \
                     build with the feature parking-lot-scheduler, or leave the keys out"
@@ -195,7 +287,7 @@ mod tests {
         for (text, said) in [
             ("[tenants.ada]\nweight = 0", "tenants.ada.weight is 0; use a whole number from 1 to 10000"),
             ("[tenant]\ntokens-per-minute = 0", "tenant.tokens-per-minute is 0"),
-            ("colour = 1", "unknown field `colour`, expected one of `class-weights`"),
+            ("colour = 1", "unknown field `colour`, expected one of `class-burst`"),
             ("[tenant]\nspeed = 1", "unknown field `speed`"),
             ("preempt = 1", "invalid type: integer `1`, expected a boolean"),
             ("class-burst = -1", "invalid value: integer `-1`"),
@@ -212,8 +304,14 @@ mod tests {
         let usual = Policy::default().lot;
         assert_eq!((policy.lot.class_weights.high, policy.lot.class_weights.low), (20, usual.class_weights.low));
         assert_eq!((policy.lot.preempt, policy.lot.max_bypass, policy.lot.class_burst), (false, 3, usual.class_burst));
-        let error = parse("class-weights = { low = 10001 }").expect_err("too much");
-        assert_eq!(error, "class-weights.low is 10001; use a whole number from 1 to 10000");
+        for (text, said) in [
+            ("class-weights = { low = 10001 }", "class-weights.low is 10001; use a whole number from 1 to 10000"),
+            ("waiting-percent = { high = 1001 }", "waiting-percent.high is 1001; use a whole number from 0 to 1000"),
+            ("token-prices = { answer = 0 }", "token-prices.answer is 0; use a whole number from 1 to 10000"),
+            ("lookahead = 0", "lookahead is 0; use a whole number from 1 to 10000"),
+        ] {
+            assert_eq!(parse(text).expect_err(text), said);
+        }
     }
 
     #[cfg(not(feature = "parking-lot-scheduler"))]

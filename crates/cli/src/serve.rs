@@ -81,10 +81,12 @@ fn remedy(error: &io::Error) -> &'static str {
 }
 
 /// What `--print-config` prints.
-#[must_use]
-pub fn configuration(settings: &Settings, args: &ServeArgs) -> String {
+///
+/// # Errors
+/// If the configuration file's own section of weights and limits makes no sense.
+pub fn configuration(settings: &Settings, args: &ServeArgs) -> Result<String, ServeError> {
     let threads = loading::threads(&args.model, &Machine::read());
-    settings.as_file(&[("threads", threads.to_string())])
+    Ok(settings.as_file(&[("threads", threads.to_string())]) + &policy::as_section(settings.file.as_deref())?)
 }
 
 /// Serves until SIGTERM or SIGINT.

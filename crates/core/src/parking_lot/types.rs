@@ -98,11 +98,29 @@ pub struct PerPriority<T> {
     pub critical: T,
 }
 
+impl PerPriority<u32> {
+    fn of(classes: &pool::PerClass<u32>) -> Self {
+        let of = |class| classes[class];
+        PerPriority {
+            low: of(pool::Class::Low),
+            normal: of(pool::Class::Normal),
+            high: of(pool::Class::High),
+            critical: of(pool::Class::Critical),
+        }
+    }
+
+    fn per_class(&self) -> pool::PerClass<u32> {
+        pool::PerClass::new(self.low, self.normal, self.high, self.critical)
+    }
+}
+
 /// What one tenant may have, and its share. `None` is no limit of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantSettings {
     /// Its share among the tenants of a class, relative to their weights, from 1 to 10000.
     pub weight: u32,
+    /// The most requests that may run (or be parked) at once; more have to wait.
+    pub max_running: Option<u64>,
     /// The most requests that it may have at once, waiting ones included; more are refused.
     pub max_concurrent: Option<u64>,
     /// The most requests that may wait; more are refused.
@@ -113,7 +131,13 @@ pub struct TenantSettings {
 
 impl Default for TenantSettings {
     fn default() -> Self {
-        TenantSettings { weight: 1, max_concurrent: None, max_waiting: None, max_waiting_tokens: None }
+        TenantSettings {
+            weight: 1,
+            max_running: None,
+            max_concurrent: None,
+            max_waiting: None,
+            max_waiting_tokens: None,
+        }
     }
 }
 
@@ -121,7 +145,7 @@ impl TenantSettings {
     fn policy(&self) -> pool::TenantPolicy {
         pool::TenantPolicy {
             weight: self.weight,
-            max_running: None,
+            max_running: self.max_running,
             max_in_flight: self.max_concurrent,
             max_waiting: self.max_waiting,
             max_waiting_tokens: self.max_waiting_tokens,
@@ -140,6 +164,15 @@ pub struct LotSettings {
     pub class_burst: u64,
     /// The most prompt and expected answer tokens that may wait, over all requests.
     pub max_waiting_tokens: u64,
+    /// Up to which percentage of what may wait (requests and tokens) each class finds room, counting everybody's: below 100 it is refused before
+    /// the line is full, above 100 it finds room when the others have filled it.
+    pub waiting_percent: PerPriority<u32>,
+    /// What a prompt token counts in fair shares, from 1 to 10000.
+    pub prompt_price: u32,
+    /// What an answer token counts in fair shares, from 1 to 10000.
+    pub answer_price: u32,
+    /// How many requests one decision looks at before it gives up.
+    pub lookahead: u32,
     /// How often a request that does not fit may be passed by others; then room is kept free for it.
     pub max_bypass: u32,
     /// Whether a request may have running ones of lower classes parked.
@@ -153,17 +186,15 @@ pub struct LotSettings {
 impl Default for LotSettings {
     fn default() -> Self {
         let limits = pool::Limits::default();
-        let weight = |class| limits.class_weights[class];
         LotSettings {
             reserve_full: false,
-            class_weights: PerPriority {
-                low: weight(pool::Class::Low),
-                normal: weight(pool::Class::Normal),
-                high: weight(pool::Class::High),
-                critical: weight(pool::Class::Critical),
-            },
+            class_weights: PerPriority::of(&limits.class_weights),
             class_burst: limits.class_burst,
             max_waiting_tokens: limits.room.tokens,
+            waiting_percent: PerPriority::of(&limits.room.percent),
+            prompt_price: limits.prices.prefill,
+            answer_price: limits.prices.decode,
+            lookahead: limits.lookahead,
             max_bypass: limits.max_bypass,
             preempt: limits.preempt,
             tenant: TenantSettings::default(),
@@ -182,14 +213,19 @@ impl LotSettings {
     }
 
     pub(super) fn limits(&self, max_queue_depth: usize) -> pool::Limits {
-        let weights = &self.class_weights;
         pool::Limits {
-            class_weights: pool::PerClass::new(weights.low, weights.normal, weights.high, weights.critical),
+            class_weights: self.class_weights.per_class(),
             class_burst: self.class_burst,
-            room: pool::WaitingRoom::new(max_queue_depth as u64, self.max_waiting_tokens),
+            prices: pool::TokenPrices { prefill: self.prompt_price, decode: self.answer_price },
+            room: pool::WaitingRoom {
+                tasks: max_queue_depth as u64,
+                tokens: self.max_waiting_tokens,
+                percent: self.waiting_percent.per_class(),
+            },
             tenant: self.tenant.policy(),
             named_tenants: self.tenants.iter().map(|(name, settings)| (name.clone(), settings.policy())).collect(),
             max_bypass: self.max_bypass,
+            lookahead: self.lookahead,
             preempt: self.preempt,
             ..pool::Limits::default()
         }

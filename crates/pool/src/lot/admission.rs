@@ -153,7 +153,7 @@ impl Lot {
         tenant.waiting_tokens -= work.total();
         self.counters.waiting -= 1;
         self.counters.waiting_tokens -= work.total();
-        self.lines[task.class].remove_waiting(spot, work);
+        self.lines[task.class].remove_waiting(task.share, spot, work);
     }
 
     /// A task has begun to run: its tenant may have reached its limit.

@@ -92,11 +92,13 @@ impl Lot {
             let here = || self.table.iter().filter(move |(_, task)| task.class == class);
             equal("tasks of the class", line.live as usize, here().count())?;
             let waiting = || here().filter(|(_, task)| task.state == State::Waiting);
-            equal("waiting spots", line.waiting.len(), waiting().count())?;
+            equal("waiting spots", line.waiting, waiting().count())?;
             equal("waiting prefill", line.work.prefill, waiting().map(|(_, task)| task.work.prefill).sum())?;
             equal("waiting decode", line.work.decode, waiting().map(|(_, task)| task.work.decode).sum())?;
-            for (id, _) in waiting() {
-                check(line.waiting.contains(&self.spot(id.index)), || format!("{id} waits and has no spot"))?;
+            for (id, task) in waiting() {
+                check(line.share(task.share).waiting.contains(&self.spot(id.index)), || {
+                    format!("{id} waits and has no spot")
+                })?;
             }
             let resumable =
                 || here().filter(|(_, task)| task.state == State::Parked && !task.paused && task.stop.is_none());
@@ -106,7 +108,9 @@ impl Lot {
             }
             for turn in &line.turns {
                 let share = line.share(turn.share);
-                check(share.wants && share.waiting > 0, || format!("a turn for a share without tasks: {share:?}"))?;
+                check(share.wants && !share.waiting.is_empty(), || {
+                    format!("a turn for a share without tasks: {share:?}")
+                })?;
                 equal("a share's counter", turn.counter, share.counter)?;
                 check(share.counter >= line.floor(), || format!("{share:?} is below the floor"))?;
             }
@@ -137,7 +141,7 @@ impl Lot {
             equal("a tenant's waiting tokens", tenant.waiting_tokens, tokens)?;
             for (class, &share) in tenant.shares.iter().filter(|(_, share)| **share != NO_SHARE) {
                 let share = self.lines[class].share(share);
-                let wants = share.waiting > 0 && tenant.may_run();
+                let wants = !share.waiting.is_empty() && tenant.may_run();
                 equal("whether a share wants to be served", share.wants, wants)?;
             }
         }

@@ -1,25 +1,14 @@
 //! The line of one class: who waits in it, tenant by tenant, and who of it is parked.
 //!
-//! All waiting tasks of a class are in one ordered set whose keys begin with the tenant's share, so that the head of
-//! any tenant is one descent away, and a tenant costs no memory of its own beyond a counter. A second set orders the
-//! shares that have something waiting by their virtual counters.
+//! Each tenant's share has its waiting tasks in a row; a set orders the shares that have something waiting by their
+//! virtual counters. So the first of the class is the first of the first share, wherever it came in.
 
 use std::collections::BTreeSet;
 
 use super::estimate::Delay;
 use super::fair::{Floor, Virtual};
+use super::row::{Row, Spot};
 use crate::{Time, Work};
-
-/// A place in the waiting room. The order of its fields is the policy inside a class: within a share (a tenant)
-/// earliest deadline, then rank, then arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Spot {
-    pub(crate) share: u32,
-    pub(crate) deadline: Time,
-    pub(crate) rank: i64,
-    pub(crate) arrival: u64,
-    pub(crate) task: u32,
-}
 
 /// A tenant's part in one class.
 #[derive(Debug, Default)]
@@ -30,7 +19,7 @@ pub(crate) struct Share {
     pub(crate) since: u64,
     /// Tasks of it that live in this class.
     pub(crate) live: u32,
-    pub(crate) waiting: u32,
+    pub(crate) waiting: Row,
     /// The waiting work, with deadlines and without.
     pub(crate) dated: Work,
     pub(crate) undated: Work,
@@ -62,8 +51,9 @@ pub(crate) struct Turn {
 /// One class.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    pub(crate) waiting: BTreeSet<Spot>,
-    /// Parked tasks that may resume, in the order in which they will: their share is zero here, for all stand in one row.
+    /// Waiting tasks of all shares.
+    pub(crate) waiting: usize,
+    /// Parked tasks that may resume, in the order in which they will, whosever they are.
     pub(crate) parked: BTreeSet<Spot>,
     pub(crate) turns: BTreeSet<Turn>,
     /// Weights of the shares that want to be served.
@@ -98,13 +88,6 @@ impl Line {
 
     pub(crate) fn floor(&self) -> Virtual {
         self.floor.get()
-    }
-
-    /// Spots of one share, in order.
-    pub(crate) fn spots_of(&self, share: u32) -> impl Iterator<Item = &Spot> {
-        let first = Spot { share, deadline: Time::ZERO, rank: i64::MIN, arrival: 0, task: 0 };
-        // Only the beginning is looked up: the end would be a second search.
-        self.waiting.range(first..).take_while(move |spot| spot.share == share)
     }
 
     /// Opens a share for a tenant that is new in this class.
@@ -148,24 +131,24 @@ impl Line {
     }
 
     /// Puts a task into the waiting room. `moment` orders shares that begin to want something.
-    pub(crate) fn add_waiting(&mut self, spot: Spot, work: Work, may_run: bool, moment: u64) {
-        self.waiting.insert(spot);
+    pub(crate) fn add_waiting(&mut self, index: u32, spot: Spot, work: Work, may_run: bool, moment: u64) {
+        self.waiting += 1;
         add(&mut self.work, work);
-        let share = &mut self.shares[spot.share as usize];
-        share.waiting += 1;
+        let share = &mut self.shares[index as usize];
+        share.waiting.insert(spot);
         add(if spot.deadline == Time::NEVER { &mut share.undated } else { &mut share.dated }, work);
-        self.set_wanting(spot.share, may_run, moment);
+        self.set_wanting(index, may_run, moment);
     }
 
     /// Takes a task out of the waiting room.
-    pub(crate) fn remove_waiting(&mut self, spot: Spot, work: Work) {
-        assert!(self.waiting.remove(&spot), "a waiting task has its spot");
+    pub(crate) fn remove_waiting(&mut self, index: u32, spot: Spot, work: Work) {
+        self.waiting -= 1;
         take(&mut self.work, work);
-        let share = &mut self.shares[spot.share as usize];
-        share.waiting -= 1;
+        let share = &mut self.shares[index as usize];
+        assert!(share.waiting.remove(&spot), "a waiting task has its spot");
         take(if spot.deadline == Time::NEVER { &mut share.undated } else { &mut share.dated }, work);
-        if share.waiting == 0 {
-            self.set_wanting(spot.share, false, 0);
+        if share.waiting.is_empty() {
+            self.set_wanting(index, false, 0);
         }
     }
 
@@ -173,7 +156,7 @@ impl Line {
     pub(crate) fn set_wanting(&mut self, index: u32, may_run: bool, moment: u64) {
         let floor = self.floor.get();
         let share = &mut self.shares[index as usize];
-        let wants = may_run && share.waiting > 0;
+        let wants = may_run && !share.waiting.is_empty();
         if wants == share.wants {
             return;
         }

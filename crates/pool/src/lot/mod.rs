@@ -11,7 +11,7 @@
 //! | `lifecycle.rs` | what executors report: taken, progress, ended; cancellation |
 //! | `outlook.rs` | places in line, estimated waits, statistics |
 //! | `ledger.rs`, `forecast.rs` | units held and promised; will the predicted peak fit |
-//! | `line.rs`, `tenant.rs`, `fair.rs` | one class's line; tenants; virtual token counters |
+//! | `line.rs`, `row.rs`, `tenant.rs`, `fair.rs` | one class's line; one tenant's part of it; tenants; virtual token counters |
 //! | `table.rs`, `deadlines.rs`, `estimate.rs` | the tasks; the next deadline; the service rate |
 //! | `audit.rs` | the invariants |
 
@@ -28,6 +28,7 @@ mod lifecycle;
 mod line;
 mod outlook;
 mod policy;
+mod row;
 mod submit;
 mod table;
 mod tenant;

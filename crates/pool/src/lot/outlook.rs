@@ -150,7 +150,7 @@ impl Lot {
         let state = self.state_of(id)?;
         let waits = state == TaskState::Waiting;
         let wait = || {
-            let own = self.lines[task.class].spots_of(task.share).take_while(|spot| spot.task != id.index);
+            let own = self.lines[task.class].share(task.share).waiting.iter().take_while(|spot| spot.task != id.index);
             let own = own.map(|spot| self.table.at(spot.task).work).fold(Work::default(), |mut sum, work| {
                 super::line::add(&mut sum, work);
                 sum
@@ -183,14 +183,14 @@ impl Lot {
     fn tasks_ahead(&self, index: u32) -> u64 {
         let task = self.table.at(index);
         let line = &self.lines[task.class];
-        let own = line.spots_of(task.share).take_while(|spot| spot.task != index).count() as u64;
+        let own = line.share(task.share).waiting.iter().take_while(|spot| spot.task != index).count() as u64;
         let weight = u64::from(line.share(task.share).weight);
         let others = line.turns.iter().filter(|turn| turn.share != task.share).map(|turn| {
             let other = line.share(turn.share);
-            u64::from(other.waiting).min(((own + 1) * u64::from(other.weight)).div_ceil(weight))
+            (other.waiting.len() as u64).min(((own + 1) * u64::from(other.weight)).div_ceil(weight))
         });
         let higher = Class::ALL.into_iter().filter(|&class| class > task.class);
-        let higher = higher.map(|class| (self.lines[class].waiting.len() + self.lines[class].parked.len()) as u64);
+        let higher = higher.map(|class| (self.lines[class].waiting + self.lines[class].parked.len()) as u64);
         own + others.sum::<u64>() + line.parked.len() as u64 + higher.sum::<u64>()
     }
 
@@ -271,10 +271,10 @@ impl Lot {
         let mut classes = PerClass::from_fn(|class| {
             let line = &self.lines[class];
             ClassStats {
-                waiting: line.waiting.len() as u64,
+                waiting: line.waiting as u64,
                 waiting_tokens: line.work.total(),
                 running: 0,
-                parked: u64::from(line.live) - line.waiting.len() as u64,
+                parked: u64::from(line.live) - line.waiting as u64,
             }
         });
         for &index in &self.running {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::estimate::retry_after;
-use super::line::Spot;
+use super::row::Spot;
 use super::table::{State, Task};
 use super::tenant::NO_SHARE;
 use super::{Lot, Placement, Reserve};
@@ -172,7 +172,7 @@ impl Lot {
         let tenant = self.tenants.at_mut(tenant);
         tenant.waiting += 1;
         tenant.waiting_tokens += work.total();
-        self.lines[class].add_waiting(spot, work, tenant.may_run(), moment);
+        self.lines[class].add_waiting(share, spot, work, tenant.may_run(), moment);
         self.counters.waiting += 1;
         self.counters.waiting_tokens += work.total();
         self.note_need(id.index);
@@ -191,13 +191,7 @@ impl Lot {
     /// Where a task stands among the waiting or parked of its class.
     pub(super) fn spot(&self, index: u32) -> Spot {
         let task = self.table.at(index);
-        Spot {
-            share: if task.state == State::Waiting { task.share } else { 0 },
-            deadline: task.start_deadline(),
-            rank: task.rank,
-            arrival: task.arrival,
-            task: index,
-        }
+        Spot { deadline: task.start_deadline(), rank: task.rank, arrival: task.arrival, task: index }
     }
 
     pub(super) fn next_moment(&mut self) -> u64 {

@@ -7,7 +7,8 @@
 //! highest_class = "high"            # low, normal, high or critical: what it asks for is capped at this
 //! default_class = "normal"          # for requests that name no service_tier
 //! weight = 4                        # its share among the tenants of a class
-//! max_concurrent = 32               # requests at once, waiting ones included
+//! max_running = 8                   # requests that run at once; more wait
+//! max_concurrent = 32               # requests at once, waiting ones included; more are refused
 //! max_waiting = 16                  # requests in line
 //! max_waiting_tokens = 100000       # their prompt and expected answer tokens
 //! tokens_per_minute = 60000
@@ -39,7 +40,9 @@ const LARGEST_WEIGHT: u32 = 10_000;
 pub struct TenantLimits {
     /// Its share among the tenants of a class, relative to their weights, from 1 to 10000.
     pub weight: u32,
-    /// The most requests that it may have at once, waiting ones included.
+    /// The most requests that may run at once; more wait.
+    pub max_running: Option<u64>,
+    /// The most requests that it may have at once, waiting ones included; more are refused.
     pub max_concurrent: Option<u64>,
     /// The most requests that may wait.
     pub max_waiting: Option<u64>,
@@ -51,7 +54,14 @@ pub struct TenantLimits {
 
 impl Default for TenantLimits {
     fn default() -> Self {
-        Self { weight: 1, max_concurrent: None, max_waiting: None, max_waiting_tokens: None, rates: Rates::default() }
+        Self {
+            weight: 1,
+            max_running: None,
+            max_concurrent: None,
+            max_waiting: None,
+            max_waiting_tokens: None,
+            rates: Rates::default(),
+        }
     }
 }
 
@@ -178,6 +188,7 @@ struct Entry {
     highest_class: Class,
     default_class: Option<Class>,
     weight: Option<u32>,
+    max_running: Option<u64>,
     max_concurrent: Option<u64>,
     max_waiting: Option<u64>,
     max_waiting_tokens: Option<u64>,
@@ -302,6 +313,7 @@ impl Entry {
         }
         let limits = TenantLimits {
             weight: self.weight.unwrap_or(1),
+            max_running: self.max_running,
             max_concurrent: self.max_concurrent,
             max_waiting: self.max_waiting,
             max_waiting_tokens: self.max_waiting_tokens,
@@ -322,6 +334,7 @@ impl TenantLimits {
             return Err(("weight", format!("is {}", self.weight), "use a whole number from 1 to 10000"));
         }
         for (field, limit) in [
+            ("max_running", self.max_running),
             ("max_concurrent", self.max_concurrent),
             ("tokens_per_minute", self.rates.tokens_per_minute),
             ("requests_per_minute", self.rates.requests_per_minute),
@@ -342,6 +355,7 @@ impl TenantLimits {
     pub fn in_the_lot(&self) -> parkade_core::parking_lot::TenantSettings {
         parkade_core::parking_lot::TenantSettings {
             weight: self.weight,
+            max_running: self.max_running,
             max_concurrent: self.max_concurrent,
             max_waiting: self.max_waiting,
             max_waiting_tokens: self.max_waiting_tokens,

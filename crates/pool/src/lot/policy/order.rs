@@ -57,7 +57,7 @@ impl Lot {
                 continue; // Newcomers of this class do not pass its parked tasks.
             }
             for turn in &line.turns {
-                for spot in line.spots_of(turn.share).take(PER_TENANT) {
+                for spot in line.share(turn.share).waiting.iter().take(PER_TENANT) {
                     match self.look(spot.task, now, passed, &mut left) {
                         Look::Choose(choice) => return choice,
                         Look::Stop => return Choice::Nothing,
