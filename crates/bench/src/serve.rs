@@ -108,6 +108,7 @@ impl Traffic {
             shared_prefix: self.shared_prefix,
             sizing: peer::sizing(target, seed).await?,
             mix: Mix::only(Class::Normal),
+            only: None,
             tenants: None,
             allow_eos: self.allow_eos,
             announced: None,

@@ -106,7 +106,7 @@ fn overload_finds_the_capacity_and_sees_kept_promises() {
     let fake = Fake::start(small_server(2, Some(1)));
     let line = format!(
         "--url {} --seconds 1.5 --warmup-seconds 0.2 --loads 0.5,4 --baseline-requests 5 --capacity-seconds 0.8 \
-         --output-tokens 4 --server-pid {} --seed 3",
+         --output-tokens 4 --server-pid {} --seed 3 --alone",
         fake.url,
         std::process::id()
     );
@@ -117,6 +117,8 @@ fn overload_finds_the_capacity_and_sees_kept_promises() {
     assert_eq!(report.value("load_4_retry_after_share"), Some(1.0));
     assert!(report.value("resident_growth").is_some());
     assert!(report.to_html().contains("<svg"));
+    assert!(report.value("load_4_alone_ttft_p99_ms").is_some());
+    assert!(report.to_text().contains("x alone"));
     let met = |what: &str| report.checks.iter().find(|check| check.what == what).map(|check| check.met);
     assert_eq!(met("4x: refusals with Retry-After"), Some(true));
     assert_eq!(met("4x: requests without exactly one outcome"), Some(true));

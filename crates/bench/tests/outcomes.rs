@@ -25,6 +25,7 @@ fn workload() -> Workload {
         shared_prefix: 0,
         sizing: Sizing::default(),
         mix: Mix::only(Class::Normal),
+        only: None,
         tenants: None,
         allow_eos: false,
         announced: None,

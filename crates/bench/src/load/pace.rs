@@ -60,6 +60,9 @@ pub async fn run(target: &Arc<Target>, workload: &Arc<Workload>, plan: &Plan) ->
                 if plan.requests.is_some_and(|most| index >= most) || plan.sending.is_some_and(|end| at >= end) {
                     break;
                 }
+                if !workload.is_sent(index) {
+                    continue;
+                }
                 sleep_until(start + at).await;
                 let (target, workload) = (Arc::clone(target), Arc::clone(workload));
                 clients.spawn(async move { vec![observe(&target, &workload, index, start, at).await] });

@@ -22,6 +22,9 @@ pub struct Workload {
     pub sizing: Sizing,
     /// The classes.
     pub mix: Mix,
+    /// Only this class is sent, at the same moments and with the same lengths as with the others, but with other prompts: what it costs
+    /// itself.
+    pub only: Option<Class>,
     /// The tenants, if any; sent as `user`.
     pub tenants: Option<Tenants>,
     /// Whether answers may end by themselves before their wanted length.
@@ -81,6 +84,11 @@ impl Sizing {
 }
 
 impl Workload {
+    /// Whether request number `index` is sent at all.
+    pub fn is_sent(&self, index: usize) -> bool {
+        self.only.is_none_or(|only| self.mix.draw(&mut Random::new(self.seed, self.first + index as u64)) == only)
+    }
+
     /// Request number `index`.
     pub fn job(&self, index: usize) -> Job {
         let mut random = Random::new(self.seed, self.first + index as u64);
@@ -94,6 +102,9 @@ impl Workload {
         let mut prompt = prompt::words(&mut Random::new(self.seed, u64::MAX), shared);
         if shared > 0 && words > shared {
             prompt.push(' ');
+        }
+        if self.only.is_some() {
+            random = Random::new(!self.seed, self.first + index as u64);
         }
         prompt += &prompt::words(&mut random, words - shared);
         Job { class, tenant, prompt, max_tokens, vanish_after }
@@ -140,6 +151,7 @@ pub(super) mod tests {
             shared_prefix: 0,
             sizing: Sizing::default(),
             mix: Mix::only(Class::Normal),
+            only: None,
             tenants: None,
             allow_eos: false,
             announced: None,
@@ -154,6 +166,21 @@ pub(super) mod tests {
         assert_ne!(plan.job(7).prompt, plan.job(8).prompt);
         let later = Workload { first: 7, ..workload() };
         assert_eq!(later.job(0), plan.job(7));
+    }
+
+    #[test]
+    fn a_class_alone_has_the_same_requests_with_other_prompts() {
+        let mix = Mix::new(vec![(Class::High, 0.2), (Class::Normal, 0.8)]);
+        let all = Workload { mix, ..workload() };
+        let alone = Workload { only: Some(Class::High), ..all.clone() };
+        assert!((0..500).all(|index| all.is_sent(index)));
+        for index in 0..500 {
+            let (among, apart) = (all.job(index), alone.job(index));
+            assert_eq!(alone.is_sent(index), among.class == Class::High);
+            assert_eq!((among.class, among.max_tokens), (apart.class, apart.max_tokens));
+            assert_eq!(among.prompt.split(' ').count(), apart.prompt.split(' ').count());
+            assert_ne!(among.prompt, apart.prompt);
+        }
     }
 
     #[test]

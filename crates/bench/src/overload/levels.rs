@@ -12,6 +12,8 @@ struct Level {
     all: Digest,
     high: Digest,
     normal: Digest,
+    /// The high class of this load without the others.
+    alone: Option<Digest>,
     /// (seconds since the first load began, MiB)
     memory: Vec<(f64, f64)>,
 }
@@ -33,6 +35,14 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
         eprintln!("parkade bench: {load}x, {rate:.2} requests/s for {} s", bench.options.seconds);
         let workload = Workload { announced: bench.announced(), ..bench.workload(Phase::Level(step)) };
         let plan = Plan { pace: Pace::Open(rate), requests: None, sending: Some(bench.sending) };
+        let alone = match bench.options.alone {
+            false => None,
+            true => {
+                let workload = Workload { only: Some(Class::High), ..workload.clone() };
+                let run = send(&bench.target, &Arc::new(workload), &plan).await;
+                Some(Digest::of(&run, bench.slo, bench.warm_up, |_| true))
+            }
+        };
         let (run, memory) = bench.watching(send(&bench.target, &Arc::new(workload), &plan)).await;
         let digest = |class: Option<Class>| {
             Digest::of(&run, bench.slo, bench.warm_up, |seen| class.is_none_or(|class| seen.class == class))
@@ -40,7 +50,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
         let memory: Vec<(f64, f64)> = memory.into_iter().map(|(at, mib)| (passed + at, mib)).collect();
         passed = memory.last().map_or(passed, |(at, _)| *at);
         let (all, high, normal) = (digest(None), digest(Some(Class::High)), digest(Some(Class::Normal)));
-        levels.push(Level { load, all, high, normal, memory });
+        levels.push(Level { load, all, high, normal, alone, memory });
     }
     tell(report, &unloaded, &levels, before);
     Ok(())
@@ -53,6 +63,7 @@ fn tell(report: &mut Report, unloaded: &Digest, levels: &[Level], before: Option
     let to_unloaded = |level: &Level| Some(level.high.ttft.percentile(99.0)? / unloaded_p99?);
     let to_best = |level: &Level| (best > 0.0).then_some(level.all.goodput()? / best);
     report.tables.push(loads(levels, to_unloaded, to_best));
+    report.tables.extend(alone(levels, unloaded_p99));
     report.tables.push(memory(levels));
 
     let mut latency = tables::latency("Latency, ms from the intended moment", "load");
@@ -80,6 +91,9 @@ fn tell(report: &mut Report, unloaded: &Digest, levels: &[Level], before: Option
             ("retry_after_share", level.all.retry_after_share(), "x"),
             ("not_exactly_one_outcome", Some(level.all.not_exactly_one() as f64), "requests"),
         ];
+        if let Some(alone) = level.alone.as_ref().map(|alone| alone.ttft.percentile(99.0)) {
+            report.figure(format!("load_{}_alone_ttft_p99_ms", level.load), alone, "ms");
+        }
         for (name, value, unit) in figures {
             report.figure(format!("load_{}_{name}", level.load), value, unit);
         }
@@ -152,6 +166,28 @@ fn loads(
         ]);
     }
     table
+}
+
+/// What the high class waits for itself, and what for the others.
+fn alone(levels: &[Level], unloaded_p99: Option<f64>) -> Option<Table> {
+    let columns =
+        ["load", "requests", "alone p50 ms", "alone p99 ms", "x unloaded", "among all p50 ms", "p99 ms", "x alone"];
+    let mut table = Table::new("The high class alone, at the same moments, and among all: first text", &columns);
+    for level in levels {
+        let alone = &level.alone.as_ref()?.ttft;
+        let (among, p99) = (&level.high.ttft, alone.percentile(99.0));
+        table.row(vec![
+            level.name().into(),
+            alone.len().into(),
+            alone.median().into(),
+            p99.into(),
+            p99.zip(unloaded_p99).map(|(p99, unloaded)| p99 / unloaded).into(),
+            among.median().into(),
+            among.percentile(99.0).into(),
+            among.percentile(99.0).zip(p99).map(|(among, alone)| among / alone).into(),
+        ]);
+    }
+    Some(table)
 }
 
 fn memory(levels: &[Level]) -> Table {

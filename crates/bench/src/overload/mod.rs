@@ -46,6 +46,9 @@ pub struct Options {
     /// Share of requests of the high class
     #[arg(long, default_value_t = 0.1)]
     pub high_share: f64,
+    /// Before each load, send only its requests of the high class, at the same moments: what they wait for each other
+    #[arg(long)]
+    pub alone: bool,
     /// Longest time to the first text of a good answer, in ms
     #[arg(long, default_value_t = 2_000)]
     pub slo_ttft_ms: u64,
