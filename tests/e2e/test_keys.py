@@ -78,6 +78,31 @@ def test_a_hangup_replaces_the_keys_and_drops_nothing(keys, start):
         assert [chunk.choices[0].finish_reason for chunk in stream][-1] == "length"
 
 
+def test_a_hangup_replaces_the_limits_of_the_lot_and_drops_nothing(tmp_path, start):
+    config = tmp_path / "config.toml"
+    config.write_text("[parking-lot]\npreempt = true\n")
+    server = start("--config", str(config))
+    with client(server, "unused") as everyone:
+        endless = {**SHORT, "max_tokens": 1500, "user": "ada", "extra_body": {"ignore_eos": True}, "stream": True}
+        running = everyone.chat.completions.create(**endless)
+        next(running)
+        everyone.chat.completions.create(**SHORT, user="ada")
+        config.write_text("[parking-lot]\nclass-weights = { high = 0 }\n")
+        server.signal(signal.SIGHUP)
+        eventually(lambda: "everything stays as it was" in server.log, "the wrong weight is refused")
+        assert "class-weights.high is 0" in server.log
+        config.write_text("[parking-lot.tenants.ada]\nmax-concurrent = 1\n")
+        server.signal(signal.SIGHUP)
+        eventually(lambda: "were read again" in server.log, "the new limits are taken")
+        with pytest.raises(openai.RateLimitError) as refused:
+            everyone.chat.completions.create(**SHORT, user="ada")
+        assert refused.value.code == "rate_limit_exceeded"
+        everyone.chat.completions.create(**SHORT, user="bob")
+        next(running)
+        running.close()
+    server.await_idle()
+
+
 def test_a_wrong_file_is_refused_before_the_port_opens(keys):
     keys.write_text(entry("ada", "sk-ada", "weight = 0"))
     done = parkade("serve", "--port", "0", "--api-keys", str(keys))

@@ -97,7 +97,34 @@ def test_what_runs_longer_than_the_drain_limit_gets_an_end_too(start):
     server.signal(signal.SIGTERM)
     assert server.wait(15) == 0
     reader.join(10)
-    assert not reader.is_alive() and outcome
+    # It began, and so its end is an error in the stream, that says why.
+    assert not reader.is_alive() and len(outcome) == 1
+    assert isinstance(outcome[0], openai.APIError) and outcome[0].code == "shutting_down", outcome
+
+
+@pytest.mark.parametrize("scheduler", ["parking-lot", "default"])
+def test_who_waits_when_the_drain_begins_is_refused_if_that_was_asked_for(start, scheduler):
+    server = start("--scheduler", scheduler, "--max-seqs", "1", "--drain-waiting", "refuse")
+    running = openai_client(server).completions.create(**{**LONG, "max_tokens": 600}, stream=True)
+    next(running)
+    outcome = []
+
+    def wait():
+        try:
+            outcome.append(openai_client(server).completions.create(model="default", prompt="x", max_tokens=1))
+        except openai.APIStatusError as error:
+            outcome.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while server.metric("parkade_num_requests_waiting") == 0:
+        time.sleep(0.01)
+    server.signal(signal.SIGTERM)
+    waiting.join(20)
+    assert not waiting.is_alive() and len(outcome) == 1
+    assert (outcome[0].status_code, outcome[0].code) == (503, "shutting_down")
+    assert [chunk.choices[0].finish_reason for chunk in running if chunk.choices][-1] == "length"
+    assert server.wait(20) == 0
 
 
 def test_the_port_answers_before_the_model_is_loaded(start):

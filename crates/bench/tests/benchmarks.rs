@@ -118,7 +118,9 @@ fn overload_finds_the_capacity_and_sees_kept_promises() {
     assert!(report.value("resident_growth").is_some());
     assert!(report.to_html().contains("<svg"));
     assert!(report.value("load_4_alone_ttft_p99_ms").is_some());
-    assert!(report.to_text().contains("x alone"));
+    let text = report.to_text();
+    assert!(text.contains("x alone") && text.contains("Outcomes of the high class"), "{text}");
+    assert!(report.value("load_4_high_completed").is_some_and(|share| (0.0..1.0).contains(&share)));
     let met = |what: &str| report.checks.iter().find(|check| check.what == what).map(|check| check.met);
     assert_eq!(met("4x: refusals with Retry-After"), Some(true));
     assert_eq!(met("4x: requests without exactly one outcome"), Some(true));

@@ -114,6 +114,11 @@ impl Engine {
         self.inner.scheduler.parking_lot()
     }
 
+    /// Whether requests are served by class; if not, all are served alike.
+    pub fn has_classes(&self) -> bool {
+        self.inner.scheduler.has_classes()
+    }
+
     /// Refuses new requests, lets those that were taken finish, cancels what is left after `limit`, and returns when the worker has ended.
     pub fn drain(&self, limit: Duration) {
         self.drain_with(limit, InLine::Finish);

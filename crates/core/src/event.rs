@@ -118,6 +118,12 @@ pub enum RequestError {
         /// What the backend said.
         message: String,
     },
+    /// Choosing its next token, or turning it into text, panicked: a fault of the engine's own.
+    #[error("choosing the next token panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
     /// Its tokens could not be turned into text.
     #[error("token {id} could not be turned into text: {message}")]
     Text {
@@ -145,6 +151,7 @@ impl RequestError {
             | RequestError::NoLogits
             | RequestError::Forward { .. }
             | RequestError::Text { .. }
+            | RequestError::Panicked { .. }
             | RequestError::Stopped => "error",
         }
     }

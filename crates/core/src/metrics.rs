@@ -47,6 +47,7 @@ pub struct EngineMetrics {
     pub(crate) preemptions: Counter,
     expiries: Counter,
     pub(crate) interruptions: Counter,
+    pub(crate) admissions: Counter,
     steps: Counter,
     step_time: Family<Labels, Seconds>,
     step_tokens: Histogram,
@@ -135,6 +136,7 @@ impl EngineMetrics {
                 "Forward passes that were left in the middle for a first token of a higher class, and taken up again after it",
                 Counter::default(),
             ),
+            admissions: page.add("num_admissions", "Requests that got their memory and began to run", Counter::default()),
             steps: page.add("engine_steps", "Forward passes", Counter::default()),
             step_time: page.add(
                 "engine_step_seconds",

@@ -23,6 +23,9 @@ pub(crate) trait Waker: Send + Sync {
     fn left(&self) {
         self.wake();
     }
+
+    /// The last of those who read along has left, or there is none any more.
+    fn nobody_reads_along(&self) {}
 }
 
 /// Remembers a stream's events for others than its reader.

@@ -9,12 +9,14 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parkade_core::parking_lot::{AttachError, InferenceJob, InferenceResult, LotSettings, TenantSettings};
-use parkade_core::{
-    Engine, EngineConfig, Event, Priority, Refusal, Request, RequestError, RequestState, SamplingParams, SchedulerKind,
-    TokenId,
+use parkade_core::parking_lot::{
+    AttachError, AttachedStream, InferenceJob, InferenceResult, InferenceWorkerPool, LotSettings, TenantSettings,
 };
-use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters};
+use parkade_core::{
+    Decoder, Engine, EngineConfig, Event, InLine, Priority, Refusal, Request, RequestError, RequestState,
+    SamplingParams, SchedulerKind, TokenId, Vocabulary,
+};
+use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters, MUTE};
 
 fn config() -> EngineConfig {
     EngineConfig { scheduler: SchedulerKind::ParkingLot, ..EngineConfig::default() }
@@ -48,6 +50,19 @@ fn request(name: impl Into<String>, prompt: usize, answer: usize) -> Request {
 fn alone(request: &Request) -> Collected {
     let (engine, _) = engine(2000, EngineConfig::default());
     Collected::all(&mut engine.submit(request.clone()).unwrap())
+}
+
+/// Reads to the end of a stream that was attached to.
+fn read_along(mut stream: AttachedStream) -> Collected {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let mut collected = Collected::default();
+        let patience = Duration::from_secs(60);
+        while let Some(event) = tokio::time::timeout(patience, stream.next()).await.expect("the stream goes on") {
+            collected.take(event.unwrap().1);
+        }
+        collected
+    })
 }
 
 fn eventually(what: &str, mut check: impl FnMut() -> bool) {
@@ -87,7 +102,9 @@ fn a_few_blocks_under_fifty_requests_finish_every_one_with_its_own_tokens() {
     }
     eventually("the end", || idle(&engine));
     the_books_balance(&engine);
-    assert_eq!(engine.snapshot().totals.unwrap().completed, 50);
+    let totals = engine.snapshot().totals.unwrap();
+    assert_eq!(totals.completed, 50);
+    assert!(totals.parkings > 0 && totals.resumed > 0, "nobody was ever parked: {totals:?}");
 }
 
 #[test]
@@ -207,6 +224,158 @@ fn a_deadline_that_cannot_be_met_is_refused() {
     let Refusal::Deadline { estimate, allowed } = refusal else { panic!("{refusal}") };
     // By then the line has become shorter by what it is too long.
     assert_eq!(refusal.retry_after(), Some(estimate - allowed));
+}
+
+/// Letters, and a token over which the decoder panics.
+struct Brittle;
+
+impl Vocabulary for Brittle {
+    fn is_end(&self, id: TokenId) -> bool {
+        id == support::END
+    }
+
+    fn decoder(self: Arc<Self>) -> Box<dyn Decoder> {
+        Box::new(Brittle)
+    }
+}
+
+impl Decoder for Brittle {
+    fn push(&mut self, id: TokenId) -> Result<String, String> {
+        assert_ne!(id, MUTE, "no text for it");
+        Ok(support::letter(id).to_string())
+    }
+
+    fn finish(&mut self) -> String {
+        String::new()
+    }
+}
+
+#[test]
+fn a_panic_over_one_requests_token_fails_that_request_alone() {
+    for scheduler in [SchedulerKind::ParkingLot, SchedulerKind::Default] {
+        let backend = FakeBackend::new(400, 4, 200);
+        let engine = Engine::start_with(Box::new(backend), Arc::new(Brittle), EngineConfig { scheduler, ..config() });
+        let engine = engine.unwrap();
+        let mut bad = request("bad", 7, 60);
+        bad.sampling.logit_bias = vec![(MUTE, 100.0)];
+        let good = |name: &str| Request { stop: Vec::new(), ..request(name, 9, 60) };
+        let mut streams: Vec<_> = [good("a"), bad, good("b")].map(|it| engine.submit(it).unwrap()).into();
+        let failed = Collected::all(&mut streams[1]);
+        assert!(
+            matches!(&failed.last, Some(Event::Failed(RequestError::Panicked { message })) if message.contains("no text")),
+            "{:?}",
+            failed.last
+        );
+        assert!(Collected::all(&mut streams[0]).is_done() && Collected::all(&mut streams[2]).is_done());
+        assert!(Collected::all(&mut engine.submit(good("later")).unwrap()).is_done(), "the engine goes on");
+        eventually("the end", || idle(&engine));
+    }
+}
+
+#[test]
+fn a_request_that_makes_no_sense_is_refused_by_the_pool_too() {
+    let backend = FakeBackend::new(100, 4, 200);
+    let pool = InferenceWorkerPool::start(Box::new(backend), Arc::new(Letters), config()).unwrap();
+    for wrong in [
+        Request { prompt: Vec::new(), ..request("empty", 5, 5) },
+        Request { n: 0, ..request("none", 5, 5) },
+        Request { prompt: vec![support::VOCAB as TokenId], ..request("unknown", 5, 5) },
+    ] {
+        assert!(matches!(pool.submit(wrong), Err(Refusal::Invalid { .. })));
+    }
+    let InferenceResult::Complete(whole) = pool.run_blocking(InferenceJob::whole(request("good", 5, 5))).unwrap()
+    else {
+        panic!("it failed")
+    };
+    assert_eq!(whole.choices.len(), 1);
+    pool.drain(Duration::from_secs(5), InLine::Finish);
+}
+
+#[test]
+fn a_stream_goes_on_for_those_who_read_along_when_its_own_reader_was_slow_and_left() {
+    let (engine, _) = engine(60, EngineConfig { stream_capacity: 16, ..config() });
+    let asked = Request { stop: Vec::new(), ..request("it", 6, 90) };
+    let slow = engine.submit(asked.clone()).unwrap();
+    eventually("it is parked", || engine.snapshot().parked == 1);
+    let lot = engine.parking_lot().unwrap();
+    let along = lot.streams().attach(&"it".into(), 0).unwrap();
+    drop(slow);
+    assert_eq!(read_along(along).answers, alone(&asked).answers);
+    eventually("the end", || idle(&engine));
+    the_books_balance(&engine);
+    assert_eq!(engine.snapshot().totals.unwrap().completed, 1);
+}
+
+#[test]
+fn when_the_last_of_all_readers_has_left_a_request_is_cancelled_wherever_it_stands() {
+    let (engine, _) = engine(60, EngineConfig { max_seqs: 1, stream_capacity: 16, ..config() });
+    let lot = engine.parking_lot().unwrap();
+    // Parked, because its reader is slow; and in line behind a running one.
+    let parked = engine.submit(Request { stop: Vec::new(), ..request("parked", 6, 90) }).unwrap();
+    eventually("it is parked", || engine.snapshot().parked == 1);
+    let running = engine.submit(Request { stop: Vec::new(), ..request("running", 7, 90) }).unwrap();
+    let waiting = engine.submit(request("waiting", 8, 90)).unwrap();
+    let along = ["parked", "waiting"].map(|id| lot.streams().attach(&id.into(), 0).unwrap());
+    drop((parked, waiting));
+    thread::sleep(Duration::from_millis(20));
+    assert_eq!(engine.snapshot().totals.unwrap().cancelled, 0, "others still read along");
+    drop(along);
+    eventually("both are gone", || engine.snapshot().totals.unwrap().cancelled == 2);
+    drop(running);
+    eventually("the end", || idle(&engine));
+    the_books_balance(&engine);
+}
+
+#[test]
+fn of_two_requests_with_one_name_at_once_one_is_refused_and_the_others_stream_is_whole() {
+    let (engine, _) = engine(400, config());
+    for round in 0..200 {
+        let name = format!("twin-{round}");
+        let twin = || Request { stop: Vec::new(), ..request(name.clone(), 5, 4) };
+        let results: Vec<_> = thread::scope(|scope| {
+            let both = [(); 2].map(|()| scope.spawn(|| engine.submit(twin())));
+            both.into_iter().map(|handle| handle.join().unwrap()).collect()
+        });
+        let taken: Vec<_> = results.into_iter().flatten().collect();
+        assert!(!taken.is_empty(), "one of them is taken");
+        for mut stream in taken {
+            assert!(Collected::all(&mut stream).is_done());
+        }
+        let along = engine.parking_lot().unwrap().streams().attach(&name.as_str().into(), 0).unwrap();
+        assert!(read_along(along).is_done(), "round {round}");
+    }
+}
+
+#[test]
+fn a_first_token_that_came_in_time_has_kept_its_deadline_whatever_ends_the_request_later() {
+    let (engine, controls) = engine(400, EngineConfig { max_seqs: 1, ..config() });
+    controls.pass_us.store(1000, Ordering::SeqCst);
+    let slo = Duration::from_millis(150);
+    let long = |name: &str| Request { ttft_slo: Some(slo), stop: Vec::new(), ..request(name, 5, 190) };
+    let mut stream = engine.submit(long("cancelled")).unwrap();
+    assert!(matches!(stream.blocking_next(), Some(Event::Token { .. })));
+    controls.hold.store(true, Ordering::SeqCst);
+    thread::sleep(slo);
+    assert!(engine.cancel(&"cancelled".into()));
+    controls.hold.store(false, Ordering::SeqCst);
+    assert_eq!(Collected::all(&mut stream).last, Some(Event::Failed(RequestError::Cancelled)));
+
+    // Another engine: this one has just measured a very slow step.
+    let (engine, controls) = self::engine(400, EngineConfig { max_seqs: 1, ..config() });
+    controls.pass_us.store(1000, Ordering::SeqCst);
+    let mut stream = engine.submit(long("drained")).unwrap();
+    assert!(matches!(stream.blocking_next(), Some(Event::Token { .. })));
+    controls.hold.store(true, Ordering::SeqCst);
+    thread::sleep(slo);
+    let drain = thread::spawn({
+        let engine = engine.clone();
+        move || engine.drain(Duration::ZERO)
+    });
+    eventually("the drain", || engine.snapshot().draining);
+    controls.hold.store(false, Ordering::SeqCst);
+    assert_eq!(Collected::all(&mut stream).last, Some(Event::Failed(RequestError::ShuttingDown)));
+    drain.join().unwrap();
+    assert_eq!(engine.snapshot().totals.unwrap().expired, 0);
 }
 
 #[test]

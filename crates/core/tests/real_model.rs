@@ -10,10 +10,18 @@ use support::Collected;
 const TYPES: [&str; 3] = ["F32", "Q4_1", "Q4_K_S"];
 
 fn start(ty: &str, config: EngineConfig) -> Engine {
+    start_within(ty, 16 << 20, config)
+}
+
+fn start_within(ty: &str, kv_cache_bytes: u64, config: EngineConfig) -> Engine {
     let path: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "../../tests/oracle/tiny", &format!("llama-{ty}.gguf")].iter().collect();
-    let options =
-        LoadOptions { threads: Some(2), kv_cache_bytes: Some(16 << 20), engine: config, ..LoadOptions::default() };
+    let options = LoadOptions {
+        threads: Some(2),
+        kv_cache_bytes: Some(kv_cache_bytes),
+        engine: config,
+        ..LoadOptions::default()
+    };
     load(&path, &options).expect("a tiny model").engine
 }
 
@@ -192,5 +200,23 @@ fn the_default_model_says_what_llama_cpp_says_alone_and_among_others() {
         for mut stream in crowd {
             assert_eq!(Collected::all(&mut stream).answers, alone.answers);
         }
+    }
+}
+
+#[cfg(feature = "parking-lot-scheduler")]
+#[test]
+fn a_few_blocks_under_fifty_requests_give_each_the_bits_that_it_has_alone() {
+    for ty in TYPES {
+        let alone = start(ty, EngineConfig::default());
+        // 20 blocks of 32 KiB; one request can need half of them.
+        let lot = EngineConfig { scheduler: parkade_core::SchedulerKind::ParkingLot, ..EngineConfig::default() };
+        let crowd = start_within(ty, 20 * (32 << 10), lot);
+        let streams: Vec<_> = (0..50).map(|seed| crowd.submit(request(seed)).unwrap()).collect();
+        for (seed, mut stream) in streams.into_iter().enumerate() {
+            assert_eq!(seen(&Collected::all(&mut stream)), run(&alone, request(seed)), "{ty}, request {seed}");
+        }
+        let totals = crowd.snapshot().totals.unwrap();
+        assert_eq!(totals.completed, 50);
+        assert!(totals.parkings > 0, "{ty}: nobody was ever parked: {totals:?}");
     }
 }

@@ -13,6 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use parkade_core::Usage;
+use parkade_sync::Mutex;
 use uuid::Uuid;
 
 use crate::access::Standing;
@@ -41,7 +42,7 @@ pub(crate) struct Exchange {
     outcome: OnceLock<(StatusCode, Option<&'static str>)>,
     usage: OnceLock<Usage>,
     queued: OnceLock<Duration>,
-    standing: OnceLock<Standing>,
+    standing: Mutex<Option<Standing>>,
 }
 
 impl Exchange {
@@ -61,9 +62,14 @@ impl Exchange {
         self.queued(self.started.elapsed());
     }
 
-    /// Takes note of how the tenant stands with its limits.
+    /// Takes note of how the tenant stands with its limits; the latest counts.
     pub fn stands(&self, standing: Standing) {
-        let _first = self.standing.set(standing);
+        *self.standing.lock() = Some(standing);
+    }
+
+    /// How long it was in line, as far as that is known.
+    fn time_in_line(&self) -> Option<Duration> {
+        self.usage.get().map(|usage| usage.queue).or(self.queued.get().copied())
     }
 
     /// The id that request and response carry.
@@ -83,6 +89,9 @@ impl Exchange {
         };
         let elapsed = self.started.elapsed();
         self.state.metrics().ended(&self.method, &self.route, status, elapsed);
+        if let Some(code) = code {
+            self.state.metrics().failed(code);
+        }
         let usage = self.usage.get().copied().unwrap_or_default();
         let total_ms = elapsed.as_millis() as u64;
         macro_rules! line {
@@ -97,7 +106,7 @@ impl Exchange {
                     prompt_tokens = usage.prompt_tokens,
                     cached_tokens = usage.cached_tokens,
                     completion_tokens = usage.completion_tokens,
-                    queue_ms = usage.queue.as_millis() as u64,
+                    queue_ms = self.time_in_line().map(|time| time.as_millis() as u64),
                     first_token_ms = usage.first_token.map(|time| time.as_millis() as u64),
                     total_ms,
                     "request"
@@ -135,7 +144,7 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
         outcome: OnceLock::new(),
         usage: OnceLock::new(),
         queued: OnceLock::new(),
-        standing: OnceLock::new(),
+        standing: Mutex::new("server.standing", None),
         state: state.clone(),
     });
     state.metrics().began();
@@ -148,10 +157,10 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
     if let Ok(id) = HeaderValue::from_str(&exchange.id) {
         headers.insert(REQUEST_ID, id);
     }
-    if let Some(queue) = exchange.usage.get().map(|usage| usage.queue).or(exchange.queued.get().copied()) {
+    if let Some(queue) = exchange.time_in_line() {
         headers.insert(QUEUE_MS, HeaderValue::from(queue.as_millis() as u64));
     }
-    if let Some(standing) = exchange.standing.get() {
+    if let Some(standing) = *exchange.standing.lock() {
         standing.write(headers);
     }
     response.map(|body| {

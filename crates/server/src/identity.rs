@@ -51,6 +51,14 @@ impl Identity {
         asked.min(highest)
     }
 
+    /// Whether it may see what another tenant is doing.
+    pub(crate) fn may_see(&self, tenant: &str) -> bool {
+        match self {
+            Self::Anonymous => true,
+            Self::Key(key) => key.operator || key.name == tenant,
+        }
+    }
+
     /// The key's name, if there is one: what requests of others are told apart by.
     pub(crate) fn owner(&self) -> Option<&str> {
         match self {
@@ -103,9 +111,10 @@ impl ServiceTier {
     pub const WORDS: &[(&str, Self)] =
         &[("auto", Self::Auto), ("default", Self::Default), ("flex", Self::Flex), ("priority", Self::Priority)];
 
-    /// The tier that a class is reported as.
-    pub fn served(class: Priority) -> &'static str {
+    /// The tier that requests of a class are served with: a scheduler without classes serves all alike.
+    pub fn served(class: Priority, has_classes: bool) -> &'static str {
         match class {
+            _ if !has_classes => "default",
             Priority::Low => "flex",
             Priority::Normal => "default",
             Priority::High | Priority::Critical => "priority",
@@ -135,7 +144,8 @@ mod tests {
         {
             let (_, tier) = ServiceTier::WORDS.iter().find(|(word, _)| *word == asked).expect("a known word");
             let class = Identity::Anonymous.class(*tier);
-            assert_eq!(ServiceTier::served(class), reported);
+            assert_eq!(ServiceTier::served(class, true), reported);
+            assert_eq!(ServiceTier::served(class, false), "default");
         }
     }
 

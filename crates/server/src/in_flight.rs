@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::state::ModelEntry;
 
 /// Requests that ended are remembered for so long, and no more than so many: as long and as many as their streams are.
 const KEEP: Duration = Duration::from_secs(60);
-const MOST_ENDED: usize = 256;
+pub(crate) const MOST_ENDED: usize = 256;
 
 /// Makes the writer of a request's chunks.
 pub(crate) type EncoderFactory = Box<dyn Fn() -> Box<dyn Encoder> + Send + Sync>;
@@ -39,6 +40,8 @@ pub(crate) struct Entry {
     pub encoder: EncoderFactory,
     /// The key that sent it.
     owner: Option<String>,
+    /// Answer tokens of those of several prompts that have ended. Relaxed: a number of its own.
+    ended_tokens: AtomicUsize,
     outcome: OnceLock<Outcome>,
 }
 
@@ -85,7 +88,11 @@ impl Entry {
         let total = |outcome: &Outcome| (outcome.usage.completion_tokens, outcome.total, outcome.error);
         let (completion_tokens, age, error) = match (parts.is_empty(), outcome) {
             (true, Some(outcome)) => total(outcome),
-            _ => (parts.iter().map(|part| part.completion_tokens).sum(), self.started.elapsed(), None),
+            _ => {
+                let ended = self.ended_tokens.load(Ordering::Relaxed);
+                let running: usize = parts.iter().map(|part| part.completion_tokens).sum();
+                (ended + running, self.started.elapsed(), None)
+            }
         };
         // A request is as far as the one of its prompts that is the farthest.
         let states = [RequestState::Running, RequestState::Parked, RequestState::Waiting];
@@ -105,6 +112,11 @@ impl Entry {
     pub fn cancel(&self) -> bool {
         let cancelled = self.engine_ids.iter().filter(|id| self.model.engine.cancel(id)).count();
         cancelled > 0
+    }
+
+    /// Notes that one of its prompts has had its answers, with so many tokens.
+    pub fn prompt_ended(&self, completion_tokens: usize) {
+        self.ended_tokens.fetch_add(completion_tokens, Ordering::Relaxed);
     }
 
     /// Notes how it ended; the first end counts.
@@ -158,6 +170,7 @@ impl InFlight {
             prompt_only,
             encoder,
             owner: identity.owner().map(str::to_owned),
+            ended_tokens: AtomicUsize::new(0),
             outcome: OnceLock::new(),
         });
         self.book.lock().entries.entry(entry.id.clone()).or_default().push(entry.clone());

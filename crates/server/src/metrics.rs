@@ -20,6 +20,7 @@ pub(crate) struct HttpMetrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    errors: Family<[(&'static str, &'static str); 1], Counter>,
     in_flight: Gauge,
     connections: Gauge,
     refused_connections: Counter,
@@ -51,6 +52,12 @@ impl HttpMetrics {
                 "From a request's head to the end of its response",
                 Family::new_with_constructor(seconds as fn() -> Histogram),
             ),
+            errors: register(
+                page,
+                "http_errors",
+                "Error answers, by their code, whoever refused: server or engine",
+                Family::default(),
+            ),
             in_flight: register(
                 page,
                 "http_requests_in_flight",
@@ -75,6 +82,10 @@ impl HttpMetrics {
 
     pub fn began(&self) {
         self.in_flight.inc();
+    }
+
+    pub fn failed(&self, code: &'static str) {
+        self.errors.get_or_create(&[("code", code)]).inc();
     }
 
     pub fn ended(&self, method: &Method, route: &str, status: u16, elapsed: Duration) {

@@ -67,6 +67,7 @@ impl From<RequestError> for ApiError {
             | RequestError::NoLogits
             | RequestError::Forward { .. }
             | RequestError::Text { .. }
+            | RequestError::Panicked { .. }
             | RequestError::Stopped => {
                 // The details are for the operator; a client can do nothing with them.
                 tracing::error!(%error, "the engine failed on a request");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use parkade_core::{Engine, EngineError};
+use parkade_core::{Engine, EngineError, Refusal};
 use parkade_model::ModelConfig;
 use parkade_model::chat_template::ChatTemplate;
 use parkade_model::tokenizer::Tokenizer;
@@ -252,6 +252,16 @@ impl AppState {
             return Err(ApiError::model_loading());
         }
         Ok(())
+    }
+
+    /// Whether a request would be taken, asked for one that has come: counted as refused if not.
+    pub(crate) fn admits(&self) -> Result<(), ApiError> {
+        if self.is_draining()
+            && let Some(model) = self.shared.models.read().first()
+        {
+            model.engine.note_refusal(&Refusal::Draining { retry_after: self.shared.config.drain_limit });
+        }
+        self.ready()
     }
 
     /// The limits.

@@ -3,7 +3,7 @@
 use super::{Bench, Phase, capacity};
 use crate::load::{Class, Digest, Pace, Plan, Workload, run as send};
 use crate::report::{Axis, Check, Line, Plot, Report, Table};
-use crate::{BenchError, tables};
+use crate::{BenchError, Samples, tables};
 use std::sync::Arc;
 
 /// One load.
@@ -16,6 +16,7 @@ struct Level {
     alone: Option<Digest>,
     /// (seconds since the first load began, MiB)
     memory: Vec<(f64, f64)>,
+    scrape_ms: Samples,
 }
 
 impl Level {
@@ -43,14 +44,14 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
                 Some(Digest::of(&run, bench.slo, bench.warm_up, |_| true))
             }
         };
-        let (run, memory) = bench.watching(send(&bench.target, &Arc::new(workload), &plan)).await;
+        let (run, watched) = bench.watching(send(&bench.target, &Arc::new(workload), &plan)).await;
         let digest = |class: Option<Class>| {
             Digest::of(&run, bench.slo, bench.warm_up, |seen| class.is_none_or(|class| seen.class == class))
         };
-        let memory: Vec<(f64, f64)> = memory.into_iter().map(|(at, mib)| (passed + at, mib)).collect();
+        let memory: Vec<(f64, f64)> = watched.memory.into_iter().map(|(at, mib)| (passed + at, mib)).collect();
         passed = memory.last().map_or(passed, |(at, _)| *at);
         let (all, high, normal) = (digest(None), digest(Some(Class::High)), digest(Some(Class::Normal)));
-        levels.push(Level { load, all, high, normal, alone, memory });
+        levels.push(Level { load, all, high, normal, alone, memory, scrape_ms: watched.scrape_ms });
     }
     tell(report, &unloaded, &levels, before);
     Ok(())
@@ -65,6 +66,7 @@ fn tell(report: &mut Report, unloaded: &Digest, levels: &[Level], before: Option
     report.tables.push(loads(levels, to_unloaded, to_best));
     report.tables.extend(alone(levels, unloaded_p99));
     report.tables.push(memory(levels));
+    report.tables.extend(scrapes(levels));
 
     let mut latency = tables::latency("Latency, ms from the intended moment", "load");
     tables::latency_rows(&mut latency, "unloaded", "high", std::slice::from_ref(unloaded));
@@ -77,6 +79,9 @@ fn tell(report: &mut Report, unloaded: &Digest, levels: &[Level], before: Option
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let all: Vec<Vec<Digest>> = levels.iter().map(|level| vec![level.all.clone()]).collect();
     report.tables.push(tables::outcomes("Outcomes", "load", &names, &all));
+    // A class can be made quick by turning its requests away: so their ends are shown too.
+    let high: Vec<Vec<Digest>> = levels.iter().map(|level| vec![level.high.clone()]).collect();
+    report.tables.push(tables::outcomes("Outcomes of the high class", "load", &names, &high));
     report.tables.extend(tables::refusals(&names, &all));
     report.tables.extend(tables::complaints(&names, &all));
 
@@ -86,6 +91,7 @@ fn tell(report: &mut Report, unloaded: &Digest, levels: &[Level], before: Option
             ("goodput", level.all.goodput(), "answers/s"),
             ("goodput_to_best", to_best(level), "x"),
             ("high_ttft_p99_ms", level.high.ttft.percentile(99.0), "ms"),
+            ("high_completed", completed(&level.high), "x"),
             ("high_ttft_p99_to_unloaded", to_unloaded(level), "x"),
             ("refusal_max_ms", level.all.refusal_latency().max(), "ms"),
             ("retry_after_share", level.all.retry_after_share(), "x"),
@@ -128,6 +134,11 @@ fn tell(report: &mut Report, unloaded: &Digest, levels: &[Level], before: Option
     report.notes.extend(tables::trust(&all.concat()));
 }
 
+/// The share of requests that got their whole answer.
+fn completed(digest: &Digest) -> Option<f64> {
+    (digest.offered > 0).then(|| digest.completed as f64 / digest.offered as f64)
+}
+
 fn loads(
     levels: &[Level],
     to_unloaded: impl Fn(&Level) -> Option<f64>,
@@ -138,6 +149,7 @@ fn loads(
         "offered/s",
         "accepted/s",
         "refused/s",
+        "high answered",
         "high TTFT p99 ms",
         "x unloaded",
         "normal TTFT p99 ms",
@@ -155,6 +167,7 @@ fn loads(
             all.rate(all.offered as f64).into(),
             all.rate(all.accepted() as f64).into(),
             all.rate(all.refused as f64).into(),
+            completed(&level.high).map(|share| format!("{:.1} %", 100.0 * share)).into(),
             level.high.ttft.percentile(99.0).into(),
             to_unloaded(level).into(),
             level.normal.ttft.percentile(99.0).into(),
@@ -193,7 +206,7 @@ fn alone(levels: &[Level], unloaded_p99: Option<f64>) -> Option<Table> {
 fn memory(levels: &[Level]) -> Table {
     let mut table = Table::new("Resident memory of the server, MiB", &["load", "begin", "end", "most"]);
     for level in levels {
-        let mib: crate::Samples = level.memory.iter().map(|(_, mib)| *mib).collect();
+        let mib: Samples = level.memory.iter().map(|(_, mib)| *mib).collect();
         table.row(vec![
             level.name().into(),
             level.memory.first().map(|(_, mib)| *mib).into(),
@@ -202,6 +215,23 @@ fn memory(levels: &[Level]) -> Table {
         ]);
     }
     table
+}
+
+/// What reading the metrics costs, if the server has any.
+fn scrapes(levels: &[Level]) -> Option<Table> {
+    let mut table = Table::new("GET /metrics, ms, once a second", &["load", "answers", "p50", "p99", "max"]);
+    for level in levels {
+        let took = &level.scrape_ms;
+        took.median()?;
+        table.row(vec![
+            level.name().into(),
+            took.len().into(),
+            took.median().into(),
+            took.percentile(99.0).into(),
+            took.max().into(),
+        ]);
+    }
+    Some(table)
 }
 
 fn plots(report: &mut Report, levels: &[Level]) {

@@ -6,14 +6,16 @@ mod levels;
 mod server;
 mod vanish;
 
+use crate::load::client::ask;
 use crate::load::{Class, Mix, Slo, Target, Workload};
 use crate::machine::resident_bytes;
 use crate::report::Report;
 use crate::serve::{Traffic, seconds};
-use crate::{BenchError, peer, random, runtime};
+use crate::{BenchError, Samples, peer, random, runtime};
 use server::Started;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Overloads a server: one that runs (--url), or one that this command starts and stops itself.
@@ -151,11 +153,13 @@ impl Bench {
         Some(resident_bytes(self.pid?)? as f64 / (1 << 20) as f64)
     }
 
-    /// Does `work` and watches the server's memory meanwhile: (seconds, MiB) once a second.
-    async fn watching<T>(&self, work: impl Future<Output = T>) -> (T, Vec<(f64, f64)>) {
+    /// Does `work` and watches the server meanwhile, once a second.
+    async fn watching<T>(&self, work: impl Future<Output = T>) -> (T, Watched) {
         let start = tokio::time::Instant::now();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         let mut memory = Vec::new();
+        let done = Arc::new(AtomicBool::new(false));
+        let scraper = tokio::spawn(scrape(Arc::clone(&self.target), Arc::clone(&done)));
         tokio::pin!(work);
         let result = loop {
             tokio::select! {
@@ -164,7 +168,34 @@ impl Bench {
             }
         };
         memory.extend(self.resident_mib().map(|mib| (start.elapsed().as_secs_f64(), mib)));
-        (result, memory)
+        // Relaxed: it is waited for.
+        done.store(true, Ordering::Relaxed);
+        let scrape_ms = scraper.await.unwrap_or_default().into_iter().collect();
+        (result, Watched { memory, scrape_ms })
+    }
+}
+
+/// What was seen of a server while it worked.
+struct Watched {
+    /// (seconds, MiB).
+    memory: Vec<(f64, f64)>,
+    /// How long `GET /metrics` took, as often as it was answered.
+    scrape_ms: Samples,
+}
+
+/// Reads the metrics once a second, as an impatient Prometheus would.
+async fn scrape(target: Arc<Target>, done: Arc<AtomicBool>) -> Vec<f64> {
+    let mut took = Vec::new();
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        if done.load(Ordering::Relaxed) {
+            return took;
+        }
+        let start = tokio::time::Instant::now();
+        if ask(&target, "/metrics", None).await.is_ok_and(|(status, _)| status.is_success()) {
+            took.push(start.elapsed().as_secs_f64() * 1e3);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
     eprintln!("parkade bench: {} clients that vanish, for {} s", options.clients, options.seconds);
     let workload = Workload { vanish_within: Some(vanish_within), ..bench.workload(Phase::Scenario) };
     let plan = Plan { pace: Pace::Closed(options.clients), requests: None, sending: Some(bench.sending) };
-    let (run, memory) = bench.watching(send(&bench.target, &Arc::new(workload), &plan)).await;
+    let (run, watched) = bench.watching(send(&bench.target, &Arc::new(workload), &plan)).await;
 
     let settle = seconds("--settle-seconds", options.settle_seconds)?;
     let (after, took) = settled(bench, settle).await?;
@@ -44,16 +44,23 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
     let capacity = json["available_capacity"].as_f64().zip(json["total_capacity"].as_f64());
     let lost = capacity.map(|(available, total)| total - available);
     report.checks.push(Check::at_most("total_capacity - available_capacity at the end", lost, 0.0));
+    let books = &json["totals"];
+    let ends = ["refused", "completed", "failed", "cancelled", "expired"].map(|end| books[end].as_f64());
+    let ended = ends.into_iter().sum::<Option<f64>>();
+    let lost = books["submitted"].as_f64().zip(ended).map(|(submitted, ended)| (submitted - ended).abs());
+    if !books.is_null() {
+        report.checks.push(Check::at_most("requests without an end in the server's books", lost, 0.0));
+    }
     let broken = all[0][0].not_exactly_one() as f64;
     report.checks.push(Check::at_most("requests without exactly one outcome", Some(broken), 0.0));
-    if let (Some((_, first)), Some((_, last))) = (memory.first(), memory.last()) {
+    if let (Some((_, first)), Some((_, last))) = (watched.memory.first(), watched.memory.last()) {
         report.figure("resident_growth", Some(last / first), "x");
     }
     report.plots.push(Plot {
         title: "Resident memory of the server".to_string(),
         x: Axis { label: "seconds".to_string(), log: false },
         y: Axis { label: "MiB".to_string(), log: false },
-        lines: vec![Line { name: "resident".to_string(), points: memory }],
+        lines: vec![Line { name: "resident".to_string(), points: watched.memory }],
     });
     Ok(())
 }

@@ -18,13 +18,27 @@ pub(super) struct Measured {
     pub steps: Samples,
     pub each_ns: Samples,
     pub bytes_each: Option<f64>,
+    /// Decisions where memory binds and higher classes have lower ones parked.
+    pub tight_decisions: Samples,
+    /// How many decisions there follow from one end, on average.
+    pub tight_per_end: Option<f64>,
 }
 
-/// Blocks are no bottleneck here, slots are: so many tasks run as there are slots.
-const BLOCKS_EACH: u64 = 96;
+/// What there is less of than is wanted.
+#[derive(Clone, Copy, PartialEq)]
+enum Scarce {
+    /// Slots: so many tasks run as there are slots, and nobody is sent away.
+    Slots,
+    /// Memory, and a higher class may have lower ones parked, as in a server.
+    Memory,
+}
+
+/// Blocks for each slot. With the tasks below, nobody ever waits for memory, or nearly everybody does.
+const PLENTY: u64 = 96;
+const TIGHT: u64 = 24;
 
 pub(super) fn measure(options: &Options, seed: u64) -> Result<Measured, BenchError> {
-    let mut bench = Bench::new(options, seed)?;
+    let mut bench = Bench::new(options, seed, Scarce::Slots)?;
     let before = resident_bytes(std::process::id());
     bench.fill(options.waiting)?;
     let after = resident_bytes(std::process::id());
@@ -33,20 +47,34 @@ pub(super) fn measure(options: &Options, seed: u64) -> Result<Measured, BenchErr
 
     bench.decide(options.decisions)?;
     bench.fill(options.waiting)?;
-    let rate = |count: usize, time: Duration| count as f64 / time.as_secs_f64();
+    let rate = |count: u64, time: Duration| count as f64 / time.as_secs_f64();
+    let ends = options.decisions as u64;
     let (mut decisions, mut submissions, mut turns, mut steps) = (vec![], vec![], vec![], vec![]);
     for _ in 0..options.repeats {
-        let deciding = bench.decide(options.decisions)?;
+        let (deciding, decided) = bench.decide(options.decisions)?;
         let filling = bench.fill(options.waiting)?;
-        decisions.push(rate(options.decisions, deciding));
-        submissions.push(rate(options.decisions, filling));
-        turns.push(rate(options.decisions, deciding + filling));
+        decisions.push(rate(decided, deciding));
+        submissions.push(rate(ends, filling));
+        turns.push(rate(ends, deciding + filling));
         let count = 2_000;
         steps.push(rate(count, bench.step(count)));
     }
     let mut each = Vec::with_capacity(options.decisions);
     for _ in 0..options.decisions {
-        each.push(bench.decide(1)?.as_nanos() as f64);
+        each.push(bench.decide(1)?.0.as_nanos() as f64);
+    }
+    bench.check(options)?;
+    drop(bench);
+
+    let mut bench = Bench::new(options, seed, Scarce::Memory)?;
+    bench.fill(options.waiting)?;
+    bench.decide(options.decisions)?;
+    let (mut tight, mut made) = (vec![], 0);
+    for _ in 0..options.repeats {
+        bench.fill(options.waiting)?;
+        let (time, decided) = bench.decide(options.decisions)?;
+        tight.push(rate(decided, time));
+        made += decided;
     }
     bench.check(options)?;
     let samples = |values: Vec<f64>| values.into_iter().collect();
@@ -57,33 +85,32 @@ pub(super) fn measure(options: &Options, seed: u64) -> Result<Measured, BenchErr
         steps: samples(steps),
         each_ns: samples(each),
         bytes_each,
+        tight_decisions: samples(tight),
+        tight_per_end: Some(made as f64 / (ends * options.repeats as u64) as f64),
     })
 }
 
 struct Bench {
     lot: Lot,
+    scarce: Scarce,
     running: Vec<TaskId>,
     tenants: Vec<Arc<str>>,
     random: Random,
     now: u64,
-    /// Tasks that were taken; the waiting are these less those that were started.
-    present: usize,
 }
 
 impl Bench {
-    fn new(options: &Options, seed: u64) -> Result<Bench, BenchError> {
+    /// A lot in which as many run as can.
+    fn new(options: &Options, seed: u64, scarce: Scarce) -> Result<Bench, BenchError> {
         let slots = options.running as u64;
-        let mut config = LotConfig::new(Capacity::new([("blocks", slots * BLOCKS_EACH), ("slots", slots)]));
+        let blocks = if scarce == Scarce::Slots { PLENTY } else { TIGHT };
+        let mut config = LotConfig::new(Capacity::new([("blocks", slots * blocks), ("slots", slots)]));
         config.limits.room = WaitingRoom::new(4 * options.waiting as u64, u64::MAX / 1_000);
-        // Running tasks are not sent away, so that their number stays what it should be.
-        config.limits.preempt = false;
+        config.limits.preempt = scarce == Scarce::Memory;
         let lot = Lot::new(config).map_err(|error| BenchError::Pool(error.to_string()))?;
         let tenants = (0..options.tenants).map(|tenant| format!("tenant-{tenant}").into()).collect();
-        let mut bench = Bench { lot, running: Vec::new(), tenants, random: Random::new(seed, 0), now: 0, present: 0 };
-        while bench.running.len() < options.running {
-            bench.submit()?;
-            bench.take_up();
-        }
+        let mut bench = Bench { lot, scarce, running: Vec::new(), tenants, random: Random::new(seed, 0), now: 0 };
+        bench.fill(1)?;
         Ok(bench)
     }
 
@@ -113,58 +140,66 @@ impl Bench {
         TaskSpec { class, deadline, work: Work::new(prompt, answer), ..TaskSpec::new(tenant, cost) }
     }
 
-    fn submit(&mut self) -> Result<(), BenchError> {
-        let (now, spec) = (self.tick(), self.spec());
-        self.lot.submit(now, &spec).map_err(|error| BenchError::Pool(error.to_string()))?;
-        self.present += 1;
-        Ok(())
-    }
-
-    /// Submits until `waiting` tasks wait; gives the time that the lot took for it.
+    /// Submits until at least `waiting` tasks wait; gives the time that the lot took for it.
     fn fill(&mut self, waiting: usize) -> Result<Duration, BenchError> {
-        let missing = waiting.saturating_sub(self.present - self.running.len());
-        let specs: Vec<TaskSpec> = (0..missing).map(|_| self.spec()).collect();
-        let start = Instant::now();
-        for spec in &specs {
+        let mut time = Duration::ZERO;
+        loop {
+            let missing = (waiting as u64).saturating_sub(self.lot.stats().waiting);
+            if missing == 0 {
+                return Ok(time);
+            }
+            let specs: Vec<TaskSpec> = (0..missing).map(|_| self.spec()).collect();
+            let start = Instant::now();
+            for spec in &specs {
+                let now = self.tick();
+                self.lot.submit(now, spec).map_err(|error| BenchError::Pool(error.to_string()))?;
+            }
+            time += start.elapsed();
             let now = self.tick();
-            self.lot.submit(now, spec).map_err(|error| BenchError::Pool(error.to_string()))?;
+            self.obey(now);
         }
-        self.present += missing;
-        Ok(start.elapsed())
     }
 
-    fn take_up(&mut self) {
+    /// Does what the lot decides, as a worker would; says how many decisions that were.
+    fn obey(&mut self, now: Time) -> u64 {
+        let mut obeyed = 0;
         while let Some(decision) = self.lot.next_decision(0, true) {
-            if let Decision::Start(id) = decision {
-                self.running.push(id);
+            obeyed += 1;
+            match decision {
+                Decision::Start(id) | Decision::Resume(id) => self.running.push(id),
+                Decision::Park(id) => {
+                    self.running.retain(|&other| other != id);
+                    self.lot.parked(id);
+                    self.lot.settle(now);
+                }
+                Decision::Cancel(id) => self.running.retain(|&other| other != id),
             }
         }
+        obeyed
     }
 
-    /// Ends `count` running tasks, one after the other; each time the lot chooses the next. Gives the time.
-    fn decide(&mut self, count: usize) -> Result<Duration, BenchError> {
-        let places: Vec<usize> = (0..count).map(|_| self.random.below(self.running.len())).collect();
+    /// Ends `count` running tasks, one after the other; each time the lot decides what follows. Gives the time, and how many decisions it
+    /// made.
+    fn decide(&mut self, count: usize) -> Result<(Duration, u64), BenchError> {
+        let draws: Vec<usize> = (0..count).map(|_| self.random.below(1 << 32)).collect();
+        let mut decided = 0;
         let start = Instant::now();
-        for place in places {
-            let now = self.tick();
-            self.lot.ended(self.running[place], Ending::Completed);
-            self.lot.settle(now);
-            match self.lot.next_decision(0, true) {
-                Some(Decision::Start(id)) => self.running[place] = id,
-                other => {
-                    return Err(BenchError::Pool(format!(
-                        "a task ended and the lot decided {other:?}, not to start one"
-                    )));
-                }
+        for draw in draws {
+            if self.running.is_empty() {
+                return Err(BenchError::Pool("tasks ended, others wait, and the lot started none".to_string()));
             }
+            let place = draw % self.running.len();
+            let ended = self.running.swap_remove(place);
+            let now = self.tick();
+            self.lot.ended(ended, Ending::Completed);
+            self.lot.settle(now);
+            decided += self.obey(now);
         }
-        let time = start.elapsed();
-        self.present -= count;
-        Ok(time)
+        Ok((start.elapsed(), decided))
     }
 
     /// What the lot does for `count` steps of all running tasks in which nothing ends.
-    fn step(&mut self, count: usize) -> Duration {
+    fn step(&mut self, count: u64) -> Duration {
         let progress: Vec<Progress> =
             self.running.iter().map(|&task| Progress { task, prefill: 0, decode: 1 }).collect();
         let mut sitting_out = Vec::new();
@@ -178,15 +213,18 @@ impl Bench {
         start.elapsed()
     }
 
-    /// The lot counted what was done: otherwise the figures are of something else.
-    fn check(&self, options: &Options) -> Result<(), BenchError> {
+    /// The lot's books are in order, and the scene is the one that was to be measured: otherwise the figures are of something else.
+    fn check(&mut self, options: &Options) -> Result<(), BenchError> {
+        let now = self.tick();
+        self.lot.settle(now);
+        self.lot.audit(now).map_err(BenchError::Pool)?;
         let stats = self.lot.stats();
-        let waiting = (self.present - self.running.len()) as u64;
-        if stats.running != options.running as u64 || stats.waiting != waiting {
-            return Err(BenchError::Pool(format!(
-                "the lot has {} running and {} waiting tasks; it should have {} and {waiting}",
-                stats.running, stats.waiting, options.running
-            )));
+        let all_run = self.scarce == Scarce::Memory || stats.running == options.running as u64;
+        if stats.running != self.running.len() as u64 || !all_run {
+            let (known, wanted) = (self.running.len(), options.running);
+            let problem =
+                format!("the lot has {} running tasks; {known} are known and {wanted} were wanted", stats.running);
+            return Err(BenchError::Pool(problem));
         }
         Ok(())
     }

@@ -75,6 +75,7 @@ fn tell_lot(report: &mut Report, options: &Options, lot: &lot::Measured) {
         ("submissions into the full waiting room", &lot.submissions),
         ("turns: decision and replacement together", &lot.turns),
         ("steps: progress of all that run, and who sits out", &lot.steps),
+        ("decisions where memory is short and higher classes park lower ones", &lot.tight_decisions),
     ];
     for (what, rate) in rows {
         speed.row(vec![
@@ -98,6 +99,8 @@ fn tell_lot(report: &mut Report, options: &Options, lot: &lot::Measured) {
     report.figure("decisions_per_second", lot.decisions.median(), "decisions/s");
     report.figure("submissions_per_second", lot.submissions.median(), "tasks/s");
     report.figure("steps_per_second", lot.steps.median(), "steps/s");
+    report.figure("tight_decisions_per_second", lot.tight_decisions.median(), "decisions/s");
+    report.figure("tight_decisions_per_end", lot.tight_per_end, "decisions");
     report.figure("decision_p99_ns", each.percentile(99.0), "ns");
     report.figure("bytes_per_waiting_task", lot.bytes_each, "bytes");
     report.checks.push(Check::at_least("decisions a second on one core", lot.decisions.median(), DECISIONS));
@@ -150,6 +153,7 @@ mod tests {
             "decisions_per_second",
             "submissions_per_second",
             "steps_per_second",
+            "tight_decisions_per_second",
             "decision_p99_ns",
             "handover_p50_us",
             "tasks_per_second",

@@ -141,7 +141,7 @@ impl Executor for LlmExecutor {
     fn cancel(&mut self, id: TaskId) {
         let Some(key) = self.keys.remove(&id) else { return };
         let Some(held) = self.requests.remove(&key) else { return };
-        let error = self.shared.verdict(&held.ticket);
+        let error = self.shared.verdict(&held.ticket, false);
         self.shared.close(&held.ticket);
         self.stepper.fail(key, error, Instant::now());
         // The pool knows: it was its own decision.

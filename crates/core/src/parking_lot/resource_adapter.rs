@@ -32,7 +32,7 @@ impl ResourceAdapter {
     ///
     /// # Errors
     /// If it would not fit even if it were alone.
-    pub(super) fn metadata(&self, request: &Request, now: Instant) -> Result<(TaskMetadata, Need), Refusal> {
+    pub(super) fn priced(&self, request: &Request, now: Instant) -> Result<(TaskMetadata, Need), Refusal> {
         let need = self.geometry.need(request)?;
         let after = |limit| now.checked_add(limit);
         let metadata = TaskMetadata {
@@ -48,11 +48,21 @@ impl ResourceAdapter {
         Ok((metadata, need))
     }
 
+    /// What the lot would be told about a request that came now.
+    ///
+    /// # Errors
+    /// If it would not fit even if it were alone, or if it has no prompt or no answers.
+    pub fn metadata(&self, request: &Request, now: Instant) -> Result<TaskMetadata, Refusal> {
+        check_shape(request)?;
+        Ok(self.priced(request, now)?.0)
+    }
+
     /// What a request costs now.
     ///
     /// # Errors
-    /// If it would not fit even if it were alone.
+    /// As [`metadata`](Self::metadata).
     pub fn price(&self, request: &Request) -> Result<ResourceCost, Refusal> {
+        check_shape(request)?;
         Ok(self.price_of(request, &self.geometry.need(request)?))
     }
 
@@ -87,6 +97,17 @@ impl ResourceAdapter {
     }
 }
 
+/// What must hold for a request to have a price at all.
+fn check_shape(request: &Request) -> Result<(), Refusal> {
+    if request.prompt.is_empty() {
+        return Err(Refusal::invalid("prompt", "the prompt has no tokens; send at least one"));
+    }
+    if request.n == 0 {
+        return Err(Refusal::invalid("n", "n is 0; ask for at least one answer"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +136,14 @@ mod tests {
         assert_eq!(cost, expected, "40 tokens are 3 blocks; 69 stored tokens are 5");
         let cost = adapter().price(&request(40, 30, 4)).unwrap();
         assert_eq!((cost.blocks, cost.worst_growth, cost.seqs), (2 + 4, 4 * 2, 4), "two full blocks are shared");
+    }
+
+    #[test]
+    fn what_has_no_prompt_or_no_answer_has_no_price() {
+        for request in [request(0, 5, 1), request(5, 5, 0)] {
+            assert!(matches!(adapter().price(&request), Err(Refusal::Invalid { .. })));
+            assert!(matches!(adapter().metadata(&request, Instant::now()), Err(Refusal::Invalid { .. })));
+        }
     }
 
     #[test]

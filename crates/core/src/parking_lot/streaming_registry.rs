@@ -2,22 +2,26 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parkade_sync::Mutex;
 use tokio::sync::Notify;
 
-use crate::event::Event;
+use crate::event::{Event, TokenLogprob};
 use crate::request::RequestId;
-use crate::stream::Tape as _;
+use crate::stream::{Tape as _, Waker};
 
 /// What is remembered, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayLimits {
     /// The last events of each stream that are remembered.
     pub events: usize,
+    /// The most memory for the events of one stream, in bytes; the oldest are forgotten first.
+    pub bytes: usize,
+    /// The most memory for the events of all finished streams, in bytes.
+    pub finished_bytes: usize,
     /// Finished streams that are remembered; the oldest are forgotten first.
     pub finished: usize,
     /// How long a finished stream is remembered.
@@ -26,7 +30,13 @@ pub struct ReplayLimits {
 
 impl Default for ReplayLimits {
     fn default() -> Self {
-        ReplayLimits { events: 4096, finished: 256, keep: Duration::from_secs(60) }
+        ReplayLimits {
+            events: 4096,
+            bytes: 1 << 20,
+            finished_bytes: 16 << 20,
+            finished: 256,
+            keep: Duration::from_secs(60),
+        }
     }
 }
 
@@ -57,12 +67,22 @@ pub struct StreamingRegistry {
 struct Entries {
     streams: HashMap<RequestId, Arc<Replay>>,
     /// Streams that ended, in the order in which they did.
-    finished: VecDeque<(Instant, RequestId, Arc<Replay>)>,
+    finished: VecDeque<Finished>,
+    finished_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Finished {
+    at: Instant,
+    id: RequestId,
+    replay: Arc<Replay>,
+    bytes: usize,
 }
 
 impl Entries {
     fn forget_oldest(&mut self) {
-        let Some((_, id, replay)) = self.finished.pop_front() else { return };
+        let Some(Finished { id, replay, bytes, .. }) = self.finished.pop_front() else { return };
+        self.finished_bytes -= bytes;
         // A newer request may have taken the name.
         if self.streams.get(&id).is_some_and(|current| Arc::ptr_eq(current, &replay)) {
             self.streams.remove(&id);
@@ -78,7 +98,7 @@ impl StreamingRegistry {
 
     /// Begins a stream. A finished one of the same name is forgotten.
     pub(crate) fn open(&self, id: &RequestId) -> Arc<Replay> {
-        let replay = Arc::new(Replay::new(self.limits.events));
+        let replay = Arc::new(Replay::new(self.limits));
         self.entries.lock().streams.insert(id.clone(), Arc::clone(&replay));
         replay
     }
@@ -94,16 +114,17 @@ impl StreamingRegistry {
     /// Notes that a stream has had its last event: from now on its time runs.
     pub(crate) fn close(&self, id: &RequestId, replay: &Arc<Replay>, now: Instant) {
         let mut entries = self.entries.lock();
-        entries.finished.push_back((now, id.clone(), Arc::clone(replay)));
+        let bytes = replay.bytes();
+        entries.finished_bytes += bytes;
+        entries.finished.push_back(Finished { at: now, id: id.clone(), replay: Arc::clone(replay), bytes });
         self.tidy(&mut entries, now);
     }
 
     fn tidy(&self, entries: &mut Entries, now: Instant) {
+        let is_old = |finished: &Finished| now.saturating_duration_since(finished.at) > self.limits.keep;
         while entries.finished.len() > self.limits.finished
-            || entries
-                .finished
-                .front()
-                .is_some_and(|(ended, ..)| now.saturating_duration_since(*ended) > self.limits.keep)
+            || entries.finished_bytes > self.limits.finished_bytes
+            || entries.finished.front().is_some_and(is_old)
         {
             entries.forget_oldest();
         }
@@ -121,8 +142,7 @@ impl StreamingRegistry {
         if from < oldest {
             return Err(AttachError::TooFarBack { from, oldest });
         }
-        // Relaxed: a count that is only looked at.
-        replay.readers.fetch_add(1, Ordering::Relaxed);
+        replay.readers.fetch_add(1, Ordering::SeqCst);
         Ok(AttachedStream { replay: Arc::clone(replay), next: from })
     }
 
@@ -140,9 +160,12 @@ impl StreamingRegistry {
 /// The remembered events of one stream.
 pub(crate) struct Replay {
     tape: Mutex<Tape>,
-    most: usize,
+    limits: ReplayLimits,
+    /// SeqCst: see the request's `Bell`, which asks when its own reader leaves.
     readers: AtomicUsize,
     news: Notify,
+    /// Whom to tell when the last reader leaves, as long as the request is there.
+    bell: OnceLock<Weak<dyn Waker>>,
 }
 
 #[derive(Debug, Default)]
@@ -150,17 +173,41 @@ struct Tape {
     /// The number of the first remembered event.
     first: u64,
     events: VecDeque<Event>,
+    bytes: usize,
     is_complete: bool,
 }
 
+/// About what an event takes in memory.
+fn bytes_of(event: &Event) -> usize {
+    let logprob = |of: &Option<TokenLogprob>| of.as_ref().map_or(0, |of| size_of_val(&of.top[..]));
+    let beside = match event {
+        Event::PromptLogprobs(of) => of.iter().map(|of| size_of::<Option<TokenLogprob>>() + logprob(of)).sum(),
+        Event::Token { text, logprob: of, .. } => text.len() + logprob(of),
+        Event::Finished { text, stop_string, .. } => text.len() + stop_string.as_ref().map_or(0, String::len),
+        Event::Done(_) | Event::Failed(_) => 0,
+    };
+    size_of::<Event>() + beside
+}
+
 impl Replay {
-    fn new(most: usize) -> Self {
+    fn new(limits: ReplayLimits) -> Self {
         Replay {
             tape: Mutex::new("parking_lot.tape", Tape::default()),
-            most: most.max(1),
+            limits,
             readers: AtomicUsize::new(0),
             news: Notify::new(),
+            bell: OnceLock::new(),
         }
+    }
+
+    /// Says whom to tell when the last reader leaves.
+    pub(super) fn rings(&self, bell: Weak<dyn Waker>) {
+        let is_first = self.bell.set(bell).is_ok();
+        debug_assert!(is_first, "a stream belongs to one request");
+    }
+
+    fn bytes(&self) -> usize {
+        self.tape.lock().bytes
     }
 
     fn oldest(&self) -> u64 {
@@ -171,18 +218,21 @@ impl Replay {
 impl crate::stream::Tape for Replay {
     fn record(&self, event: &Event) {
         let mut tape = self.tape.lock();
-        if tape.events.len() == self.most {
-            tape.events.pop_front();
+        tape.bytes += bytes_of(event);
+        tape.events.push_back(event.clone());
+        // The newest stays, whatever it takes: those who keep up must get it.
+        while tape.events.len() > 1 && (tape.events.len() > self.limits.events || tape.bytes > self.limits.bytes) {
+            let forgotten = tape.events.pop_front().expect("there are two at least");
+            tape.bytes -= bytes_of(&forgotten);
             tape.first += 1;
         }
-        tape.events.push_back(event.clone());
         tape.is_complete |= event.is_last();
         drop(tape);
         self.news.notify_waiters();
     }
 
     fn readers(&self) -> usize {
-        self.readers.load(Ordering::Relaxed)
+        self.readers.load(Ordering::SeqCst)
     }
 }
 
@@ -253,7 +303,11 @@ impl AttachedStream {
 
 impl Drop for AttachedStream {
     fn drop(&mut self) {
-        self.replay.readers.fetch_sub(1, Ordering::Relaxed);
+        if self.replay.readers.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(bell) = self.replay.bell.get().and_then(Weak::upgrade)
+        {
+            bell.nobody_reads_along();
+        }
     }
 }
 
@@ -312,6 +366,29 @@ mod tests {
         let said = block_on(slow.next()).unwrap();
         assert_eq!(said.unwrap_err(), AttachError::TooFarBack { from: 0, oldest: 6 });
         assert_eq!(block_on(slow.next()).unwrap().unwrap(), (6, token(6)));
+    }
+
+    #[test]
+    fn memory_is_bounded_for_each_stream_and_for_all_that_have_finished() {
+        let each = bytes_of(&token(0));
+        let limits = ReplayLimits { bytes: 4 * each, finished_bytes: 9 * each, ..ReplayLimits::default() };
+        let registry = StreamingRegistry::new(limits);
+        for name in ["a", "b", "c"] {
+            let replay = registry.open(&name.into());
+            (0..9).for_each(|number| replay.record(&token(number)));
+            assert_eq!((replay.oldest(), replay.bytes()), (5, 4 * each));
+            registry.close(&name.into(), &replay, Instant::now());
+        }
+        assert_eq!(registry.len(), 2, "three times four are more than nine");
+        assert_eq!(registry.attach(&"a".into(), 8).unwrap_err(), AttachError::Unknown("a".into()));
+        // One event that is larger than all of it is delivered all the same.
+        let replay = registry.open(&"d".into());
+        let large = Event::Token { index: 0, id: 1, text: "x".repeat(10 * each), logprob: None };
+        let reader = registry.attach(&"d".into(), 0).unwrap();
+        replay.record(&large);
+        replay.record(&Event::Done(Usage::default()));
+        assert_eq!(replay.oldest(), 1, "it is forgotten as soon as there is another");
+        drop(reader);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use parkade_pool::{PoolHandle, TaskId};
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<EngineMetrics>,
     /// Reaches the pool; it is there from the start on, but only after its executor is.
     pub(super) pool: OnceLock<PoolHandle>,
+    /// Held while a request takes its name: of two that want the same one, the second must not touch the stream of the first.
+    pub(super) names: Mutex<()>,
     /// Every request that has not had its last event.
     live: Mutex<HashMap<RequestId, Arc<Ticket>>>,
     /// What is cancelled from now on is cancelled by the shutdown.
@@ -50,6 +52,8 @@ pub(super) struct Bell {
     pub(super) task: OnceLock<TaskId>,
     /// Somebody does not want the request any more. Relaxed: it only explains an end that is ordered by the pool's lock.
     pub(super) cancelled: AtomicBool,
+    /// Its own reader has left. SeqCst, as the count of those who read along: of the last two who leave at once, one sees the other gone.
+    left: AtomicBool,
     replay: Arc<Replay>,
 }
 
@@ -69,8 +73,17 @@ impl Waker for Bell {
     }
 
     fn left(&self) {
-        // Others may read along. The stepper looks again before each step.
+        self.left.store(true, Ordering::SeqCst);
         if self.replay.readers() == 0 {
+            self.cancel();
+        } else {
+            // Others read along, and they are never waited for: if it was parked for its own reader, it goes on.
+            self.wake();
+        }
+    }
+
+    fn nobody_reads_along(&self) {
+        if self.left.load(Ordering::SeqCst) {
             self.cancel();
         }
     }
@@ -83,6 +96,7 @@ impl Shared {
             registry,
             metrics,
             pool: OnceLock::new(),
+            names: Mutex::new("parking_lot.names", ()),
             live: Mutex::new("parking_lot.live", HashMap::new()),
             closing: AtomicBool::new(false),
             census: Mutex::new("parking_lot.census", Census::default()),
@@ -97,23 +111,22 @@ impl Shared {
     /// Something for a new request's stream to ring, and the tape for those who read along.
     pub(super) fn bell(&self, id: &RequestId) -> (Arc<Bell>, Arc<Replay>) {
         let replay = self.registry.open(id);
-        let bell = Bell {
+        let bell = Arc::new(Bell {
             pool: self.pool().clone(),
             task: OnceLock::new(),
             cancelled: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             replay: Arc::clone(&replay),
-        };
-        (Arc::new(bell), replay)
+        });
+        let weak: Weak<Bell> = Arc::downgrade(&bell);
+        replay.rings(weak);
+        (bell, replay)
     }
 
-    /// Notes a new request; false if its name is taken.
-    pub(super) fn enter(&self, ticket: &Arc<Ticket>) -> bool {
-        let mut live = self.live.lock();
-        if live.contains_key(&ticket.metadata.id) {
-            return false;
-        }
-        live.insert(ticket.metadata.id.clone(), Arc::clone(ticket));
-        true
+    /// Notes a new request, whose name is free.
+    pub(super) fn enter(&self, ticket: &Arc<Ticket>) {
+        let before = self.live.lock().insert(ticket.metadata.id.clone(), Arc::clone(ticket));
+        debug_assert!(before.is_none(), "names are taken one at a time");
     }
 
     pub(super) fn is_live(&self, id: &RequestId) -> bool {
@@ -136,23 +149,24 @@ impl Shared {
         self.registry.close(&ticket.metadata.id, &ticket.replay, Instant::now());
     }
 
-    /// Why the lot ended a request that had not failed by itself.
-    pub(super) fn verdict(&self, ticket: &Ticket) -> RequestError {
-        let TaskMetadata { deadline, first_token_deadline, submitted_at, .. } = ticket.metadata;
-        let limits = [deadline, first_token_deadline];
-        let passed = limits.into_iter().flatten().filter(|&limit| limit <= Instant::now()).max();
-        let allowed = |limit: Instant| RequestError::Deadline { allowed: limit.duration_since(submitted_at) };
-        if let Some(limit) = passed {
-            return allowed(limit);
-        }
+    /// Why the lot ended a request that had not failed by itself, in line or when it had run.
+    pub(super) fn verdict(&self, ticket: &Ticket, in_line: bool) -> RequestError {
         if ticket.bell.cancelled.load(Ordering::Relaxed) {
             return RequestError::Cancelled;
+        }
+        let TaskMetadata { deadline, first_token_deadline, submitted_at, .. } = ticket.metadata;
+        // A first token that has come has kept its deadline.
+        let limits = [deadline, first_token_deadline.filter(|_| ticket.link.generated() == 0)];
+        let allowed = |limit: Instant| RequestError::Deadline { allowed: limit.duration_since(submitted_at) };
+        if let Some(passed) = limits.into_iter().flatten().filter(|&limit| limit <= Instant::now()).max() {
+            return allowed(passed);
         }
         if self.closing.load(Ordering::Relaxed) {
             return RequestError::ShuttingDown;
         }
-        // The lot gives up what cannot be done in time any more.
-        limits.into_iter().flatten().min().map_or(RequestError::Stopped, allowed)
+        // The lot gives up who waits and cannot be done in time any more. Nobody else ends them while there is a worker.
+        let given_up = limits.into_iter().flatten().min().filter(|_| in_line && self.pool().is_alive());
+        given_up.map_or(RequestError::Stopped, allowed)
     }
 }
 
@@ -203,7 +217,7 @@ impl Queued {
 impl Drop for Queued {
     fn drop(&mut self) {
         if let Some(arrival) = self.arrival.take() {
-            let error = self.shared.verdict(&self.ticket);
+            let error = self.shared.verdict(&self.ticket, true);
             self.shared.metrics.failed(&error, self.ticket.answers);
             self.shared.close(&self.ticket);
             arrival.fail(error);

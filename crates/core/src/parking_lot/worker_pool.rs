@@ -33,6 +33,7 @@ pub struct InferenceWorkerPool {
     max_queue_depth: usize,
     stream_capacity: usize,
     block_len: usize,
+    vocab: usize,
 }
 
 impl InferenceWorkerPool {
@@ -56,7 +57,7 @@ impl InferenceWorkerPool {
         config: &EngineConfig,
         metrics: Arc<EngineMetrics>,
     ) -> Result<Self, EngineError> {
-        let geometry = stepper.geometry();
+        let (geometry, vocab) = (stepper.geometry(), stepper.vocab());
         let settings = &config.parking_lot;
         let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), settings.reserve_full);
         let shared = Arc::new(Shared::new(adapter, StreamingRegistry::new(ReplayLimits::default()), metrics));
@@ -84,16 +85,24 @@ impl InferenceWorkerPool {
             max_queue_depth: config.max_queue_depth,
             stream_capacity: config.stream_capacity,
             block_len: geometry.block_len,
+            vocab,
         })
     }
 
     /// Hands a request in: it is admitted, parked until there is room, or refused, at once. It never blocks.
     ///
     /// # Errors
-    /// Why it was refused.
+    /// Why it was refused: a field that is not allowed, or no room.
     pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
+        request.validate(self.vocab)?;
+        self.take(request)
+    }
+
+    /// Hands in a request whose fields make sense.
+    fn take(&self, request: Request) -> Result<RequestStream, Refusal> {
         let now = Instant::now();
-        let (metadata, need) = self.shared.adapter.metadata(&request, now)?;
+        let (metadata, need) = self.shared.adapter.priced(&request, now)?;
+        let names = self.shared.names.lock();
         if self.shared.is_live(&metadata.id) {
             return Err(name_is_taken(&metadata.id));
         }
@@ -105,10 +114,8 @@ impl InferenceWorkerPool {
             stream::open_recorded(request.id.clone(), capacity, Arc::clone(&bell) as _, Arc::clone(&replay) as _);
         let tenant = metadata.tenant.clone();
         let ticket = Arc::new(Ticket::new(metadata, &request, &outlet, Arc::clone(&bell), replay));
-        if !self.shared.enter(&ticket) {
-            stream.release();
-            return Err(name_is_taken(&ticket.metadata.id));
-        }
+        self.shared.enter(&ticket);
+        drop(names);
         let arrival = Arrival { key, request, need, outlet, submitted: now };
         match self.pool.submit(&spec, Queued::new(arrival, ticket, Arc::clone(&self.shared))) {
             Ok(taken) => {
@@ -163,6 +170,26 @@ impl InferenceWorkerPool {
         unreachable!("a stream ends with its last event")
     }
 
+    /// Cancels a request. Its memory is free before the next step. False if it is not here.
+    pub fn cancel(&self, id: &RequestId) -> bool {
+        Scheduler::cancel(self, id)
+    }
+
+    /// Where a request stands; `None` if it is not known or has ended.
+    pub fn status(&self, id: &RequestId) -> Option<RequestStatus> {
+        Scheduler::status(self, id)
+    }
+
+    /// The state in figures.
+    pub fn snapshot(&self) -> EngineSnapshot {
+        Scheduler::snapshot(self)
+    }
+
+    /// Refuses new requests, finishes those that are here, cancels what is left after `limit`, and waits for the worker's end.
+    pub fn drain(&self, limit: Duration, in_line: InLine) {
+        Scheduler::drain(self, limit, in_line);
+    }
+
     /// What requests are priced with.
     pub fn adapter(&self) -> &ResourceAdapter {
         &self.shared.adapter
@@ -206,8 +233,8 @@ fn refusal(error: PoolError, tenant: String) -> Refusal {
         PoolError::TenantConcurrency { tenant, limit, retry_after, .. } => {
             Refusal::RateLimited { tenant, unit: "concurrent requests", limit, retry_after }
         }
-        PoolError::TooLarge { needed, capacity, .. } => Refusal::RequestTooLarge {
-            resource: "units of the lot",
+        PoolError::TooLarge { unit, needed, capacity } => Refusal::RequestTooLarge {
+            resource: if unit == "sequences" { "sequences" } else { "KV blocks" },
             needed: to_usize(needed),
             total: to_usize(capacity),
             remedy: "--kv-cache-mb or --max-seqs",
@@ -215,14 +242,11 @@ fn refusal(error: PoolError, tenant: String) -> Refusal {
         PoolError::DeadlineUnreachable { needed, allowed } => Refusal::Deadline { estimate: needed, allowed },
         PoolError::Expired { .. } => Refusal::Deadline { estimate: Duration::ZERO, allowed: Duration::ZERO },
         PoolError::Draining { retry_after } => Refusal::Draining { retry_after },
-        // The pool may learn new reasons; whatever it is, the tenant's request was not taken.
-        other => Refusal::TenantQueueFull {
-            tenant,
-            unit: "tasks",
-            waiting: 0,
-            limit: 0,
-            retry_after: other.retry_after().unwrap_or(Duration::from_secs(1)),
-        },
+        // The pool may learn new reasons. Whatever it is, the request was not taken, and its sender may come back.
+        other => {
+            let retry_after = other.retry_after().unwrap_or(Duration::from_secs(1));
+            Refusal::RateLimited { tenant, unit: "requests at once", limit: 0, retry_after }
+        }
     }
 }
 
@@ -235,7 +259,7 @@ fn measure_name(measure: parkade_pool::Measure) -> &'static str {
 
 impl Scheduler for InferenceWorkerPool {
     fn submit(&self, request: Request, _now: Instant) -> Result<RequestStream, Refusal> {
-        self.submit(request)
+        self.take(request)
     }
 
     fn cancel(&self, id: &RequestId) -> bool {
@@ -328,6 +352,10 @@ impl Scheduler for InferenceWorkerPool {
         if report.given_up > 0 {
             tracing::error!(requests = report.given_up, "requests did not stop and were given up");
         }
+    }
+
+    fn has_classes(&self) -> bool {
+        true
     }
 
     fn parking_lot(&self) -> Option<&InferenceWorkerPool> {

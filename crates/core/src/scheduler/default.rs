@@ -94,7 +94,7 @@ impl Scheduler for DefaultScheduler {
     fn drain(&self, limit: Duration, in_line: InLine) {
         let mut desk = self.shared.desk.lock();
         if in_line == InLine::Refuse {
-            desk.dismiss_line(&RequestError::ShuttingDown);
+            desk.dismiss_line(&RequestError::ShuttingDown, |error, answers| self.shared.metrics.failed(error, answers));
         }
         let until = Instant::now() + limit.min(LONGEST_DRAIN);
         // A second drain can only shorten the first.
@@ -140,7 +140,7 @@ fn run(worker: Worker) {
     if result.is_err() {
         tracing::error!("the engine's worker panicked; its requests have failed and it takes no more");
     }
-    shared.desk.lock().close();
+    shared.desk.lock().close(|error, answers| shared.metrics.failed(error, answers));
     shared.metrics.show(&shared.desk.lock().figures());
     shared.gone.notify_all();
 }
@@ -179,7 +179,7 @@ impl Worker {
         self.stepper.end_abandoned(now);
         self.stepper.end_expired(now);
         if desk.closing.is_some_and(|at| at <= now) {
-            desk.dismiss_line(&RequestError::ShuttingDown);
+            desk.dismiss_line(&RequestError::ShuttingDown, |error, answers| shared.metrics.failed(error, answers));
             let left: Vec<_> = self.stepper.keys().collect();
             for key in left {
                 self.stepper.fail(key, RequestError::ShuttingDown, now);

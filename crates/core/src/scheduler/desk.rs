@@ -187,17 +187,18 @@ impl Desk {
         self.advance_line();
     }
 
-    /// Ends everyone in line.
-    pub(super) fn dismiss_line(&mut self, error: &RequestError) {
+    /// Ends everyone in line. Tells the caller about each.
+    pub(super) fn dismiss_line(&mut self, error: &RequestError, mut tell: impl FnMut(&RequestError, usize)) {
         for arrival in self.line.drain(..) {
             self.live.remove(&arrival.request.id);
+            tell(error, arrival.need.seqs);
             arrival.fail(error.clone());
         }
     }
 
     /// Forgets everything: the worker is gone, and with it every request that it had.
-    pub(super) fn close(&mut self) {
-        self.dismiss_line(&RequestError::Stopped);
+    pub(super) fn close(&mut self, tell: impl FnMut(&RequestError, usize)) {
+        self.dismiss_line(&RequestError::Stopped, tell);
         self.worker_alive = false;
         self.admitted.clear();
         self.reserved.clear();

@@ -35,6 +35,10 @@ pub(crate) trait Scheduler: Send + Sync {
     fn snapshot(&self) -> EngineSnapshot;
     /// Refuses new requests, finishes those that are there, cancels what is left after `limit`, and waits for the worker's end.
     fn drain(&self, limit: Duration, in_line: InLine);
+    /// Whether it serves requests by class.
+    fn has_classes(&self) -> bool {
+        false
+    }
     /// The `parking-lot` scheduler, if it is this one.
     #[cfg(feature = "parking-lot-scheduler")]
     fn parking_lot(&self) -> Option<&crate::parking_lot::InferenceWorkerPool> {

@@ -39,7 +39,7 @@ impl Stepper {
             }
             Ok(Ok(Pass::Done)) => self.advance(&turn.plan, now, &mut report),
             Ok(Err(error)) => self.fail_all(&turn.plan, &error.0, now),
-            Err(panic) => self.fail_all(&turn.plan, &panic_message(&*panic), now),
+            Err(panic) => self.fail_all(&turn.plan, &format!("the backend panicked: {}", panic_message(&*panic)), now),
         }
         turn.time.sample += computed.elapsed();
         report.time = turn.time;
@@ -73,10 +73,17 @@ impl Stepper {
             seq.computed += share.rows;
             self.pool.record(&mut seq.table, &seq.tokens[..seq.computed]);
             let complete = seq.missing() == 0;
-            self.echo(share, rows);
-            self.share_prompt(share);
-            if complete {
-                self.next_tokens(share.key, &rows[rows.len() - vocab..], now);
+            // A panic over one request's logits, or over the text of its token, is that request's failure and nobody else's.
+            let chosen = catch_unwind(AssertUnwindSafe(|| {
+                self.echo(share, rows);
+                self.share_prompt(share);
+                if complete {
+                    self.next_tokens(share.key, &rows[rows.len() - vocab..], now);
+                }
+            }));
+            if let Err(panic) = chosen {
+                let active = self.requests.get_mut(&share.key).expect("planned requests are here");
+                active.failure = Some(RequestError::Panicked { message: panic_message(&*panic) });
             }
             let active = &self.requests[&share.key];
             active.outlet.set_generated(active.generated());
@@ -199,5 +206,5 @@ impl Stepper {
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the backend panicked: {}", text.unwrap_or("without a message"))
+    text.unwrap_or("without a message").to_owned()
 }

@@ -141,6 +141,11 @@ impl Stepper {
         self.geometry
     }
 
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub(crate) fn vocab(&self) -> usize {
+        self.backend.vocab()
+    }
+
     pub(crate) fn pace(&self) -> &Pace {
         &self.pace
     }
@@ -162,6 +167,7 @@ impl Stepper {
     pub(crate) fn admit(&mut self, arrival: Arrival, now: Instant) {
         let key = arrival.key;
         let active = Active::new(arrival, now, &self.vocabulary);
+        self.metrics.admissions.inc();
         self.metrics.queue_time.observe(now.saturating_duration_since(active.submitted).as_secs_f64());
         self.metrics.prompt_tokens.inc_by(active.usage(now).prompt_tokens as u64);
         self.running.push(key);

@@ -12,6 +12,7 @@ pub(super) trait Control: Send + Sync {
     fn cancel(&self, id: TaskId) -> bool;
     fn unpause(&self, id: TaskId) -> bool;
     fn wake(&self);
+    fn is_alive(&self) -> bool;
 }
 
 impl<E: Executor> Control for Shared<E> {
@@ -39,6 +40,10 @@ impl<E: Executor> Control for Shared<E> {
     fn wake(&self) {
         self.nudge_all();
     }
+
+    fn is_alive(&self) -> bool {
+        self.read(|state| state.alive > 0)
+    }
 }
 
 /// A weak handle to a pool that cancels, unpauses and wakes: for streams, which cancel when they are dropped and wake
@@ -61,6 +66,11 @@ impl PoolHandle {
     /// See [`WorkerPool::unpause`](super::WorkerPool::unpause).
     pub fn unpause(&self, id: TaskId) -> bool {
         self.pool.upgrade().is_some_and(|pool| pool.unpause(id))
+    }
+
+    /// Whether a worker is left that could take tasks up.
+    pub fn is_alive(&self) -> bool {
+        self.pool.upgrade().is_some_and(|pool| pool.is_alive())
     }
 
     /// See [`WorkerPool::wake`](super::WorkerPool::wake).

@@ -6,6 +6,7 @@
 //! key_sha256 = "9f86d081884c7d65…"  # 64 hex digits; the key itself stands nowhere
 //! highest_class = "high"            # low, normal, high or critical: what it asks for is capped at this
 //! default_class = "normal"          # for requests that name no service_tier
+//! operator = false                  # whether it sees all tenants' load in /v1/metrics
 //! weight = 4                        # its share among the tenants of a class
 //! max_running = 8                   # requests that run at once; more wait
 //! max_concurrent = 32               # requests at once, waiting ones included; more are refused
@@ -74,6 +75,8 @@ pub struct ApiKey {
     pub highest_class: Priority,
     /// The class of requests that name no tier.
     pub default_class: Priority,
+    /// Whether it sees the load of all tenants in `/v1/metrics`, and not only its own.
+    pub operator: bool,
     /// What it may have.
     pub limits: TenantLimits,
     digest: KeyDigest,
@@ -187,6 +190,8 @@ struct Entry {
     key_sha256: String,
     highest_class: Class,
     default_class: Option<Class>,
+    #[serde(default)]
+    operator: bool,
     weight: Option<u32>,
     max_running: Option<u64>,
     max_concurrent: Option<u64>,
@@ -320,7 +325,7 @@ impl Entry {
             rates: Rates { tokens_per_minute: self.tokens_per_minute, requests_per_minute: self.requests_per_minute },
         };
         limits.check()?;
-        Ok(ApiKey { name: self.name, highest_class, default_class, limits, digest })
+        Ok(ApiKey { name: self.name, highest_class, default_class, operator: self.operator, limits, digest })
     }
 }
 

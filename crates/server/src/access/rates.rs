@@ -190,14 +190,16 @@ impl RateLimits {
         }
     }
 
-    /// Gives a request back that was charged and then refused: neither it nor its tokens count.
-    pub fn refund(&self, tenant: &str, charged: u64, now: Instant) {
+    /// Gives a request back that was charged and then refused: neither it nor its tokens count. Says where the tenant stands then, if it is still
+    /// known.
+    pub fn refund(&self, tenant: &str, charged: u64, now: Instant) -> Option<Standing> {
         self.settle(tenant, charged, 0, now);
-        if let Some(Account { requests, .. }) = self.accounts.lock().get_mut(tenant)
-            && let Some(limit) = requests.limit
-        {
-            requests.left = (requests.left + 1.0).min(limit as f64);
+        let mut accounts = self.accounts.lock();
+        let account = accounts.get_mut(tenant)?;
+        if let Some(limit) = account.requests.limit {
+            account.requests.left = (account.requests.left + 1.0).min(limit as f64);
         }
+        Some(account.standing())
     }
 
     fn make_room(&self, accounts: &mut HashMap<String, Account>, now: Instant) {

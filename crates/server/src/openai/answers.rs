@@ -86,7 +86,7 @@ impl Answers {
     pub fn submit(submission: Submission<'_>, requests: Vec<Request>) -> Result<Self, ApiError> {
         let Submission { state, model, identity, exchange, prompt_field, prompt_only, encoder } = submission;
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
-        let charge = Charge::take(state, &model.engine, &requests, identity, &exchange)?;
+        let charge = Charge::take(state, model, &requests, identity, &exchange)?;
         let first = requests.first().ok_or_else(|| ApiError::internal("there is no prompt"))?;
         let entry = state.in_flight().enter(NewEntry {
             id: exchange.id(),
@@ -106,7 +106,7 @@ impl Answers {
                 Ok(stream) => streams.push(Some(Running { stream, tokens })),
                 Err(refusal) => {
                     state.in_flight().withdraw(&entry);
-                    charge.refund();
+                    charge.refund(&exchange);
                     return Err(refused(refusal));
                 }
             }
@@ -190,6 +190,7 @@ impl Answers {
     fn end(&mut self, prompt: usize, usage: Usage) {
         self.streams[prompt] = None;
         self.running -= 1;
+        self.entry.prompt_ended(usage.completion_tokens);
         self.used += (usage.prompt_tokens + usage.completion_tokens) as u64;
         let sum = &mut self.usage;
         sum.prompt_tokens += usage.prompt_tokens;

@@ -10,7 +10,7 @@ use crate::access::{OverLimit, Rates};
 use crate::errors::{ApiError, ErrorType, Retry};
 use crate::exchange::Exchange;
 use crate::identity::Identity;
-use crate::state::AppState;
+use crate::state::{AppState, ModelEntry};
 
 /// Tokens that were charged before they are used. To be settled or given back.
 pub(crate) struct Charge {
@@ -27,7 +27,7 @@ impl Charge {
     /// 429 if the tenant is over a limit.
     pub fn take(
         state: &AppState,
-        engine: &Engine,
+        model: &ModelEntry,
         requests: &[Request],
         identity: &Identity,
         exchange: &Arc<Exchange>,
@@ -43,7 +43,7 @@ impl Charge {
         }
         let prompts = requests.iter().map(|request| request.prompt.len() as u64).sum();
         let answers = match rates.tokens_per_minute {
-            Some(_) => requests.iter().map(|request| expected_tokens(engine, request)).fold(0, u64::saturating_add),
+            Some(_) => requests.iter().map(|request| expected_tokens(model, request)).fold(0, u64::saturating_add),
             None => 0,
         };
         match state.rates().charge(&charge.tenant, rates, prompts, answers, Instant::now()) {
@@ -54,7 +54,7 @@ impl Charge {
             }
             Err(over) => {
                 exchange.stands(over.standing);
-                Err(refused(over, charge.tenant, engine, prompts))
+                Err(refused(over, charge.tenant, &model.engine, prompts))
             }
         }
     }
@@ -67,9 +67,11 @@ impl Charge {
     }
 
     /// The requests were refused by the engine.
-    pub fn refund(self) {
-        if !self.rates.is_unlimited() {
-            self.state.rates().refund(&self.tenant, self.tokens, Instant::now());
+    pub fn refund(self, exchange: &Exchange) {
+        if !self.rates.is_unlimited()
+            && let Some(standing) = self.state.rates().refund(&self.tenant, self.tokens, Instant::now())
+        {
+            exchange.stands(standing);
         }
     }
 }
@@ -92,13 +94,13 @@ fn refused(over: OverLimit, tenant: String, engine: &Engine, prompts: u64) -> Ap
 
 /// How many tokens the answers to a request will probably have: what the lot has learnt of the tenant's, else the most
 /// that they can.
-fn expected_tokens(engine: &Engine, request: &Request) -> u64 {
+fn expected_tokens(model: &ModelEntry, request: &Request) -> u64 {
     #[cfg(feature = "parking-lot-scheduler")]
-    if let Some(lot) = engine.parking_lot() {
+    if let Some(lot) = model.engine.parking_lot() {
         // What cannot be priced is refused by the engine in a moment.
         return lot.adapter().price(request).map_or(0, |price| price.expected_tokens);
     }
-    let _ = engine;
-    let most = request.max_tokens.map_or(u64::MAX, |most| most as u64);
-    most.saturating_mul(request.n as u64)
+    let room = model.config.context_length.saturating_sub(request.prompt.len());
+    let most = request.max_tokens.map_or(room, |most| most.min(room));
+    (most as u64).saturating_mul(request.n as u64)
 }

@@ -52,7 +52,7 @@ pub(crate) fn prepare(
     refuse_hopeless(&model, &prompt, PROMPT_FIELD)?;
     let tokens = model.tokenizer.encode_prompt(&prompt);
     let tokens = tokens.map_err(|error| untokenisable(PROMPT_FIELD, &error))?;
-    let tier = ServiceTier::served(identity.class(generation.tier));
+    let tier = ServiceTier::served(identity.class(generation.tier), model.engine.has_classes());
     let head = Head::new("chatcmpl", "chat.completion", &model, tier);
     let mut request = generation.request(head.id.clone(), tokens, max_tokens, identity, deadlines);
     request.logprobs = logprobs;

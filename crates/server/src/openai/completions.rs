@@ -76,7 +76,7 @@ pub(crate) fn prepare(
     let fewest = if echo { 0 } else { 1 };
     let max_tokens = generation::max_tokens(&fields, ["max_tokens", "max_completion_tokens"], fewest)?;
     let prompts = prompts(&fields)?;
-    let tier = ServiceTier::served(identity.class(generation.tier));
+    let tier = ServiceTier::served(identity.class(generation.tier), model.engine.has_classes());
     let head = Head::new("cmpl", "text_completion", &model, tier);
 
     let mut requests = Vec::with_capacity(prompts.len());

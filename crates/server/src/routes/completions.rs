@@ -26,7 +26,7 @@ pub(super) async fn complete(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    state.ready()?;
+    state.admits()?;
     let deadlines = Deadlines::from_headers(&headers)?;
     let raw = body::read(&state, &headers, body).await?;
     let (shared, sender) = (state.clone(), identity.clone());

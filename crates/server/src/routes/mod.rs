@@ -5,6 +5,7 @@ mod completions;
 mod health;
 mod metrics;
 mod models;
+mod parameters;
 mod requests;
 mod snapshot;
 

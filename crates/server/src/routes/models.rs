@@ -1,11 +1,12 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::errors::ApiError;
 use crate::identity::Identity;
+use crate::routes::parameters::Name;
 use crate::state::{AppState, ModelEntry};
 
 fn card(model: &ModelEntry, id: &str) -> Value {
@@ -30,7 +31,7 @@ pub(super) async fn list(State(state): State<AppState>, _: Identity) -> Json<Val
 pub(super) async fn retrieve(
     State(state): State<AppState>,
     _: Identity,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Value>, ApiError> {
     let model = state.model(Some(&name))?;
     let id = if model.answers_to(&name) { &name } else { &model.name };

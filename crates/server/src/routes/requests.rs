@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use crate::attach;
 use crate::errors::ApiError;
 use crate::identity::{Identity, ServiceTier};
-use crate::in_flight::Entry;
+use crate::in_flight::{Entry, MOST_ENDED};
 use crate::openai::fields::quote;
+use crate::routes::parameters::{Name, Parameters};
 use crate::routes::snapshot::milliseconds;
 use crate::state::AppState;
 
@@ -30,7 +31,7 @@ fn card(entry: &Entry) -> Value {
         "state": place.state.name(),
         "error": place.error,
         "class": entry.class.name(),
-        "service_tier": ServiceTier::served(entry.class),
+        "service_tier": ServiceTier::served(entry.class, entry.model.engine.has_classes()),
         "tenant": entry.tenant,
         "place": place.ahead,
         "estimated_wait_ms": place.wait.map(milliseconds),
@@ -43,7 +44,7 @@ fn card(entry: &Entry) -> Value {
 fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Entry>, ApiError> {
     state.in_flight().find(id, identity, Instant::now()).ok_or_else(|| {
         let message = format!(
-            "no request {} is known; requests that ended are forgotten after a minute, and those of other keys are not shown",
+            "no request {} is known; the last {MOST_ENDED} that ended are remembered, for a minute, and those of other keys are not shown",
             quote(id)
         );
         ApiError::not_found("request_not_found", message).with_param("id")
@@ -53,7 +54,7 @@ fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Entry>, A
 pub(super) async fn status(
     State(state): State<AppState>,
     identity: Identity,
-    Path(id): Path<String>,
+    Name(id): Name,
 ) -> Result<Json<Value>, ApiError> {
     Ok(Json(card(&*find(&state, &id, &identity)?)))
 }
@@ -62,7 +63,7 @@ pub(super) async fn status(
 pub(super) async fn cancel(
     State(state): State<AppState>,
     identity: Identity,
-    Path(id): Path<String>,
+    Name(id): Name,
 ) -> Result<Json<Value>, ApiError> {
     let entry = find(&state, &id, &identity)?;
     let cancelled = entry.cancel();
@@ -83,8 +84,8 @@ pub(super) struct From {
 pub(super) async fn attach(
     State(state): State<AppState>,
     identity: Identity,
-    Path(id): Path<String>,
-    Query(asked): Query<From>,
+    Name(id): Name,
+    Parameters(asked): Parameters<From>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let entry = find(&state, &id, &identity)?;

@@ -12,8 +12,11 @@ use crate::identity::Identity;
 use crate::state::{AppState, ModelEntry};
 
 /// The default model's figures at the top, and each model's in `models`. Capacities are KV blocks.
-pub(super) async fn json(State(state): State<AppState>, _: Identity) -> Result<Json<Value>, ApiError> {
+///
+/// With API keys each sees its own tenant only; one that is an operator's sees all, as everybody does where there are no keys.
+pub(super) async fn json(State(state): State<AppState>, identity: Identity) -> Result<Json<Value>, ApiError> {
     let first = state.model(None)?;
+    let figures = |model: &ModelEntry, drains| figures(model, drains, &identity);
     let mut page = figures(&first, state.is_draining());
     page.insert("uptime_seconds".to_owned(), json!(state.uptime().as_secs()));
     let models = state.models().iter().map(|model| Value::Object(figures(model, state.is_draining()))).collect();
@@ -21,7 +24,7 @@ pub(super) async fn json(State(state): State<AppState>, _: Identity) -> Result<J
     Ok(Json(Value::Object(page)))
 }
 
-fn figures(model: &ModelEntry, server_drains: bool) -> Map<String, Value> {
+fn figures(model: &ModelEntry, server_drains: bool, identity: &Identity) -> Map<String, Value> {
     let now: EngineSnapshot = model.engine.snapshot();
     let classes: Map<String, Value> = now
         .classes
@@ -39,6 +42,7 @@ fn figures(model: &ModelEntry, server_drains: bool) -> Map<String, Value> {
     let tenants: Map<String, Value> = now
         .tenants
         .iter()
+        .filter(|tenant| identity.may_see(&tenant.name))
         .map(|tenant| {
             let figures = json!({
                 "waiting": tenant.waiting,

@@ -50,6 +50,11 @@ async fn unknown_paths_and_methods_have_the_envelope() {
         let answer = get(&api, path).await;
         assert_eq!(answer.error(), expected(404, None, "unknown_url"), "{path}");
     }
+    for path in ["/v1/requests/%ff", "/v1/models/%ff", "/v1/requests/%ff/stream"] {
+        assert_eq!(get(&api, path).await.error(), expected(400, Some("path"), "invalid_value"), "{path}");
+    }
+    let twice = get(&api, "/v1/requests/a/stream?from=1&from=2").await;
+    assert_eq!(twice.error(), expected(400, Some("query"), "invalid_value"));
     for (method, path, allow) in [
         (Method::GET, CHAT, "POST"),
         (Method::DELETE, COMPLETIONS, "POST"),

@@ -5,10 +5,13 @@ use std::path::Path;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use parkade_core::EngineConfig;
+#[cfg(feature = "parking-lot-scheduler")]
+use parkade_core::Priority;
 use parkade_server::{ApiKeys, AppState, Policy, ServerConfig, hash_key, router};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, CHAT, COMPLETIONS, get, send, state_with};
+use crate::support::{Answer, CHAT, COMPLETIONS, get, send, state_over};
 
 /// A policy with one key for each name, `sk-NAME`, and more lines for its entry.
 pub fn policy(entries: &[(&str, &str)]) -> Policy {
@@ -27,7 +30,11 @@ pub fn policy(entries: &[(&str, &str)]) -> Policy {
 }
 
 fn guarded(entries: &[(&str, &str)]) -> (Router, AppState) {
-    let (state, _) = state_with(ServerConfig::default());
+    guarded_over(EngineConfig::default(), entries)
+}
+
+fn guarded_over(engine: EngineConfig, entries: &[(&str, &str)]) -> (Router, AppState) {
+    let (state, _) = state_over(ServerConfig::default(), engine);
     state.set_policy(policy(entries)).expect("valid weights");
     (router(state.clone()), state)
 }
@@ -70,13 +77,17 @@ async fn without_a_key_there_is_only_health_and_metrics() {
     assert_eq!(ask(&api, "sk-ada", &json!({"prompt": "a", "max_tokens": 1})).await.status, 200);
 }
 
+#[cfg(feature = "parking-lot-scheduler")]
 #[tokio::test]
 async fn the_tier_that_was_served_is_reported_and_capped_by_the_key() {
-    let (api, _) = guarded(&[
-        ("low", "highest_class = \"low\""),
-        ("high", "default_class = \"high\""),
-        ("top", "highest_class = \"critical\"\ndefault_class = \"critical\""),
-    ]);
+    let (api, state) = guarded_over(
+        crate::lot::lot(4),
+        &[
+            ("low", "highest_class = \"low\""),
+            ("high", "default_class = \"high\""),
+            ("top", "highest_class = \"critical\"\ndefault_class = \"critical\""),
+        ],
+    );
     for (key, asked, served) in [
         ("sk-low", json!("priority"), "flex"),
         ("sk-low", json!(null), "flex"),
@@ -89,6 +100,25 @@ async fn the_tier_that_was_served_is_reported_and_capped_by_the_key() {
         let answer = ask(&api, key, &json!({"prompt": "a", "max_tokens": 1, "service_tier": asked})).await;
         assert_eq!(answer.json()["service_tier"], served, "{key} asks for {asked}");
     }
+    // What was reported is what the lot was told.
+    let running = async |key: &'static str, tier: Value| {
+        let long = json!({"prompt": "a", "max_tokens": 400, "ignore_eos": true, "service_tier": tier});
+        let api = api.clone();
+        let asking = tokio::spawn(async move { ask(&api, key, &long).await });
+        let class = loop {
+            let classes = state.models()[0].engine.snapshot().classes;
+            match classes.iter().find(|class| class.waiting + class.running > 0) {
+                Some(class) => break class.class,
+                None if asking.is_finished() => panic!("it was never seen to run"),
+                None => tokio::task::yield_now().await,
+            }
+        };
+        asking.await.expect("no panic");
+        class
+    };
+    assert_eq!(running("sk-low", json!("priority")).await, Priority::Low);
+    assert_eq!(running("sk-top", json!(null)).await, Priority::Critical);
+    assert_eq!(running("sk-high", json!("priority")).await, Priority::High);
     let critical = ask(&api, "sk-top", &json!({"prompt": "a", "max_tokens": 1, "service_tier": "critical"})).await;
     assert_eq!(critical.error(), (400, Some("service_tier".into()), Some("invalid_value".into())));
 }
@@ -154,8 +184,46 @@ async fn a_request_that_is_refused_otherwise_is_not_charged() {
     let too_long: Vec<u32> = vec![5; 600];
     let refused = ask(&api, "sk-ada", &json!({"prompt": too_long, "max_tokens": 1})).await;
     assert_eq!(refused.error().2.as_deref(), Some("context_length_exceeded"));
+    assert_eq!(refused.header("x-ratelimit-remaining-requests"), Some("3"), "it got its charge back");
+    assert_eq!(refused.header("x-ratelimit-remaining-tokens"), Some("100000"));
     let answer = ask(&api, "sk-ada", &json!({"prompt": "a", "max_tokens": 1})).await;
     assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("2"));
+}
+
+#[tokio::test]
+async fn without_a_limit_of_its_own_an_answer_is_charged_as_far_as_the_context_goes() {
+    let (api, _) = guarded(&[("ada", "tokens_per_minute = 5000")]);
+    let chat = json!({"messages": [{"role": "user", "content": "a"}], "max_tokens": null, "temperature": 0});
+    let request = Request::post(CHAT)
+        .header("content-type", "application/json")
+        .header("authorization", "Bearer sk-ada")
+        .body(Body::from(chat.to_string()));
+    let answer = send(&api, request.expect("a request")).await;
+    // The tiny model's context has 512 tokens.
+    assert_eq!((answer.status.as_u16(), answer.header("x-ratelimit-remaining-tokens")), (200, Some("4488")));
+}
+
+#[cfg(feature = "parking-lot-scheduler")]
+#[tokio::test]
+async fn a_key_sees_its_own_tenant_and_an_operators_sees_all() {
+    let (api, _) = guarded_over(crate::lot::lot(4), &[("ada", ""), ("bob", ""), ("ops", "operator = true")]);
+    let long = json!({"prompt": "a", "max_tokens": 500, "ignore_eos": true, "n": 4});
+    let asking = tokio::spawn({
+        let api = api.clone();
+        async move { ask(&api, "sk-ada", &long).await }
+    });
+    let seen_by = async |key: &str| {
+        let request = Request::get("/v1/metrics").header("authorization", format!("Bearer {key}"));
+        let page = send(&api, request.body(Body::empty()).expect("a request")).await.json();
+        page["tenants"].as_object().expect("tenants").keys().cloned().collect::<Vec<_>>()
+    };
+    while seen_by("sk-ops").await.is_empty() {
+        assert!(!asking.is_finished(), "it was never seen");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen_by("sk-bob").await, Vec::<String>::new());
+    assert!(asking.is_finished() || seen_by("sk-ada").await == ["ada"]);
+    assert_eq!(asking.await.expect("no panic").status, 200);
 }
 
 #[tokio::test]

@@ -48,6 +48,9 @@ async fn a_drain_refuses_new_work_and_lets_running_streams_end() {
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("shutting_down"), "{refused}");
     assert!(refused.contains("retry-after: "), "{refused}");
     assert!(refused.contains("x-should-retry: true"), "{refused}");
+    let page = server.exchange(&wire_get("/metrics", "")).await;
+    assert!(page.contains("parkade_request_refusals_total{reason=\"shutting_down\"} 1\n"), "{page}");
+    assert!(page.contains("parkade_http_errors_total{code=\"shutting_down\"}"), "{page}");
 
     let rest = read_to_end(&mut stream).await;
     assert!(rest.contains("data: [DONE]"), "cut off: …{}", &rest[rest.len().saturating_sub(300)..]);

@@ -8,6 +8,13 @@ use parkade_server::{ModelEntry, ServerConfig, router};
 use serde_json::json;
 
 use crate::support::{COMPLETIONS, get, model_with, post, state_over};
+#[cfg(feature = "parking-lot-scheduler")]
+use {
+    crate::lot::{fill, lot, waiting},
+    crate::support::{parts, read_to_end, start_over, wire_get, wire_post},
+    serde_json::Value,
+    tokio::io::AsyncWriteExt,
+};
 
 fn schedulers() -> Vec<EngineConfig> {
     let mut kinds = vec![SchedulerKind::Default];
@@ -70,6 +77,45 @@ async fn the_json_twin_is_live() {
         state.begin_drain();
         assert_eq!(get(&api, "/v1/metrics").await.json()["draining"], true);
     }
+}
+
+/// What the ancestor's endpoint never showed: it returned constants.
+#[cfg(feature = "parking-lot-scheduler")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_pages_show_what_runs_and_what_waits_while_it_does() {
+    let server = start_over(ServerConfig::default(), lot(40)).await;
+    let held = fill(&server, 40, "").await;
+    let body = json!({"prompt": "hello", "max_tokens": 4, "user": "ada", "service_tier": "flex"});
+    let mut waiter = server.connect().await;
+    waiter.write_all(&wire_post(COMPLETIONS, "connection: close\r\n", &body)).await.expect("writable");
+    waiting(&server, 1).await;
+    let page = server.exchange(&wire_get("/v1/metrics", "")).await;
+    let now: Value = serde_json::from_str(parts(&page).2).expect("JSON");
+    let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{value} in {now}"));
+    assert_eq!((number(&now["queued_tasks"]), number(&now["requests"]["running"])), (1, 1));
+    assert!(number(&now["available_capacity"]) < number(&now["total_capacity"]), "{now}");
+    assert_eq!(
+        number(&now["total_capacity"]) - number(&now["available_capacity"]),
+        number(&now["kv_blocks"]["used"]),
+        "{now}"
+    );
+    assert_eq!(number(&now["sequences"]["running"]), 40);
+    assert_eq!((number(&now["classes"]["low"]["waiting"]), number(&now["classes"]["normal"]["running"])), (1, 1));
+    assert_eq!((number(&now["tenants"]["ada"]["waiting"]), number(&now["tenants"]["anonymous"]["active"])), (1, 1));
+    assert!(number(&now["classes"]["low"]["waiting_tokens"]) > 0, "{now}");
+    let page = server.exchange(&wire_get("/metrics", "")).await;
+    for line in [
+        "parkade_num_requests_running 1",
+        "parkade_num_requests_waiting 1",
+        "parkade_num_admissions_total 1",
+        "parkade_class_requests{class=\"low\",state=\"waiting\"} 1",
+        "parkade_class_requests{class=\"normal\",state=\"running\"} 1",
+    ] {
+        assert!(page.contains(&format!("\n{line}\n")), "{line} is not in {page}");
+    }
+    drop(held);
+    assert!(read_to_end(&mut waiter).await.starts_with("HTTP/1.1 200"));
+    server.idle().await;
 }
 
 #[cfg(feature = "parking-lot-scheduler")]

@@ -203,3 +203,33 @@ async fn a_request_goes_on_while_somebody_reads_along() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_integer_priority_says_who_is_ahead_and_the_wait_is_estimated() {
+    let server = start_over(ServerConfig::default(), lot(40)).await;
+    // Once something has run, rates are known.
+    let warm = json!({"prompt": "hello", "max_tokens": 8, "ignore_eos": true});
+    assert!(server.exchange(&wire_post(COMPLETIONS, "connection: close\r\n", &warm)).await.starts_with("HTTP/1.1 200"));
+    let _held = fill(&server, 40, "").await;
+    let mut waiters = Vec::new();
+    for (count, (id, priority)) in
+        [("last", json!(5)), ("middle", json!(null)), ("first", json!(-1))].into_iter().enumerate()
+    {
+        let mut waiter = server.connect().await;
+        let body = json!({"prompt": "hello", "max_tokens": 4, "priority": priority});
+        let extra = format!("connection: close\r\nx-request-id: {id}\r\n");
+        waiter.write_all(&wire_post(COMPLETIONS, &extra, &body)).await.expect("writable");
+        waiting(&server, count + 1).await;
+        waiters.push(waiter);
+    }
+    let mut waits = Vec::new();
+    for (place, id) in ["first", "middle", "last"].into_iter().enumerate() {
+        let card = card(&server, &format!("/v1/requests/{id}"), "").await;
+        assert_eq!(card["place"], json!(place), "{card}");
+        waits.push(card["estimated_wait_ms"].as_u64().unwrap_or_else(|| panic!("no estimate: {card}")));
+    }
+    assert!(waits.is_sorted(), "{waits:?}");
+    for mut waiter in waiters {
+        assert!(read_to_end(&mut waiter).await.starts_with("HTTP/1.1 200"));
+    }
+}

@@ -1,0 +1,63 @@
+//! Who is next, seen from outside: one slot, several that wait for it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+use std::time::Duration;
+
+use parkade_pool::*;
+
+/// Submits all of them behind a running task, and gives their numbers in the order in which they start.
+fn order(specs: &[TaskSpec]) -> Vec<usize> {
+    let mut config = LotConfig::new(Capacity::new([("slots", 1)]));
+    config.limits.preempt = false;
+    let mut lot = Lot::new(config).unwrap();
+    let now = Time::ZERO;
+    let (mut running, _) = lot.submit(now, &spec("first")).unwrap();
+    assert_eq!(lot.next_decision(0, true), Some(Decision::Start(running)));
+    let ids: Vec<TaskId> = specs.iter().map(|spec| lot.submit(now, spec).unwrap().0).collect();
+    let mut order = Vec::new();
+    while order.len() < specs.len() {
+        lot.ended(running, Ending::Completed);
+        lot.settle(now);
+        let Some(Decision::Start(next)) = lot.next_decision(0, true) else { panic!("nobody starts") };
+        order.push(ids.iter().position(|&id| id == next).unwrap());
+        running = next;
+        lot.audit(now).unwrap();
+    }
+    order
+}
+
+fn spec(tenant: &str) -> TaskSpec {
+    TaskSpec { work: Work::new(10, 10), ..TaskSpec::new(tenant, Cost::fixed(Units::from([1]))) }
+}
+
+#[test]
+fn inside_a_tenant_the_lower_rank_goes_first_and_equals_in_the_order_of_their_arrival() {
+    let ranked = |rank| TaskSpec { rank, ..spec("ada") };
+    assert_eq!(order(&[ranked(5), ranked(0), ranked(i64::MAX), ranked(-3), ranked(0)]), [3, 1, 4, 0, 2]);
+    assert_eq!(order(&[ranked(i64::MIN), ranked(0), ranked(i64::MIN)]), [0, 2, 1]);
+}
+
+#[test]
+fn inside_a_tenant_the_earlier_deadline_goes_before_any_rank() {
+    let due = |seconds, rank| {
+        let deadline = Some(Time::ZERO.after(Duration::from_secs(seconds)));
+        TaskSpec { deadline, rank, ..spec("ada") }
+    };
+    assert_eq!(order(&[spec("ada"), due(900, -9), due(600, 9), due(900, -10)]), [2, 3, 1, 0]);
+}
+
+#[test]
+fn a_higher_class_goes_first_whatever_ranks_and_deadlines_say() {
+    let of = |class| TaskSpec { class, ..spec("ada") };
+    let hasty = TaskSpec { rank: -100, deadline: Some(Time::ZERO.after(Duration::from_secs(60))), ..of(Class::Low) };
+    assert_eq!(order(&[hasty, of(Class::Normal), of(Class::Critical), of(Class::High)]), [2, 3, 1, 0]);
+}
+
+#[test]
+fn a_rank_takes_nothing_from_another_tenant() {
+    let of = |tenant, rank| TaskSpec { rank, ..spec(tenant) };
+    let mixed = [of("ada", -5), of("ada", -4), of("ada", -3), of("bob", 7), of("bob", 8)];
+    let order = order(&mixed);
+    // Turn by turn, as they have been served alike so far.
+    assert_eq!(order.iter().take(4).filter(|&&number| number >= 3).count(), 2, "{order:?}");
+}
