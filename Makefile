@@ -11,7 +11,7 @@ WITHOUT_LOT := -p parkade-core -p parkade-server -p parkade --no-default-feature
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat serve build check fmt test test-rust test-e2e
+.PHONY: help setup run chat serve build check fmt test test-rust test-loom test-e2e
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,14 +39,18 @@ check: ## formatting and lints, with and without the parking-lot scheduler
 fmt: ## format the Rust code
 	cargo fmt --all
 
-test: setup ## all tests: Rust in both feature sets, then end to end with the openai client
+test: setup ## all tests: Rust in both feature sets, thread interleavings, then end to end with the openai client
 	@scripts/setup tests
-	@$(MAKE) --no-print-directory test-rust test-e2e
+	@$(MAKE) --no-print-directory test-rust test-loom test-e2e
 
 # The workspace comes last: it leaves the binary with all features where the end-to-end tests look for it.
 test-rust:
 	cargo test --locked $(WITHOUT_LOT)
 	cargo test --locked --workspace
+
+# Everything is compiled with the flag, so it has a target directory of its own: the other builds stay as they are.
+test-loom: ## the worker pool in all interleavings of small cases, by loom (ARGS="name")
+	RUSTFLAGS="--cfg loom" cargo test --locked --target-dir target/loom -p parkade-pool --test loom -- $(ARGS)
 
 test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
 	$(PYTEST) tests/e2e $(ARGS)

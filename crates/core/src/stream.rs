@@ -25,6 +25,7 @@ pub(crate) trait Waker: Send + Sync {
     }
 
     /// The last of those who read along has left, or there is none any more.
+    #[cfg(feature = "parking-lot-scheduler")]
     fn nobody_reads_along(&self) {}
 }
 

@@ -25,7 +25,6 @@ impl fmt::Display for Measure {
 
 /// Why a task was refused. `retry_after` is in whole seconds, from 1 to 120.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum PoolError {
     /// The waiting room is full for tasks of this class.
     #[error("the waiting room is full: {waiting} {measure} wait and the limit is {limit}; retry in {} s", retry_after.as_secs())]

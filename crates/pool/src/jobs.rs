@@ -51,6 +51,9 @@ impl<T: Send + 'static> Executor for JobExecutor<T> {
     type Task = Job<T>;
     type Output = T;
 
+    /// A closure cannot be stopped half way and taken up again.
+    const PARKS: bool = false;
+
     fn has_room(&self) -> bool {
         self.current.is_none()
     }
@@ -133,7 +136,7 @@ impl<T: Send + 'static> JobPool<T> {
         spec: &TaskSpec,
         job: impl FnOnce(&JobContext) -> T + Send + 'static,
     ) -> Result<Ticket<T>, Rejected<Job<T>>> {
-        self.workers.submit(&unparkable(spec), Box::new(job))
+        self.workers.submit(spec, Box::new(job))
     }
 
     /// Hands a job over and gives a future of its outcome. Dropping the future cancels the job.
@@ -145,16 +148,11 @@ impl<T: Send + 'static> JobPool<T> {
         spec: &TaskSpec,
         job: impl FnOnce(&JobContext) -> T + Send + 'static,
     ) -> Result<Outcome<T>, Rejected<Job<T>>> {
-        self.workers.submit_async(&unparkable(spec), Box::new(job)).await
+        self.workers.submit_async(spec, Box::new(job)).await
     }
 
     /// The pool underneath: cancellation, statistics, limits, shutdown.
     pub fn workers(&self) -> &WorkerPool<JobExecutor<T>> {
         &self.workers
     }
-}
-
-/// A closure cannot be stopped half way and taken up again.
-fn unparkable(spec: &TaskSpec) -> TaskSpec {
-    TaskSpec { parkable: false, ..spec.clone() }
 }

@@ -92,7 +92,8 @@
 //!
 //! # How it is tested
 //!
-//! [`Lot::audit`] checks every invariant from scratch. `tests/properties.rs` calls it after each of many random commands,
+//! [`Lot::audit`] checks every invariant from scratch. Debug builds call it after each decision while few tasks are
+//! here. `tests/properties.rs` calls it after each of many random commands,
 //! `tests/simulation.rs` after each step of simulated machines under all kinds of traffic and faults, where fairness
 //! and starvation bounds are measured too. `tests/loom.rs` runs the worker pool itself, not a model of it, through all
 //! interleavings of small cases. `tests/known_failures.rs` has what the ancestor of this crate got wrong.

@@ -1,6 +1,6 @@
 //! All interleavings of the hand-over between threads, in small cases.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p parkade-pool --test loom --release`
+//! `make test-loom`, a part of `make test`; `LOOM_MAX_PREEMPTIONS` (3) says how deep it looks.
 //!
 //! These run the real [`WorkerPool`]: under `cfg(loom)` the crate takes its mutex, condition variable and threads from
 //! loom instead of parkade-sync (`src/sys.rs`), and nothing else changes. A wake-up that could get lost is a deadlock

@@ -15,6 +15,7 @@ enum Command {
         class: u8,
         rank: i8,
         deadline: Option<u16>,
+        first_token: Option<u16>,
         now: u8,
         expected: u8,
         worst: u8,
@@ -53,6 +54,7 @@ enum Command {
         hidden: u8,
     },
     Weights {
+        max_bypass: u8,
         low: u8,
         critical: u8,
         tenant: u8,
@@ -61,14 +63,13 @@ enum Command {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let submit =
-        (
-            (0..4_u8, 0..4_u8, -1..2_i8, prop::option::of(1..2000_u16)),
-            (0..12_u8, 0..8_u8, 0..16_u8, (0..500_u16, 0..40_u8), prop::bool::weighted(0.8)),
-        )
-            .prop_map(|((tenant, class, rank, deadline), (now, expected, worst, work, parkable))| {
-                Command::Submit { tenant, class, rank, deadline, now, expected, worst, work, parkable }
-            });
+    let submit = (
+        (0..4_u8, 0..4_u8, -1..2_i8, prop::option::of(1..2000_u16), prop::option::weighted(0.2, 1..2000_u16)),
+        (0..12_u8, 0..8_u8, 0..16_u8, (0..500_u16, 0..40_u8), prop::bool::weighted(0.8)),
+    )
+        .prop_map(|((tenant, class, rank, deadline, first_token), (now, expected, worst, work, parkable))| {
+            Command::Submit { tenant, class, rank, deadline, first_token, now, expected, worst, work, parkable }
+        });
     prop_oneof![
         6 => submit,
         6 => (0..2_u8).prop_map(|worker| Command::Take { worker }),
@@ -80,8 +81,11 @@ fn command() -> impl Strategy<Value = Command> {
         1 => any::<u16>().prop_map(|task| Command::Unpause { task }),
         2 => (0..500_u16).prop_map(|millis| Command::Wait { millis }),
         1 => (0..4_u8).prop_map(|hidden| Command::Observe { hidden }),
-        1 => (1..9_u8, 1..99_u8, 1..9_u8, prop::option::of(1..3_u8))
-            .prop_map(|(low, critical, tenant, max_running)| Command::Weights { low, critical, tenant, max_running }),
+        1 => (0..4_u8, 1..9_u8, 1..99_u8, 1..9_u8, prop::option::of(1..3_u8)).prop_map(
+            |(max_bypass, low, critical, tenant, max_running)| {
+                Command::Weights { max_bypass, low, critical, tenant, max_running }
+            },
+        ),
     ]
 }
 
@@ -140,16 +144,19 @@ impl World {
 
     fn run(&mut self, command: Command) {
         match command {
-            Command::Submit { tenant, class, rank, deadline, now, expected, worst, work, parkable } => {
+            Command::Submit { tenant, class, rank, deadline, first_token, now, expected, worst, work, parkable } => {
                 let cost = Cost::growing(
                     Units::from([u64::from(now), 1]),
                     Units::from([u64::from(expected)]),
                     Units::from([u64::from(worst)]),
                 );
+                let due =
+                    |millis: Option<u16>| millis.map(|millis| self.now.after(Duration::from_millis(millis.into())));
                 let spec = TaskSpec {
                     class: Class::ALL[class as usize],
                     rank: rank.into(),
-                    deadline: deadline.map(|millis| self.now.after(Duration::from_millis(millis.into()))),
+                    deadline: due(deadline),
+                    first_token_deadline: due(first_token),
                     work: Work::new(work.0.into(), work.1.into()),
                     parkable,
                     ..TaskSpec::new(format!("tenant-{tenant}"), cost)
@@ -234,8 +241,9 @@ impl World {
                     self.lot.observe(free.saturating_sub(Units::from([hidden.into()])));
                 }
             }
-            Command::Weights { low, critical, tenant, max_running } => {
+            Command::Weights { max_bypass, low, critical, tenant, max_running } => {
                 let mut limits = self.lot.limits().clone();
+                limits.max_bypass = max_bypass.into();
                 limits.class_weights = PerClass::new(low.into(), 4, 8, critical.into());
                 let policy = TenantPolicy {
                     weight: tenant.into(),

@@ -16,6 +16,7 @@ use super::ticket::{Queued, Shared, Ticket};
 const SLOW_READER: Duration = Duration::from_secs(2);
 
 /// The bridge between the pool and a pipeline: it drives all requests of one model replica, step by step.
+/// [`InferenceWorkerPool::start`](super::InferenceWorkerPool::start) makes one and gives it to its worker thread; nobody else calls it.
 ///
 /// The lot counts KV blocks and sequences. What it has granted to a request and the request has not taken from the block pool yet is
 /// owed to it; [`snapshot`](Executor::snapshot) is what the block pool could give out, less that.

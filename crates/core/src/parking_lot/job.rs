@@ -15,6 +15,15 @@ pub enum Delivery {
 }
 
 /// A request and how its answer is wanted.
+///
+/// ```
+/// use parkade_core::parking_lot::{Delivery, InferenceJob};
+/// use parkade_core::{Priority, Request};
+///
+/// let request = Request { priority: Priority::High, max_tokens: Some(64), ..Request::new("one", vec![1, 2, 3]) };
+/// let job = InferenceJob::streaming(request);
+/// assert_eq!(job.delivery, Delivery::Stream);
+/// ```
 #[derive(Clone, Debug)]
 pub struct InferenceJob {
     /// What is asked.
@@ -35,7 +44,27 @@ impl InferenceJob {
     }
 }
 
-/// What becomes of a job that was not refused.
+/// What becomes of a job that was not refused: [`InferenceWorkerPool::run`](super::InferenceWorkerPool::run) gives it.
+///
+/// ```
+/// use parkade_core::Event;
+/// use parkade_core::parking_lot::InferenceResult;
+///
+/// async fn show(result: InferenceResult) {
+///     match result {
+///         InferenceResult::Complete(completion) => println!("{}", completion.choices[0].text),
+///         InferenceResult::Streaming(mut stream) => {
+///             // It ends with exactly one `Done` or `Failed`; dropping it earlier cancels the request.
+///             while let Some(event) = stream.next().await {
+///                 if let Event::Token { text, .. } = event {
+///                     print!("{text}");
+///                 }
+///             }
+///         }
+///         InferenceResult::Error(error) => println!("failed: {error}"),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub enum InferenceResult {
     /// All answers, complete.

@@ -14,6 +14,19 @@ use super::history::AnswerHistory;
 use super::types::{ResourceCost, TaskMetadata};
 
 /// Prices requests from the model's geometry, what the prefix cache has, and how long answers were lately.
+/// [`InferenceWorkerPool::adapter`](super::InferenceWorkerPool::adapter) gives a running model's.
+///
+/// ```no_run
+/// use parkade_core::parking_lot::InferenceWorkerPool;
+/// use parkade_core::{Refusal, Request};
+///
+/// fn quote(pool: &InferenceWorkerPool, request: &Request) -> Result<(), Refusal> {
+///     let price = pool.adapter().price(request)?;
+///     println!("{} KV blocks now, about {} more later, at most {}", price.blocks, price.expected_growth, price.worst_growth);
+///     println!("{} tokens to compute, {} from the cache", price.prefill_tokens, price.cached_tokens);
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct ResourceAdapter {
     geometry: Geometry,

@@ -57,6 +57,21 @@ pub enum AttachError {
 }
 
 /// The streams of the requests that are here, and of those that ended lately.
+/// [`InferenceWorkerPool::streams`](super::InferenceWorkerPool::streams) gives a running model's.
+///
+/// ```no_run
+/// use parkade_core::parking_lot::{AttachError, InferenceWorkerPool};
+///
+/// /// Goes on with a stream after a broken connection, from the first event that has not been seen.
+/// async fn go_on(pool: &InferenceWorkerPool, id: &str, from: u64) -> Result<(), AttachError> {
+///     let mut along = pool.streams().attach(&id.into(), from)?;
+///     while let Some(event) = along.next().await {
+///         let (number, event) = event?;
+///         println!("{number}: {event:?}");
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct StreamingRegistry {
     limits: ReplayLimits,

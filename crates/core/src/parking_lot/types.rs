@@ -42,6 +42,19 @@ impl ResourceCost {
 }
 
 /// Everything about a request that its scheduling depends on.
+/// [`ResourceAdapter::metadata`](super::ResourceAdapter::metadata) makes it.
+///
+/// ```no_run
+/// use std::time::Instant;
+///
+/// use parkade_core::parking_lot::{InferenceWorkerPool, TaskMetadata};
+/// use parkade_core::{Refusal, Request};
+///
+/// fn describe(pool: &InferenceWorkerPool, request: &Request) -> Result<String, Refusal> {
+///     let TaskMetadata { id, tenant, class, cost, .. } = pool.adapter().metadata(request, Instant::now())?;
+///     Ok(format!("{id} of {tenant}, {}: {} KV blocks", class.name(), cost.blocks))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TaskMetadata {
     /// The request.

@@ -112,7 +112,6 @@ impl InferenceWorkerPool {
         let (bell, replay) = self.shared.bell(&metadata.id);
         let (outlet, stream) =
             stream::open_recorded(request.id.clone(), capacity, Arc::clone(&bell) as _, Arc::clone(&replay) as _);
-        let tenant = metadata.tenant.clone();
         let ticket = Arc::new(Ticket::new(metadata, &request, &outlet, Arc::clone(&bell), replay));
         self.shared.enter(&ticket);
         drop(names);
@@ -127,7 +126,7 @@ impl InferenceWorkerPool {
             Err(rejected) => {
                 stream.release();
                 rejected.task.withdraw();
-                Err(refusal(rejected.error, tenant))
+                Err(refusal(rejected.error))
             }
         }
     }
@@ -214,7 +213,7 @@ fn name_is_taken(id: &RequestId) -> Refusal {
 }
 
 /// The lot's refusal in the engine's words.
-fn refusal(error: PoolError, tenant: String) -> Refusal {
+fn refusal(error: PoolError) -> Refusal {
     let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     match error {
         PoolError::QueueFull { measure, waiting, limit, retry_after } => Refusal::QueueFull {
@@ -242,11 +241,6 @@ fn refusal(error: PoolError, tenant: String) -> Refusal {
         PoolError::DeadlineUnreachable { needed, allowed } => Refusal::Deadline { estimate: needed, allowed },
         PoolError::Expired { .. } => Refusal::Deadline { estimate: Duration::ZERO, allowed: Duration::ZERO },
         PoolError::Draining { retry_after } => Refusal::Draining { retry_after },
-        // The pool may learn new reasons. Whatever it is, the request was not taken, and its sender may come back.
-        other => {
-            let retry_after = other.retry_after().unwrap_or(Duration::from_secs(1));
-            Refusal::RateLimited { tenant, unit: "requests at once", limit: 0, retry_after }
-        }
     }
 }
 

@@ -11,10 +11,20 @@ use crate::{Class, TaskId, Time, Units, Work};
 /// asks at once. So a burst of expiries does not hold up everything else.
 const EXPIRIES_AT_ONCE: usize = 256;
 
+/// Up to how many tasks debug builds check every invariant after each decision.
+#[cfg(debug_assertions)]
+const AUDITED: u64 = 64;
+
 impl Lot {
     /// Decides everything that follows from what has changed: ends what has expired, admits what fits, in the order
     /// of the policy, and has tasks parked for higher classes. To be called after each batch of commands.
+    ///
+    /// # Panics
+    /// In debug builds, if an invariant does not hold and few tasks are here, so that looking at all of them is cheap.
     pub fn settle(&mut self, now: Time) {
+        if std::mem::take(&mut self.reported) {
+            self.last_report = now;
+        }
         self.note_first_tokens(now);
         self.expire_due(now);
         self.refresh_forecast();
@@ -39,6 +49,12 @@ impl Lot {
         }
         self.passed = passed;
         self.settled = true;
+        #[cfg(debug_assertions)]
+        if self.present() <= AUDITED
+            && let Err(broken) = self.audit(now)
+        {
+            panic!("{broken}");
+        }
     }
 
     /// When [`Lot::settle`] has to be called again even if nothing happens: the next deadline.

@@ -1,11 +1,11 @@
-//! The invariants, checked from scratch. Tests call this after every command.
+//! The invariants, checked from scratch. Tests call this after every command, and debug builds after every decision.
 
 use std::collections::HashMap;
 
+use super::Lot;
 use super::forecast::Amounts;
-use super::table::State;
+use super::table::{State, Task};
 use super::tenant::NO_SHARE;
-use super::{Lot, Reserve};
 use crate::{Class, Time, Units};
 
 impl Lot {
@@ -32,6 +32,7 @@ impl Lot {
                 held = held.checked_add(units).ok_or("held units overflow")?;
                 promised = promised.saturating_add(task.held.promise());
                 check(units == task.need(), || format!("{id} needs {:?} and holds {units:?}", task.need()))?;
+                equal("what is set aside for a task", task.held.promise(), task.promise())?;
             } else {
                 check(units.is_zero(), || format!("{id} is {:?} and holds {units:?}", task.state))?;
             }
@@ -50,11 +51,8 @@ impl Lot {
         equal("units of those told to park", self.leaving, leaving)?;
         equal("promises to those told to park", self.leaving_promises, leaving_promises)?;
         check(held.fits_in(total), || format!("{held:?} in use of {total:?}"))?;
-        if self.reserve == Reserve::Full {
-            let all = held.saturating_add(promised);
-            check(all.fits_in(total), || format!("{all:?} reserved of {total:?}"))?;
-        }
-        Ok(())
+        let all = held.saturating_add(promised);
+        check(all.fits_in(total), || format!("{all:?} reserved of {total:?}"))
     }
 
     fn audit_counts(&self) -> Result<(), String> {
@@ -86,6 +84,7 @@ impl Lot {
             check(!(parked || task.state == State::Waiting) || self.least_need.fits_in(task.need()), || {
                 format!("{id} needs less than the least: {task:?}")
             })?;
+            check(task.bypassed <= self.limits.max_bypass, || format!("{id} was passed {} times", task.bypassed))?;
         }
         for class in Class::ALL {
             let line = &self.lines[class];
@@ -169,6 +168,16 @@ impl Lot {
     }
 
     fn audit_nobody_forgotten(&self, now: Time) -> Result<(), String> {
+        // Without asking the policy: where everything is free, whatever may run runs.
+        if self.running.is_empty() && self.ledger.free() == self.capacity.total() {
+            let may_run = |task: &&Task| match task.state {
+                State::Waiting => self.tenants.at(task.tenant).may_run(),
+                State::Parked => !task.paused && task.stop.is_none(),
+                _ => false,
+            };
+            let forgotten = self.table.iter().find(|(_, task)| may_run(task));
+            check(forgotten.is_none(), || format!("nothing runs, and nobody looks at {forgotten:?}"))?;
+        }
         if self.forecast_stale {
             return Ok(());
         }

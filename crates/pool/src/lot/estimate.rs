@@ -15,7 +15,14 @@ pub(crate) struct ServiceRate {
     decode: Decayed,
     /// How many tasks decoded in a step, averaged: their number times the rate of one is the rate of all.
     streams: Decayed,
+    /// How many steps in a row have taken far longer than the rates predict.
+    odd_in_a_row: i32,
 }
+
+/// How many times as long as predicted a step may take before it is odd: the machine slept, or pages were read from
+/// disk. It counts for this many times the prediction then, the next odd one in a row for the square of that, and so
+/// on: one such step changes little, and a machine that has really become slow is believed after a few.
+const ODD: f64 = 8.0;
 
 #[derive(Clone, Debug, Default)]
 struct Decayed {
@@ -24,9 +31,14 @@ struct Decayed {
 }
 
 impl Decayed {
-    fn add(&mut self, amount: f64, time: f64, keep: f64) {
+    fn add(&mut self, amount: f64, time: f64, memory: f64) {
+        let keep = (-time / memory).exp();
         self.amount = self.amount * keep + amount;
         self.time = self.time * keep + time;
+        // One step that is longer than the memory (the first one, say, which nothing predicted) must not outweigh many.
+        let excess = (self.time / memory).max(1.0);
+        self.amount /= excess;
+        self.time /= excess;
     }
 
     fn ratio(&self) -> Option<f64> {
@@ -37,42 +49,54 @@ impl Decayed {
 /// The measured service rate, for people and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
-    /// Prompt tokens per second of prefill time; zero until one was measured.
+    /// Prompt tokens per second of one worker's prefill time; zero until one was measured.
     pub prefill: f64,
-    /// Answer tokens per second of decode time, all tasks together; zero until one was measured.
+    /// Answer tokens per second of one worker's decode time, all its tasks together; zero until one was measured.
     pub decode: f64,
 }
 
 impl ServiceRate {
     pub(crate) fn new() -> ServiceRate {
-        ServiceRate { prefill: Decayed::default(), decode: Decayed::default(), streams: Decayed::default() }
+        ServiceRate {
+            prefill: Decayed::default(),
+            decode: Decayed::default(),
+            streams: Decayed::default(),
+            odd_in_a_row: 0,
+        }
     }
 
     /// A step took `busy` and computed this many tokens, the answer tokens for `streams` tasks.
     pub(crate) fn record(&mut self, busy: Duration, prefill: u64, decode: u64, streams: u64, memory: Duration) {
-        let seconds = busy.as_secs_f64();
-        if seconds <= 0.0 || prefill + decode == 0 {
+        if busy.is_zero() || (prefill, decode) == (0, 0) {
             return;
         }
+        let seconds = self.credible(busy.as_secs_f64(), Work::new(prefill, decode));
         let prefill_cost = prefill as f64 / self.prefill.ratio().unwrap_or(1.0);
         let decode_cost = decode as f64 / self.decode.ratio().unwrap_or(1.0);
         let prefill_seconds = seconds * prefill_cost / (prefill_cost + decode_cost);
         let decode_seconds = seconds - prefill_seconds;
-        let keep = |part: f64| (-part / memory.as_secs_f64()).exp();
+        let memory = memory.as_secs_f64();
         if prefill > 0 {
-            self.prefill.add(prefill as f64, prefill_seconds, keep(prefill_seconds));
+            self.prefill.add(prefill as f64, prefill_seconds, memory);
         }
         if decode > 0 {
-            self.decode.add(decode as f64, decode_seconds, keep(decode_seconds));
-            self.streams.add(streams as f64 * decode_seconds, decode_seconds, keep(decode_seconds));
+            self.decode.add(decode as f64, decode_seconds, memory);
+            self.streams.add(streams as f64 * decode_seconds, decode_seconds, memory);
         }
+    }
+
+    /// How much of a step's time counts, see [`ODD`].
+    fn credible(&mut self, seconds: f64, work: Work) -> f64 {
+        let Some(predicted) = self.seconds(work) else { return seconds };
+        self.odd_in_a_row = if seconds > ODD * predicted { self.odd_in_a_row.saturating_add(1) } else { 0 };
+        if self.odd_in_a_row == 0 { seconds } else { seconds.min(predicted * ODD.powi(self.odd_in_a_row)) }
     }
 
     pub(crate) fn rates(&self) -> Rates {
         Rates { prefill: self.prefill.ratio().unwrap_or(0.0), decode: self.decode.ratio().unwrap_or(0.0) }
     }
 
-    /// Seconds that this much work keeps everything busy; `None` until a rate that it needs has been measured.
+    /// Seconds that this much work keeps one worker busy; `None` until a rate that it needs has been measured.
     pub(crate) fn seconds(&self, work: Work) -> Option<f64> {
         let part = |tokens: u64, rate: &Decayed| match tokens {
             0 => Some(0.0),
@@ -152,6 +176,28 @@ mod tests {
             assert!((found.prefill / prefill - 1.0).abs() < 0.1, "{found:?}");
             assert!((found.decode / decode - 1.0).abs() < 0.1, "{found:?}");
         }
+    }
+
+    #[test]
+    fn one_step_that_the_machine_slept_through_changes_little_and_a_lasting_slowness_is_followed_in_a_few() {
+        let mut rate = ServiceRate::new();
+        let step = |rate: &mut ServiceRate, millis| {
+            rate.record(Duration::from_millis(millis), 0, 10, 1, MEMORY);
+            rate.rates().decode
+        };
+        (0..200).for_each(|_| _ = step(&mut rate, 100));
+        assert!((step(&mut rate, 60_000) / 100.0 - 1.0).abs() < 0.1, "{:?}", rate.rates());
+        assert!((step(&mut rate, 100) / 100.0 - 1.0).abs() < 0.1, "{:?}", rate.rates());
+        (0..5).for_each(|_| _ = step(&mut rate, 10_000));
+        assert!(rate.rates().decode < 2.0, "{:?}", rate.rates());
+    }
+
+    #[test]
+    fn a_slow_first_step_weighs_no_more_than_the_memory() {
+        let mut rate = ServiceRate::new();
+        rate.record(Duration::from_secs(600), 100, 0, 0, MEMORY);
+        (0..10).for_each(|_| rate.record(Duration::from_secs(1), 100, 0, 0, MEMORY));
+        assert!(rate.rates().prefill > 50.0, "{:?}", rate.rates());
     }
 
     #[test]

@@ -44,6 +44,10 @@ impl Lot {
             let task = self.table.at_mut(id.index);
             self.ledger.grow(&mut task.held, amount);
             task.grown = task.grown.saturating_add(amount);
+            // It goes on, so it has what it was parked for, even if that has turned out to be less.
+            task.asked = Units::ZERO;
+            let promise = task.promise();
+            self.ledger.lower_promise(&mut task.held, promise);
             self.forecast_stale = true;
             self.counters.grown += 1;
             return Growth::Granted;

@@ -101,6 +101,13 @@ impl Ledger {
         reservation.units = reservation.units.saturating_add(units);
     }
 
+    /// Sets aside no more than this for the rest of the task.
+    pub(crate) fn lower_promise(&mut self, reservation: &mut Reservation, most: Units) {
+        let given_back = reservation.promise.saturating_sub(most);
+        self.promised = minus(self.promised, given_back);
+        reservation.promise = minus(reservation.promise, given_back);
+    }
+
     /// Takes back what a task held that was with its executor. The next observation shows what became free.
     pub(crate) fn release(&mut self, reservation: Reservation) {
         self.in_use = minus(self.in_use, reservation.units);
@@ -140,6 +147,10 @@ mod tests {
         assert_eq!((ledger.free(), ledger.unpromised()), (units(6), units(3)));
         ledger.grow(&mut held, units(2));
         assert_eq!((ledger.free(), ledger.unpromised()), (units(4), units(3)));
+        ledger.lower_promise(&mut held, units(4));
+        assert_eq!(ledger.unpromised(), units(3), "a promise is not raised");
+        ledger.lower_promise(&mut held, Units::ZERO);
+        assert_eq!(ledger.unpromised(), units(4));
         ledger.release(held);
         assert_eq!((ledger.free(), ledger.unpromised()), (units(10), units(10)));
     }

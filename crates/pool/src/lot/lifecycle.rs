@@ -39,10 +39,21 @@ impl Lot {
 
     /// Cancels everything.
     pub fn cancel_all(&mut self) {
-        let living: Vec<TaskId> = self.table.iter().map(|(id, _)| id).collect();
-        for id in living {
+        for id in self.living() {
             self.cancel(id);
         }
+    }
+
+    /// Every task that is here.
+    pub(crate) fn living(&self) -> Vec<TaskId> {
+        self.table.iter().map(|(id, _)| id).collect()
+    }
+
+    /// The tasks that a worker has, running or parked.
+    pub(crate) fn kept_by(&self, worker: usize) -> Vec<TaskId> {
+        let with_executor = |state| !matches!(state, State::Waiting | State::Starting);
+        let kept = self.table.iter().filter(|(_, task)| task.home as usize == worker && with_executor(task.state));
+        kept.map(|(id, _)| id).collect()
     }
 
     /// Cancels what has not been admitted yet.
@@ -62,31 +73,44 @@ impl Lot {
         self.ledger.arrived(&task.held);
     }
 
-    /// An executor's step took `busy` and did this for its tasks.
+    /// An executor's step took `busy` and did this for its tasks. Tasks that have ended since they were worked for are
+    /// named too: their tokens took time. They are not counted again, see [`Lot::count_progress`].
     pub fn report(&mut self, busy: Duration, progress: &[Progress]) {
         let (mut prefill, mut decode, mut streams) = (0_u64, 0_u64, 0_u64);
         for step in progress {
             prefill = prefill.saturating_add(step.prefill);
             decode = decode.saturating_add(step.decode);
             streams += u64::from(step.decode > 0);
-            if step.decode > 0 {
-                self.count_decoded(step.task, step.decode);
-            }
+            self.count_progress(step);
         }
+        self.reported |= prefill.saturating_add(decode) > 0;
         self.rate.record(busy, prefill, decode, streams, self.limits.rate_memory);
     }
 
-    fn count_decoded(&mut self, id: TaskId, tokens: u64) {
-        let Some(task) = self.table.get(id).filter(|task| task.state.holds()) else { return };
-        let (class, share, first) = (task.class, task.share, task.decoded == 0);
+    /// Charges one task's tokens to its tenant and class. For the last step of a task, which has to be counted before
+    /// [`Lot::ended`] and so before the step itself can be reported; [`Lot::report`] counts the tasks that are still here.
+    pub fn count_progress(&mut self, progress: &Progress) {
+        let (id, tokens) = (progress.task, progress.decode);
+        // It may have been parked since, later in the same step; what it was given before that counts all the same.
+        let known = self.table.get(id).filter(|task| tokens > 0 && task.state != State::Waiting);
+        let Some(task) = known else { return };
+        let (class, share, holds, first) = (task.class, task.share, task.state.holds(), task.decoded == 0);
+        let spot = self.spot(id.index);
         let task = self.table.at_mut(id.index);
         task.decoded = task.decoded.saturating_add(tokens);
         task.revise_prediction();
+        if holds {
+            self.lines[class].first_tokens_due -= u32::from(first);
+            self.forecast_stale = true;
+        } else if self.lines[class].parked.remove(&spot) {
+            // Its place depends on which deadline counts, and that changes with the first token.
+            let spot = self.spot(id.index);
+            self.lines[class].parked.insert(spot);
+            self.settled = false;
+        }
         if first {
-            self.lines[class].first_tokens_due -= 1;
             self.first_tokens.push(id);
         }
-        self.forecast_stale = true;
         self.charge(class, share, Work::new(0, tokens));
     }
 

@@ -41,7 +41,7 @@ pub use growth::Growth;
 pub use lifecycle::Progress;
 pub use outlook::{ClassStats, LotStats, Outlook, TaskState, TenantStats};
 
-use crate::{Capacity, Class, ConfigError, PerClass, TaskId, Units};
+use crate::{Capacity, Class, ConfigError, PerClass, TaskId, Time, Units};
 use deadlines::Deadlines;
 use estimate::ServiceRate;
 use fair::Floor;
@@ -136,6 +136,9 @@ pub struct Lot {
     making_way: Option<Class>,
     deadlines: Deadlines,
     rate: ServiceRate,
+    /// When the lot knew the time first after tokens had been reported, and whether some have been reported since.
+    last_report: Time,
+    reported: bool,
     counters: Counters,
     /// Tasks that have had their first token since the lot last knew the time.
     first_tokens: Vec<TaskId>,
@@ -179,6 +182,8 @@ impl Lot {
             making_way: None,
             deadlines: Deadlines::default(),
             rate: ServiceRate::new(),
+            last_report: Time::ZERO,
+            reported: false,
             counters: Counters::default(),
             first_tokens: Vec::new(),
             moment: 0,
@@ -218,6 +223,9 @@ impl Lot {
                 }
             }
         }
+        // Those that have been passed more often than they may be now are passed no more, and that is all.
+        let most = self.limits.max_bypass;
+        self.table.iter_mut().for_each(|task| task.bypassed = task.bypassed.min(most));
         self.settled = false;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::estimate::{Rates, retry_after};
+use super::estimate::Rates;
 use super::table::{State, Task};
 use super::tenant::NO_SHARE;
 use super::{Ending, Lot};
@@ -210,8 +210,9 @@ impl Lot {
     }
 
     /// Seconds until a task starts that has `own` of its own tenant before it. The other tenants of its class have
-    /// meanwhile what their weights give them, at most what they have waiting; so have the higher classes, and
-    /// their burst; and somebody has to end first.
+    /// meanwhile what their weights give them, at most what they have waiting; what is parked resumes before; so have
+    /// the higher classes their share, and their burst; the workers divide all this; and somebody has to end first.
+    /// Costs O(parked).
     fn wait_behind(&self, task: &Task, own: Work) -> Option<f64> {
         let line = &self.lines[task.class];
         let tenant = self.tenants.at(task.tenant);
@@ -222,16 +223,34 @@ impl Lot {
         let wanting = share != NO_SHARE && line.share(share).wants;
         let other_weights = line.weight_wanting as f64 - if wanting { weight } else { 0.0 };
         let waiting_others = (self.rate.seconds(line.work)? - self.rate.seconds(own_total)?).max(0.0);
-        let mut ahead = own + waiting_others.min(own * other_weights / weight);
+        let parked = self.rate.seconds(self.parked_work(task.class))?;
+        let mut ahead = own + waiting_others.min(own * other_weights / weight) + parked;
         let class_weight = f64::from(self.limits.class_weights[task.class]);
         let burst = self.rate.seconds(Work::new(self.limits.class_burst, 0)).unwrap_or(0.0);
         for higher in Class::ALL.into_iter().filter(|&class| class > task.class) {
-            let waiting = self.rate.seconds(self.lines[higher].work)?;
+            let mut work = self.parked_work(higher);
+            super::line::add(&mut work, self.lines[higher].work);
+            let waiting = self.rate.seconds(work)?;
             let entitled = ahead * f64::from(self.limits.class_weights[higher]) / class_weight + burst;
             ahead += waiting.min(entitled);
         }
         let first_end = self.forecast.first_end().and_then(|steps| self.rate.alone(steps)).unwrap_or(0.0);
-        Some(ahead + first_end)
+        Some(ahead / self.workers() + first_end)
+    }
+
+    /// What the parked tasks of a class that may resume still have to do, their prompts again included.
+    fn parked_work(&self, class: Class) -> Work {
+        self.lines[class].parked.iter().fold(Work::default(), |mut sum, spot| {
+            let task = self.table.at(spot.task);
+            let rest = task.work.decode.saturating_sub(task.decoded);
+            super::line::add(&mut sum, Work::new(task.work.prefill.saturating_add(task.decoded), rest));
+            sum
+        })
+    }
+
+    /// How many do the work of which one's rates are measured.
+    fn workers(&self) -> f64 {
+        self.orders.len() as f64
     }
 
     /// Seconds from its start to a task's first token and to its end.
@@ -245,25 +264,15 @@ impl Lot {
     /// Seconds until everything that is here has been done.
     pub(super) fn seconds_to_empty(&self) -> Option<f64> {
         let mut rest = Work::default();
-        for (_, line) in self.lines.iter() {
+        for (class, line) in self.lines.iter() {
             super::line::add(&mut rest, line.work);
+            super::line::add(&mut rest, self.parked_work(class));
         }
         for &index in &self.running {
             let task = self.table.at(index);
             super::line::add(&mut rest, Work::new(0, task.work.decode.saturating_sub(task.decoded)));
         }
-        self.rate.seconds(rest)
-    }
-
-    /// When somebody who sends a task of this tenant and class should come back, from 1 to 120 whole seconds: the
-    /// estimated wait of a newcomer.
-    pub fn retry_after(&self, class: Class) -> Duration {
-        let waiting = Class::ALL.into_iter().filter(|&other| other >= class).map(|other| self.lines[other].work);
-        let all = waiting.fold(Work::default(), |mut sum, work| {
-            super::line::add(&mut sum, work);
-            sum
-        });
-        retry_after(self.rate.seconds(all))
+        Some(self.rate.seconds(rest)? / self.workers())
     }
 
     /// The numbers. Costs O(running + parked).

@@ -75,8 +75,11 @@ impl Lot {
         let id = self.enter(task);
         self.settled = false;
         self.settle(now);
-        if self.table.get(id).is_some_and(|task| task.state != State::Waiting) {
-            return Ok((id, Placement::Admitted));
+        match self.table.get(id).map(|task| task.state) {
+            Some(State::Waiting) => {}
+            Some(_) => return Ok((id, Placement::Admitted)),
+            // Those admitted before it have left it no hope; it has waited for no time and has been announced as expired.
+            None => return Ok((id, Placement::Waiting)),
         }
         // It waits after all: then there must be a place for it, and time.
         let late = self.check_deadline(now, self.table.at(id.index), wait);
@@ -114,7 +117,7 @@ impl Lot {
     }
 
     pub(super) fn check_deadline(&self, now: Time, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
-        let Some(wait) = wait else { return Ok(()) };
+        let Some(wait) = wait.filter(|_| !self.rate_is_stale(now)) else { return Ok(()) };
         let (first_token, whole) = self.seconds_of(task);
         for (deadline, needed) in [(task.first_token_deadline, first_token), (task.deadline, whole)] {
             let Some(needed) = needed.filter(|_| deadline != Time::NEVER) else { continue };
@@ -125,6 +128,12 @@ impl Lot {
             }
         }
         Ok(())
+    }
+
+    /// Rates are forgotten in busy time only. So when nothing has run for long they say nothing about now: a task that they
+    /// would refuse is let in and measures them anew. Otherwise a machine that was slow once could refuse for ever.
+    fn rate_is_stale(&self, now: Time) -> bool {
+        self.running.is_empty() && !self.reported && now.since(self.last_report) > self.limits.rate_memory
     }
 
     /// Whether the waiting room, and the tenant's part of it, has a place for one more.

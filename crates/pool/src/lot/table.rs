@@ -78,7 +78,7 @@ pub(crate) struct Task {
     pub(crate) decoded: u64,
     /// What it has grown by.
     pub(crate) grown: Units,
-    /// The growth that it was parked for; it is resumed when this is there too.
+    /// The growth that it was parked for, until it is granted. It is resumed when this is there too, and has it set aside.
     pub(crate) asked: Units,
     pub(crate) held: Reservation,
 }
@@ -130,9 +130,10 @@ impl Task {
         self.cost.now.saturating_add(self.grown)
     }
 
-    /// What is set aside for it on top, if it is reserved in full.
+    /// What is set aside for it on top: its worst case, if it is reserved in full, and what it was parked for.
     pub(crate) fn promise(&self) -> Units {
-        if self.full { self.cost.worst_growth.saturating_sub(self.grown) } else { Units::ZERO }
+        let worst = if self.full { self.cost.worst_growth.saturating_sub(self.grown) } else { Units::ZERO };
+        larger(worst, self.asked)
     }
 
     /// What it is expected to take on top, as far as that is not set aside.
@@ -140,7 +141,7 @@ impl Task {
         if self.full {
             return Units::ZERO;
         }
-        larger(self.cost.expected_growth.saturating_sub(self.grown), self.asked)
+        self.cost.expected_growth.saturating_sub(self.grown).saturating_sub(self.asked)
     }
 
     /// Answer tokens until it is expected to end.
@@ -234,6 +235,13 @@ impl Table {
             Place::Taken(task) => task,
             Place::Free { .. } => unreachable!("an index of the lot names a task that has ended"),
         }
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Task> {
+        self.places.iter_mut().filter_map(|place| match place {
+            Place::Taken(task) => Some(task),
+            Place::Free { .. } => None,
+        })
     }
 
     pub(crate) fn id_of(&self, index: u32) -> TaskId {

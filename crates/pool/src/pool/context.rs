@@ -73,7 +73,8 @@ impl<'a, E: Executor> StepContext<'a, E> {
         self.shared.command(|state| state.lot.grow(now, id, amount, free))
     }
 
-    /// Says what this step has done for a task.
+    /// Says what this step has done for a task. To be said before the task is said to have ended, or its last tokens are
+    /// charged to nobody.
     pub fn progress(&mut self, task: TaskId, prefill: u64, decode: u64) {
         self.progress.push(Progress { task, prefill, decode });
     }
@@ -86,17 +87,23 @@ impl<'a, E: Executor> StepContext<'a, E> {
 
     /// The task is done, the executor holds nothing for it any more, and this is what it gives.
     pub fn complete(&mut self, id: TaskId, output: E::Output) {
-        self.shared.end(id, Ending::Completed, Outcome::Completed(output));
+        self.end(id, Ending::Completed, Outcome::Completed(output));
     }
 
     /// The task has failed, alone; the executor holds nothing for it any more.
     pub fn fail(&mut self, id: TaskId, why: impl Into<String>) {
-        self.shared.end(id, Ending::Failed, Outcome::Failed(Failure::Error(why.into())));
+        self.end(id, Ending::Failed, Outcome::Failed(Failure::Error(why.into())));
     }
 
     /// Nobody wants the task any more (its reader has gone); the executor holds nothing for it any more.
     pub fn cancelled(&mut self, id: TaskId) {
-        self.shared.end(id, Ending::Cancelled, Outcome::Cancelled);
+        self.end(id, Ending::Cancelled, Outcome::Cancelled);
+    }
+
+    /// What was said to have been done for the task counts before the lot forgets it: its tenant has had those tokens.
+    fn end(&self, id: TaskId, ending: Ending, outcome: Outcome<E::Output>) {
+        let last: Vec<Progress> = self.progress.iter().filter(|progress| progress.task == id).copied().collect();
+        self.shared.end(id, &last, ending, outcome);
     }
 
     /// The executor has parked this running task of its own accord, because its reader is slow. It is resumed some

@@ -1,5 +1,6 @@
 //! What a worker drives.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::context::StepContext;
@@ -26,6 +27,10 @@ pub trait Executor: Send + 'static {
     type Task: Send + 'static;
     /// What a completed task gives. It need not be serialisable: a stream or a handle will do.
     type Output: Send + 'static;
+
+    /// Whether it can park a task half way and take it up again. If not, whatever is submitted is taken as not
+    /// [`parkable`](crate::TaskSpec::parkable), and `park` and `resume` are never called.
+    const PARKS: bool = true;
 
     /// The units that could be given out now, caches that would be evicted included: the truth, which the lot asks
     /// for with each decision. What `admit`, `resume` and granted growth were given counts as taken, whether it has
@@ -56,4 +61,13 @@ pub trait Executor: Send + 'static {
     fn step(&mut self, ctx: &mut StepContext<'_, Self>) -> Step
     where
         Self: Sized;
+}
+
+/// Calls into an executor; a panic becomes its message.
+pub(super) fn guarded<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    // The executor goes on after a panic by contract: it is told to drop the culprits.
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    })
 }

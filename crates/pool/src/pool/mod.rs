@@ -8,6 +8,7 @@ mod shared;
 mod shutdown;
 mod worker;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
@@ -130,10 +131,12 @@ impl<E: Executor> WorkerPool<E> {
     /// The refusal, and the task back.
     pub fn submit(&self, spec: &TaskSpec, task: E::Task) -> Result<Ticket<E::Output>, Rejected<E::Task>> {
         let now = self.shared.now();
+        let spec =
+            if E::PARKS { Cow::Borrowed(spec) } else { Cow::Owned(TaskSpec { parkable: false, ..spec.clone() }) };
         let pledge = Arc::new(Pledge::new());
         let mut task = Some(task);
         let placed = self.shared.command(|state| {
-            let (id, placement) = state.lot.submit(now, spec)?;
+            let (id, placement) = state.lot.submit(now, &spec)?;
             let stop = Arc::new(AtomicBool::new(false));
             state.put_slot(Slot { id, task: task.take(), pledge: Arc::clone(&pledge), stop });
             Ok((id, placement))

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
-use super::executor::Executor;
+use super::executor::{Executor, guarded};
 use super::outcome::{Failure, Outcome};
 use crate::handover::{Desk, Look, Pledge};
-use crate::{Class, Decision, Ending, Lot, TaskId, Time, Units};
+use crate::{Class, Decision, Ending, Lot, Progress, TaskId, Time, Units};
 
 /// What belongs to a task and is no business of the lot.
 pub(super) struct Slot<E: Executor> {
@@ -18,11 +18,16 @@ pub(super) struct Slot<E: Executor> {
     pub(super) stop: Arc<AtomicBool>,
 }
 
-/// A thread that may be asleep, and until when.
+/// What whoever changes something has to know about a thread in order to wake the right one.
 #[derive(Clone, Copy)]
 struct Sleeper {
+    /// It found nothing to do when it looked last and has not been rung for since.
     asleep: bool,
     until: Time,
+}
+
+impl Sleeper {
+    const AWAKE: Sleeper = Sleeper { asleep: false, until: Time::NEVER };
 }
 
 /// Everything under the lock.
@@ -71,7 +76,7 @@ impl<E: Executor> Shared<E> {
         let state = State {
             lot,
             slots: Vec::new(),
-            sleepers: vec![Sleeper { asleep: false, until: Time::NEVER }; threads],
+            sleepers: vec![Sleeper::AWAKE; threads],
             nudged: vec![false; workers],
             alive: workers,
             quiet: false,
@@ -126,9 +131,10 @@ impl<E: Executor> Shared<E> {
         self.desk.with(|state| f(state))
     }
 
-    /// An executor is done with a task.
-    pub(super) fn end(&self, id: TaskId, ending: Ending, outcome: Outcome<E::Output>) {
+    /// An executor is done with a task, for which its last step did this much.
+    pub(super) fn end(&self, id: TaskId, last: &[Progress], ending: Ending, outcome: Outcome<E::Output>) {
         let slot = self.command(|state| {
+            last.iter().for_each(|progress| state.lot.count_progress(progress));
             let ending = state.lot.ended(id, ending)?;
             Some((state.take_slot(id)?, ending))
         });
@@ -151,6 +157,8 @@ impl<E: Executor> Shared<E> {
     /// What a worker is to do; sleeps while there is nothing. `rest` is how long its executor wants to be left alone.
     pub(super) fn next(&self, worker: usize, has_room: bool, rest: Option<Option<Instant>>) -> Todo<E> {
         let (todo, after) = self.desk.wait_for(worker, |state| {
+            // Whatever woke it: if it finds work it is busy, and a start must not be left to it while others sleep.
+            state.sleepers[worker] = Sleeper::AWAKE;
             let now = self.now();
             if state.lot.next_deadline().is_some_and(|deadline| deadline <= now) {
                 state.lot.settle(now);
@@ -186,6 +194,7 @@ impl<E: Executor> Shared<E> {
         let own = self.workers;
         loop {
             let (stop, after) = self.desk.wait_for(own, |state| {
+                state.sleepers[own] = Sleeper::AWAKE;
                 let now = self.now();
                 let due = state.lot.next_deadline().is_some_and(|deadline| deadline <= now);
                 if due {
@@ -215,19 +224,26 @@ impl<E: Executor> Shared<E> {
         })
     }
 
-    /// A worker thread is gone. If it was the last and something is left, that has failed.
-    pub(super) fn depart(&self, panicked: bool) {
-        let left = self.desk.with(|state| {
+    /// A worker thread is gone. If it panicked, the tasks that it had have failed, and if it was the last, all have.
+    pub(super) fn depart(&self, worker: usize, panicked: bool) {
+        let now = self.now();
+        let last = self.desk.with(|state| {
             state.alive -= 1;
-            if panicked && state.alive == 0 {
-                state.lot.drain();
-                state.take_all_slots()
-            } else {
-                Vec::new()
-            }
+            state.sleepers[worker] = Sleeper::AWAKE; // It will not wake up for anything.
+            state.alive == 0
         });
-        for slot in left {
-            slot.pledge.keep(Outcome::Failed(Failure::Panic("the last worker thread is gone".to_owned())));
+        if panicked {
+            let lost = guarded(|| self.command(|state| state.lose(worker, last, now)));
+            // If even that panics it is the lot that is broken: at least nobody waits for ever.
+            let lost = lost.unwrap_or_else(|panic| {
+                tracing::error!(panic, "the lot cannot be told that a worker thread is gone");
+                self.desk.with(State::take_all_slots)
+            });
+            let gone = if last { "the last worker thread is gone" } else { "its worker thread is gone" };
+            for slot in lost {
+                // A waker that panics here would take the process with it.
+                let _ = guarded(|| slot.pledge.keep(Outcome::Failed(Failure::Panic(gone.to_owned()))));
+            }
         }
         self.desk.ring(self.quiet_bell());
     }
@@ -274,6 +290,22 @@ impl<E: Executor> State<E> {
 
     pub(super) fn take_all_slots(&mut self) -> Vec<Slot<E>> {
         self.slots.iter_mut().filter_map(Option::take).collect()
+    }
+
+    /// Ends what nobody will see to any more because its worker thread is gone: what that worker had, or, if it was the
+    /// last, everything.
+    fn lose(&mut self, worker: usize, last: bool, now: Time) -> Vec<Slot<E>> {
+        if last {
+            self.lot.drain();
+        }
+        let lost = if last { self.lot.living() } else { self.lot.kept_by(worker) };
+        let slots = lost.into_iter().filter_map(|id| {
+            self.lot.ended(id, Ending::Failed);
+            self.take_slot(id)
+        });
+        let slots = slots.collect();
+        self.lot.settle(now);
+        slots
     }
 
     pub(super) fn stop_all(&mut self) {

@@ -1,10 +1,9 @@
 //! A worker thread: it owns an executor and does what the lot decides.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::context::StepContext;
-use super::executor::{Executor, Step};
+use super::executor::{Executor, Step, guarded};
 use super::outcome::{Failure, Outcome};
 use super::shared::{Shared, Todo, observe};
 use crate::{Class, Decision, Ending, TaskId};
@@ -24,19 +23,29 @@ impl<'a, E: Executor> Worker<'a, E> {
     }
 
     /// Works until the pool stops.
-    pub(super) fn run(mut self) {
-        let _departure = Departure(self.shared);
-        self.settle(|_| {}); // The first count of free units.
+    pub(super) fn run(self) {
+        let _departure = Departure { shared: self.shared, worker: self.number };
+        // Dropped before the departure: what it holds is free by the time that the lot hands it out again.
+        let mut worker = self;
+        worker.settle(|_| {}); // The first count of free units.
         loop {
-            let has_room = self.executor.has_room();
-            match self.shared.next(self.number, has_room, self.rest) {
-                Todo::Start(id, task) => self.start(id, task),
-                Todo::Other(decision) => self.obey(decision),
-                Todo::Step(urgent, sitting_out) => self.step(urgent, sitting_out),
+            let has_room = worker.has_room();
+            match worker.shared.next(worker.number, has_room, worker.rest) {
+                Todo::Start(id, task) => worker.start(id, task),
+                Todo::Other(decision) => worker.obey(decision),
+                Todo::Step(urgent, sitting_out) => worker.step(urgent, sitting_out),
                 Todo::Nothing => {}
                 Todo::Quit => return,
             }
         }
+    }
+
+    /// An executor that cannot even say so has no room; it goes on with what it has.
+    fn has_room(&self) -> bool {
+        guarded(|| self.executor.has_room()).unwrap_or_else(|panic| {
+            tracing::error!(worker = self.number, panic, "asking an executor for room panicked");
+            false
+        })
     }
 
     fn start(&mut self, id: TaskId, task: E::Task) {
@@ -61,7 +70,7 @@ impl<'a, E: Executor> Worker<'a, E> {
                 if let Err(panic) = guarded(|| self.executor.cancel(id)) {
                     tracing::error!(task = %id, panic, "dropping a task panicked");
                 }
-                self.shared.end(id, Ending::Cancelled, Outcome::Cancelled);
+                self.shared.end(id, &[], Ending::Cancelled, Outcome::Cancelled);
                 self.settle(|_| {});
             }
             Decision::Resume(id) => {
@@ -106,7 +115,7 @@ impl<'a, E: Executor> Worker<'a, E> {
         if let Err(panic) = guarded(|| self.executor.cancel(id)) {
             tracing::error!(task = %id, panic, "dropping the failed task panicked too");
         }
-        self.shared.end(id, Ending::Failed, Outcome::Failed(Failure::Panic(panic.to_owned())));
+        self.shared.end(id, &[], Ending::Failed, Outcome::Failed(Failure::Panic(panic.to_owned())));
     }
 
     /// Reports to the lot, tells it what is really free now, and has it decide.
@@ -122,19 +131,13 @@ impl<'a, E: Executor> Worker<'a, E> {
 }
 
 /// Signs the thread off however it ends.
-struct Departure<'a, E: Executor>(&'a Shared<E>);
+struct Departure<'a, E: Executor> {
+    shared: &'a Shared<E>,
+    worker: usize,
+}
 
 impl<E: Executor> Drop for Departure<'_, E> {
     fn drop(&mut self) {
-        self.0.depart(std::thread::panicking());
+        self.shared.depart(self.worker, std::thread::panicking());
     }
-}
-
-/// Calls into an executor; a panic becomes its message.
-fn guarded<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    // The executor goes on after a panic by contract: it is told to drop the culprits.
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
-    })
 }

@@ -18,6 +18,7 @@ pub struct Sequence {
     pub computed: u64,
     pub blocks: u64,
     pub running: bool,
+    pub parkable: bool,
 }
 
 /// Who is where.
@@ -92,7 +93,13 @@ impl Machine {
 
     pub fn park(&mut self, id: TaskId) {
         let sequence = self.sequence_mut(id);
-        assert!(sequence.running, "{id} is parked once");
+        assert!(sequence.parkable, "{id} cannot be parked");
+        self.give_back(id);
+    }
+
+    fn give_back(&mut self, id: TaskId) {
+        let sequence = self.sequence_mut(id);
+        assert!(sequence.running, "{id} gives back once");
         sequence.running = false;
         let given_back = Units::from([sequence.blocks, 1]);
         self.used = self.used.checked_sub(given_back).expect("it was taken");
@@ -102,7 +109,7 @@ impl Machine {
     /// Ends a sequence that runs or is parked.
     pub fn drop(&mut self, id: TaskId) {
         if self.sequence(id).running {
-            self.park(id);
+            self.give_back(id);
         }
         self.sequences[id.index()] = None;
     }
@@ -119,9 +126,15 @@ impl Machine {
         (sequence.prompt + sequence.produced + 1).div_ceil(BLOCK_LEN) > sequence.blocks
     }
 
-    pub fn take_block(&mut self, id: TaskId) {
-        self.sequence_mut(id).blocks += 1;
-        self.used = self.used.checked_add(Units::from([1])).expect("small numbers");
+    /// How many blocks it does not have yet that its whole answer needs.
+    pub fn blocks_to_come(&self, id: TaskId) -> u64 {
+        let sequence = self.sequence(id);
+        (sequence.prompt + sequence.answer).div_ceil(BLOCK_LEN) - sequence.blocks
+    }
+
+    pub fn take_blocks(&mut self, id: TaskId, blocks: u64) {
+        self.sequence_mut(id).blocks += blocks;
+        self.used = self.used.checked_add(Units::from([blocks])).expect("small numbers");
         assert!(self.used.fits_in(self.total));
     }
 }

@@ -145,8 +145,8 @@ impl Simulation {
                 Ok((id, placement)) => {
                     self.living.push(id);
                     self.machine.hand_over(id, sequence);
-                    let waits = self.lot.state_of(id) == Some(TaskState::Waiting);
-                    assert_eq!(placement == Placement::Waiting, waits);
+                    let runs = self.lot.state_of(id) == Some(TaskState::Running);
+                    assert_eq!(placement == Placement::Admitted, runs);
                 }
                 Err(refusal) => {
                     self.refusals += 1;
@@ -155,6 +155,8 @@ impl Simulation {
                     }
                 }
             }
+            // At once: the next one may be given the place of one that ended.
+            self.take_ended();
             self.check();
         }
     }
@@ -220,9 +222,9 @@ impl Simulation {
             self.serve(class, tenant, 2);
             if done {
                 self.machine.drop(id);
-                // The last token is reported before the end, as a worker would.
-                self.report(Duration::ZERO, &progress);
-                progress.clear();
+                // As a worker does: the last token counts before the end, its time is reported with the whole step.
+                let last = progress.iter().filter(|step| step.task == id);
+                last.for_each(|step| self.lot.count_progress(step));
                 assert_eq!(self.lot.ended(id, Ending::Completed), Some(Ending::Completed));
                 self.end(id, Ending::Completed);
             }
@@ -230,20 +232,23 @@ impl Simulation {
         let prefilled: u64 = progress.iter().map(|step| step.prefill).sum();
         let decoded: u64 = progress.iter().map(|step| step.decode).sum();
         let busy = Duration::from_micros(500 + prefilled * 100 + decoded * 400);
-        self.report(busy, &progress);
+        self.lot.report(busy, &progress);
         busy
     }
 
-    fn report(&mut self, busy: Duration, progress: &[Progress]) {
-        self.lot.report(busy, progress);
-    }
-
+    /// Asks for a block, now and then for several at once, but never for more than the answer will need.
     fn grow(&mut self, id: TaskId) -> bool {
+        let blocks = if self.dice.below(4) == 0 { 1 + self.dice.below(3) } else { 1 };
+        let blocks = blocks.min(self.machine.blocks_to_come(id));
+        let parkable = self.machine.sequence(id).parkable;
         for _ in 0..1000 {
             let free = self.observe.then(|| self.machine.free());
-            match self.lot.grow(self.now, id, Units::from([1]), free) {
+            let answer = self.lot.grow(self.now, id, Units::from([blocks]), free);
+            let set_aside = !parkable && self.faults.hidden == 0 && self.machine.hidden == 0;
+            assert!(!set_aside || answer == Growth::Granted, "{id} was reserved in full and gets {answer:?}");
+            match answer {
                 Growth::Granted => {
-                    self.machine.take_block(id);
+                    self.machine.take_blocks(id, blocks);
                     return true;
                 }
                 Growth::ParkFirst(victims) => {
@@ -279,7 +284,7 @@ impl Simulation {
                 self.machine.drop(chosen);
                 assert_eq!(self.lot.ended(chosen, Ending::Failed), Some(Ending::Failed));
                 self.end(chosen, Ending::Failed);
-            } else if self.dice.per_mille(pauses) {
+            } else if self.dice.per_mille(pauses) && self.machine.sequence(chosen).parkable {
                 self.machine.park(chosen);
                 assert!(self.lot.pause(chosen));
                 self.paused.push(chosen);
@@ -299,11 +304,15 @@ impl Simulation {
             self.lot.observe(self.machine.free());
         }
         self.lot.settle(self.now);
+        self.take_ended();
+        self.check();
+    }
+
+    fn take_ended(&mut self) {
         while let Some((id, ending)) = self.lot.next_ended() {
             self.machine.forget(id);
             self.end(id, ending);
         }
-        self.check();
     }
 
     fn end(&mut self, id: TaskId, ending: Ending) {

@@ -50,6 +50,8 @@ pub struct Traffic {
     pub classes: [u64; 4],
     /// How many in a thousand have a deadline.
     pub deadlines: u64,
+    /// How many in a thousand cannot be parked.
+    pub unparkable: u64,
     /// How wrong predictions are: the real answer is up to this many times as long as predicted, or shorter.
     pub misestimate: u64,
     next: Time,
@@ -72,6 +74,7 @@ impl Traffic {
             tenants,
             classes: [1, 6, 2, 1],
             deadlines: 200,
+            unparkable: 50,
             misestimate: 3,
             next: Time::ZERO,
             together: 0,
@@ -139,13 +142,14 @@ impl Traffic {
         let dated = dice.per_mille(self.deadlines);
         let whole = (dated && dice.per_mille(500)).then(|| deadline(dice));
         let first = (dated && dice.per_mille(500)).then(|| deadline(dice));
+        let parkable = !dice.per_mille(self.unparkable);
         let spec = TaskSpec {
             class,
             rank: dice.below(2) as i64,
             deadline: whole,
             first_token_deadline: first,
             work: Work::new(prompt, predicted),
-            parkable: true,
+            parkable,
             ..TaskSpec::new(name, Cost::growing(Units::from([now_blocks, 1]), growth(predicted), growth(most)))
         };
         let start_deadline = whole.into_iter().chain(first).min().unwrap_or(Time::NEVER);
@@ -159,6 +163,7 @@ impl Traffic {
             computed: 0,
             blocks: now_blocks,
             running: false,
+            parkable,
         };
         Arrival { spec, sequence: Some(sequence) }
     }

@@ -1,0 +1,122 @@
+//! What the lot expects of the future, scripted: waits, and deadlines that are refused because of them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+use std::time::Duration;
+
+use parkade_pool::*;
+
+fn lot(slots: u64, workers: usize) -> Lot {
+    let mut config = LotConfig::new(Capacity::new([("slots", slots)]));
+    config.workers = workers;
+    Lot::new(config).unwrap()
+}
+
+fn spec(work: Work) -> TaskSpec {
+    TaskSpec { work, ..TaskSpec::new("tenant", Cost::fixed(Units::from([1]))) }
+}
+
+fn at(seconds: u64) -> Time {
+    Time::ZERO.after(Duration::from_secs(seconds))
+}
+
+/// A task is there by `now` plus this many seconds, or refused.
+fn dated(now: Time, seconds: u64) -> TaskSpec {
+    TaskSpec { deadline: Some(now.after(Duration::from_secs(seconds))), ..spec(Work::new(100, 0)) }
+}
+
+/// Runs a task of a hundred prompt tokens on its own, in one step that takes so long.
+fn step(lot: &mut Lot, now: Time, millis: u64) {
+    let (id, _) = lot.submit(now, &spec(Work::new(100, 0))).unwrap();
+    assert_eq!(lot.next_decision(0, true), Some(Decision::Start(id)));
+    lot.ended(id, Ending::Completed);
+    lot.report(Duration::from_millis(millis), &[Progress { task: id, prefill: 100, decode: 0 }]);
+    lot.settle(now);
+}
+
+#[test]
+fn a_step_that_the_machine_slept_through_refuses_nobody() {
+    let mut lot = lot(1, 1);
+    (0..20).for_each(|_| step(&mut lot, at(1), 100));
+    step(&mut lot, at(60), 60_000);
+    lot.submit(at(60), &dated(at(60), 1)).unwrap();
+}
+
+#[test]
+fn a_rate_from_long_ago_refuses_nobody_while_nothing_runs() {
+    let mut lot = lot(1, 1);
+    // The only step that was ever measured read the whole model from disk.
+    step(&mut lot, at(60), 60_000);
+    let refused = lot.submit(at(61), &dated(at(61), 10));
+    assert!(matches!(refused, Err(PoolError::DeadlineUnreachable { .. })), "{refused:?}");
+    let later = at(75);
+    let (id, placed) = lot.submit(later, &dated(later, 10)).expect("what was measured is older than the rate's memory");
+    assert_eq!(placed, Placement::Admitted);
+    let beside = lot.submit(later, &dated(later, 10));
+    assert!(matches!(beside, Err(PoolError::DeadlineUnreachable { .. })), "one is enough to measure: {beside:?}");
+    assert_eq!(lot.next_decision(0, true), Some(Decision::Start(id)));
+    lot.ended(id, Ending::Completed);
+    lot.report(Duration::from_millis(100), &[Progress { task: id, prefill: 100, decode: 0 }]);
+    lot.settle(later);
+    lot.submit(later, &dated(later, 10)).expect("measured anew");
+}
+
+#[test]
+fn a_newcomer_that_loses_its_hope_to_those_before_it_expires_and_breaks_nothing() {
+    let mut lot = lot(2, 1);
+    step(&mut lot, at(0), 60_000);
+    lot.observe(Units::ZERO);
+    let (first, placed) = lot.submit(at(75), &TaskSpec { class: Class::High, ..spec(Work::new(100, 0)) }).unwrap();
+    assert_eq!(placed, Placement::Waiting, "nothing is really free");
+    lot.observe(Units::from([2]));
+    // Alone it would be let in, to measure; but the first one does that, and then the estimate stands.
+    let (late, _) = lot.submit(at(75), &dated(at(75), 10)).unwrap();
+    assert_eq!(lot.next_decision(0, true), Some(Decision::Start(first)));
+    assert_eq!(lot.next_ended(), Some((late, Ending::Expired)));
+    lot.audit(at(75)).unwrap();
+}
+
+/// Two running tasks that end in 10 s, and a hundred seconds of one worker's time in front of the last one.
+fn wait(workers: usize) -> (f64, PoolError) {
+    let mut lot = lot(2, workers);
+    let first: Vec<TaskId> = (0..2).map(|_| lot.submit(at(0), &spec(Work::new(0, 110))).unwrap().0).collect();
+    for (number, &id) in first.iter().enumerate() {
+        assert_eq!(lot.next_decision(number % workers, true), Some(Decision::Start(id)));
+    }
+    for &task in &first {
+        lot.report(Duration::from_secs(1), &[Progress { task, prefill: 0, decode: 10 }]);
+    }
+    lot.settle(at(0));
+    lot.submit(at(0), &spec(Work::new(0, 1000))).unwrap();
+    let (last, _) = lot.submit(at(0), &spec(Work::new(0, 10))).unwrap();
+    let wait = lot.outlook(last).unwrap().wait.unwrap();
+    lot.drain();
+    (wait.as_secs_f64(), lot.submit(at(0), &spec(Work::new(0, 10))).unwrap_err())
+}
+
+#[test]
+fn workers_divide_the_work_that_is_waited_for_but_not_one_tasks_own() {
+    let (alone, draining) = wait(1);
+    assert!((alone - 110.0).abs() < 0.01, "{alone}");
+    assert_eq!(draining.retry_after(), Some(Duration::from_secs(120)), "121 s of work are left");
+    let (together, draining) = wait(2);
+    assert!((together - 60.0).abs() < 0.01, "half of the hundred seconds, and ten until a place is free: {together}");
+    assert_eq!(draining.retry_after(), Some(Duration::from_secs(61)), "121 s for two");
+}
+
+#[test]
+fn what_is_parked_is_waited_for_too() {
+    let mut lot = lot(1, 1);
+    let (low, _) = lot.submit(at(0), &TaskSpec { class: Class::Low, ..spec(Work::new(0, 60)) }).unwrap();
+    assert_eq!(lot.next_decision(0, true), Some(Decision::Start(low)));
+    lot.report(Duration::from_secs(1), &[Progress { task: low, prefill: 10, decode: 0 }]);
+    lot.report(Duration::from_secs(1), &[Progress { task: low, prefill: 0, decode: 10 }]);
+    let (high, _) = lot.submit(at(0), &TaskSpec { class: Class::High, ..spec(Work::new(0, 20)) }).unwrap();
+    assert_eq!(lot.next_decision(0, true), Some(Decision::Park(low)));
+    lot.parked(low);
+    lot.settle(at(0));
+    assert_eq!(lot.next_decision(0, true), Some(Decision::Start(high)));
+    let (last, _) = lot.submit(at(0), &TaskSpec { class: Class::Low, ..spec(Work::new(0, 10)) }).unwrap();
+    let wait = lot.outlook(last).unwrap().wait.unwrap().as_secs_f64();
+    // 2 s until the high one ends, 5 s for the parked one's answer and 1 s for its ten tokens once more.
+    assert!((wait - 8.0).abs() < 0.01, "{wait}");
+}
