@@ -379,6 +379,35 @@ fn a_first_token_that_came_in_time_has_kept_its_deadline_whatever_ends_the_reque
 }
 
 #[test]
+fn whoever_ends_during_a_step_is_in_no_later_one() {
+    for scheduler in [SchedulerKind::ParkingLot, SchedulerKind::Default] {
+        for how in ["cancel", "disconnect", "deadline"] {
+            let (engine, controls) = engine(400, EngineConfig { scheduler, ..config() });
+            let timeout = (how == "deadline").then_some(Duration::from_millis(200));
+            controls.pass_us.store(300, Ordering::SeqCst);
+            let mut stays = engine.submit(Request { stop: Vec::new(), ..request("stays", 5, 150) }).unwrap();
+            let mut ends = engine.submit(Request { stop: Vec::new(), timeout, ..request("ends", 6, 190) }).unwrap();
+            assert!(matches!(ends.blocking_next(), Some(Event::Token { .. })), "{how}");
+            controls.hold.store(true, Ordering::SeqCst);
+            let passes = controls.passes.load(Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(20));
+            assert!(controls.passes.load(Ordering::SeqCst) <= passes + 1, "a pass is held");
+            match how {
+                "cancel" => assert!(engine.cancel(&"ends".into())),
+                "disconnect" => drop(ends),
+                _ => thread::sleep(Duration::from_millis(250)),
+            }
+            // Passes are counted when they begin: the one that is held does not count any more.
+            controls.most_spans.store(0, Ordering::SeqCst);
+            controls.hold.store(false, Ordering::SeqCst);
+            assert!(Collected::all(&mut stays).is_done(), "{how}");
+            assert_eq!(controls.most_spans.load(Ordering::SeqCst), 1, "{scheduler:?}, {how}");
+            eventually("the end", || idle(&engine));
+        }
+    }
+}
+
+#[test]
 fn cancels_are_seen_in_every_state_and_leave_nothing_behind() {
     let (engine, controls) = engine(60, EngineConfig { max_seqs: 2, ..config() });
     controls.pass_us.store(200, Ordering::SeqCst);

@@ -120,3 +120,21 @@ fn what_is_parked_is_waited_for_too() {
     // 2 s until the high one ends, 5 s for the parked one's answer and 1 s for its ten tokens once more.
     assert!((wait - 8.0).abs() < 0.01, "{wait}");
 }
+
+#[test]
+fn a_flood_does_not_speak_for_tenants_that_have_little_waiting() {
+    let mut lot = lot(1, 1);
+    // A tenth of a second for a hundred tokens.
+    (0..20).for_each(|_| step(&mut lot, at(1), 100));
+    let of = |tenant: &str, tokens| TaskSpec { tenant: tenant.into(), ..spec(Work::new(tokens, 0)) };
+    lot.submit(at(1), &of("running", 100)).unwrap();
+    (0..100).for_each(|_| _ = lot.submit(at(1), &of("flood", 100)).unwrap());
+    for tenant in ["bob", "cleo"] {
+        lot.submit(at(1), &of(tenant, 10)).unwrap();
+    }
+    lot.submit(at(1), &of("ada", 200)).unwrap();
+    let (last, _) = lot.submit(at(1), &of("ada", 100)).unwrap();
+    let wait = lot.outlook(last).unwrap().wait.unwrap().as_secs_f64();
+    // Her own 200 tokens, as many of the flood's, and the ten that each of the others has.
+    assert!((wait - 0.42).abs() < 0.01, "{wait}");
+}

@@ -55,6 +55,8 @@ pub struct Controls {
     pub passes: AtomicUsize,
     pub rows: AtomicUsize,
     pub most_rows: AtomicUsize,
+    /// The most sequences in one pass since the test has set it to 0.
+    pub most_spans: AtomicUsize,
     /// Microseconds that a pass takes, at least.
     pub pass_us: AtomicU32,
     /// Passes wait while this is set.
@@ -165,6 +167,7 @@ impl Backend for FakeBackend {
         controls.passes.fetch_add(1, Ordering::SeqCst);
         controls.rows.fetch_add(batch.tokens.len(), Ordering::SeqCst);
         controls.most_rows.fetch_max(batch.tokens.len(), Ordering::SeqCst);
+        controls.most_spans.fetch_max(batch.spans.len(), Ordering::SeqCst);
         while controls.hold.load(Ordering::SeqCst) {
             if stop() {
                 break;

@@ -8,6 +8,9 @@ use super::tenant::NO_SHARE;
 use super::{Ending, Lot};
 use crate::{Class, PerClass, PoolError, TaskId, Time, Units, Work};
 
+/// Up to how many tenants that wait a newcomer's wait is estimated from what each of them has; with more, from their sum.
+const TENANTS_ASKED: usize = 64;
+
 /// Where a task is, for those who ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TaskState {
@@ -212,7 +215,7 @@ impl Lot {
     /// Seconds until a task starts that has `own` of its own tenant before it. The other tenants of its class have
     /// meanwhile what their weights give them, at most what they have waiting; what is parked resumes before; so have
     /// the higher classes their share, and their burst; the workers divide all this; and somebody has to end first.
-    /// Costs O(parked).
+    /// Costs O(parked), and O(1) in the tenants.
     fn wait_behind(&self, task: &Task, own: Work) -> Option<f64> {
         let line = &self.lines[task.class];
         let tenant = self.tenants.at(task.tenant);
@@ -221,10 +224,20 @@ impl Lot {
         let own = self.rate.seconds(own)?;
         let weight = f64::from(tenant.policy.weight);
         let wanting = share != NO_SHARE && line.share(share).wants;
-        let other_weights = line.weight_wanting as f64 - if wanting { weight } else { 0.0 };
-        let waiting_others = (self.rate.seconds(line.work)? - self.rate.seconds(own_total)?).max(0.0);
+        let others = if line.turns.len() <= TENANTS_ASKED {
+            // Each has its part, and at most what it has waiting: one that floods does not speak for those that have little.
+            let turns = line.turns.iter().filter(|turn| turn.share != share).map(|turn| {
+                let other = line.share(turn.share);
+                Some(self.rate.seconds(other.work())?.min(own * f64::from(other.weight) / weight))
+            });
+            turns.sum::<Option<f64>>()?
+        } else {
+            let weights = line.weight_wanting as f64 - if wanting { weight } else { 0.0 };
+            let waiting = (self.rate.seconds(line.work)? - self.rate.seconds(own_total)?).max(0.0);
+            waiting.min(own * weights / weight)
+        };
         let parked = self.rate.seconds(self.parked_work(task.class))?;
-        let mut ahead = own + waiting_others.min(own * other_weights / weight) + parked;
+        let mut ahead = own + others + parked;
         let class_weight = f64::from(self.limits.class_weights[task.class]);
         let burst = self.rate.seconds(Work::new(self.limits.class_burst, 0)).unwrap_or(0.0);
         for higher in Class::ALL.into_iter().filter(|&class| class > task.class) {
