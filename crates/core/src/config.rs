@@ -69,7 +69,7 @@ impl Default for EngineConfig {
             scheduler: SchedulerKind::Default,
             max_seqs: 64,
             max_batched_tokens: 512,
-            max_queue_depth: 1024,
+            max_queue_depth: 256,
             prefix_cache: true,
             stream_capacity: 256,
             step_target: Duration::from_millis(100),

@@ -58,7 +58,8 @@
 //! **Time.** While a task of a higher class needs its first token, running tasks of lower classes sit out steps
 //! ([`Lot::sitting_out`]), again only within its share.
 //!
-//! **Deadlines and backpressure.** The waiting room is bounded by tasks and tokens, for all, by class and by tenant. The
+//! **Deadlines and backpressure.** The waiting room is bounded by tasks and tokens, for all, by class and by tenant, and
+//! one tenant that fills it does not shut out those who have less than their share of it. The
 //! lot measures how fast prompts and answers are computed, and so how long a newcomer will wait: a deadline that
 //! cannot be met is refused at submission, one that passes while its task waits ends it without a start, and
 //! [`PoolError::retry_after`] is that estimate in whole seconds from 1 to 120.

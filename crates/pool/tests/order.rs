@@ -61,3 +61,26 @@ fn a_rank_takes_nothing_from_another_tenant() {
     // Turn by turn, as they have been served alike so far.
     assert_eq!(order.iter().take(4).filter(|&&number| number >= 3).count(), 2, "{order:?}");
 }
+
+#[test]
+fn a_flood_fills_the_room_for_itself_and_for_nobody_else() {
+    let mut config = LotConfig::new(Capacity::new([("slots", 1)]));
+    config.limits.room = WaitingRoom::new(100, 1 << 20);
+    let mut lot = Lot::new(config).unwrap();
+    let now = Time::ZERO;
+    let mut submit = |tenant: &str| lot.submit(now, &spec(tenant)).map(|_| ());
+    submit("running").unwrap();
+    (0..100).for_each(|_| submit("flood").unwrap());
+    assert!(matches!(submit("flood"), Err(PoolError::QueueFull { waiting: 101, limit: 100, .. })));
+    // Two share it now: half of it is ada's.
+    (0..50).for_each(|_| submit("ada").unwrap());
+    assert!(matches!(submit("ada"), Err(PoolError::QueueFull { limit: 100, .. })), "she has her share");
+    assert!(matches!(submit("flood"), Err(PoolError::QueueFull { .. })));
+    // A third has a third, and twice the room is the end of it, however many names come.
+    (0..33).for_each(|_| submit("bob").unwrap());
+    assert!(submit("bob").is_err());
+    let names: Vec<String> = (0..100).map(|number| format!("name-{number}")).collect();
+    let taken = names.iter().filter(|name| submit(name).is_ok()).count();
+    assert_eq!(taken, 200 - 100 - 50 - 33);
+    lot.audit(now).unwrap();
+}

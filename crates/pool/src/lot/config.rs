@@ -27,7 +27,8 @@ pub struct TokenPrices {
     pub decode: u32,
 }
 
-/// How much may wait.
+/// How much may wait. A tenant that has no more than its share of it (the whole, divided by those who wait) finds as much
+/// again when others have filled it, so that a flood shuts nobody out: twice these limits is the most that ever waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitingRoom {
     /// Tasks that may wait.

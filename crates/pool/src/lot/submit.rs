@@ -141,23 +141,29 @@ impl Lot {
         let retry_after = retry_after(wait);
         let tokens = task.work.total();
         let room = &self.limits.room;
-        let part = |limit: u64| {
+        let tenant = self.tenants.at(task.tenant);
+        // Everybody who waits, and the newcomer's tenant if it does not yet.
+        let sharers = self.lines.iter().map(|(_, line)| line.turns.len() as u64).sum::<u64>();
+        let sharers = (sharers + u64::from(tenant.waiting == 0)).max(1);
+        let part = |limit: u64, own: u64| {
             let part = (u128::from(limit) * u128::from(room.percent[task.class])).div_ceil(100);
-            u64::try_from(part).unwrap_or(u64::MAX)
+            let part = u64::try_from(part).unwrap_or(u64::MAX);
+            // Whoever fills the room must not shut out those who have less than their share of it: they find as much again.
+            if sharers > 1 && own.saturating_mul(sharers) <= limit { part.saturating_mul(2) } else { part }
         };
+        let (own_tasks, own_tokens) = (tenant.waiting + 1, tenant.waiting_tokens.saturating_add(tokens));
         let all = [
-            (Measure::Tasks, self.counters.waiting + 1, part(room.tasks)),
-            (Measure::Tokens, self.counters.waiting_tokens.saturating_add(tokens), part(room.tokens)),
+            (Measure::Tasks, self.counters.waiting + 1, part(room.tasks, own_tasks)),
+            (Measure::Tokens, self.counters.waiting_tokens.saturating_add(tokens), part(room.tokens, own_tokens)),
         ];
         for (measure, waiting, limit) in all {
             if waiting > limit {
                 return Err(PoolError::QueueFull { measure, waiting, limit, retry_after });
             }
         }
-        let tenant = self.tenants.at(task.tenant);
         let own = [
-            (Measure::Tasks, tenant.waiting + 1, tenant.policy.max_waiting),
-            (Measure::Tokens, tenant.waiting_tokens.saturating_add(tokens), tenant.policy.max_waiting_tokens),
+            (Measure::Tasks, own_tasks, tenant.policy.max_waiting),
+            (Measure::Tokens, own_tokens, tenant.policy.max_waiting_tokens),
         ];
         for (measure, waiting, limit) in own {
             if let Some(limit) = limit.filter(|&limit| waiting > limit) {
