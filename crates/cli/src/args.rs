@@ -211,7 +211,7 @@ pub struct SamplingArgs {
         value_name = "N",
         env = "PARKADE_MAX_TOKENS",
         hide_env = true,
-        default_value = "256",
+        default_value = "1024",
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub max_tokens: Option<u32>,
