@@ -84,3 +84,22 @@ fn a_flood_fills_the_room_for_itself_and_for_nobody_else() {
     assert_eq!(taken, 200 - 100 - 50 - 33);
     lot.audit(now).unwrap();
 }
+
+#[test]
+fn who_owes_a_first_token_is_not_parked_before_one_who_has_given_his() {
+    let mut lot = Lot::new(LotConfig::new(Capacity::new([("slots", 2)]))).unwrap();
+    let now = Time::ZERO;
+    let soon = TaskSpec { first_token_deadline: Some(now.after(Duration::from_secs(60))), ..spec("ada") };
+    let ids = [&soon, &soon].map(|spec| lot.submit(now, spec).unwrap().0);
+    for id in ids {
+        assert_eq!(lot.next_decision(0, true), Some(Decision::Start(id)));
+    }
+    // The older one has had its first token, so the younger one, which has not, stays.
+    lot.report(Duration::from_millis(1), &[Progress { task: ids[0], prefill: 10, decode: 1 }]);
+    lot.settle(now);
+    lot.submit(now, &TaskSpec { class: Class::High, ..spec("ada") }).unwrap();
+    assert_eq!(lot.next_decision(0, true), Some(Decision::Park(ids[0])));
+    lot.parked(ids[0]);
+    lot.settle(now);
+    lot.audit(now).unwrap();
+}

@@ -11,8 +11,9 @@ use crate::support::{COMPLETIONS, get, model_with, post, state_over};
 #[cfg(feature = "parking-lot-scheduler")]
 use {
     crate::lot::{fill, lot, waiting},
-    crate::support::{parts, read_to_end, start_over, wire_get, wire_post},
+    crate::support::{PATIENCE, parts, read_to_end, start_over, wire_get, wire_post},
     serde_json::Value,
+    std::time::{Duration, Instant},
     tokio::io::AsyncWriteExt,
 };
 
@@ -89,6 +90,12 @@ async fn both_pages_show_what_runs_and_what_waits_while_it_does() {
     let mut waiter = server.connect().await;
     waiter.write_all(&wire_post(COMPLETIONS, "connection: close\r\n", &body)).await.expect("writable");
     waiting(&server, 1).await;
+    // The first step may not have ended yet.
+    let until = Instant::now() + PATIENCE;
+    while server.engine.snapshot().running_seqs < 40 {
+        assert!(Instant::now() < until, "it never ran: {:?}", server.engine.snapshot());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let page = server.exchange(&wire_get("/v1/metrics", "")).await;
     let now: Value = serde_json::from_str(parts(&page).2).expect("JSON");
     let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("{value} in {now}"));

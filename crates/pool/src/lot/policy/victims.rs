@@ -1,4 +1,5 @@
-//! Who is parked first: the lowest class, in it the one with the most slack to its deadline, then the youngest.
+//! Who is parked first: the lowest class, in it the one with the most slack to its deadlines (that of a first token until it has
+//! come), then the youngest.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,14 +16,17 @@ impl Lot {
     /// How well a running task is defended against being parked.
     pub(in crate::lot) fn defence(&self, index: u32, now: Time) -> Defence {
         let task = self.table.at(index);
-        let slack = if task.deadline == Time::NEVER {
-            u64::MAX
-        } else {
-            let rest = task.work.decode.saturating_sub(task.decoded);
-            let rest = self.rate.alone(rest).unwrap_or(0.0) * 1e9;
-            task.deadline.as_nanos().saturating_sub(now.as_nanos()).saturating_sub(rest as u64)
+        let slack_to = |deadline: Time, rest: u64| match deadline {
+            Time::NEVER => u64::MAX,
+            deadline => {
+                let rest = self.rate.alone(rest).unwrap_or(0.0) * 1e9;
+                deadline.as_nanos().saturating_sub(now.as_nanos()).saturating_sub(rest as u64)
+            }
         };
-        (task.standing, Reverse(slack), Reverse(task.arrival))
+        let whole = slack_to(task.deadline, task.work.decode.saturating_sub(task.decoded));
+        // A first token that has come needs no more defence.
+        let first_token = if task.decoded == 0 { slack_to(task.first_token_deadline, 0) } else { u64::MAX };
+        (task.standing, Reverse(whole.min(first_token)), Reverse(task.arrival))
     }
 
     /// The fewest running tasks of lower classes that have to be parked for this one to fit; `None` if even all
