@@ -54,8 +54,6 @@ pub(crate) struct Stepper {
     scratch: Scratch,
     /// Steps whose passes were left for something more urgent, the last of them last.
     left: Vec<Turn>,
-    /// Streams left the last step to prompts.
-    streams_left_out: bool,
 }
 
 /// A request that has ended. Its blocks are free. Its last event is sent when this is dropped, after the policy has taken it off
@@ -132,7 +130,6 @@ impl Stepper {
             logits: Vec::new(),
             scratch: Scratch::default(),
             left: Vec::new(),
-            streams_left_out: false,
             backend,
         }
     }

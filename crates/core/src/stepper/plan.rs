@@ -69,20 +69,14 @@ const ROWS_WORTH_A_PASS: usize = 64;
 impl Stepper {
     /// Answers that stream come first, one token each; what is left of the budget goes to prompts, first come, first served.
     ///
-    /// While first tokens are urgent, it is the other way round: streams of the same class leave a step to prompts, though never two in a row, and a long
-    /// prompt has its step to itself, since to share it would only make both wait for the sum.
+    /// While first tokens are urgent, a long prompt is the only one of its step: to share it would only make two wait for the sum.
     pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn Growth) -> StepPlan {
         let is_urgent = growth.urgency() > 0;
         let ready = self.ready(now, growth);
-        let prompts_first = is_urgent && !self.streams_left_out && ready.iter().any(|&seq| self.missing(seq) > 1);
-        // What overtakes a pass that was left is there for first tokens only.
-        self.streams_left_out = prompts_first || !self.left.is_empty();
         let mut planning = Planning { now, growth, plan: StepPlan::default() };
-        if !prompts_first {
-            for &seq in &ready {
-                if self.missing(seq) == 1 {
-                    self.take_part(seq, 1, &mut planning);
-                }
+        for &seq in &ready {
+            if self.missing(seq) == 1 {
+                self.take_part(seq, 1, &mut planning);
             }
         }
         let mut left = self.pace.budget(planning.plan.shares.len());

@@ -316,3 +316,38 @@ fn whoever_sits_out_keeps_its_blocks_and_whoever_can_never_grow_fails_alone() {
     check(&requests[0], &Collected::all(&mut first));
     check(&requests[2], &Collected::all(&mut third));
 }
+
+/// First tokens are urgent.
+struct Urgent;
+
+impl Growth for Urgent {
+    fn ask(&mut self, _: &Ask) -> Grant {
+        Grant::Yes
+    }
+
+    fn urgency(&self) -> u8 {
+        1
+    }
+}
+
+#[test]
+fn while_first_tokens_are_urgent_streams_ride_along_with_one_long_prompt_at_a_time() {
+    let mut bench = Bench::chunked(512);
+    let requests = [request("streams", 3, 20), request("long", 80, 5), request("later", 70, 5)];
+    let mut streams = Vec::new();
+    for request in &requests {
+        streams.push(bench.admit(request).1);
+        if streams.len() == 1 {
+            bench.step();
+        }
+    }
+    for expected in [vec![(0, 1), (80, 1)], vec![(0, 1), (0, 1), (70, 1)]] {
+        let report = bench.stepper.step(bench.start, &mut Urgent);
+        let parts: Vec<_> = report.progress.iter().map(|part| (part.prompt_rows, part.generated)).collect();
+        assert_eq!(parts, expected);
+    }
+    bench.run();
+    for (request, stream) in requests.iter().zip(&mut streams) {
+        check(request, &Collected::all(stream));
+    }
+}
