@@ -104,6 +104,11 @@ impl Active {
         self.seqs.iter().filter(|seq| seq.stage != Stage::Finished).count()
     }
 
+    /// How many of a sequence's tokens cached blocks may hold. The last is always computed, for its logits, and so are all whose logits an echo still needs.
+    pub(super) fn cache_limit(&self, seq: &Sequence) -> usize {
+        self.echo.as_ref().map_or(usize::MAX, |echo| echo.len() - 1).min(seq.tokens.len() - 1)
+    }
+
     /// The most events that one step can bring, and one place that is always kept for the last event.
     pub(super) fn events_per_step(&self) -> usize {
         // A token and a finish for each answer, the prompt's log-probabilities, the end.

@@ -66,6 +66,11 @@ impl Pace {
         ((room / prompt_token) as usize).clamp(self.least, self.cap)
     }
 
+    /// How long so many prompt tokens take alone; nothing, before any were measured.
+    pub(crate) fn prefill_time(&self, tokens: usize) -> Duration {
+        Duration::try_from_secs_f64(tokens as f64 * self.prompt_token.0.unwrap_or(0.0)).unwrap_or(Duration::ZERO)
+    }
+
     /// Prompt tokens per second.
     pub(crate) fn prefill_rate(&self) -> Option<f64> {
         self.prompt_token.0.filter(|&seconds| seconds > 0.0).map(|seconds| 1.0 / seconds)

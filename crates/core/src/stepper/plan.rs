@@ -11,9 +11,10 @@ use crate::event::RequestError;
 use crate::request::RequestKey;
 
 use super::Stepper;
+use super::active::Active;
 use super::growth::{Ask, Grant, Growth};
 use super::left::Turn;
-use super::sequence::Stage;
+use super::sequence::{Sequence, Stage};
 
 /// The part of one sequence in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +68,10 @@ const MOST_LOGITS: usize = 1 << 22;
 const ROWS_WORTH_A_PASS: usize = 64;
 
 impl Stepper {
-    /// Answers that stream come first, one token each; what is left of the budget goes to prompts, first come, first served.
+    /// Answers that stream come first, one token each; what is left of the budget goes to prompts.
     ///
+    /// Prompts are ordered by the moment since which their readers wait, plus the time that each would still take alone. So a short one need not wait for
+    /// a long one that came just before it, and none is overtaken by what comes later than it could have been done.
     /// While first tokens are urgent, a long prompt is the only one of its step: to share it would only make two wait for the sum.
     pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn Growth) -> StepPlan {
         let is_urgent = growth.urgency() > 0;
@@ -79,10 +82,14 @@ impl Stepper {
                 self.take_part(seq, 1, &mut planning);
             }
         }
+        let mut prompts: Vec<_> = ready.into_iter().filter(|&seq| self.missing(seq) > 1).collect();
+        if prompts.len() > 1 {
+            prompts.sort_by_cached_key(|&seq| self.due(seq));
+        }
         let mut left = self.pace.budget(planning.plan.shares.len());
-        for &seq in &ready {
+        for &seq in &prompts {
             let enough = is_urgent && planning.plan.rows() >= ROWS_WORTH_A_PASS;
-            if self.missing(seq) > 1 && left > 0 && !enough {
+            if left > 0 && !enough {
                 left -= self.take_part(seq, left, &mut planning);
             }
         }
@@ -116,6 +123,19 @@ impl Stepper {
     fn missing(&self, (key, choice): (RequestKey, usize)) -> usize {
         let active = self.requests.get(&key).filter(|active| !active.parked);
         active.map_or(0, |active| active.seqs[choice].missing())
+    }
+
+    /// When a sequence would have its next token if it had been computed alone since its reader began to wait.
+    fn due(&self, (key, choice): (RequestKey, usize)) -> Instant {
+        let active = &self.requests[&key];
+        let seq = &active.seqs[choice];
+        let cached = self.cached(active, seq).blocks * self.pool.block_len();
+        seq.last_token.unwrap_or(active.submitted) + self.pace.prefill_time(seq.missing() - cached)
+    }
+
+    /// What the cache has for a sequence, if it has no blocks yet.
+    fn cached(&self, active: &Active, seq: &Sequence) -> Hit {
+        if seq.table.is_empty() { self.pool.look_up(&seq.tokens, active.cache_limit(seq)) } else { Hit::default() }
     }
 
     /// Adds up to `most` tokens of a sequence to the plan, if it may have the blocks. Returns how many.
@@ -152,9 +172,7 @@ impl Stepper {
     fn wish(&self, key: RequestKey, choice: usize, most: usize) -> Wish {
         let active = &self.requests[&key];
         let seq = &active.seqs[choice];
-        // The last token is always computed, for its logits. An echo needs the logits of all rows that it has not had.
-        let limit = active.echo.as_ref().map_or(usize::MAX, |echo| echo.len() - 1).min(seq.tokens.len() - 1);
-        let hit = if seq.table.is_empty() { self.pool.look_up(&seq.tokens, limit) } else { Hit::default() };
+        let hit = self.cached(active, seq);
         let past = seq.computed + hit.blocks * self.pool.block_len();
         let mut rows = (seq.tokens.len() - past).min(most);
         if active.echo.is_some() {
@@ -162,7 +180,7 @@ impl Stepper {
         }
         let grown = self.pool.blocks_for(past + rows).saturating_sub(hit.blocks.max(seq.table.len()));
         let own = usize::from(self.pool.is_shared(&seq.table, past));
-        Wish { limit, rows, grown, blocks: grown + hit.idle + own }
+        Wish { rows, grown, blocks: grown + hit.idle + own }
     }
 
     /// Takes the blocks and notes the sequence in the plan.
@@ -170,9 +188,10 @@ impl Stepper {
         let active = self.requests.get_mut(&key).expect("planned requests are here");
         let first_time = active.parkings == 0;
         let echo = active.echo.is_some();
+        let limit = active.cache_limit(&active.seqs[choice]);
         let seq = &mut active.seqs[choice];
         if seq.table.is_empty() {
-            seq.computed = self.pool.attach(&mut seq.table, &seq.tokens, wish.limit);
+            seq.computed = self.pool.attach(&mut seq.table, &seq.tokens, limit);
             if first_time && seq.generated() == 0 {
                 active.cached_tokens = seq.computed;
                 self.metrics.cached_tokens.inc_by(seq.computed as u64);
@@ -226,8 +245,6 @@ impl Stepper {
 
 /// What a sequence would take part with.
 struct Wish {
-    /// Cached blocks may hold this many of its tokens.
-    limit: usize,
     rows: usize,
     /// Blocks to add to its table.
     grown: usize,

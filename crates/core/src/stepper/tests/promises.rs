@@ -317,6 +317,30 @@ fn whoever_sits_out_keeps_its_blocks_and_whoever_can_never_grow_fails_alone() {
     check(&requests[2], &Collected::all(&mut third));
 }
 
+#[test]
+fn a_short_prompt_overtakes_a_long_one_but_not_one_that_came_long_before() {
+    let mut bench = Bench::chunked(8);
+    // Steps of prompts say what a token takes: something, and less than an hour.
+    let first = request("first", 20, 1);
+    check(&first, &bench.answers(&first));
+    let requests = [request("long", 90, 1), request("short", 7, 1), request("an hour later", 5, 1)];
+    let (long, mut one) = bench.admit(&requests[0]);
+    bench.step();
+    let (short, mut two) = bench.admit(&requests[1]);
+    bench.start += Duration::from_secs(3600);
+    let (later, mut three) = bench.admit(&requests[2]);
+    let parts = |report: StepReport| report.progress.iter().map(|part| part.key).collect::<Vec<_>>();
+    assert_eq!(parts(bench.step()), [short, long], "the rest of the budget is for the next");
+    while bench.stepper.requests.contains_key(&long) {
+        let keys = parts(bench.step());
+        assert!(keys[0] == long, "{keys:?}: {later:?} waits");
+    }
+    bench.run();
+    for (request, stream) in requests.iter().zip([&mut one, &mut two, &mut three]) {
+        check(request, &Collected::all(stream));
+    }
+}
+
 /// First tokens are urgent.
 struct Urgent;
 
@@ -333,7 +357,7 @@ impl Growth for Urgent {
 #[test]
 fn while_first_tokens_are_urgent_streams_ride_along_with_one_long_prompt_at_a_time() {
     let mut bench = Bench::chunked(512);
-    let requests = [request("streams", 3, 20), request("long", 80, 5), request("later", 70, 5)];
+    let requests = [request("streams", 3, 20), request("long", 70, 5), request("longer", 80, 5)];
     let mut streams = Vec::new();
     for request in &requests {
         streams.push(bench.admit(request).1);
@@ -341,7 +365,7 @@ fn while_first_tokens_are_urgent_streams_ride_along_with_one_long_prompt_at_a_ti
             bench.step();
         }
     }
-    for expected in [vec![(0, 1), (80, 1)], vec![(0, 1), (0, 1), (70, 1)]] {
+    for expected in [vec![(0, 1), (70, 1)], vec![(0, 1), (0, 1), (80, 1)]] {
         let report = bench.stepper.step(bench.start, &mut Urgent);
         let parts: Vec<_> = report.progress.iter().map(|part| (part.prompt_rows, part.generated)).collect();
         assert_eq!(parts, expected);
