@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parkade_core::{
-    Engine, EngineConfig, EngineError, Event, Refusal, Request, RequestError, RequestId, RequestState, SamplingParams,
-    SchedulerKind, TokenId,
+    Engine, EngineConfig, EngineError, Event, InLine, Refusal, Request, RequestError, RequestId, RequestState,
+    SamplingParams, SchedulerKind, TokenId,
 };
 use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters};
 
@@ -51,6 +51,13 @@ fn eventually(what: &str, mut check: impl FnMut() -> bool) {
 fn idle(engine: &Engine) -> bool {
     let now = engine.snapshot();
     (now.running, now.waiting, now.parked, now.blocks_used) == (0, 0, 0, 0)
+}
+
+/// The metrics as they are scraped.
+fn page(engine: &Engine) -> String {
+    let mut page = String::new();
+    engine.metrics().encode(&mut page).expect("a string takes all");
+    page
 }
 
 #[test]
@@ -132,8 +139,7 @@ fn what_can_never_run_is_refused_at_once() {
     assert_eq!(invalid(Request { logprobs: Some(1000), ..request("r", 5, 5) }), "logprobs");
     let hot = SamplingParams { temperature: -1.0, ..SamplingParams::default() };
     assert_eq!(invalid(Request { sampling: hot, ..request("r", 5, 5) }), "temperature");
-    let mut page = String::new();
-    engine.metrics().encode(&mut page).unwrap();
+    let page = page(&engine);
     assert!(page.contains("parkade_request_refusals_total{reason=\"request_too_large\"} 2"), "{page}");
 }
 
@@ -273,6 +279,30 @@ fn what_is_left_after_the_limit_is_cancelled_and_told_so() {
     for stream in &mut streams {
         assert_eq!(Collected::all(stream).last, Some(Event::Failed(RequestError::ShuttingDown)));
     }
+    let page = page(&engine);
+    assert!(page.contains("parkade_request_success_total{finished_reason=\"shutdown\"} 6\n"), "{page}");
+}
+
+#[test]
+fn a_drain_that_refuses_those_in_line_counts_each_of_their_answers() {
+    let (engine, controls) = engine(100, EngineConfig { max_seqs: 2, ..EngineConfig::default() });
+    controls.hold.store(true, Ordering::SeqCst);
+    let twice = |name: &str| engine.submit(Request { n: 2, ..request(name, 5, 15) }).unwrap();
+    let (mut runs, mut waits) = (twice("runs"), twice("waits"));
+    let drained = thread::spawn({
+        let engine = engine.clone();
+        move || engine.drain_with(Duration::from_secs(60), InLine::Refuse)
+    });
+    eventually("the drain", || engine.snapshot().draining);
+    controls.hold.store(false, Ordering::SeqCst);
+    drained.join().unwrap();
+    assert!(Collected::all(&mut runs).is_done());
+    assert_eq!(Collected::all(&mut waits).last, Some(Event::Failed(RequestError::ShuttingDown)));
+    let page = page(&engine);
+    for reason in ["length", "shutdown"] {
+        let line = format!("parkade_request_success_total{{finished_reason=\"{reason}\"}} 2\n");
+        assert!(page.contains(&line), "{line} is not in\n{page}");
+    }
 }
 
 #[test]
@@ -312,8 +342,7 @@ fn the_metrics_tell_what_happened() {
     run(&engine, &first);
     run(&engine, &Request { id: RequestId("again".into()), ..first });
     eventually("the end", || idle(&engine));
-    let mut page = String::new();
-    engine.metrics().encode(&mut page).unwrap();
+    let page = page(&engine);
     for line in [
         "parkade_prompt_tokens_total 80",
         "parkade_generation_tokens_total 20",
