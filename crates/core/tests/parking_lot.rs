@@ -327,26 +327,6 @@ fn when_the_last_of_all_readers_has_left_a_request_is_cancelled_wherever_it_stan
 }
 
 #[test]
-fn of_two_requests_with_one_name_at_once_one_is_refused_and_the_others_stream_is_whole() {
-    let (engine, _) = engine(400, config());
-    for round in 0..200 {
-        let name = format!("twin-{round}");
-        let twin = || Request { stop: Vec::new(), ..request(name.clone(), 5, 4) };
-        let results: Vec<_> = thread::scope(|scope| {
-            let both = [(); 2].map(|()| scope.spawn(|| engine.submit(twin())));
-            both.into_iter().map(|handle| handle.join().unwrap()).collect()
-        });
-        let taken: Vec<_> = results.into_iter().flatten().collect();
-        assert!(!taken.is_empty(), "one of them is taken");
-        for mut stream in taken {
-            assert!(Collected::all(&mut stream).is_done());
-        }
-        let along = engine.parking_lot().unwrap().streams().attach(&name.as_str().into(), 0).unwrap();
-        assert!(read_along(along).is_done(), "round {round}");
-    }
-}
-
-#[test]
 fn a_first_token_that_came_in_time_has_kept_its_deadline_whatever_ends_the_request_later() {
     let (engine, controls) = engine(400, EngineConfig { max_seqs: 1, ..config() });
     controls.pass_us.store(1000, Ordering::SeqCst);

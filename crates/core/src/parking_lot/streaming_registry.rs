@@ -329,7 +329,11 @@ impl Drop for AttachedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::EngineConfig;
     use crate::event::Usage;
+    use crate::fakes::{Collected, FIRST_LETTER, FakeBackend, Letters};
+    use crate::parking_lot::InferenceWorkerPool;
+    use crate::request::Request;
 
     fn token(id: u32) -> Event {
         Event::Token { index: 0, id, text: id.to_string(), logprob: None }
@@ -430,5 +434,36 @@ mod tests {
         let new = registry.open(&id);
         registry.close(&id, &old, Instant::now());
         assert!(Arc::ptr_eq(&registry.entries.lock().streams[&id], &new));
+    }
+
+    /// How often somebody has begun to wait for a lock with one of these names.
+    fn waits(names: [&str; 2]) -> u64 {
+        parkade_sync::locks().iter().filter(|lock| names.contains(&lock.name)).map(|lock| lock.contended).sum()
+    }
+
+    #[test]
+    fn of_two_requests_with_one_name_at_once_one_is_refused_and_the_others_stream_is_whole() {
+        // Nobody reads before both are answered: whoever is taken is still there.
+        let config = EngineConfig { stream_capacity: 8, ..EngineConfig::default() };
+        let pool = InferenceWorkerPool::start(Box::new(FakeBackend::new(100, 4, 200)), Arc::new(Letters), config);
+        let pool = pool.unwrap();
+        let twin = Request { max_tokens: Some(50), ignore_eos: true, ..Request::new("twin", vec![FIRST_LETTER; 5]) };
+        let results = std::thread::scope(|scope| {
+            let held = pool.streams().entries.lock();
+            let stopped = || waits(["parking_lot.names", "parking_lot.streams"]);
+            let (before, start) = (stopped(), Instant::now());
+            let both = [(); 2].map(|()| scope.spawn(|| pool.submit(twin.clone())));
+            // One is about to open its stream; so is the other if nothing has kept it from taking the same name.
+            while stopped() < before + 2 {
+                assert!(start.elapsed() < Duration::from_secs(120), "one of them waits for nothing");
+                std::thread::yield_now();
+            }
+            drop(held);
+            both.map(|one| one.join().unwrap())
+        });
+        let mut taken: Vec<_> = results.into_iter().flatten().collect();
+        assert_eq!(taken.len(), 1, "one of them is taken");
+        assert!(Collected::all(&mut taken[0]).is_done());
+        assert!(pool.streams().entries.lock().streams[&twin.id].tape.lock().is_complete);
     }
 }
