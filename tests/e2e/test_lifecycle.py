@@ -6,6 +6,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
 import openai
@@ -13,6 +15,7 @@ import pytest
 
 from parkade import Server, default_model, environment, parkade
 
+SHORT = {"model": "default", "prompt": "x", "max_tokens": 1}
 LONG = {"model": "default", "prompt": "Once upon a time", "max_tokens": 300, "temperature": 0, "extra_body": {"ignore_eos": True}}
 
 
@@ -28,6 +31,15 @@ def refused(*arguments, code=1, **keywords) -> str:
     assert done.stdout == b""
     assert "panicked" not in message
     return message
+
+
+def in_background(server, state: str, ask: Callable) -> Future:
+    """Asks in a thread and comes back when the server shows a request in this state; the future has its answer or error."""
+    end = ThreadPoolExecutor(1).submit(ask)
+    while server.metric(f"parkade_num_requests_{state}") == 0:
+        assert not end.done(), end
+        time.sleep(0.01)
+    return end
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -82,24 +94,12 @@ def test_a_second_interrupt_ends_the_server_at_once(start):
 def test_what_runs_longer_than_the_drain_limit_gets_an_end_too(start):
     server = start("--drain-seconds", "1")
     endless = {**LONG, "prompt": "Once", "max_tokens": 2000}
-    outcome = []
-
-    def read():
-        try:
-            outcome.append(len(list(openai_client(server).completions.create(**endless, stream=True))))
-        except openai.OpenAIError as error:
-            outcome.append(error)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    while server.metric("parkade_num_requests_running") == 0:
-        time.sleep(0.01)
+    read = in_background(server, "running", lambda: list(openai_client(server).completions.create(**endless, stream=True)))
     server.signal(signal.SIGTERM)
     assert server.wait(15) == 0
-    reader.join(10)
     # It began, and so its end is an error in the stream, that says why.
-    assert not reader.is_alive() and len(outcome) == 1
-    assert isinstance(outcome[0], openai.APIError) and outcome[0].code == "shutting_down", outcome
+    error = read.exception(10)
+    assert isinstance(error, openai.APIError) and error.code == "shutting_down", error
 
 
 @pytest.mark.parametrize("scheduler", ["parking-lot", "default"])
@@ -107,22 +107,11 @@ def test_who_waits_when_the_drain_begins_is_refused_if_that_was_asked_for(start,
     server = start("--scheduler", scheduler, "--max-seqs", "1", "--drain-waiting", "refuse")
     running = openai_client(server).completions.create(**{**LONG, "max_tokens": 600}, stream=True)
     next(running)
-    outcome = []
-
-    def wait():
-        try:
-            outcome.append(openai_client(server).completions.create(model="default", prompt="x", max_tokens=1))
-        except openai.APIStatusError as error:
-            outcome.append(error)
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    while server.metric("parkade_num_requests_waiting") == 0:
-        time.sleep(0.01)
+    waiting = in_background(server, "waiting", lambda: openai_client(server).completions.create(**SHORT))
     server.signal(signal.SIGTERM)
-    waiting.join(20)
-    assert not waiting.is_alive() and len(outcome) == 1
-    assert (outcome[0].status_code, outcome[0].code) == (503, "shutting_down")
+    refusal = waiting.exception(20)
+    assert isinstance(refusal, openai.APIStatusError), refusal
+    assert (refusal.status_code, refusal.code) == (503, "shutting_down")
     assert [chunk.choices[0].finish_reason for chunk in running if chunk.choices][-1] == "length"
     assert server.wait(20) == 0
 
@@ -228,25 +217,14 @@ def test_a_full_queue_is_overload_with_a_time_to_come_back(start):
     endless = {**LONG, "max_tokens": 1500, "stream": True}
     running = client.completions.create(**endless)
     next(running)
-
-    def fill_the_queue():
-        try:
-            client.completions.create(model="default", prompt="x", max_tokens=1)
-        except openai.OpenAIError:
-            pass
-
-    waiting = threading.Thread(target=fill_the_queue)
-    waiting.start()
-    while server.metric("parkade_num_requests_waiting") == 0:
-        time.sleep(0.01)
+    waiting = in_background(server, "waiting", lambda: client.completions.create(**SHORT))
     with pytest.raises(openai.InternalServerError) as caught:
-        client.completions.create(model="default", prompt="x", max_tokens=1)
+        client.completions.create(**SHORT)
     assert caught.value.status_code == 503
     assert caught.value.code == "server_is_overloaded"
     assert 1 <= int(caught.value.response.headers["retry-after"]) <= 120
     running.close()
-    waiting.join(20)
-    assert not waiting.is_alive()
+    waiting.result(20)
 
 
 def test_a_limit_that_makes_no_sense_is_wrong_usage():
