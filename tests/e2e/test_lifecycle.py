@@ -1,5 +1,6 @@
 """From the start to the end of a server: what it says when it cannot start, and that it ends without losing an answer."""
 
+import json
 import re
 import shutil
 import signal
@@ -233,12 +234,33 @@ def test_a_limit_that_makes_no_sense_is_wrong_usage():
     assert "--scheduler" in refused("--scheduler", "random", code=2)
 
 
-def test_logs_go_to_standard_error_as_json_lines_when_asked(start):
-    import json
-
-    server = start()
+def log_lines(server, message: str) -> list[dict]:
+    """What the server has logged under this message."""
     lines = [json.loads(line) for line in server.log.splitlines()]
-    assert any(line["message"] == "ready" and line["level"] == "INFO" for line in lines)
+    return [line for line in lines if line["message"] == message]
+
+
+def test_logs_go_to_standard_error_as_json_lines_when_asked(start):
+    assert [line["level"] for line in log_lines(start(), "ready")] == ["INFO"]
+
+
+def test_the_log_says_how_long_each_request_was_in_line_as_its_answer_does(start):
+    server = start("--scheduler", "default", "--max-seqs", "1")
+    url = server.url + "/v1/completions"
+    long = {"prompt": "Once upon a time", "max_tokens": 300, "ignore_eos": True, "stream": True}
+    short = {"prompt": "x", "max_tokens": 1}
+    with httpx.stream("POST", url, json=long, headers={"x-request-id": "at-once"}) as at_once:
+        too_late = httpx.post(url, json=short, headers={"x-request-id": "too-late", "x-request-timeout-ms": "50"})
+        behind = httpx.post(url, json=short, headers={"x-request-id": "behind"}, timeout=60)
+        at_once.read()
+    server.signal(signal.SIGTERM)
+    assert server.wait(20) == 0
+    answers = [at_once, too_late, behind]
+    assert [answer.status_code for answer in answers] == [200, 503, 200]
+    told = {answer.headers["x-request-id"]: int(answer.headers["x-parkade-queue-ms"]) for answer in answers}
+    # One that expired in line has no usage that says it.
+    assert told["too-late"] >= 50 and told["behind"] > told["at-once"]
+    assert {line["id"]: line["queue_ms"] for line in log_lines(server, "request")} == told
 
 
 def test_a_model_outside_of_the_data_directory_is_served_by_its_file_name(start, tmp_path):
