@@ -5,6 +5,7 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::guarded::guarded;
 use crate::sys::{Condvar, Mutex};
 
 /// What a waiting thread found when it looked.
@@ -72,7 +73,8 @@ impl<T> Pledge<T> {
         Pledge { state: Mutex::new("pool.pledge", State::Open(None)), kept: Condvar::new() }
     }
 
-    /// Gives the value. The first one counts; another is dropped, and the answer is false.
+    /// Gives the value. The first one counts; another is dropped, and the answer is false. A waker may panic: the value
+    /// has been given all the same.
     pub(crate) fn keep(&self, value: T) -> bool {
         let mut state = self.state.lock();
         let State::Open(waker) = &mut *state else { return false };
@@ -80,8 +82,9 @@ impl<T> Pledge<T> {
         *state = State::Kept(value);
         drop(state);
         self.kept.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
+        // It is the business of whoever waits, not of this thread, which has others to see to.
+        if let Some(Err(panic)) = waker.map(|waker| guarded(|| waker.wake())) {
+            tracing::error!(panic, "waking whoever waits for an outcome panicked");
         }
         true
     }

@@ -100,6 +100,7 @@
 //! interleavings of small cases. `tests/known_failures.rs` has what the ancestor of this crate got wrong.
 
 mod error;
+mod guarded;
 mod handover;
 mod jobs;
 mod lot;

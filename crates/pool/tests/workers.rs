@@ -1,10 +1,11 @@
 //! The worker pool's threads: which one is woken for what, what becomes of tasks when one dies, what a last step counts.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
-use std::pin::pin;
+use std::panic::panic_any;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use parkade_pool::*;
@@ -224,11 +225,71 @@ impl Wake for PanicsWhenWoken {
     }
 }
 
-/// Has the worker that drops this task die: the outcome is delivered on its thread, outside of any executor's call.
-fn kill_worker_of(mut deadly: Ticket<()>) {
+/// Polls with a waker that panics, before the outcome is there.
+fn poll_badly<F: Future>(future: Pin<&mut F>) {
     let waker = Waker::from(Arc::new(PanicsWhenWoken));
-    assert!(pin!(&mut deadly).poll(&mut Context::from_waker(&waker)).is_pending());
-    assert!(deadly.cancel());
+    assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
+}
+
+#[test]
+fn a_waker_that_panics_harms_neither_the_worker_nor_the_tasks_beside() {
+    let pool = turns(3, vec![Turns::new(|_| true)]);
+    let (finish, told) = channel::<()>();
+    let patient: Act = Box::new(move |_, _| if told.try_recv().is_ok() { Turn::Done } else { Turn::Idle });
+    let mut beside = pool.submit(&spec(), patient).unwrap();
+    // One is woken in the middle of a step, by its completion ...
+    let (block, let_it_go) = blocked();
+    let spec_of_completed = spec();
+    let mut completed = pin!(pool.submit_async(&spec_of_completed, block));
+    poll_badly(completed.as_mut());
+    drop(let_it_go);
+    while pool.stats().lot.completed == 0 {
+        std::thread::yield_now();
+    }
+    // ... and one outside of any call of the executor.
+    let (tell, stepped) = channel();
+    let act = move |_: TaskId, _: &mut StepContext<'_, Turns>| {
+        tell.send(()).unwrap();
+        Turn::Idle
+    };
+    let mut cancelled = pool.submit(&spec(), Box::new(act)).unwrap();
+    assert_eq!(stepped.recv(), Ok(()));
+    poll_badly(pin!(&mut cancelled));
+    assert!(cancelled.cancel());
+    let mut later = pool.submit(&spec(), quick()).unwrap();
+    assert_eq!(later.wait_timeout(Duration::from_secs(20)), Some(Outcome::Completed(())));
+    assert_eq!(cancelled.wait_timeout(Duration::from_secs(20)), Some(Outcome::Cancelled));
+    finish.send(()).unwrap();
+    pool.wake();
+    assert_eq!(beside.wait_timeout(Duration::from_secs(20)), Some(Outcome::Completed(())));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(completed.poll(&mut context), Poll::Ready(Ok(Outcome::Completed(())))));
+    assert_eq!(pool.stats().workers, 1);
+    assert!(pool.shutdown(soon()).in_time);
+    let stats = pool.stats().lot;
+    assert_eq!((stats.completed, stats.cancelled, stats.failed), (3, 1, 0));
+    assert_eq!(stats.in_use, Units::ZERO);
+}
+
+/// Panics when it is dropped.
+struct DropsBadly;
+
+impl Drop for DropsBadly {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+/// Has its worker die at the next step after the word: no thread outlives a panic whose own payload panics.
+fn deadly() -> (Act, Sender<()>) {
+    let (kill, told) = channel::<()>();
+    let act = move |_: TaskId, _: &mut StepContext<'_, Turns>| {
+        if told.try_recv().is_ok() {
+            panic_any(DropsBadly);
+        }
+        Turn::Idle
+    };
+    (Box::new(act), kill)
 }
 
 #[test]
@@ -236,7 +297,8 @@ fn what_a_worker_had_fails_when_its_thread_dies_and_the_others_go_on_with_the_un
     let (executors, let_go) = second_worker_held_back(|_| true);
     let pool = turns(2, executors);
     let mut stranded = pool.submit(&spec(), idle()).unwrap();
-    let deadly = pool.submit(&spec(), idle()).unwrap();
+    let (act, kill) = deadly();
+    let _deadly = pool.submit(&spec(), act).unwrap();
     while pool.stats().lot.running < 2 || pool.stats().active_workers < 1 {
         std::thread::yield_now();
     }
@@ -244,12 +306,13 @@ fn what_a_worker_had_fails_when_its_thread_dies_and_the_others_go_on_with_the_un
     drop(let_go);
     let mut waiting = pool.submit(&spec(), quick()).unwrap();
     assert_eq!(waiting.placement(), Placement::Waiting);
-    kill_worker_of(deadly);
+    kill.send(()).unwrap();
+    pool.wake();
     let gone = Outcome::Failed(Failure::Panic("its worker thread is gone".to_owned()));
     assert_eq!(stranded.wait_timeout(Duration::from_secs(20)), Some(gone));
     assert_eq!(waiting.wait_timeout(Duration::from_secs(20)), Some(Outcome::Completed(())));
     let stats = pool.stats();
-    assert_eq!((stats.workers, stats.lot.failed, stats.lot.cancelled), (1, 1, 1));
+    assert_eq!((stats.workers, stats.lot.failed, stats.lot.completed), (1, 2, 1));
     assert!(pool.shutdown(soon()).in_time);
     assert_eq!(pool.stats().lot.in_use, Units::ZERO);
 }
@@ -258,13 +321,15 @@ fn what_a_worker_had_fails_when_its_thread_dies_and_the_others_go_on_with_the_un
 fn when_the_last_worker_thread_dies_everything_fails_and_nothing_new_is_taken() {
     let pool = turns(2, vec![Turns::new(|_| true)]);
     let running = pool.submit(&spec(), idle()).unwrap();
-    let deadly = pool.submit(&spec(), idle()).unwrap();
+    let (act, kill) = deadly();
+    let _deadly = pool.submit(&spec(), act).unwrap();
     while pool.stats().active_workers < 1 || pool.stats().lot.running < 2 {
         std::thread::yield_now();
     }
     let_them_sleep();
     let waiting = pool.submit(&spec(), quick()).unwrap();
-    kill_worker_of(deadly);
+    kill.send(()).unwrap();
+    pool.wake();
     let gone = Outcome::Failed(Failure::Panic("the last worker thread is gone".to_owned()));
     for mut left in [running, waiting] {
         assert_eq!(left.wait_timeout(Duration::from_secs(20)).as_ref(), Some(&gone));

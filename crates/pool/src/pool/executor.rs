@@ -1,6 +1,5 @@
 //! What a worker drives.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::context::StepContext;
@@ -61,13 +60,4 @@ pub trait Executor: Send + 'static {
     fn step(&mut self, ctx: &mut StepContext<'_, Self>) -> Step
     where
         Self: Sized;
-}
-
-/// Calls into an executor; a panic becomes its message.
-pub(super) fn guarded<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    // The executor goes on after a panic by contract: it is told to drop the culprits.
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
-    })
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
-use super::executor::{Executor, guarded};
+use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
+use crate::guarded::guarded;
 use crate::handover::{Desk, Look, Pledge};
 use crate::{Class, Decision, Ending, Lot, Progress, TaskId, Time, Units};
 
@@ -241,8 +242,7 @@ impl<E: Executor> Shared<E> {
             });
             let gone = if last { "the last worker thread is gone" } else { "its worker thread is gone" };
             for slot in lost {
-                // A waker that panics here would take the process with it.
-                let _ = guarded(|| slot.pledge.keep(Outcome::Failed(Failure::Panic(gone.to_owned()))));
+                slot.pledge.keep(Outcome::Failed(Failure::Panic(gone.to_owned())));
             }
         }
         self.desk.ring(self.quiet_bell());

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::context::StepContext;
-use super::executor::{Executor, Step, guarded};
+use super::executor::{Executor, Step};
 use super::outcome::{Failure, Outcome};
 use super::shared::{Shared, Todo, observe};
+use crate::guarded::guarded;
 use crate::{Class, Decision, Ending, TaskId};
 
 /// One worker.
