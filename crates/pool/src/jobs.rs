@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::pool::is_up;
 use crate::{
     Capacity, Executor, LotConfig, Outcome, PoolConfig, Rejected, StartError, Step, StepContext, TaskId, TaskSpec,
-    Ticket, Time, WorkerPool,
+    Ticket, Time, Work, WorkerPool,
 };
 
 /// What a job can ask while it runs.
@@ -36,7 +36,7 @@ impl JobContext {
 /// A job.
 pub type Job<T> = Box<dyn FnOnce(&JobContext) -> T + Send>;
 
-/// Runs one job at a time, each in one step.
+/// Runs one job at a time, each in one step, after which all of the job's work counts as done.
 pub struct JobExecutor<T> {
     current: Option<(TaskId, Job<T>)>,
 }
@@ -77,7 +77,13 @@ impl<T: Send + 'static> Executor for JobExecutor<T> {
     fn step(&mut self, ctx: &mut StepContext<'_, Self>) -> Step {
         if let Some((id, job)) = self.current.take() {
             ctx.blame(&[id]);
-            let output = job(&JobContext { id, started: ctx.now(), stop: ctx.stop_flag(id) });
+            let (work, stop) = ctx.work_and_stop_flag(id);
+            let context = JobContext { id, started: ctx.now(), stop };
+            let output = job(&context);
+            // The lot learns from this how fast work is done. A job that was to stop may have left some of its work out.
+            if !context.is_cancelled() {
+                ctx.progress(id, work.prefill, work.decode);
+            }
             ctx.complete(id, output);
         }
         Step::Again
@@ -87,6 +93,11 @@ impl<T: Send + 'static> Executor for JobExecutor<T> {
 /// Threads that run closures, admitted by price, class, tenant and deadline like everything else in the lot.
 ///
 /// The results need not be serialisable: anything that can be sent will do.
+///
+/// How long a newcomer waits, and so whether it can meet its deadline and when a refused one should come back, is
+/// estimated from how long the finished jobs took. A job counts as one piece of work; where jobs differ much, all of
+/// them should say in [`TaskSpec::work`] how much they have to do, as `prefill` in any measure that the time grows with.
+/// What is left of jobs that already run is not in the estimate, since nobody knows it.
 ///
 /// ```
 /// use parkade_pool::*;
@@ -136,7 +147,7 @@ impl<T: Send + 'static> JobPool<T> {
         spec: &TaskSpec,
         job: impl FnOnce(&JobContext) -> T + Send + 'static,
     ) -> Result<Ticket<T>, Rejected<Job<T>>> {
-        self.workers.submit(spec, Box::new(job))
+        self.workers.submit(&with_work(spec), Box::new(job))
     }
 
     /// Hands a job over and gives a future of its outcome. Dropping the future cancels the job.
@@ -148,11 +159,17 @@ impl<T: Send + 'static> JobPool<T> {
         spec: &TaskSpec,
         job: impl FnOnce(&JobContext) -> T + Send + 'static,
     ) -> Result<Outcome<T>, Rejected<Job<T>>> {
-        self.workers.submit_async(spec, Box::new(job)).await
+        self.workers.submit_async(&with_work(spec), Box::new(job)).await
     }
 
     /// The pool underneath: cancellation, statistics, limits, shutdown.
     pub fn workers(&self) -> &WorkerPool<JobExecutor<T>> {
         &self.workers
     }
+}
+
+/// Work that is not said is one piece: what waits could not be counted in time otherwise.
+fn with_work(spec: &TaskSpec) -> TaskSpec {
+    let work = if spec.work == Work::default() { Work::new(1, 0) } else { spec.work };
+    TaskSpec { work, ..spec.clone() }
 }

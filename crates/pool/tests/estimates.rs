@@ -1,6 +1,7 @@
 //! What the lot expects of the future, scripted: waits, and deadlines that are refused because of them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use parkade_pool::*;
@@ -137,4 +138,70 @@ fn a_flood_does_not_speak_for_tenants_that_have_little_waiting() {
     let wait = lot.outlook(last).unwrap().wait.unwrap().as_secs_f64();
     // Her own 200 tokens, as many of the flood's, and the ten that each of the others has.
     assert!((wait - 0.42).abs() < 0.01, "{wait}");
+}
+
+/// Three finished jobs that took at least this long each, and one that runs until it is let go.
+fn job_pool_that_knows_its_pace(places: u64, each: Duration) -> (JobPool<()>, Ticket<()>, Sender<()>) {
+    let mut config = LotConfig::new(Capacity::new([("threads", 1)]));
+    config.limits.room = WaitingRoom::new(places, 1 << 20);
+    let pool = JobPool::start(PoolConfig::new(config), 1).unwrap();
+    for _ in 0..3 {
+        let ticket = pool.submit(&job(), move |_| std::thread::sleep(each)).unwrap();
+        assert_eq!(ticket.wait(), Outcome::Completed(()));
+    }
+    let (tell, begun) = channel();
+    let (let_go, blocked) = channel();
+    let block = move |_: &JobContext| {
+        tell.send(()).unwrap();
+        let _ = blocked.recv();
+    };
+    let running = pool.submit(&job(), block).unwrap();
+    begun.recv().unwrap(); // So what was before it has been reported.
+    (pool, running, let_go)
+}
+
+/// Says nothing about its work.
+fn job() -> TaskSpec {
+    TaskSpec::new("tenant", Cost::fixed(Units::from([1])))
+}
+
+#[test]
+fn a_job_that_finds_the_line_full_is_told_to_come_back_when_slow_jobs_will_be_done() {
+    let (pool, running, let_go) = job_pool_that_knows_its_pace(50, Duration::from_millis(50));
+    let waiting: Vec<_> = (0..50).map(|_| pool.submit(&job(), |_| ()).unwrap()).collect();
+    let refused = pool.submit(&job(), |_| ()).unwrap_err().error;
+    assert!(matches!(refused, PoolError::QueueFull { .. }), "{refused}");
+    assert!(refused.retry_after() >= Some(Duration::from_secs(3)), "50 jobs of 50 ms: {refused:?}");
+    drop(let_go);
+    waiting.into_iter().for_each(|ticket| assert_eq!(ticket.wait(), Outcome::Completed(())));
+    assert_eq!(running.wait(), Outcome::Completed(()));
+}
+
+#[test]
+fn a_job_whose_deadline_is_too_near_for_its_work_is_refused() {
+    let (pool, _running, _let_go) = job_pool_that_knows_its_pace(50, Duration::from_millis(20));
+    let deadline = Some(pool.workers().now().after(Duration::from_secs(60)));
+    // At 20 ms or more for each piece of work, this takes more than half an hour.
+    let large = TaskSpec { deadline, work: Work::new(100_000, 0), ..job() };
+    let refused = pool.submit(&large, |_| ()).unwrap_err().error;
+    assert!(matches!(refused, PoolError::DeadlineUnreachable { .. }), "{refused}");
+    assert!(pool.submit(&TaskSpec { work: Work::new(1, 0), ..large }, |_| ()).is_ok());
+}
+
+#[test]
+fn a_job_that_was_told_to_stop_says_nothing_about_how_fast_jobs_are_done() {
+    let pool = JobPool::of_threads(1).unwrap();
+    let (tell, begun) = channel();
+    let until_cancelled = move |job: &JobContext| {
+        tell.send(()).unwrap();
+        while !job.is_cancelled() {
+            std::thread::yield_now();
+        }
+    };
+    let stopped = pool.submit(&job(), until_cancelled).unwrap();
+    begun.recv().unwrap();
+    assert!(stopped.cancel());
+    stopped.wait();
+    pool.workers().shutdown(Drain::within(Duration::from_secs(20)));
+    assert_eq!(pool.workers().stats().lot.rates, Rates::default());
 }

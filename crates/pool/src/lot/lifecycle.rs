@@ -221,6 +221,11 @@ impl Lot {
         self.running.iter().filter(here).map(|&index| self.table.id_of(index))
     }
 
+    /// What a task has to do, as it was submitted; nothing if it has ended.
+    pub(crate) fn work_of(&self, id: TaskId) -> Work {
+        self.table.get(id).map_or(Work::default(), |task| task.work)
+    }
+
     /// When a task was submitted.
     pub fn submitted_at(&self, id: TaskId) -> Option<Time> {
         self.table.get(id).map(|task| task.submitted)

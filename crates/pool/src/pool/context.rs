@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
 use super::shared::Shared;
-use crate::{Class, Ending, Growth, Progress, TaskId, Time, Units};
+use crate::{Class, Ending, Growth, Progress, TaskId, Time, Units, Work};
 
 /// One step's line to the lot.
 pub struct StepContext<'a, E: Executor> {
@@ -118,9 +118,9 @@ impl<'a, E: Executor> StepContext<'a, E> {
         self.blamed.extend_from_slice(tasks);
     }
 
-    /// Becomes true when the task is to stop, so that work inside a step can look.
-    pub(crate) fn stop_flag(&self, id: TaskId) -> Option<Arc<AtomicBool>> {
-        self.shared.stop_flag(id)
+    /// What the task has to do, and a flag that goes up when it is to stop, so that work inside a step can look.
+    pub(crate) fn work_and_stop_flag(&self, id: TaskId) -> (Work, Option<Arc<AtomicBool>>) {
+        self.shared.work_and_stop_flag(id)
     }
 
     pub(super) fn take_progress(&mut self) -> Vec<Progress> {
@@ -136,7 +136,7 @@ impl<'a, E: Executor> StepContext<'a, E> {
     }
 }
 
-/// Whether a flag from [`StepContext::stop_flag`] is up. Relaxed: it carries nothing but itself.
+/// Whether a flag from [`StepContext::work_and_stop_flag`] is up. Relaxed: it carries nothing but itself.
 pub(crate) fn is_up(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed)
 }

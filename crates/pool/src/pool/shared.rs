@@ -8,7 +8,7 @@ use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
 use crate::guarded::guarded;
 use crate::handover::{Desk, Look, Pledge};
-use crate::{Class, Decision, Ending, Lot, Progress, TaskId, Time, Units};
+use crate::{Class, Decision, Ending, Lot, Progress, TaskId, Time, Units, Work};
 
 /// What belongs to a task and is no business of the lot.
 pub(super) struct Slot<E: Executor> {
@@ -151,8 +151,9 @@ impl<E: Executor> Shared<E> {
         (0..self.workers).for_each(|worker| self.desk.ring(worker));
     }
 
-    pub(super) fn stop_flag(&self, id: TaskId) -> Option<Arc<AtomicBool>> {
-        self.desk.with(|state| state.slot(id).map(|slot| Arc::clone(&slot.stop)))
+    /// What the task has to do, and its stop flag.
+    pub(super) fn work_and_stop_flag(&self, id: TaskId) -> (Work, Option<Arc<AtomicBool>>) {
+        self.desk.with(|state| (state.lot.work_of(id), state.slot(id).map(|slot| Arc::clone(&slot.stop))))
     }
 
     /// What a worker is to do; sleeps while there is nothing. `rest` is how long its executor wants to be left alone.
