@@ -150,6 +150,10 @@ impl Executor for Patient {
     type Task = ();
     type Output = ();
 
+    fn has_room(&self) -> bool {
+        self.task.is_none()
+    }
+
     fn admit(&mut self, id: TaskId, (): ()) {
         self.task = Some(id);
     }
@@ -172,17 +176,30 @@ impl Executor for Patient {
     }
 }
 
+/// As many tasks are idle, each at any of the workers; all of them see what they were woken for.
+fn idle_tasks_are_woken(tasks: u64, workers: usize) {
+    let flag = Arc::new(loom::sync::atomic::AtomicBool::new(false));
+    let executors = (0..workers).map(|_| Patient { flag: Arc::clone(&flag), task: None }).collect();
+    let config = PoolConfig::new(LotConfig::new(Capacity::new([("slots", tasks)])));
+    let pool = WorkerPool::start(config, executors).unwrap();
+    let tickets: Vec<_> = (0..tasks).map(|_| pool.submit(&spec(), ()).unwrap()).collect();
+    flag.store(true, loom::sync::atomic::Ordering::Release);
+    pool.wake();
+    tickets.into_iter().for_each(|ticket| assert_eq!(ticket.wait(), Outcome::Completed(())));
+    pool.shutdown(long());
+}
+
 #[test]
 fn a_wake_between_the_look_and_the_sleep_is_not_lost() {
-    check(|| {
-        let flag = Arc::new(loom::sync::atomic::AtomicBool::new(false));
-        let patient = Patient { flag: Arc::clone(&flag), task: None };
-        let config = PoolConfig::new(LotConfig::new(Capacity::new([("slots", 1)])));
-        let pool = WorkerPool::start(config, vec![patient]).unwrap();
-        let ticket = pool.submit(&spec(), ()).unwrap();
-        flag.store(true, loom::sync::atomic::Ordering::Release);
-        pool.wake();
-        assert_eq!(ticket.wait(), Outcome::Completed(()));
-        pool.shutdown(long());
-    });
+    check(|| idle_tasks_are_woken(1, 1));
+}
+
+#[test]
+fn a_wake_while_two_workers_go_to_sleep_reaches_the_one_that_has_the_task() {
+    check(|| idle_tasks_are_woken(1, 2));
+}
+
+#[test]
+fn a_wake_while_two_workers_go_to_sleep_reaches_both_that_have_a_task() {
+    check(|| idle_tasks_are_woken(2, 2));
 }
