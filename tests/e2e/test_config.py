@@ -60,6 +60,7 @@ class-weights = { high = 20 }
 waiting-percent = { low = 50 }
 token-prices = { answer = 3 }
 preempt = false
+rate-memory = 60
 [parking-lot.tenant]
 max-running = 4
 [parking-lot.tenants.ada]
@@ -74,6 +75,7 @@ def test_the_weights_and_limits_in_force_are_printed_too(config):
     assert got["waiting-percent"] == defaults["waiting-percent"] | {"low": 50}
     assert got["token-prices"] == defaults["token-prices"] | {"answer": 3}
     assert (defaults["preempt"], got["preempt"]) == (True, False)
+    assert (defaults["rate-memory"], got["rate-memory"]) == (10, 60)
     assert got["tenant"] == {"weight": 1, "max-running": 4}
     assert got["tenants"] == {"ada": {"weight": 4, "tokens-per-minute": 9}}
     assert got["max-bypass"] == defaults["max-bypass"]

@@ -11,6 +11,7 @@
 //! max-bypass = 16
 //! lookahead = 16
 //! preempt = true
+//! rate-memory = 10                # seconds
 //!
 //! [parking-lot.tenant]            # whoever is not named
 //! weight = 1
@@ -84,6 +85,7 @@ struct Section {
     max_bypass: Option<u32>,
     lookahead: Option<u32>,
     preempt: Option<bool>,
+    rate_memory: Option<u32>,
     // Tables come last, as TOML wants them.
     class_weights: Option<ByClass>,
     waiting_percent: Option<ByClass>,
@@ -216,6 +218,7 @@ fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
         set(&mut lot.answer_price, answer, "token-prices.answer", 1..=10_000)?;
     }
     set(&mut lot.lookahead, section.lookahead, "lookahead", 1..=10_000)?;
+    set(&mut lot.rate_memory_seconds, section.rate_memory, "rate-memory", 1..=3_600)?;
     lot.class_burst = section.class_burst.unwrap_or(lot.class_burst);
     lot.max_waiting_tokens = section.max_waiting_tokens.unwrap_or(lot.max_waiting_tokens);
     lot.max_bypass = section.max_bypass.unwrap_or(lot.max_bypass);
@@ -239,6 +242,7 @@ fn weights(policy: &Policy) -> Section {
         max_bypass: Some(lot.max_bypass),
         lookahead: Some(lot.lookahead),
         preempt: Some(lot.preempt),
+        rate_memory: Some(lot.rate_memory_seconds),
         ..Section::default()
     }
 }
@@ -251,11 +255,11 @@ fn weights(_: &Policy) -> Section {
 #[cfg(not(feature = "parking-lot-scheduler"))]
 fn weigh(_: &mut Policy, section: &Section) -> Result<(), String> {
     let Section { class_weights, waiting_percent, token_prices, class_burst, max_waiting_tokens, .. } = section;
-    let Section { max_bypass, lookahead, preempt, .. } = section;
+    let Section { max_bypass, lookahead, preempt, rate_memory, .. } = section;
     let any = class_weights.or(*waiting_percent).is_some()
         || token_prices.is_some()
         || class_burst.or(*max_waiting_tokens).is_some()
-        || max_bypass.or(*lookahead).is_some()
+        || max_bypass.or(*lookahead).or(*rate_memory).is_some()
         || preempt.is_some();
     if any {
         return Err("this build has no parking lot to weigh classes in; \
@@ -300,15 +304,18 @@ mod tests {
     #[cfg(feature = "parking-lot-scheduler")]
     #[test]
     fn what_the_section_leaves_out_keeps_its_default() {
-        let policy = parse("class-weights = { high = 20 }\npreempt = false\nmax-bypass = 3").expect("valid");
+        let policy =
+            parse("class-weights = { high = 20 }\npreempt = false\nmax-bypass = 3\nrate-memory = 60").expect("valid");
         let usual = Policy::default().lot;
         assert_eq!((policy.lot.class_weights.high, policy.lot.class_weights.low), (20, usual.class_weights.low));
         assert_eq!((policy.lot.preempt, policy.lot.max_bypass, policy.lot.class_burst), (false, 3, usual.class_burst));
+        assert_eq!((policy.lot.rate_memory_seconds, usual.rate_memory_seconds), (60, 10));
         for (text, said) in [
             ("class-weights = { low = 10001 }", "class-weights.low is 10001; use a whole number from 1 to 10000"),
             ("waiting-percent = { high = 1001 }", "waiting-percent.high is 1001; use a whole number from 0 to 1000"),
             ("token-prices = { answer = 0 }", "token-prices.answer is 0; use a whole number from 1 to 10000"),
             ("lookahead = 0", "lookahead is 0; use a whole number from 1 to 10000"),
+            ("rate-memory = 0", "rate-memory is 0; use a whole number from 1 to 3600"),
         ] {
             assert_eq!(parse(text).expect_err(text), said);
         }

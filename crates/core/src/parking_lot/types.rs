@@ -1,7 +1,7 @@
 //! What the lot is told about a request, and the settings of the scheduler.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parkade_pool as pool;
 use parkade_pool::{Cost, TaskSpec, Time, Units, Work};
@@ -190,6 +190,8 @@ pub struct LotSettings {
     pub max_bypass: u32,
     /// Whether a request may have running ones of lower classes parked.
     pub preempt: bool,
+    /// How far back the measured speeds reach, on which waits and deadlines are judged: seconds of busy time, at least 1.
+    pub rate_memory_seconds: u32,
     /// What holds for tenants that are not named.
     pub tenant: TenantSettings,
     /// What holds for tenants by name.
@@ -210,6 +212,7 @@ impl Default for LotSettings {
             lookahead: limits.lookahead,
             max_bypass: limits.max_bypass,
             preempt: limits.preempt,
+            rate_memory_seconds: limits.rate_memory.as_secs() as u32,
             tenant: TenantSettings::default(),
             tenants: HashMap::new(),
         }
@@ -240,7 +243,7 @@ impl LotSettings {
             max_bypass: self.max_bypass,
             lookahead: self.lookahead,
             preempt: self.preempt,
-            ..pool::Limits::default()
+            rate_memory: Duration::from_secs(self.rate_memory_seconds.into()),
         }
     }
 
