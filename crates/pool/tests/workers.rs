@@ -280,6 +280,28 @@ impl Drop for DropsBadly {
     }
 }
 
+#[test]
+fn a_task_that_panics_when_it_is_dropped_unrun_keeps_no_outcome_from_the_others() {
+    let pool = turns(1, vec![Turns::new(|_| true)]);
+    let (block, let_it_go) = blocked();
+    let running = pool.submit(&spec(), block).unwrap();
+    let bomb = DropsBadly;
+    let bad: Act = Box::new(move |_, _| {
+        let _ = &bomb;
+        Turn::Done
+    });
+    let unrun = [bad, quick()].map(|act| pool.submit(&spec(), act).unwrap());
+    std::thread::scope(|scope| {
+        let shutdown = scope.spawn(|| pool.shutdown(Drain { waiting: Waiting::Cancel, ..soon() }));
+        for mut ticket in unrun {
+            assert_eq!(ticket.wait_timeout(Duration::from_secs(20)), Some(Outcome::Cancelled));
+        }
+        drop(let_it_go);
+        assert!(shutdown.join().unwrap().in_time);
+    });
+    assert_eq!(running.wait(), Outcome::Completed(()));
+}
+
 /// Has its worker die at the next step after the word: no thread outlives a panic whose own payload panics.
 fn deadly() -> (Act, Sender<()>) {
     let (kill, told) = channel::<()>();

@@ -19,6 +19,18 @@ pub(super) struct Slot<E: Executor> {
     pub(super) stop: Arc<AtomicBool>,
 }
 
+impl<E: Executor> Slot<E> {
+    /// Delivers the outcome. False if there was one already.
+    pub(super) fn settle(self, outcome: Outcome<E::Output>) -> bool {
+        let first = self.pledge.keep(outcome);
+        // With it goes what is not this crate's own: a task that was never taken up, an outcome that nobody waits for.
+        if let Err(panic) = guarded(|| drop(self)) {
+            tracing::error!(panic, "dropping a task or its outcome panicked");
+        }
+        first
+    }
+}
+
 /// What whoever changes something has to know about a thread in order to wake the right one.
 #[derive(Clone, Copy)]
 struct Sleeper {
@@ -141,7 +153,7 @@ impl<E: Executor> Shared<E> {
         });
         if let Some((slot, ending)) = slot {
             let outcome = if ending == Ending::Expired { Outcome::Expired } else { outcome };
-            slot.pledge.keep(outcome);
+            slot.settle(outcome);
         }
     }
 
@@ -243,7 +255,7 @@ impl<E: Executor> Shared<E> {
             });
             let gone = if last { "the last worker thread is gone" } else { "its worker thread is gone" };
             for slot in lost {
-                slot.pledge.keep(Outcome::Failed(Failure::Panic(gone.to_owned())));
+                slot.settle(Outcome::Failed(Failure::Panic(gone.to_owned())));
             }
         }
         self.desk.ring(self.quiet_bell());
@@ -261,7 +273,7 @@ impl<E: Executor> Shared<E> {
     fn finish(&self, after: After<E>) {
         after.rings.into_iter().for_each(|bell| self.desk.ring(bell));
         for (slot, outcome) in after.settled {
-            slot.pledge.keep(outcome);
+            slot.settle(outcome);
         }
     }
 }

@@ -80,7 +80,7 @@ impl<E: Executor> WorkerPool<E> {
         let gone = |state: &State<E>| state.alive == 0;
         let stopped = self.shared.wait_until_quiet(Instant::now().checked_add(drain.grace), gone);
         for slot in self.shared.command(State::take_all_slots) {
-            report.given_up += u64::from(slot.pledge.keep(Outcome::Cancelled));
+            report.given_up += u64::from(slot.settle(Outcome::Cancelled));
         }
         let threads = std::mem::take(&mut *self.threads.lock());
         if stopped {
