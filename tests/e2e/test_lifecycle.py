@@ -244,11 +244,11 @@ def test_logs_go_to_standard_error_as_json_lines_when_asked(start):
     assert [line["level"] for line in log_lines(start(), "ready")] == ["INFO"]
 
 
-def test_the_log_says_how_long_each_request_was_in_line_as_its_answer_does(start):
+def test_the_log_says_how_long_each_request_was_in_line_and_its_class(start):
     server = start("--scheduler", "default", "--max-seqs", "1")
     url = server.url + "/v1/completions"
     long = {"prompt": "Once upon a time", "max_tokens": 300, "ignore_eos": True, "stream": True}
-    short = {"prompt": "x", "max_tokens": 1}
+    short = {"prompt": "x", "max_tokens": 1, "service_tier": "priority"}
     with httpx.stream("POST", url, json=long, headers={"x-request-id": "at-once"}) as at_once:
         too_late = httpx.post(url, json=short, headers={"x-request-id": "too-late", "x-request-timeout-ms": "50"})
         behind = httpx.post(url, json=short, headers={"x-request-id": "behind"}, timeout=60)
@@ -260,7 +260,9 @@ def test_the_log_says_how_long_each_request_was_in_line_as_its_answer_does(start
     told = {answer.headers["x-request-id"]: int(answer.headers["x-parkade-queue-ms"]) for answer in answers}
     # One that expired in line has no usage that says it.
     assert told["too-late"] >= 50 and told["behind"] > told["at-once"]
-    assert {line["id"]: line["queue_ms"] for line in log_lines(server, "request")} == told
+    lines = log_lines(server, "request")
+    assert {line["id"]: line["queue_ms"] for line in lines} == told
+    assert {line["id"]: line["class"] for line in lines} == {"at-once": "normal", "too-late": "high", "behind": "high"}
 
 
 def test_a_model_outside_of_the_data_directory_is_served_by_its_file_name(start, tmp_path):

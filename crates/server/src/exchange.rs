@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use parkade_core::Usage;
+use parkade_core::{Priority, Usage};
 use parkade_sync::Mutex;
 use uuid::Uuid;
 
@@ -40,12 +40,18 @@ pub(crate) struct Exchange {
     route: String,
     started: Instant,
     outcome: OnceLock<(StatusCode, Option<&'static str>)>,
+    class: OnceLock<Priority>,
     usage: OnceLock<Usage>,
     queued: OnceLock<Duration>,
     standing: Mutex<Option<Standing>>,
 }
 
 impl Exchange {
+    /// Takes note of the class that the request asks in.
+    pub fn asks_as(&self, class: Priority) {
+        let _first = self.class.set(class);
+    }
+
     /// Takes note of what the engine used.
     pub fn used(&self, usage: Usage) {
         // One HTTP request has one usage: a second call would be a mistake, and keeps the first.
@@ -103,6 +109,7 @@ impl Exchange {
                     status,
                     code,
                     delivered,
+                    class = self.class.get().map(|class| class.name()),
                     prompt_tokens = usage.prompt_tokens,
                     cached_tokens = usage.cached_tokens,
                     completion_tokens = usage.completion_tokens,
@@ -142,6 +149,7 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
         route: route.map_or(NO_ROUTE, MatchedPath::as_str).to_owned(),
         started: Instant::now(),
         outcome: OnceLock::new(),
+        class: OnceLock::new(),
         usage: OnceLock::new(),
         queued: OnceLock::new(),
         standing: Mutex::new("server.standing", None),

@@ -86,8 +86,9 @@ impl Answers {
     pub fn submit(submission: Submission<'_>, requests: Vec<Request>) -> Result<Self, ApiError> {
         let Submission { state, model, identity, exchange, prompt_field, prompt_only, encoder } = submission;
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
-        let charge = Charge::take(state, model, &requests, identity, &exchange)?;
         let first = requests.first().ok_or_else(|| ApiError::internal("there is no prompt"))?;
+        exchange.asks_as(first.priority);
+        let charge = Charge::take(state, model, &requests, identity, &exchange)?;
         let entry = state.in_flight().enter(NewEntry {
             id: exchange.id(),
             model: model.clone(),
