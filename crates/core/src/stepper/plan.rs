@@ -64,7 +64,7 @@ impl StepPlan {
 /// Logits that one sequence may want at once, for its echo: a long prompt takes several steps instead of a vocabulary's memory for each token.
 const MOST_LOGITS: usize = 1 << 22;
 
-/// While first tokens are urgent no further prompt joins a pass of so many rows: more would make it no more efficient, only longer.
+/// While first tokens are urgent no further prompt joins a pass that has so many rows of prompts: more would make it no more efficient, only longer.
 const ROWS_WORTH_A_PASS: usize = 64;
 
 impl Stepper {
@@ -86,11 +86,12 @@ impl Stepper {
         if prompts.len() > 1 {
             prompts.sort_by_cached_key(|&seq| self.due(seq));
         }
-        let mut left = self.pace.budget(planning.plan.shares.len());
+        let budget = self.pace.budget(planning.plan.shares.len());
+        let mut taken = 0;
         for &seq in &prompts {
-            let enough = is_urgent && planning.plan.rows() >= ROWS_WORTH_A_PASS;
-            if left > 0 && !enough {
-                left -= self.take_part(seq, left, &mut planning);
+            let enough = if is_urgent { ROWS_WORTH_A_PASS.min(budget) } else { budget };
+            if taken < enough {
+                taken += self.take_part(seq, budget - taken, &mut planning);
             }
         }
         planning.plan

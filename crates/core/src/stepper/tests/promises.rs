@@ -375,3 +375,14 @@ fn while_first_tokens_are_urgent_streams_ride_along_with_one_long_prompt_at_a_ti
         check(request, &Collected::all(stream));
     }
 }
+
+#[test]
+fn however_many_streams_ride_along_an_urgent_prompt_takes_part() {
+    let mut bench = Bench::chunked(512);
+    let _streams: Vec<_> = (0..70).map(|n| bench.admit(&request(&format!("s{n}"), 2, 5)).1).collect();
+    bench.step();
+    let (newcomer, _stream) = bench.admit(&request("newcomer", 20, 5));
+    let report = bench.stepper.step(bench.start, &mut Urgent);
+    let last = report.progress.last().unwrap();
+    assert_eq!((report.progress.len(), last.key, last.prompt_rows, last.generated), (71, newcomer, 20, 1));
+}
