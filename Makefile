@@ -1,6 +1,6 @@
 # `make help` lists what can be done. Everything works in a fresh clone; nothing is fetched or built twice.
 SHELL := /bin/bash
-PROMPT ?= What is a parking garage for? Answer in two sentences.
+PROMPT ?= Explain in one sentence why the sky is blue.
 HOST ?= 127.0.0.1
 PORT ?= 1234
 ARGS ?=
