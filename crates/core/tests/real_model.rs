@@ -5,6 +5,7 @@ mod support;
 use std::path::PathBuf;
 
 use parkade_core::{Engine, EngineConfig, Event, LoadOptions, Request, SamplingParams, TokenId, load};
+use parkade_model::tokenizer::{Bos, SpecialTokens};
 use support::Collected;
 
 const TYPES: [&str; 3] = ["F32", "Q4_1", "Q4_K_S"];
@@ -182,7 +183,8 @@ fn the_default_model_says_what_llama_cpp_says_alone_and_among_others() {
     for (place, case) in oracle["greedy"].as_array().unwrap().iter().enumerate() {
         let expected: Vec<TokenId> =
             case["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as TokenId).collect();
-        let prompt = loaded.tokenizer.encode_prompt(case["text"].as_str().unwrap()).unwrap();
+        let text = case["text"].as_str().unwrap();
+        let prompt = loaded.tokenizer.encode(text, SpecialTokens::Parse, Bos::AsModel).unwrap();
         let ask = |name: String| Request {
             sampling: SamplingParams::greedy(),
             max_tokens: Some(expected.len()),

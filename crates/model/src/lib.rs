@@ -11,11 +11,13 @@ pub mod chat_template;
 mod error;
 pub mod gguf;
 mod model;
+mod prompt;
 pub mod tokenizer;
 
 pub use arch::ModelConfig;
 pub use error::ModelError;
 pub use model::{Batch, Model, PausedPass};
+pub use prompt::{Prompt, Source};
 
 /// A token's number in the vocabulary: its row in the embedding table.
 pub type TokenId = u32;

@@ -10,7 +10,8 @@ fn input<'a>(messages: &'a Value, extra: &'a Map<String, Value>) -> ChatInput<'a
 }
 
 fn render(source: &str, messages: Value) -> Result<String, TemplateError> {
-    ChatTemplate::new(source, "<s>", "</s>")?.render(&input(&messages, &Map::new()))
+    let prompt = ChatTemplate::new(source, "<s>", "</s>")?.render(&input(&messages, &Map::new()))?;
+    Ok(prompt.text().to_owned())
 }
 
 /// The expected prompts were written by Jinja 3.1 on Python, set up as Hugging Face's transformers does.
@@ -32,7 +33,7 @@ fn prompts_are_those_of_jinja_on_python() {
             extra: &extra,
         });
         match (&case["prompt"], &case["error"]) {
-            (Value::String(expected), _) => assert_eq!(&prompt.unwrap(), expected, "{name}"),
+            (Value::String(expected), _) => assert_eq!(prompt.unwrap().text(), expected, "{name}"),
             (_, Value::String(message)) => match prompt.unwrap_err() {
                 TemplateError::Raised { message: raised, line } => {
                     assert_eq!(&raised, message, "{name}");
@@ -106,7 +107,7 @@ fn the_prompt_and_the_source_have_a_longest_length() {
         let messages = json!([{"role": "user", "content": "é".repeat(length / 2)}]);
         template.render(&input(&messages, &Map::new()))
     };
-    assert_eq!(say(100).unwrap().len(), 100);
+    assert_eq!(say(100).unwrap().text().len(), 100);
     assert_eq!(say(102), Err(TemplateError::OutputTooLong { limit: 100 }));
     let long = ChatTemplate::with_limits(" ".repeat(61), "", "", limits).unwrap_err();
     assert_eq!(
@@ -146,7 +147,7 @@ fn extra_variables_reach_the_template_but_do_not_replace_its_own() {
         ChatTemplate::new("{{ bos_token }}{{ messages | length }}{{ mood }}{{ tools is none }}", "<s>", "").unwrap();
     let extra = json!({"mood": "fine", "messages": [], "tools": 1}).as_object().cloned().unwrap();
     let messages = json!([{"role": "user", "content": ""}]);
-    assert_eq!(template.render(&input(&messages, &extra)).unwrap(), "<s>1fineTrue");
+    assert_eq!(template.render(&input(&messages, &extra)).unwrap().text(), "<s>1fineTrue");
 }
 
 #[test]

@@ -36,6 +36,14 @@ fn encode(tokenizer: &Tokenizer, text: &str) -> Vec<TokenId> {
     tokenizer.encode(text, SpecialTokens::Parse, Bos::AsModel).unwrap()
 }
 
+/// llama.cpp puts a second BOS before a text that begins with one; that is the one difference.
+fn one_bos(tokenizer: &Tokenizer, mut ids: Vec<TokenId>) -> Vec<TokenId> {
+    if ids.len() > 1 && ids[..2].iter().all(|&id| Some(id) == tokenizer.bos()) {
+        ids.remove(0);
+    }
+    ids
+}
+
 #[test]
 fn the_default_model_tokenises_as_llama_cpp_does() {
     let tokenizer = Tokenizer::from_gguf(&default_model()).unwrap();
@@ -72,8 +80,9 @@ fn the_default_models_template_writes_the_prompts_of_the_oracle() {
             extra: &serde_json::Map::new(),
         };
         let prompt = template.render(&input).unwrap();
-        assert_eq!(prompt, case["prompt"].as_str().unwrap());
-        assert_eq!(tokenizer.encode_prompt(&prompt).unwrap(), encode(&tokenizer, &prompt), "this model adds no BOS");
+        assert_eq!(prompt.text(), case["prompt"].as_str().unwrap());
+        let parsed = encode(&tokenizer, prompt.text());
+        assert_eq!(tokenizer.encode_prompt(&prompt).unwrap(), parsed, "this model adds no BOS");
     }
 }
 
@@ -96,7 +105,8 @@ fn every_family_splits_words_as_llama_cpp_does() {
         })
         .unwrap();
         for (text, expected) in texts.iter().zip(expected.as_array().unwrap()) {
-            assert_eq!(encode(&tokenizer, text.as_str().unwrap()), ids(expected), "{family}: {text}");
+            let expected = one_bos(&tokenizer, ids(expected));
+            assert_eq!(encode(&tokenizer, text.as_str().unwrap()), expected, "{family}: {text}");
         }
     }
 }
@@ -123,7 +133,7 @@ fn sentencepiece_tokenises_as_llama_cpp_does() {
         let tokenizer = sentencepiece(case);
         for (index, text) in case["texts"].as_array().unwrap().iter().enumerate() {
             let text = text.as_str().unwrap();
-            assert_eq!(encode(&tokenizer, text), ids(&case["parsed"][index]), "{name}: {text:?}");
+            assert_eq!(encode(&tokenizer, text), one_bos(&tokenizer, ids(&case["parsed"][index])), "{name}: {text:?}");
             let plain = tokenizer.encode(text, SpecialTokens::AsText, Bos::AsModel).unwrap();
             assert_eq!(plain, ids(&case["as_text"][index]), "{name}: {text:?}");
             // U+2581 is how the vocabulary writes a space, so it comes back as one.
@@ -145,8 +155,7 @@ fn a_leading_space_is_the_vocabularys_at_the_start_and_the_texts_own_later() {
     };
     assert_eq!(push(TextStream::at_start()), "the");
     assert_eq!(push(TextStream::new()), " the");
-    let with_bos = tokenizer.encode_prompt("<s>the").unwrap();
-    assert_eq!(with_bos, tokenizer.encode_prompt("the").unwrap(), "BOS is not doubled");
+    assert_eq!(encode(&tokenizer, "<s>the"), encode(&tokenizer, "the"), "BOS is not doubled");
 }
 
 proptest! {

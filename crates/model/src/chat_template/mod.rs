@@ -26,7 +26,8 @@ use serde_json::{Map, Value};
 pub use error::TemplateError;
 
 use self::messages::Dialect;
-use crate::gguf::Gguf;
+use crate::Prompt;
+use crate::gguf::{Gguf, GgufError};
 use crate::tokenizer::Tokenizer;
 
 /// The key of the default template. Others have the key of their name: `tokenizer.chat_template.tool_use`.
@@ -91,28 +92,32 @@ pub struct ChatInput<'a> {
     pub extra: &'a Map<String, Value>,
 }
 
+/// The names and sources of a model's chat templates.
+pub(crate) fn sources(gguf: &Gguf) -> Result<Vec<(&str, &str)>, GgufError> {
+    let mut sources: Vec<(&str, &str)> = gguf.get_str(KEY)?.map(|source| (DEFAULT, source)).into_iter().collect();
+    for (key, _) in gguf.metadata() {
+        let name = key.strip_prefix(KEY).and_then(|rest| rest.strip_prefix('.'));
+        if let Some(name) = name.filter(|name| !name.is_empty() && *name != DEFAULT)
+            && let Some(source) = gguf.get_str(key)?
+        {
+            sources.push((name, source));
+        }
+    }
+    Ok(sources)
+}
+
 impl ChatTemplate {
     /// The template in a model file; `None` if it has none.
     ///
     /// # Errors
     /// If a template is no valid Jinja or too long.
     pub fn from_gguf(gguf: &Gguf, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>, TemplateError> {
-        let mut sources = Vec::new();
-        if let Some(source) = gguf.get_str(KEY)? {
-            sources.push((DEFAULT.to_owned(), source.to_owned()));
-        }
-        let prefix = format!("{KEY}.");
-        for (key, _) in gguf.metadata() {
-            if let Some(name) = key.strip_prefix(&prefix).filter(|name| !name.is_empty() && *name != DEFAULT)
-                && let Some(source) = gguf.get_str(key)?
-            {
-                sources.push((name.to_owned(), source.to_owned()));
-            }
-        }
+        let sources = sources(gguf)?;
         if sources.is_empty() {
             return Ok(None);
         }
         let text = |token: Option<u32>| token.map_or("", |id| tokenizer.token_text(id));
+        let sources = sources.into_iter().map(|(name, source)| (name.to_owned(), source.to_owned())).collect();
         Self::named(sources, text(tokenizer.bos()), text(tokenizer.eos()), Limits::default()).map(Some)
     }
 
@@ -171,7 +176,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// If the template refuses the messages or fails on them, or takes too long, or the prompt becomes too long.
-    pub fn render(&self, input: &ChatInput<'_>) -> Result<String, TemplateError> {
+    pub fn render(&self, input: &ChatInput<'_>) -> Result<Prompt, TemplateError> {
         let find = |name: &str| self.templates.iter().find(|template| template.name == name);
         let with_tools = input.tools.is_some_and(|tools| !tools.is_null() && tools != &Value::Array(Vec::new()));
         let template = with_tools.then(|| find(TOOL_USE)).flatten().or_else(|| find(DEFAULT)).ok_or_else(|| {
@@ -181,7 +186,7 @@ impl ChatTemplate {
         let messages = messages::shape(input.messages, template.dialect)?;
         let tools = if with_tools { input.tools } else { None };
         let context = self.context(messages, tools, input.documents, input.add_generation_prompt, input.extra);
-        self.run(&template.name, context)
+        self.run(&template.name, context).map(Prompt::from_template)
     }
 
     /// The variables of a template, as Hugging Face gives them.

@@ -12,6 +12,7 @@ mod bpe;
 mod byte_level;
 mod end_tokens;
 mod error;
+mod markup;
 mod pre_tokenizer;
 mod sentencepiece;
 mod special;
@@ -23,30 +24,34 @@ pub use error::TokenizerError;
 pub use stream::TextStream;
 pub use vocabulary::Vocabulary;
 
+use std::ops::Range;
+
 use self::bpe::Bpe;
+use self::markup::Reading;
 use self::pre_tokenizer::PreTokenizer;
 use self::sentencepiece::SentencePiece;
 use self::special::{Literals, Part};
 use self::texts::Texts;
-use crate::TokenId;
+use crate::{Prompt, TokenId};
 
 /// The longest text that is encoded, in bytes: positions have 32 bits, and SentencePiece writes a space in three bytes.
 const MAX_TEXT_BYTES: usize = 1 << 30;
 
-/// What the text of a control token means when it stands in a text.
+/// What the text of a control token, or of other markup, means when it stands in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpecialTokens {
-    /// The token: for prompts that a template wrote, and completions.
+    /// The token: for completions, whose text is a template's work.
     Parse,
     /// Its letters: for text that users wrote and that must not be able to end their turn. Tokens of the kind
-    /// "user-defined" are ordinary vocabulary and are found all the same.
+    /// "user-defined" are ordinary vocabulary and are found all the same, unless the model's chat template writes them.
     AsText,
 }
 
 /// Whether a text begins with the BOS token (and ends with EOS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bos {
-    /// As the model's file says: `add_bos_token` and `add_eos_token`, or what is usual for its kind.
+    /// As the model's file says: `add_bos_token` and `add_eos_token`, or what is usual for its kind. A text that
+    /// begins with BOS already gets no second one.
     AsModel,
     /// No BOS, and no EOS.
     Never,
@@ -60,6 +65,7 @@ pub struct Tokenizer {
     /// What each token stands for in a text.
     bytes: Texts,
     control: Vec<bool>,
+    markup: Vec<bool>,
     ends: Vec<bool>,
     bos: Option<TokenId>,
     eos: Option<TokenId>,
@@ -69,7 +75,6 @@ pub struct Tokenizer {
     add_space: bool,
     /// Control, unknown and user-defined tokens.
     special: Literals,
-    user_defined: Literals,
     encoder: Encoder,
 }
 
@@ -87,21 +92,42 @@ impl Tokenizer {
     /// # Errors
     /// If the text is longer than 1 GiB, or has a character that the vocabulary cannot express in any way.
     pub fn encode(&self, text: &str, special: SpecialTokens, bos: Bos) -> Result<Vec<TokenId>, TokenizerError> {
+        let whole = 0..text.len();
+        let given = match special {
+            SpecialTokens::Parse => &[][..],
+            SpecialTokens::AsText => std::slice::from_ref(&whole),
+        };
+        let mut ids = self.encode_given(text, given, bos)?;
+        if bos == Bos::AsModel && self.add_eos {
+            ids.extend(self.eos);
+        }
+        Ok(ids)
+    }
+
+    /// The tokens of a prompt that a chat template wrote: markup is found where the template wrote all of it, and what came with
+    /// the request is text, whatever it spells. BOS is put first if the model wants it and the template did not write it.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<TokenId>, TokenizerError> {
+        self.encode_given(prompt.text(), prompt.given(), Bos::AsModel)
+    }
+
+    /// The tokens of a text of which `given` came with a request.
+    fn encode_given(&self, text: &str, given: &[Range<usize>], bos: Bos) -> Result<Vec<TokenId>, TokenizerError> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(TokenizerError::TextTooLong { bytes: text.len(), limit: MAX_TEXT_BYTES });
         }
+        let reading = Reading { tokenizer: self, text, given };
         let mut ids = Vec::with_capacity(text.len() / 4 + 2);
-        if bos == Bos::AsModel && self.add_bos {
+        if bos == Bos::AsModel && self.add_bos && !self.begins_with_bos(&reading) {
             ids.extend(self.bos);
         }
-        let literals = match special {
-            SpecialTokens::Parse => &self.special,
-            SpecialTokens::AsText => &self.user_defined,
-        };
+        let counts = |id, place: &Range<usize>| reading.counts(id, place);
         match &self.encoder {
             Encoder::Bpe(words, bpe) => {
                 let mut scratch = bpe::Scratch::default();
-                literals.split(text, |part| {
+                self.special.split(text, counts, |part| {
                     match part {
                         Part::Token(id) => ids.push(id),
                         Part::Text(text) => {
@@ -113,7 +139,7 @@ impl Tokenizer {
             }
             Encoder::SentencePiece(pieces) => {
                 let mut after_token = true;
-                literals.split(text, |part| {
+                self.special.split(text, counts, |part| {
                     match part {
                         Part::Token(id) => {
                             ids.push(id);
@@ -130,23 +156,14 @@ impl Tokenizer {
                 })?;
             }
         }
-        if bos == Bos::AsModel && self.add_eos {
-            ids.extend(self.eos);
-        }
         Ok(ids)
     }
 
-    /// The tokens of a prompt that a chat template wrote: special tokens are parsed, and BOS is put first if the model
-    /// wants it and the template did not write it.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::encode`].
-    pub fn encode_prompt(&self, prompt: &str) -> Result<Vec<TokenId>, TokenizerError> {
-        let mut ids = self.encode(prompt, SpecialTokens::Parse, Bos::Never)?;
-        if let Some(bos) = self.bos.filter(|bos| self.add_bos && ids.first() != Some(bos)) {
-            ids.insert(0, bos);
-        }
-        Ok(ids)
+    /// Whether a text spells BOS at its start, and means it.
+    fn begins_with_bos(&self, reading: &Reading<'_>) -> bool {
+        let counts = |id, place: &Range<usize>| reading.is_templates(place) && reading.counts(id, place);
+        let first = self.special.longest_at(reading.text.as_bytes(), 0, counts);
+        first.is_some_and(|(_, id)| Some(id) == self.bos)
     }
 
     /// The text of tokens. Control tokens have none, and bytes that are no UTF-8 become U+FFFD.
@@ -169,6 +186,15 @@ impl Tokenizer {
         std::str::from_utf8(self.texts.get(id as usize)).unwrap_or_default()
     }
 
+    /// What a token is written as where control tokens are shown, as in a prompt that is echoed: as [`Tokenizer::token_bytes`], but
+    /// control tokens have their own text (`<|im_end|>`).
+    pub fn written_bytes(&self, id: TokenId) -> &[u8] {
+        match self.token_bytes(id) {
+            [] => self.texts.get(id as usize),
+            bytes => bytes,
+        }
+    }
+
     /// Is an answer over after this token?
     pub fn is_end(&self, id: TokenId) -> bool {
         self.ends.get(id as usize).copied().unwrap_or(false)
@@ -177,6 +203,11 @@ impl Tokenizer {
     /// Is this a control token, which has no text of its own?
     pub fn is_control(&self, id: TokenId) -> bool {
         self.control.get(id as usize).copied().unwrap_or(false)
+    }
+
+    /// Does this token frame text instead of being a part of it? A template may write it, a request may not.
+    pub fn is_markup(&self, id: TokenId) -> bool {
+        self.markup.get(id as usize).copied().unwrap_or(false)
     }
 
     /// The number of tokens.

@@ -33,8 +33,14 @@ impl Literals {
         Self { sorted, first }
     }
 
-    /// The longest token whose text is a prefix of `text`.
-    fn longest_prefix(&self, text: &[u8]) -> Option<(usize, TokenId)> {
+    /// The longest token that stands at `at` in `text` and that `counts`, by its number and its place.
+    pub(super) fn longest_at(
+        &self,
+        text: &[u8],
+        at: usize,
+        counts: impl Fn(TokenId, &Range<usize>) -> bool,
+    ) -> Option<(usize, TokenId)> {
+        let text = &text[at..];
         let range = &self.first[usize::from(*text.first()?)];
         let mut range = &self.sorted[range.start as usize..range.end as usize];
         let mut longest = None;
@@ -42,7 +48,9 @@ impl Literals {
         while let Some((shortest, id)) = range.first() {
             // Of the texts with this prefix, the prefix itself sorts first.
             if shortest.len() == len {
-                longest = Some((len, *id));
+                if counts(*id, &(at..at + len)) {
+                    longest = Some((len, *id));
+                }
                 range = &range[1..];
             }
             let Some(&next) = text.get(len) else { break };
@@ -54,13 +62,18 @@ impl Literals {
         longest
     }
 
-    /// Calls `each` with the parts of `text` in order; none of them is empty.
-    pub(super) fn split<'t, E>(&self, text: &'t str, mut each: impl FnMut(Part<'t>) -> Result<(), E>) -> Result<(), E> {
+    /// Calls `each` with the parts of `text` in order; none of them is empty. A token's text that does not count is text.
+    pub(super) fn split<'t, E>(
+        &self,
+        text: &'t str,
+        counts: impl Fn(TokenId, &Range<usize>) -> bool,
+        mut each: impl FnMut(Part<'t>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let bytes = text.as_bytes();
         let mut done = 0;
         let mut at = 0;
         while at < bytes.len() {
-            if let Some((len, id)) = self.longest_prefix(&bytes[at..]) {
+            if let Some((len, id)) = self.longest_at(bytes, at, &counts) {
                 if done < at {
                     each(Part::Text(&text[done..at]))?;
                 }
@@ -80,10 +93,18 @@ mod tests {
     use super::*;
 
     fn parts<'t>(literals: &[&str], text: &'t str) -> Vec<Part<'t>> {
+        parts_that_count(literals, text, |_, _| true)
+    }
+
+    fn parts_that_count<'t>(
+        literals: &[&str],
+        text: &'t str,
+        counts: impl Fn(TokenId, &Range<usize>) -> bool,
+    ) -> Vec<Part<'t>> {
         let literals = Literals::new(literals.iter().zip(0..).map(|(t, id)| (id, *t)));
         let mut parts = Vec::new();
         literals
-            .split(text, |part| {
+            .split(text, counts, |part| {
                 parts.push(part);
                 Ok::<_, ()>(())
             })
@@ -97,6 +118,16 @@ mod tests {
         assert_eq!(parts(&["<a", "<a>", "a>"], "x<a><a<b"), [Text("x"), Token(1), Token(0), Text("<b")]);
         assert_eq!(parts(&["<a", "<a>b>"], "<a>b<"), [Token(0), Text(">b<")]);
         assert_eq!(parts(&["\n", "\n\n", "\n\n\n"], "\n\n\n\n\n"), [Token(2), Token(1)]);
+    }
+
+    #[test]
+    fn the_longest_token_that_counts_wins_and_the_others_are_text() {
+        use Part::*;
+        let literals = ["<a", "<a>", "a>"];
+        assert_eq!(parts_that_count(&literals, "<a><a>", |id, _| id != 1), [Token(0), Text(">"), Token(0), Text(">")]);
+        assert_eq!(parts_that_count(&literals, "<a><a>", |id, _| id == 2), [Text("<"), Token(2), Text("<"), Token(2)]);
+        let late = |_: TokenId, place: &Range<usize>| place.start >= 3;
+        assert_eq!(parts_that_count(&literals, "<a><a>", late), [Text("<a>"), Token(1)]);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use super::pre_tokenizer::{PreTokenizer, Rules};
 use super::sentencepiece::{SPACE, SentencePiece};
 use super::special::Literals;
 use super::texts::Texts;
-use super::{Encoder, Tokenizer, TokenizerError, byte_level};
-use crate::TokenId;
+use super::{Encoder, Tokenizer, TokenizerError, byte_level, markup};
 use crate::gguf::Gguf;
+use crate::{TokenId, chat_template};
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
@@ -47,6 +47,8 @@ pub struct Vocabulary<'a> {
     pub add_eos: Option<bool>,
     /// `tokenizer.ggml.add_space_prefix`.
     pub add_space_prefix: Option<bool>,
+    /// The sources of the model's chat templates. Tokens of the kind "user-defined" that they write are markup.
+    pub templates: Vec<&'a str>,
 }
 
 /// What a token is for.
@@ -91,6 +93,7 @@ impl Tokenizer {
             add_bos: gguf.get_bool("tokenizer.ggml.add_bos_token")?,
             add_eos: gguf.get_bool("tokenizer.ggml.add_eos_token")?,
             add_space_prefix: gguf.get_bool("tokenizer.ggml.add_space_prefix")?,
+            templates: chat_template::sources(gguf)?.into_iter().map(|(_, source)| source).collect(),
         })
     }
 
@@ -138,7 +141,7 @@ impl Tokenizer {
             add_eos: flag(vocabulary.add_eos, false, eos, "tokenizer.ggml.add_eos_token", EOS)?,
             add_space: sentencepiece && vocabulary.add_space_prefix.unwrap_or(space_by_default),
             special: checked.literals(|kind| matches!(kind, Kind::Control | Kind::Unknown | Kind::UserDefined)),
-            user_defined: checked.literals(|kind| kind == Kind::UserDefined),
+            markup: checked.markup(&vocabulary.templates, &ends, bos),
             control: checked.kinds.iter().map(|&kind| kind == Kind::Control).collect(),
             bytes: checked.bytes(sentencepiece),
             texts: vocabulary.tokens.iter().map(|text| text.as_bytes()).collect(),
@@ -259,6 +262,17 @@ impl<'a> Checked<'a> {
     fn literals(&self, wanted: impl Fn(Kind) -> bool) -> Literals {
         let tokens = self.tokens.iter().zip(0..).filter(|&(_, id)| wanted(self.kinds[id as usize]));
         Literals::new(tokens.map(|(text, id)| (id, text.as_str())))
+    }
+
+    /// Which tokens frame text. A token that ends an answer or begins a text does, whatever kind the file calls it.
+    fn markup(&self, templates: &[&str], ends: &[bool], bos: Option<TokenId>) -> Vec<bool> {
+        let tokens = self.tokens.iter().zip(&self.kinds).zip(ends).zip(0..);
+        let is_markup = |(((text, kind), &ends), id): (((&String, &Kind), &bool), TokenId)| match kind {
+            Kind::Control | Kind::Unknown => true,
+            Kind::UserDefined => ends || bos == Some(id) || markup::is_written_by(templates, text),
+            Kind::Normal | Kind::Unused | Kind::Byte(_) => false,
+        };
+        tokens.map(is_markup).collect()
     }
 
     /// The bytes that each token stands for in a text.

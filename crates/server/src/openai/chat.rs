@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parkade_core::Request;
+use parkade_model::Prompt;
 use parkade_model::chat_template::ChatInput;
 use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
@@ -49,7 +50,7 @@ pub(crate) fn prepare(
     let logprobs = logprobs(&fields)?;
     let messages = messages::read(&fields, state.config().max_json_values)?;
     let prompt = render(&fields, &messages, &model)?;
-    refuse_hopeless(&model, &prompt, PROMPT_FIELD)?;
+    refuse_hopeless(&model, prompt.text(), PROMPT_FIELD)?;
     let tokens = model.tokenizer.encode_prompt(&prompt);
     let tokens = tokens.map_err(|error| untokenisable(PROMPT_FIELD, &error))?;
     let tier = ServiceTier::served(identity.class(generation.tier), model.engine.has_classes());
@@ -72,8 +73,8 @@ fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
     }
 }
 
-/// Renders the messages to the prompt text.
-fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<String, ApiError> {
+/// Renders the messages to the prompt.
+fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<Prompt, ApiError> {
     let tools = tools(fields)?;
     let documents = fields.list("documents")?.map(|documents| Value::Array(documents.clone()));
     let add_generation_prompt = fields.boolean("add_generation_prompt")?.unwrap_or(true);
