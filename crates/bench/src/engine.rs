@@ -131,7 +131,7 @@ pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
     );
     let mut all = Vec::new();
     for (number, &waiting) in options.waiting.iter().enumerate() {
-        eprintln!("parkade bench: {} running, {waiting} waiting", options.running);
+        crate::output::say(format_args!("{} running, {waiting} waiting", options.running));
         all.push(measure(&options, scheduler, &path, waiting, seed + number as u64)?);
     }
     tell(&mut report, &all);

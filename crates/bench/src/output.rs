@@ -2,6 +2,7 @@
 
 use crate::BenchError;
 use crate::report::Report;
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,11 @@ pub struct OutputOptions {
     /// Also write the report as one HTML page with plots
     #[arg(long, value_name = "FILE.html", global = true)]
     pub report: Option<PathBuf>,
+}
+
+/// Says how far a run is, on standard error. If nobody can be told, it goes on all the same.
+pub(crate) fn say(progress: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "parkade bench: {progress}");
 }
 
 /// A form of standard output.

@@ -222,7 +222,7 @@ async fn measure(options: &Options, plan: &Plan, seed: u64) -> Result<Vec<Measur
     }
     for round in 0..options.rounds {
         for (measured, target, workload) in &mut peers {
-            eprintln!("parkade bench: round {} of {}: {}", round + 1, options.rounds, measured.name);
+            crate::output::say(format_args!("round {} of {}: {}", round + 1, options.rounds, measured.name));
             // All servers get the same requests in a round; rounds differ.
             workload.first = u64::from(round) << 32;
             measured.rounds.push(send(target, &Arc::new(workload.clone()), plan).await);

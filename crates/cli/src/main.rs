@@ -14,8 +14,9 @@ mod policy;
 mod pull;
 mod run;
 mod serve;
+mod stderr;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -25,20 +26,32 @@ use config::{Settings, SettingsError};
 use error::CliError;
 
 fn main() -> ExitCode {
-    match execute() {
+    let code = match execute() {
         Ok(code) => code,
         // Whoever read our output has seen enough (`| head`).
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(CliError::Settings(SettingsError::CommandLine(error))) => {
-            // Help for which nobody is left to read is no fault either.
-            let _ = error.print();
+            show(&error);
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "parkade: {error}");
+            stderr::say(format_args!("parkade: {error}"));
             error.exit_code()
         }
+    };
+    stderr::flush();
+    code
+}
+
+/// Help and versions go to standard output, faults to standard error. That nobody is left to read them is no fault of its own.
+fn show(error: &clap::Error) {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return;
     }
+    let styled = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let text = if styled { error.render().ansi().to_string() } else { error.render().to_string() };
+    stderr::say(text.trim_end());
 }
 
 fn execute() -> Result<ExitCode, CliError> {

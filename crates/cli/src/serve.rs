@@ -18,6 +18,7 @@ use crate::loading::{self, TooMuchMemory};
 use crate::machine::Machine;
 use crate::models::{self, DEFAULT_NAMES, ModelError};
 use crate::policy::{self, PolicyError};
+use crate::stderr;
 
 /// Why the server did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +146,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
             DrainWaiting::Finish => InLine::Finish,
             DrainWaiting::Refuse => InLine::Refuse,
         },
+        log_lines_dropped: stderr::dropped,
         cors_origins: origins.map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect(),
         ..defaults
     }
@@ -169,6 +171,8 @@ async fn listen(
     let serving = parkade_server::serve(listener, state.clone(), shutdown);
     tokio::pin!(serving);
     let mut hangup = signal_handler(SignalKind::hangup())?;
+    // It would end the process when the log's file may not grow; that somebody listens makes it an error of the write.
+    let _log_file_full = signal_handler(SignalKind::from_raw(libc::SIGXFSZ))?;
     let mut engine = None;
     let ended = loop {
         tokio::select! {
@@ -259,6 +263,7 @@ fn shutdown_signal() -> Result<impl Future<Output = ()> + Send + 'static, ServeE
         tokio::spawn(async move {
             interrupt.recv().await;
             tracing::warn!("stopped at once");
+            stderr::flush();
             std::process::exit(130);
         });
     })

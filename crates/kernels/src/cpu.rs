@@ -18,14 +18,14 @@ impl CpuLevel {
     /// The level in use: the best that the processor has, or what `PARKADE_CPU` asks for.
     /// Decided once per process.
     ///
-    /// A value that is unknown, or that the processor cannot run, is reported on standard error
-    /// and the best level is used instead.
+    /// A value that is unknown, or that the processor cannot run, is reported in the log and the
+    /// best level is used instead.
     pub fn current() -> CpuLevel {
         static LEVEL: OnceLock<CpuLevel> = OnceLock::new();
         *LEVEL.get_or_init(|| match std::env::var(FORCE) {
             Ok(name) => CpuLevel::forced(&name).unwrap_or_else(|message| {
                 let best = CpuLevel::best();
-                eprintln!("{FORCE}={name}: {message}; using {}", best.name());
+                tracing::warn!("the environment variable {FORCE} is '{name}': {message}; using {}", best.name());
                 best
             }),
             Err(_) => CpuLevel::best(),

@@ -45,6 +45,8 @@ pub struct ServerConfig {
     pub drain_in_line: InLine,
     /// Origins that browsers may call from (`*` for any). Empty: no CORS headers, so no foreign page can read answers.
     pub cors_origins: Vec<String>,
+    /// How many log lines could not be written: whoever writes the log knows, and `GET /metrics` says it.
+    pub log_lines_dropped: fn() -> u64,
 }
 
 impl Default for ServerConfig {
@@ -64,6 +66,7 @@ impl Default for ServerConfig {
             drain_limit: Duration::from_secs(30),
             drain_in_line: InLine::Finish,
             cors_origins: Vec::new(),
+            log_lines_dropped: || 0,
         }
     }
 }

@@ -4,8 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::http::Method;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode_registry;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -36,8 +38,9 @@ fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, 
 }
 
 impl HttpMetrics {
-    pub fn new() -> Self {
+    pub fn new(log_lines_dropped: fn() -> u64) -> Self {
         let mut registry = Registry::with_prefix("parkade");
+        registry.register_collector(Box::new(DroppedLogLines(log_lines_dropped)));
         let page = &mut registry;
         Self {
             requests: register(
@@ -118,6 +121,19 @@ impl HttpMetrics {
 
     pub fn refused_connection(&self) {
         self.refused_connections.inc();
+    }
+}
+
+/// Asked of whoever writes the log, when the metrics are read.
+#[derive(Debug)]
+struct DroppedLogLines(fn() -> u64);
+
+impl Collector for DroppedLogLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let dropped = ConstCounter::new((self.0)());
+        let help = "Lines of the log that were dropped because standard error did not take them";
+        let place = encoder.encode_descriptor("log_lines_dropped", help, None, dropped.metric_type())?;
+        dropped.encode(place)
     }
 }
 

@@ -140,6 +140,7 @@ impl AppState {
     /// A limit that cannot work.
     pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
         config.validate()?;
+        let log_lines_dropped = config.log_lines_dropped;
         // Templates and tokenizers compete with the model for the same cores: no more of them at once than cores.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let body_memory = Arc::new(Semaphore::new(crate::body::permits(config.body_memory_bytes)));
@@ -151,7 +152,7 @@ impl AppState {
                 rates: RateLimits::default(),
                 in_flight: InFlight::new(),
                 draining: AtomicBool::new(false),
-                metrics: HttpMetrics::new(),
+                metrics: HttpMetrics::new(log_lines_dropped),
                 body_memory,
                 preparation: Arc::new(Semaphore::new(cores)),
                 started: Instant::now(),

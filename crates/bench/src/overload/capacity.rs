@@ -15,7 +15,7 @@ const WORTH_WHILE: f64 = 1.03;
 
 /// One request at a time of the high class: what its clients see of an idle server.
 pub(super) async fn unloaded(bench: &Bench) -> Result<Digest, BenchError> {
-    eprintln!("parkade bench: unloaded, {} requests one after the other", bench.options.baseline_requests);
+    crate::output::say(format_args!("unloaded, {} requests one after the other", bench.options.baseline_requests));
     let workload = Workload { mix: Mix::only(Class::High), ..bench.workload(Phase::Baseline) };
     let plan = Plan { pace: Pace::Closed(1), requests: Some(bench.options.baseline_requests), sending: None };
     let run = send(&bench.target, &Arc::new(workload), &plan).await;
@@ -48,7 +48,7 @@ pub(super) async fn capacity(bench: &Bench, report: &mut Report) -> Result<f64, 
         if clients > MOST_CLIENTS || without_growth == 2 {
             break;
         }
-        eprintln!("parkade bench: capacity, {clients} clients");
+        crate::output::say(format_args!("capacity, {clients} clients"));
         let workload = bench.workload(Phase::Capacity(step));
         let plan = Plan { pace: Pace::Closed(clients), requests: None, sending: Some(sending) };
         let run = send(&bench.target, &Arc::new(workload), &plan).await;

@@ -17,7 +17,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
     shares.push((FLOOD.to_string(), options.flood));
     let names: Vec<String> = shares.iter().map(|(name, _)| name.clone()).collect();
     let rate = each * (options.tenants as f64 + options.flood);
-    eprintln!("parkade bench: tenant flood, {rate:.2} requests/s for {} s", options.seconds);
+    crate::output::say(format_args!("tenant flood, {rate:.2} requests/s for {} s", options.seconds));
     report.setting(
         "tenants",
         format!("{} of {each:.3} requests/s each, one of {:.3}", options.tenants, each * options.flood),

@@ -33,7 +33,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
     let mut passed = 0.0;
     for (step, &load) in bench.options.loads.iter().enumerate() {
         let rate = load * capacity;
-        eprintln!("parkade bench: {load}x, {rate:.2} requests/s for {} s", bench.options.seconds);
+        crate::output::say(format_args!("{load}x, {rate:.2} requests/s for {} s", bench.options.seconds));
         let workload = Workload { announced: bench.announced(), ..bench.workload(Phase::Level(step)) };
         let plan = Plan { pace: Pace::Open(rate), requests: None, sending: Some(bench.sending) };
         let alone = match bench.options.alone {

@@ -41,7 +41,7 @@ impl Started {
         }
         args.extend(options.server_args.iter().cloned());
         let command = format!("{} {}", program.display(), args.join(" "));
-        eprintln!("parkade bench: starting {command}");
+        crate::output::say(format_args!("starting {command}"));
         let failed = |reason: String| BenchError::Start { command: command.clone(), reason };
         let mut child = Command::new(&program)
             .args(&args)

@@ -14,7 +14,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
     let options = &bench.options;
     let vanish_within = seconds("--vanish-within-seconds", options.vanish_within_seconds)?;
     let before = (holdings(&bench.target).await?, json_metrics(&bench.target).await?);
-    eprintln!("parkade bench: {} clients that vanish, for {} s", options.clients, options.seconds);
+    crate::output::say(format_args!("{} clients that vanish, for {} s", options.clients, options.seconds));
     let workload = Workload { vanish_within: Some(vanish_within), ..bench.workload(Phase::Scenario) };
     let plan = Plan { pace: Pace::Closed(options.clients), requests: None, sending: Some(bench.sending) };
     let (run, watched) = bench.watching(send(&bench.target, &Arc::new(workload), &plan)).await;

@@ -17,6 +17,7 @@ pub use hub::HubError;
 use crate::args::PullArgs;
 use crate::directories;
 use crate::models::{self, ALIASES, ChoiceError, DEFAULT_NAMES, HubModel, ModelError};
+use crate::stderr;
 use download::{Outcome, download};
 use hub::Hub;
 
@@ -62,7 +63,7 @@ pub fn run(args: &PullArgs, out: &mut impl Write) -> Result<(), PullError> {
     let remote = hub.describe(&model.repo, &file)?;
     let target = model.directory(&directories::models()).join(&file);
     if remote.sha256.is_none() {
-        eprintln!("parkade: the hub gives no SHA-256 for {file}; only its size can be checked");
+        stderr::say(format_args!("parkade: the hub gives no SHA-256 for {file}; only its size can be checked"));
     }
     let bar = progress_bar(&file, remote.size);
     match download(&hub, &remote, &target, &bar)? {

@@ -20,6 +20,7 @@ use crate::args::RunArgs;
 use crate::loading::{self, TooMuchMemory};
 use crate::machine::Machine;
 use crate::models::{self, ModelError};
+use crate::stderr;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +95,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, RunError> {
         None => repl::chat(&runtime, &mut conversation, out).map(|()| ExitCode::SUCCESS),
         Some(prompt) => {
             let answer = runtime.block_on(conversation.ask(&prompt, out))?;
-            eprintln!("{}", answer.speed);
+            stderr::say(answer.speed);
             Ok(match answer.ending {
                 Ending::Whole => ExitCode::SUCCESS,
                 // As the shell reports a program that Ctrl-C ended.

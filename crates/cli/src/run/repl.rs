@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::commands::{HELP, Line, changed, shown};
 use super::{Conversation, RunError};
-use crate::directories;
+use crate::{directories, stderr};
 
 /// Lines that the history keeps.
 const HISTORY: usize = 1000;
@@ -24,9 +24,9 @@ pub fn chat(runtime: &Runtime, conversation: &mut Conversation, out: &mut impl W
     let history = directories::history();
     // The first chat has no history yet.
     let _ = editor.load_history(&history);
-    eprintln!("{}: /help lists the commands, Ctrl-D leaves", conversation.model());
+    stderr::say(format_args!("{}: /help lists the commands, Ctrl-D leaves", conversation.model()));
     if !conversation.has_turns() {
-        eprintln!("this model has no chat template: each text is continued by itself, without the ones before");
+        stderr::say("this model has no chat template: each text is continued by itself, without the ones before");
     }
     loop {
         match editor.readline("> ") {
@@ -34,7 +34,7 @@ pub fn chat(runtime: &Runtime, conversation: &mut Conversation, out: &mut impl W
                 Line::Exit => break,
                 line => obey(line, runtime, conversation, out)?,
             },
-            Err(ReadlineError::Interrupted) => eprintln!("(Ctrl-D or /exit leaves)"),
+            Err(ReadlineError::Interrupted) => stderr::say("(Ctrl-D or /exit leaves)"),
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         }
@@ -43,7 +43,7 @@ pub fn chat(runtime: &Runtime, conversation: &mut Conversation, out: &mut impl W
         .map_err(ReadlineError::from)
         .and_then(|()| editor.save_history(&history));
     if let Err(error) = saved {
-        eprintln!("parkade: the history could not be saved at {}: {error}", history.display());
+        stderr::say(format_args!("parkade: the history could not be saved at {}: {error}", history.display()));
     }
     Ok(())
 }
@@ -51,29 +51,29 @@ pub fn chat(runtime: &Runtime, conversation: &mut Conversation, out: &mut impl W
 fn obey(line: Line, runtime: &Runtime, conversation: &mut Conversation, out: &mut impl Write) -> Result<(), RunError> {
     match line {
         Line::Empty | Line::Exit => {}
-        Line::Help => eprintln!("{HELP}"),
-        Line::Wrong(message) => eprintln!("{message}"),
+        Line::Help => stderr::say(HELP),
+        Line::Wrong(message) => stderr::say(message),
         Line::Clear => {
             conversation.clear();
-            eprintln!("the conversation is forgotten");
+            stderr::say("the conversation is forgotten");
         }
         Line::System(text) => {
-            eprintln!("{}", if text.is_some() { "system message set" } else { "system message removed" });
+            stderr::say(if text.is_some() { "system message set" } else { "system message removed" });
             conversation.system = text;
         }
-        Line::Set(None) => eprintln!("{}", shown(conversation.sampling())),
+        Line::Set(None) => stderr::say(shown(conversation.sampling())),
         Line::Set(Some((key, value))) => {
             let outcome = changed(conversation.sampling(), &key, &value)
                 .and_then(|sampling| conversation.set_sampling(sampling).map_err(|error| error.to_string()));
-            eprintln!("{}", outcome.err().unwrap_or_else(|| format!("{key} is {value}")));
+            stderr::say(outcome.err().unwrap_or_else(|| format!("{key} is {value}")));
         }
         Line::Message(text) => match runtime.block_on(conversation.ask(&text, out)) {
-            Ok(answer) => eprintln!("{}", answer.speed),
+            Ok(answer) => stderr::say(answer.speed),
             Err(error @ RunError::Output(_)) => return Err(error),
             Err(RunError::Refused(refusal @ parkade_core::Refusal::ContextLength { .. })) => {
-                eprintln!("parkade: {refusal}; /clear forgets what was said so far")
+                stderr::say(format_args!("parkade: {refusal}; /clear forgets what was said so far"))
             }
-            Err(error) => eprintln!("parkade: {error}"),
+            Err(error) => stderr::say(format_args!("parkade: {error}")),
         },
     }
     Ok(())
