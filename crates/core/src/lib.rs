@@ -34,7 +34,7 @@ pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
 pub use refusal::Refusal;
-pub use request::{Priority, Request, RequestId};
+pub use request::{CacheScope, Priority, Request, RequestId};
 pub use sampling::{OutOfRange, SamplingParams};
 pub use scheduler::InLine;
 pub use stream::{RequestState, RequestStream};

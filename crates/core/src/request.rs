@@ -1,6 +1,7 @@
 //! What a caller asks of the engine.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parkade_model::TokenId;
@@ -57,6 +58,38 @@ impl Priority {
     }
 }
 
+/// Who may share computed prompts. Requests of one scope find each other's keys and values again; those of two scopes never do, so that
+/// nobody learns from a quick answer what somebody else has asked.
+///
+/// ```
+/// use parkade_core::CacheScope;
+///
+/// let everybody = CacheScope::default();
+/// let ada = everybody.within("key", "ada");
+/// assert_ne!(ada, everybody);
+/// assert_ne!(ada, everybody.within("group", "ada"));
+/// assert_ne!(ada, ada.within("salt", "a secret"));
+/// assert_eq!(ada, CacheScope::default().within("key", "ada"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CacheScope(Option<Arc<Level>>);
+
+/// A scope inside another one. Kind and name are kept apart, so that no name can be made to look like another kind of scope.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Level {
+    outer: CacheScope,
+    kind: &'static str,
+    name: String,
+}
+
+impl CacheScope {
+    /// The scope inside this one that has this name among those of its kind.
+    #[must_use]
+    pub fn within(&self, kind: &'static str, name: &str) -> CacheScope {
+        CacheScope(Some(Arc::new(Level { outer: self.clone(), kind, name: name.to_owned() })))
+    }
+}
+
 /// One request: a prompt and how to continue it.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -80,6 +113,8 @@ pub struct Request {
     pub echo_logprobs: bool,
     /// On whose account it runs.
     pub tenant: String,
+    /// With whom it shares computed prompts; with everybody who has the same.
+    pub cache_scope: CacheScope,
     /// Its class.
     pub priority: Priority,
     /// Its place inside its class, lower first (vLLM's integer `priority`).
@@ -113,6 +148,7 @@ impl Request {
             n: 1,
             echo_logprobs: false,
             tenant: String::new(),
+            cache_scope: CacheScope::default(),
             priority: Priority::default(),
             rank: 0,
             timeout: None,

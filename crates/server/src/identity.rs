@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use parkade_core::Priority;
+use parkade_core::{CacheScope, Priority};
 
 use crate::access::ApiKey;
 use crate::errors::ApiError;
@@ -33,6 +33,23 @@ impl Identity {
         match self {
             Self::Anonymous => user.unwrap_or(ANONYMOUS).to_owned(),
             Self::Key(key) => key.name.clone(),
+        }
+    }
+
+    /// With whom its requests share computed prompts: with those of the same key, or of its `cache_group` if it names one; without keys with
+    /// everybody's. A salt separates inside that.
+    pub fn cache_scope(&self, salt: Option<&str>) -> CacheScope {
+        let everybody = CacheScope::default();
+        let scope = match self {
+            Self::Anonymous => everybody,
+            Self::Key(key) => match &key.cache_group {
+                Some(group) => everybody.within("group", group),
+                None => everybody.within("key", &key.name),
+            },
+        };
+        match salt {
+            Some(salt) => scope.within("salt", salt),
+            None => scope,
         }
     }
 
@@ -165,6 +182,34 @@ mod tests {
         assert_eq!(Identity::Anonymous.tenant(Some("ada")), "ada");
         assert_eq!(Identity::Anonymous.tenant(None), ANONYMOUS);
         assert_eq!(key("highest_class = \"low\"").tenant(Some("somebody else")), "ada");
+    }
+
+    #[test]
+    fn prompts_are_shared_by_key_or_by_group_and_never_across_salts() {
+        let named = |name: &str, group: &str| {
+            let file = format!(
+                "[[key]]\nname = \"{name}\"\nkey_sha256 = \"{}\"\nhighest_class = \"low\"\n{group}\n",
+                hash_key("sk")
+            );
+            let keys = ApiKeys::parse(&file, Path::new("keys.toml")).expect("valid");
+            Identity::Key(keys.find("sk").expect("known"))
+        };
+        let (ada, bob) = (named("ada", ""), named("bob", ""));
+        let (cat, dan) = (named("cat", "cache_group = \"ada\""), named("dan", "cache_group = \"ada\""));
+        assert_eq!(cat.cache_scope(None), dan.cache_scope(None));
+        let apart = [
+            ada.cache_scope(None),
+            bob.cache_scope(None),
+            cat.cache_scope(None),
+            Identity::Anonymous.cache_scope(None),
+        ];
+        let salted = [&ada, &bob, &cat, &Identity::Anonymous].map(|who| who.cache_scope(Some("ada")));
+        let all: Vec<_> = apart.iter().chain(&salted).collect();
+        for (place, scope) in all.iter().enumerate() {
+            assert!(!all[..place].contains(scope), "{scope:?} is shared");
+        }
+        assert_eq!(cat.cache_scope(Some("s")), dan.cache_scope(Some("s")), "a salt is honoured inside the group");
+        assert_ne!(cat.cache_scope(Some("s")), dan.cache_scope(Some("t")));
     }
 
     #[test]

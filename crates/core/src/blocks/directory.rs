@@ -6,7 +6,8 @@ use std::hash::{BuildHasher, RandomState};
 use parkade_model::TokenId;
 use parkade_sync::Mutex;
 
-use super::prefix::{ChainHash, Hit};
+use super::prefix::{Before, ChainHash, Hit};
+use crate::request::CacheScope;
 
 /// The chained hashes of all indexed blocks, and whether a table holds each. Prices are read off it: unlike the index it does not
 /// compare tokens, so that texts with equal hashes would be priced wrongly, but never answered wrongly.
@@ -22,24 +23,24 @@ impl PrefixDirectory {
         PrefixDirectory { block_len, hasher: RandomState::new(), held: Mutex::new("blocks.directory", HashMap::new()) }
     }
 
-    /// What the prefix cache has for the first `limit` of `tokens`, in whole blocks, as of the worker's last look.
-    pub fn look_up(&self, tokens: &[TokenId], limit: usize) -> Hit {
+    /// What the prefix cache has in a scope for the first `limit` of `tokens`, in whole blocks, as of the worker's last look.
+    pub fn look_up(&self, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> Hit {
         let mut hit = Hit::default();
-        let mut parent = None;
+        let mut before = Before::Start(scope);
         for chunk in tokens[..limit.min(tokens.len())].chunks_exact(self.block_len) {
-            let hash = self.hash(parent, chunk);
+            let hash = self.hash(before, chunk);
             // One short lock for each block: a long prompt does not keep the worker waiting.
             let Some(&is_held) = self.held.lock().get(&hash) else { break };
             hit.blocks += 1;
             hit.idle += usize::from(!is_held);
-            parent = Some(hash);
+            before = Before::After(hash);
         }
         hit
     }
 
-    /// The hash of a chain that ends with `tokens`, after the chain `parent`.
-    pub(super) fn hash(&self, parent: Option<ChainHash>, tokens: &[TokenId]) -> ChainHash {
-        ChainHash(self.hasher.hash_one((parent.map(|hash| hash.0), tokens)))
+    /// The hash of a chain that ends with `tokens`.
+    pub(super) fn hash(&self, before: Before<&CacheScope, ChainHash>, tokens: &[TokenId]) -> ChainHash {
+        ChainHash(self.hasher.hash_one((before, tokens)))
     }
 
     pub(super) fn add(&self, hash: ChainHash) {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use parkade_model::TokenId;
 
 use super::directory::PrefixDirectory;
-use super::prefix::{Hit, Insertion, PrefixIndex};
+use super::prefix::{Before, Hit, Insertion, PrefixIndex};
 use super::table::{BlockId, BlockTable};
+use crate::request::CacheScope;
 
 /// All KV blocks: which are free, used or cached, and the prefix index over them.
 #[derive(Debug)]
@@ -98,31 +99,37 @@ impl BlockPool {
         BlockCounts { total, used: total - cached - free, cached, free }
     }
 
-    /// What the prefix index has for the first `limit` of `tokens`, in whole blocks.
-    pub fn look_up(&self, tokens: &[TokenId], limit: usize) -> Hit {
+    /// What the prefix index has in a scope for the first `limit` of `tokens`, in whole blocks.
+    pub fn look_up(&self, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> Hit {
         let mut hit = Hit::default();
-        for block in self.known(tokens, limit) {
+        for block in self.known(scope, tokens, limit) {
             hit.blocks += 1;
             hit.idle += usize::from(self.holders[block.index()] == 0);
         }
         hit
     }
 
-    fn known<'a>(&'a self, tokens: &'a [TokenId], limit: usize) -> impl Iterator<Item = BlockId> + 'a {
-        let mut before = None;
+    fn known<'a>(
+        &'a self,
+        scope: &'a CacheScope,
+        tokens: &'a [TokenId],
+        limit: usize,
+    ) -> impl Iterator<Item = BlockId> + 'a {
+        let mut before = Before::Start(scope);
         let limit = limit.min(tokens.len());
         self.prefix.iter().flat_map(move |index| {
             tokens[..limit].chunks_exact(self.block_len).map_while(move |chunk| {
-                before = index.find(before, chunk);
-                before
+                let block = index.find(before, chunk)?;
+                before = Before::After(block);
+                Some(block)
             })
         })
     }
 
     /// Gives an empty table the blocks that [`look_up`](Self::look_up) found. Returns how many tokens they hold.
-    pub fn attach(&mut self, table: &mut BlockTable, tokens: &[TokenId], limit: usize) -> usize {
+    pub fn attach(&mut self, table: &mut BlockTable, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> usize {
         debug_assert!(table.is_empty(), "only an empty table can begin with cached blocks");
-        let known: Vec<BlockId> = self.known(tokens, limit).collect();
+        let known: Vec<BlockId> = self.known(scope, tokens, limit).collect();
         for &block in &known {
             self.hold(block);
             table.blocks.push(block.0);
@@ -180,8 +187,8 @@ impl BlockPool {
 
     /// Notes in the prefix index which blocks of `table` are full now: `computed` are the tokens whose keys and values are in it.
     ///
-    /// A block whose text another block already holds is given up for that one: their contents are the same, bit for bit.
-    pub fn record(&mut self, table: &mut BlockTable, computed: &[TokenId]) {
+    /// A block whose text another block of the scope already holds is given up for that one: their contents are the same, bit for bit.
+    pub fn record(&mut self, table: &mut BlockTable, scope: &CacheScope, computed: &[TokenId]) {
         let full = computed.len() / self.block_len;
         while let Some(index) = &mut self.prefix
             && !table.unindexable
@@ -189,7 +196,10 @@ impl BlockPool {
         {
             let place = table.indexed;
             let tokens = &computed[place * self.block_len..][..self.block_len];
-            let before = place.checked_sub(1).map(|before| BlockId(table.blocks[before]));
+            let before = match place.checked_sub(1) {
+                Some(before) => Before::After(BlockId(table.blocks[before])),
+                None => Before::Start(scope),
+            };
             let block = BlockId(table.blocks[place]);
             match index.insert(block, before, tokens) {
                 Insertion::Added => {}
@@ -292,28 +302,57 @@ impl BlockPool {
 mod tests {
     use super::*;
 
+    fn everybody() -> CacheScope {
+        CacheScope::default()
+    }
+
     fn filled(pool: &mut BlockPool, tokens: &[TokenId]) -> BlockTable {
+        filled_in(pool, &everybody(), tokens)
+    }
+
+    fn filled_in(pool: &mut BlockPool, scope: &CacheScope, tokens: &[TokenId]) -> BlockTable {
         let mut table = BlockTable::new();
-        let cached = pool.attach(&mut table, tokens, tokens.len());
+        let cached = pool.attach(&mut table, scope, tokens, tokens.len());
         let more = pool.blocks_for(tokens.len()) - cached / pool.block_len();
         pool.grow(&mut table, more).unwrap();
-        pool.record(&mut table, tokens);
+        pool.record(&mut table, scope, tokens);
         table
+    }
+
+    #[test]
+    fn scopes_share_nothing_while_it_is_held_nor_when_it_is_cached() {
+        let mut pool = BlockPool::new(12, 2, true);
+        let (ada, bob) = (everybody().within("key", "ada"), everybody().within("key", "bob"));
+        let text = [1, 2, 3, 4];
+        let hers = filled_in(&mut pool, &ada, &text);
+        for other in [&bob, &everybody(), &ada.within("salt", "s"), &everybody().within("group", "ada")] {
+            assert_eq!(pool.look_up(other, &text, 4), Hit::default(), "{other:?}");
+            assert_eq!(pool.directory().unwrap().look_up(other, &text, 4), Hit::default(), "{other:?}");
+        }
+        let his = filled_in(&mut pool, &bob, &text);
+        assert!(hers.iter().all(|block| his.iter().all(|other| other != block)), "a block is in both tables");
+        assert_eq!(pool.counts().used, 4);
+        pool.audit([&hers, &his]);
+        pool.release(hers);
+        assert_eq!(pool.look_up(&ada, &text, 4), Hit { blocks: 2, idle: 2 });
+        assert_eq!(pool.look_up(&bob, &text, 4), Hit { blocks: 2, idle: 0 });
+        pool.release(his);
+        pool.audit([]);
     }
 
     #[test]
     fn a_prefix_is_found_again_and_shared() {
         let mut pool = BlockPool::new(8, 2, true);
         let first = filled(&mut pool, &[1, 2, 3, 4, 5]);
-        assert_eq!(pool.look_up(&[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 0 });
-        assert_eq!(pool.look_up(&[1, 2, 3, 4], 3), Hit { blocks: 1, idle: 0 });
-        assert_eq!(pool.look_up(&[3, 4, 1, 2], 4), Hit::default());
+        assert_eq!(pool.look_up(&everybody(), &[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 0 });
+        assert_eq!(pool.look_up(&everybody(), &[1, 2, 3, 4], 3), Hit { blocks: 1, idle: 0 });
+        assert_eq!(pool.look_up(&everybody(), &[3, 4, 1, 2], 4), Hit::default());
         let directory = pool.directory().unwrap();
-        assert_eq!(directory.look_up(&[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 0 });
-        assert_eq!(directory.look_up(&[3, 4, 1, 2], 4), Hit::default());
+        assert_eq!(directory.look_up(&everybody(), &[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 0 });
+        assert_eq!(directory.look_up(&everybody(), &[3, 4, 1, 2], 4), Hit::default());
         pool.release(first);
         assert_eq!(pool.counts(), BlockCounts { total: 8, used: 0, cached: 2, free: 6 });
-        assert_eq!(directory.look_up(&[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 2 });
+        assert_eq!(directory.look_up(&everybody(), &[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 2 });
         let second = filled(&mut pool, &[1, 2, 3, 4, 9, 9]);
         assert_eq!(pool.counts().used, 3);
         pool.audit([&second]);
@@ -330,11 +369,20 @@ mod tests {
         pool.release(young);
         let mut table = BlockTable::new();
         pool.grow(&mut table, 1).unwrap();
-        assert_eq!((pool.look_up(&[1, 2], 2).blocks, pool.look_up(&[8, 9], 2).blocks), (1, 2));
+        assert_eq!(
+            (pool.look_up(&everybody(), &[1, 2], 2).blocks, pool.look_up(&everybody(), &[8, 9], 2).blocks),
+            (1, 2)
+        );
         pool.grow(&mut table, 2).unwrap();
-        assert_eq!((pool.look_up(&[1, 2], 2).blocks, pool.look_up(&[8, 9], 2).blocks), (0, 1));
+        assert_eq!(
+            (pool.look_up(&everybody(), &[1, 2], 2).blocks, pool.look_up(&everybody(), &[8, 9], 2).blocks),
+            (0, 1)
+        );
         let directory = pool.directory().unwrap();
-        assert_eq!((directory.look_up(&[1, 2], 2).blocks, directory.look_up(&[8, 9], 2).blocks), (0, 1));
+        assert_eq!(
+            (directory.look_up(&everybody(), &[1, 2], 2).blocks, directory.look_up(&everybody(), &[8, 9], 2).blocks),
+            (0, 1)
+        );
         assert_eq!(directory.len(), 1, "what is given up is forgotten here too");
         pool.audit([&table]);
         assert_eq!(pool.grow(&mut table, 2), Err(OutOfBlocks));
@@ -348,8 +396,8 @@ mod tests {
         let (mut one, mut two) = (BlockTable::new(), BlockTable::new());
         pool.grow(&mut one, 2).unwrap();
         pool.grow(&mut two, 2).unwrap();
-        pool.record(&mut one, &[1, 2, 3, 4]);
-        pool.record(&mut two, &[1, 2, 3, 4]);
+        pool.record(&mut one, &everybody(), &[1, 2, 3, 4]);
+        pool.record(&mut two, &everybody(), &[1, 2, 3, 4]);
         assert_eq!(one.as_raw(), two.as_raw());
         assert_eq!(pool.counts().used, 2);
         pool.audit([&one, &two]);
@@ -377,7 +425,7 @@ mod tests {
     fn without_a_prefix_cache_every_block_comes_back_free() {
         let mut pool = BlockPool::new(3, 2, false);
         let table = filled(&mut pool, &[1, 2, 3, 4]);
-        assert_eq!(pool.look_up(&[1, 2], 2), Hit::default());
+        assert_eq!(pool.look_up(&everybody(), &[1, 2], 2), Hit::default());
         pool.release(table);
         assert_eq!(pool.counts().free, 3);
     }

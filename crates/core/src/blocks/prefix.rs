@@ -7,6 +7,7 @@ use parkade_model::TokenId;
 
 use super::directory::PrefixDirectory;
 use super::table::BlockId;
+use crate::request::CacheScope;
 
 /// What the prefix index has for a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,12 +18,21 @@ pub struct Hit {
     pub idle: usize,
 }
 
-/// The hash of a block's tokens and of all tokens before it.
+/// The hash of a block's tokens, of all tokens before it, and of the scope that they belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ChainHash(pub(super) u64);
 
-/// Full blocks by their chained hashes. A hash only finds the place to look: tokens and the block before are compared too, so that equal
-/// hashes of different texts (by chance or by malice) cost a cache miss and never a wrong text.
+/// What a block's tokens come after. A chain begins in a scope, so that all blocks of a chain belong to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Before<C, B> {
+    /// Nothing: they are the first of a text in this scope.
+    Start(C),
+    /// The tokens of this block, and all before it.
+    After(B),
+}
+
+/// Full blocks by their chained hashes. A hash only finds the place to look: tokens and what is before them are compared too, so that equal
+/// hashes of different texts or scopes (by chance or by malice) cost a cache miss, and never a wrong text or somebody else's.
 #[derive(Debug)]
 pub(super) struct PrefixIndex {
     entries: HashMap<ChainHash, Entry>,
@@ -36,8 +46,22 @@ pub(super) struct PrefixIndex {
 #[derive(Debug)]
 struct Entry {
     block: BlockId,
-    before: Option<BlockId>,
+    before: Before<CacheScope, BlockId>,
     tokens: Box<[TokenId]>,
+}
+
+/// A place in a text where a block may be looked for.
+pub(super) type Place<'a> = Before<&'a CacheScope, BlockId>;
+
+impl Entry {
+    fn is(&self, before: Place<'_>, tokens: &[TokenId]) -> bool {
+        let follows = match (&self.before, before) {
+            (Before::Start(scope), Before::Start(other)) => scope == other,
+            (Before::After(block), Before::After(other)) => *block == other,
+            _ => false,
+        };
+        follows && *self.tokens == *tokens
+    }
 }
 
 /// What became of a block that was offered to the index.
@@ -81,39 +105,46 @@ impl PrefixIndex {
         }
     }
 
-    /// The hash of a chain that ends with `before`.
-    fn hash(&self, before: Option<BlockId>, tokens: &[TokenId]) -> ChainHash {
-        let parent = before.and_then(|block| self.places[block.index()]);
-        self.directory.hash(parent, tokens)
+    /// The hash of a chain that ends with `tokens`. What they come after must itself be indexed.
+    fn hash(&self, before: Place<'_>, tokens: &[TokenId]) -> ChainHash {
+        let before = match before {
+            Before::Start(scope) => Before::Start(scope),
+            Before::After(block) => Before::After(
+                self.places[block.index()].expect("the block before is indexed as long as another follows"),
+            ),
+        };
+        self.directory.hash(before, tokens)
     }
 
-    /// The block that holds `tokens` right after the chain that ends with `before`.
-    pub(super) fn find(&self, before: Option<BlockId>, tokens: &[TokenId]) -> Option<BlockId> {
+    /// The block that holds `tokens` at this place.
+    pub(super) fn find(&self, before: Place<'_>, tokens: &[TokenId]) -> Option<BlockId> {
         self.find_at(self.hash(before, tokens), before, tokens)
     }
 
-    fn find_at(&self, hash: ChainHash, before: Option<BlockId>, tokens: &[TokenId]) -> Option<BlockId> {
-        let entry = self.entries.get(&hash)?;
-        (entry.before == before && *entry.tokens == *tokens).then_some(entry.block)
+    fn find_at(&self, hash: ChainHash, before: Place<'_>, tokens: &[TokenId]) -> Option<BlockId> {
+        self.entries.get(&hash).filter(|entry| entry.is(before, tokens)).map(|entry| entry.block)
     }
 
-    /// Notes that `block` holds `tokens` right after the chain that ends with `before`, which must itself be indexed.
-    pub(super) fn insert(&mut self, block: BlockId, before: Option<BlockId>, tokens: &[TokenId]) -> Insertion {
+    /// Notes that `block` holds `tokens` at this place. What they come after must itself be indexed.
+    pub(super) fn insert(&mut self, block: BlockId, before: Place<'_>, tokens: &[TokenId]) -> Insertion {
         debug_assert!(!self.contains(block), "{block:?} is indexed twice");
-        debug_assert!(before.is_none_or(|before| self.contains(before)), "the block before {block:?} is not indexed");
         self.insert_at(self.hash(before, tokens), block, before, tokens)
     }
 
-    fn insert_at(&mut self, hash: ChainHash, block: BlockId, before: Option<BlockId>, tokens: &[TokenId]) -> Insertion {
+    fn insert_at(&mut self, hash: ChainHash, block: BlockId, before: Place<'_>, tokens: &[TokenId]) -> Insertion {
         if self.entries.contains_key(&hash) {
             return self.find_at(hash, before, tokens).map_or(Insertion::Taken, Insertion::Known);
         }
+        let before = match before {
+            Before::Start(scope) => Before::Start(scope.clone()),
+            Before::After(block) => {
+                self.children[block.index()] += 1;
+                Before::After(block)
+            }
+        };
         self.entries.insert(hash, Entry { block, before, tokens: tokens.into() });
         self.places[block.index()] = Some(hash);
         self.directory.add(hash);
-        if let Some(before) = before {
-            self.children[before.index()] += 1;
-        }
         Insertion::Added
     }
 
@@ -123,7 +154,7 @@ impl PrefixIndex {
         let hash = self.places[block.index()].take().expect("only indexed blocks are removed");
         let entry = self.entries.remove(&hash).expect("each place has its entry");
         self.directory.remove(hash);
-        if let Some(before) = entry.before {
+        if let Before::After(before) = entry.before {
             self.children[before.index()] -= 1;
         }
     }
@@ -137,15 +168,30 @@ mod tests {
     fn texts_with_equal_hashes_are_never_taken_for_each_other() {
         let mut index = PrefixIndex::new(4, 2);
         let (first, second, third) = (BlockId(0), BlockId(1), BlockId(2));
-        let place = index.hash(None, &[1, 2]);
-        assert_eq!(index.insert_at(place, first, None, &[1, 2]), Insertion::Added);
-        assert_eq!(index.insert_at(place, second, None, &[3, 4]), Insertion::Taken);
-        assert_eq!(index.insert_at(place, second, None, &[1, 2]), Insertion::Known(first));
-        assert_eq!(index.find_at(place, None, &[3, 4]), None);
-        assert_eq!(index.find_at(place, Some(third), &[1, 2]), None, "the same tokens after another text");
-        assert_eq!(index.find_at(place, None, &[1, 2]), Some(first));
+        let everybody = CacheScope::default();
+        let start = Before::Start(&everybody);
+        let place = index.hash(start, &[1, 2]);
+        assert_eq!(index.insert_at(place, first, start, &[1, 2]), Insertion::Added);
+        assert_eq!(index.insert_at(place, second, start, &[3, 4]), Insertion::Taken);
+        assert_eq!(index.insert_at(place, second, start, &[1, 2]), Insertion::Known(first));
+        assert_eq!(index.find_at(place, start, &[3, 4]), None);
+        assert_eq!(index.find_at(place, Before::After(third), &[1, 2]), None, "the same tokens after another text");
+        assert_eq!(index.find_at(place, start, &[1, 2]), Some(first));
         index.remove(first);
-        assert_eq!(index.insert_at(place, second, None, &[3, 4]), Insertion::Added);
-        assert_eq!((index.find_at(place, None, &[3, 4]), index.len()), (Some(second), 1));
+        assert_eq!(index.insert_at(place, second, start, &[3, 4]), Insertion::Added);
+        assert_eq!((index.find_at(place, start, &[3, 4]), index.len()), (Some(second), 1));
+    }
+
+    #[test]
+    fn equal_texts_of_two_scopes_are_never_taken_for_each_other_even_if_their_hashes_are_equal() {
+        let mut index = PrefixIndex::new(4, 2);
+        let (first, second) = (BlockId(0), BlockId(1));
+        let (ada, bob) = (CacheScope::default().within("key", "ada"), CacheScope::default().within("key", "bob"));
+        assert_ne!(index.hash(Before::Start(&ada), &[1, 2]), index.hash(Before::Start(&bob), &[1, 2]));
+        let place = index.hash(Before::Start(&ada), &[1, 2]);
+        assert_eq!(index.insert_at(place, first, Before::Start(&ada), &[1, 2]), Insertion::Added);
+        assert_eq!(index.insert_at(place, second, Before::Start(&bob), &[1, 2]), Insertion::Taken);
+        assert_eq!(index.find_at(place, Before::Start(&bob), &[1, 2]), None);
+        assert_eq!(index.find_at(place, Before::Start(&ada), &[1, 2]), Some(first));
     }
 }

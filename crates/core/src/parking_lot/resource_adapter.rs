@@ -84,8 +84,8 @@ impl ResourceAdapter {
         let prompt = request.prompt.len();
         // The last token of a prompt is always computed, for its logits; an echo needs the logits of all.
         let cacheable = if request.echo_logprobs { 0 } else { prompt - 1 };
-        let hit =
-            self.prefix.as_ref().map_or_else(Default::default, |prefix| prefix.look_up(&request.prompt, cacheable));
+        let look_up = |prefix: &Arc<PrefixDirectory>| prefix.look_up(&request.cache_scope, &request.prompt, cacheable);
+        let hit = self.prefix.as_ref().map(look_up).unwrap_or_default();
         // Blocks that running requests hold cost no memory; idle cached ones do, because they could be given to others. With full
         // reservations nothing is deducted: those others may end first.
         let shared = if self.reserve_full { 0 } else { hit.blocks - hit.idle };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::blocks::BlockPool;
 use crate::event::{Event, RequestError, TokenLogprob, Usage};
 use crate::geometry::Need;
-use crate::request::{Request, RequestKey};
+use crate::request::{CacheScope, Request, RequestKey};
 use crate::stop::StopMatcher;
 use crate::stream::{Outlet, RequestState};
 use crate::vocabulary::Vocabulary;
@@ -39,6 +39,7 @@ impl Arrival {
 /// An admitted request.
 pub(super) struct Active {
     pub(super) outlet: Outlet,
+    pub(super) scope: CacheScope,
     pub(super) seqs: Vec<Sequence>,
     pub(super) settings: Settings,
     pub(super) submitted: Instant,
@@ -78,6 +79,7 @@ impl Active {
             seqs: (0..request.n)
                 .map(|choice| Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop))
                 .collect(),
+            scope: request.cache_scope.clone(),
             outlet,
             settings: Settings {
                 answer: need.answer,

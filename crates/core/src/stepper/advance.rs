@@ -71,7 +71,7 @@ impl Stepper {
             let seq = &mut active.seqs[share.choice];
             let is_prompt = share.rows > 1 || seq.computed < seq.prompt_len;
             seq.computed += share.rows;
-            self.pool.record(&mut seq.table, &seq.tokens[..seq.computed]);
+            self.pool.record(&mut seq.table, &active.scope, &seq.tokens[..seq.computed]);
             let complete = seq.missing() == 0;
             // A panic over one request's logits, or over the text of its token, is that request's failure and nobody else's.
             let chosen = catch_unwind(AssertUnwindSafe(|| {

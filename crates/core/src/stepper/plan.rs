@@ -136,7 +136,10 @@ impl Stepper {
 
     /// What the cache has for a sequence, if it has no blocks yet.
     fn cached(&self, active: &Active, seq: &Sequence) -> Hit {
-        if seq.table.is_empty() { self.pool.look_up(&seq.tokens, active.cache_limit(seq)) } else { Hit::default() }
+        if !seq.table.is_empty() {
+            return Hit::default();
+        }
+        self.pool.look_up(&active.scope, &seq.tokens, active.cache_limit(seq))
     }
 
     /// Adds up to `most` tokens of a sequence to the plan, if it may have the blocks. Returns how many.
@@ -192,7 +195,7 @@ impl Stepper {
         let limit = active.cache_limit(&active.seqs[choice]);
         let seq = &mut active.seqs[choice];
         if seq.table.is_empty() {
-            seq.computed = self.pool.attach(&mut seq.table, &seq.tokens, limit);
+            seq.computed = self.pool.attach(&mut seq.table, &active.scope, &seq.tokens, limit);
             if first_time && seq.generated() == 0 {
                 active.cached_tokens = seq.computed;
                 self.metrics.cached_tokens.inc_by(seq.computed as u64);

@@ -7,6 +7,7 @@
 //! highest_class = "high"            # low, normal, high or critical: what it asks for is capped at this
 //! default_class = "normal"          # for requests that name no service_tier
 //! operator = false                  # whether it sees all tenants' load in /v1/metrics
+//! cache_group = "shop"              # keys of one group share computed prompts; without one each key's are its own
 //! weight = 4                        # its share among the tenants of a class
 //! max_running = 8                   # requests that run at once; more wait
 //! max_concurrent = 32               # requests at once, waiting ones included; more are refused
@@ -77,6 +78,8 @@ pub struct ApiKey {
     pub default_class: Priority,
     /// Whether it sees the load of all tenants in `/v1/metrics`, and not only its own.
     pub operator: bool,
+    /// With whom it shares computed prompts: all keys that name the same group. Without one they are its own.
+    pub cache_group: Option<String>,
     /// What it may have.
     pub limits: TenantLimits,
     digest: KeyDigest,
@@ -192,6 +195,7 @@ struct Entry {
     default_class: Option<Class>,
     #[serde(default)]
     operator: bool,
+    cache_group: Option<String>,
     weight: Option<u32>,
     max_running: Option<u64>,
     max_concurrent: Option<u64>,
@@ -301,9 +305,9 @@ type Problem = (&'static str, String, &'static str);
 
 impl Entry {
     fn check(self) -> Result<ApiKey, Problem> {
-        if self.name.is_empty() || self.name.len() > LONGEST_NAME || self.name.chars().any(char::is_control) {
-            let problem = format!("has {} bytes or characters that cannot be shown", self.name.len());
-            return Err(("name", problem, "use 1 to 128 bytes without control characters"));
+        check_name("name", &self.name)?;
+        if let Some(group) = &self.cache_group {
+            check_name("cache_group", group)?;
         }
         // What stands there may be the key itself, put there by mistake: it is not repeated.
         let digest = KeyDigest::from_hex(&self.key_sha256).ok_or_else(|| {
@@ -325,8 +329,18 @@ impl Entry {
             rates: Rates { tokens_per_minute: self.tokens_per_minute, requests_per_minute: self.requests_per_minute },
         };
         limits.check()?;
-        Ok(ApiKey { name: self.name, highest_class, default_class, operator: self.operator, limits, digest })
+        let Entry { name, operator, cache_group, .. } = self;
+        Ok(ApiKey { name, highest_class, default_class, operator, cache_group, limits, digest })
     }
+}
+
+/// Checks a name of a key or of a group.
+fn check_name(field: &'static str, name: &str) -> Result<(), Problem> {
+    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        let problem = format!("has {} bytes or characters that cannot be shown", name.len());
+        return Err((field, problem, "use 1 to 128 bytes without control characters"));
+    }
+    Ok(())
 }
 
 impl TenantLimits {
@@ -411,6 +425,10 @@ mod tests {
         assert!(two(&entry("bob", "sk-2", "tokens_per_minute = 0")).contains("tokens_per_minute is 0"));
         assert!(two(&entry("bob", "sk-2", "default_class = \"critical\"")).contains("above highest_class 'high'"));
         assert!(two(&entry("", "sk-2", "")).contains("name has 0 bytes"));
+        for group in ["", "a\\nb", &"g".repeat(129)] {
+            let said = two(&entry("bob", "sk-2", &format!("cache_group = \"{group}\"")));
+            assert!(said.contains("key 2 ('bob'): cache_group has"), "{said}");
+        }
         assert!(problem("").contains("there is no key in it"));
         let unknown = two(&entry("bob", "sk-2", "colour = 1"));
         assert!(unknown.contains("line 10: unknown field `colour`, expected one of `name`"), "{unknown}");

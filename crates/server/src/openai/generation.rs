@@ -14,6 +14,9 @@ const MAX_STOPS: usize = 16;
 /// The longest `user`, in bytes.
 const MAX_USER_BYTES: usize = 256;
 
+/// The longest `cache_salt`, in bytes.
+const MAX_SALT_BYTES: usize = 256;
+
 /// The fields that both endpoints read alike.
 #[derive(Debug, Clone)]
 pub(crate) struct Generation {
@@ -26,6 +29,8 @@ pub(crate) struct Generation {
     /// Whether a stream ends with a chunk that tells the usage.
     pub include_usage: bool,
     pub user: Option<String>,
+    /// vLLM's `cache_salt`: only requests with the same share computed prompts.
+    pub cache_salt: Option<String>,
     pub tier: ServiceTier,
     /// vLLM's integer `priority`.
     pub rank: i64,
@@ -46,6 +51,7 @@ impl Generation {
             stream,
             include_usage: include_usage(fields, stream)?,
             user: user(fields)?,
+            cache_salt: cache_salt(fields)?,
             tier: fields.word("service_tier", ServiceTier::WORDS)?.unwrap_or(ServiceTier::Auto),
             rank: fields.integer("priority", i64::MIN..=i64::MAX)?.unwrap_or(0),
         })
@@ -71,6 +77,7 @@ impl Generation {
             n: self.n,
             echo_logprobs: false,
             tenant: identity.tenant(self.user.as_deref()),
+            cache_scope: identity.cache_scope(self.cache_salt.as_deref()),
             priority: identity.class(self.tier),
             rank: self.rank,
             timeout: deadlines.timeout,
@@ -190,6 +197,16 @@ fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
         ));
     }
     Ok(Some(user.to_owned()).filter(|user| !user.is_empty()))
+}
+
+fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
+    match fields.string("cache_salt")? {
+        Some(salt) if salt.is_empty() || salt.len() > MAX_SALT_BYTES => Err(ApiError::invalid_value(
+            "cache_salt",
+            format!("cache_salt has {} bytes; allowed: 1 to {MAX_SALT_BYTES}, or leave it out", salt.len()),
+        )),
+        salt => Ok(salt.map(str::to_owned)),
+    }
 }
 
 /// An upper limit for the answer, from one of two names for it.

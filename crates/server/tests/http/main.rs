@@ -6,6 +6,7 @@ mod bad_transport;
 mod chat;
 mod completions;
 mod connections;
+mod isolation;
 mod keys;
 mod lifecycle;
 #[cfg(feature = "parking-lot-scheduler")]

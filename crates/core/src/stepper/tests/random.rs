@@ -5,6 +5,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 
 use super::*;
+use crate::request::CacheScope;
 
 /// Gives blocks while there are any, and parks the youngest when there are none.
 #[derive(Default)]
@@ -110,6 +111,7 @@ fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
                     n,
                     stop: if stop { vec!["aba".into(), "cc".into()] } else { Vec::new() },
                     echo_logprobs: echo,
+                    cache_scope: CacheScope::default().within("key", if stop { "a" } else { "b" }),
                     ignore_eos: answer % 2 == 0,
                     ..request(&format!("r{}", guests.len()), prompt, answer)
                 };

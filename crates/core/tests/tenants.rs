@@ -1,0 +1,135 @@
+//! What tenants see of each other: nothing. Under both schedulers.
+#![allow(clippy::unwrap_used)] // Everything in here is a test.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parkade_core::{
+    CacheScope, Engine, EngineConfig, Event, Request, RequestStream, SamplingParams, SchedulerKind, TokenId, Usage,
+};
+use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters};
+
+fn schedulers() -> Vec<SchedulerKind> {
+    let mut kinds = vec![SchedulerKind::Default];
+    if cfg!(feature = "parking-lot-scheduler") {
+        kinds.push(SchedulerKind::ParkingLot);
+    }
+    kinds
+}
+
+fn engine(scheduler: SchedulerKind, blocks: usize) -> (Engine, Arc<Controls>) {
+    let backend = FakeBackend::new(blocks, 4, 200);
+    let controls = Arc::clone(&backend.controls);
+    let config = EngineConfig { scheduler, ..EngineConfig::default() };
+    (Engine::start_with(Box::new(backend), Arc::new(Letters), config).unwrap(), controls)
+}
+
+fn request(name: impl Into<String>, scope: &CacheScope, prompt: usize, answer: usize) -> Request {
+    Request {
+        max_tokens: Some(answer),
+        sampling: SamplingParams { seed: Some(7), ..SamplingParams::default() },
+        ignore_eos: true,
+        cache_scope: scope.clone(),
+        ..Request::new(name, (0..prompt).map(|at| FIRST_LETTER + (at * 5 % 37) as TokenId).collect())
+    }
+}
+
+fn usage(stream: &mut RequestStream) -> Usage {
+    match Collected::all(stream).last {
+        Some(Event::Done(usage)) => usage,
+        other => panic!("it did not complete: {other:?}"),
+    }
+}
+
+fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !check() {
+        assert!(start.elapsed() < Duration::from_secs(120), "{what} never happened");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn scope(key: &str) -> CacheScope {
+    CacheScope::default().within("key", key)
+}
+
+#[test]
+fn what_was_computed_in_one_scope_is_computed_again_in_another() {
+    for scheduler in schedulers() {
+        let (engine, controls) = engine(scheduler, 400);
+        let ask = |scope: &CacheScope| {
+            let before = controls.rows.load(Ordering::SeqCst);
+            let usage = usage(&mut engine.submit(request("r", scope, 41, 2)).unwrap());
+            (usage.cached_tokens, controls.rows.load(Ordering::SeqCst) - before)
+        };
+        let salted = scope("ada").within("salt", "s");
+        for scope in [CacheScope::default(), scope("ada"), scope("bob"), salted.clone()] {
+            assert_eq!(ask(&scope), (0, 42), "{scheduler:?}: {scope:?} found what others had computed");
+            assert_eq!(ask(&scope), (40, 2), "{scheduler:?}: {scope:?} finds its own");
+        }
+        assert_eq!(ask(&scope("ada").within("salt", "t")), (0, 42));
+        assert_eq!(ask(&CacheScope::default().within("key", "ada").within("salt", "s")), (40, 2));
+    }
+}
+
+#[test]
+fn prompts_that_are_computed_at_the_same_time_are_shared_inside_a_scope_only() {
+    for scheduler in schedulers() {
+        // 46 tokens of each are stored: 11 full blocks.
+        for (other, cached, kept) in [(scope("ada"), 40, 11), (scope("bob"), 0, 22)] {
+            let (engine, controls) = engine(scheduler, 400);
+            let mut first = engine.submit(request("first", &scope("ada"), 41, 6)).unwrap();
+            // Its prompt is computed and it runs when the second comes.
+            assert!(matches!(first.blocking_next(), Some(Event::Token { .. })));
+            controls.hold.store(true, Ordering::SeqCst);
+            let mut second = engine.submit(request("second", &other, 41, 6)).unwrap();
+            controls.hold.store(false, Ordering::SeqCst);
+            assert_eq!(
+                (usage(&mut first).cached_tokens, usage(&mut second).cached_tokens),
+                (0, cached),
+                "{scheduler:?}"
+            );
+            eventually("the end", || engine.snapshot().blocks_used == 0);
+            assert_eq!(engine.snapshot().blocks_cached, kept, "{scheduler:?}");
+        }
+    }
+}
+
+/// Prices say how much of a prompt is cached, and deadlines are judged by them.
+#[cfg(feature = "parking-lot-scheduler")]
+#[test]
+fn a_price_counts_only_what_is_cached_in_the_own_scope() {
+    let (engine, _) = engine(SchedulerKind::ParkingLot, 400);
+    let asked = request("r", &scope("ada"), 41, 2);
+    usage(&mut engine.submit(asked.clone()).unwrap());
+    let adapter = engine.parking_lot().unwrap().adapter();
+    assert_eq!(adapter.price(&asked).unwrap().cached_tokens, 40);
+    for other in [scope("bob"), CacheScope::default(), scope("ada").within("salt", "s")] {
+        let price = adapter.price(&Request { cache_scope: other, ..asked.clone() }).unwrap();
+        assert_eq!((price.cached_tokens, price.prefill_tokens), (0, 41));
+    }
+}
+
+/// Blocks are few, so that requests are parked and come back by way of the prefix cache, while others have the same text.
+#[test]
+fn equal_requests_of_many_scopes_get_equal_tokens_whatever_is_parked_meanwhile() {
+    for scheduler in schedulers() {
+        let (engine, _) = engine(scheduler, 24);
+        let asked = |number: usize| Request {
+            n: 1 + number % 2,
+            ..request(format!("r{number}"), &scope(&(number % 4).to_string()), 9, 40)
+        };
+        let mut streams: Vec<_> = (0..12).map(|number| engine.submit(asked(number)).unwrap()).collect();
+        let answers: Vec<Collected> = streams.iter_mut().map(Collected::all).collect();
+        for (number, collected) in answers.iter().enumerate() {
+            assert!(collected.is_done(), "{scheduler:?} {number}: {:?}", collected.last);
+            assert_eq!(collected.answers[&0], answers[0].answers[&0], "{scheduler:?} {number}");
+            assert_eq!(collected.answers.contains_key(&1), number % 2 == 1);
+        }
+        eventually("the end", || engine.snapshot().blocks_used == 0);
+    }
+}
