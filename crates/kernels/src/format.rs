@@ -52,7 +52,7 @@ pub(crate) fn group_len(ty: WeightType) -> usize {
     }
 }
 
-fn half_at(bytes: &[u8], at: usize) -> f16 {
+pub(crate) fn half_at(bytes: &[u8], at: usize) -> f16 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
@@ -241,7 +241,8 @@ pub fn dequantize(ty: WeightType, bytes: &[u8], out: &mut [f32]) -> Result<(), K
     Ok(())
 }
 
-fn expand(ty: WeightType, block: &Block, out: &mut [f32]) {
+/// The floats of a block.
+pub(crate) fn expand(ty: WeightType, block: &Block, out: &mut [f32]) {
     let (d, m) = (block.d.to_f32(), block.m.to_f32());
     let codebook = matches!(ty, WeightType::IQ4NL | WeightType::IQ4XS);
     let zero = zero_point(ty);

@@ -3,7 +3,7 @@
 use crate::WeightType;
 use crate::buffer::Buffer;
 use crate::error::KernelError;
-use crate::format::{Block, group_len, unpack};
+use crate::format::{Block, dequantize, expand, group_len, half_at, unpack};
 use crate::simd::LANES;
 use crate::team::{Disjoint, Team};
 
@@ -140,6 +140,39 @@ impl Matrix {
         Ok(Matrix { ty, rows, cols, tile_bytes, data })
     }
 
+    /// The weights of row `row`: the same floats, bit for bit, as [`dequantize`](crate::dequantize) makes of the file's bytes, since
+    /// tiles hold the same codes and scales. So an embedding table that is also the output matrix needs no second form.
+    ///
+    /// # Errors
+    /// If there is no such row, or `out` has not exactly one place per column.
+    pub fn row(&self, row: usize, out: &mut [f32]) -> Result<(), KernelError> {
+        if row >= self.rows {
+            return Err(KernelError::invalid("row", row, format!("the matrix has {} rows", self.rows)));
+        }
+        if out.len() != self.cols {
+            return Err(KernelError::invalid("out", out.len(), format!("a row has {} weights", self.cols)));
+        }
+        let (tile, lane) = (self.tile(row / LANES), row % LANES);
+        let ty = self.ty;
+        if ty.block_len() == 1 {
+            let width = ty.block_bytes();
+            for (k, out) in out.iter_mut().enumerate() {
+                let at = (k * LANES + lane) * width;
+                dequantize(ty, &tile[at..at + width], std::slice::from_mut(out))?;
+            }
+            return Ok(());
+        }
+        let mut block = Block::new();
+        for (index, out) in out.chunks_exact_mut(ty.block_len()).enumerate() {
+            match ty.block_len() {
+                32 => unpack32(ty, tile, index, lane, &mut block),
+                _ => unpack256(ty, tile, index, lane, &mut block),
+            }
+            expand(ty, &block, out);
+        }
+        Ok(())
+    }
+
     /// Number of outputs.
     pub fn rows(&self) -> usize {
         self.rows
@@ -213,6 +246,21 @@ fn pack32(ty: WeightType, block: &Block, index: usize, lane: usize, tile: &mut [
     pack_codes(bits, &block.codes[..32], lane, &mut unit[start..start + codes]);
 }
 
+/// The inverse of [`pack32`].
+fn unpack32(ty: WeightType, tile: &[u8], index: usize, lane: usize, block: &mut Block) {
+    let TileFormat { bits, mins } = TileFormat::of(ty);
+    let (header, codes) = (TileFormat::header32(mins), TileFormat::code_bytes(bits, 32));
+    let (pair, second) = (index / 2, index % 2);
+    let unit = &tile[pair * (header + 2 * codes)..];
+    let at = (second * LANES + lane) * 2;
+    block.d = half_at(unit, at);
+    if mins {
+        block.m = half_at(unit, 64 + at);
+    }
+    let start = header + second * codes;
+    unpack_codes(bits, &unit[start..start + codes], lane, &mut block.codes[..32]);
+}
+
 /// A 256-block: `[d][m][pairs of integer scales][pairs of integer mins, if any][codes]`.
 fn pack256(ty: WeightType, block: &Block, index: usize, lane: usize, tile: &mut [u8]) {
     let TileFormat { bits, mins } = TileFormat::of(ty);
@@ -233,6 +281,26 @@ fn pack256(ty: WeightType, block: &Block, index: usize, lane: usize, tile: &mut 
     pack_codes(bits, &block.codes, lane, &mut unit[start..]);
 }
 
+/// The inverse of [`pack256`].
+fn unpack256(ty: WeightType, tile: &[u8], index: usize, lane: usize, block: &mut Block) {
+    let TileFormat { bits, mins } = TileFormat::of(ty);
+    let group_len = group_len(ty);
+    let size = TileFormat::block256(bits, mins, group_len);
+    let unit = &tile[index * size..(index + 1) * size];
+    block.d = half_at(unit, lane * 2);
+    block.m = half_at(unit, 32 + lane * 2);
+    let table = TileFormat::group_bytes(group_len);
+    for group in 0..256 / group_len {
+        let at = 64 + group / 2 * 2 * LANES + lane * 2 + group % 2;
+        block.scales[group] = unit[at] as i8;
+        if mins {
+            block.mins[group] = unit[at + table] as i8;
+        }
+    }
+    let start = size - TileFormat::code_bytes(bits, 256);
+    unpack_codes(bits, &unit[start..], lane, &mut block.codes);
+}
+
 /// 4 bits: for each 8 k `[16 columns][4 bytes]`, low nibbles the first four. 8 bits: for each 4 k.
 fn pack_codes(bits: usize, codes: &[u8], lane: usize, out: &mut [u8]) {
     if bits == 4 {
@@ -244,6 +312,52 @@ fn pack_codes(bits: usize, codes: &[u8], lane: usize, out: &mut [u8]) {
     } else {
         for (codes, line) in codes.chunks_exact(4).zip(out.chunks_exact_mut(4 * LANES)) {
             line[lane * 4..lane * 4 + 4].copy_from_slice(codes);
+        }
+    }
+}
+
+/// The inverse of [`pack_codes`].
+fn unpack_codes(bits: usize, packed: &[u8], lane: usize, codes: &mut [u8]) {
+    if bits == 4 {
+        for (codes, line) in codes.chunks_exact_mut(8).zip(packed.chunks_exact(4 * LANES)) {
+            for at in 0..4 {
+                codes[at] = line[lane * 4 + at] & 15;
+                codes[at + 4] = line[lane * 4 + at] >> 4;
+            }
+        }
+    } else {
+        for (codes, line) in codes.chunks_exact_mut(4).zip(packed.chunks_exact(4 * LANES)) {
+            codes.copy_from_slice(&line[lane * 4..lane * 4 + 4]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Any bytes are a weight: of some, both ways make NaN.
+    #[test]
+    fn a_row_of_a_matrix_is_the_files_row_bit_for_bit() {
+        let team = Team::new(1);
+        let mut state = 1u64;
+        let mut byte = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        for &ty in WeightType::ALL {
+            let (rows, cols) = (LANES * 2 + 3, ty.block_len().max(32) * 3);
+            let row_bytes = ty.row_bytes(cols).unwrap();
+            let bytes: Vec<u8> = (0..rows * row_bytes).map(|_| byte()).collect();
+            let matrix = Matrix::from_bytes(&team, ty, rows, cols, &bytes).unwrap();
+            let (mut ours, mut theirs) = (vec![0.0; cols], vec![0.0; cols]);
+            for row in 0..rows {
+                matrix.row(row, &mut ours).unwrap();
+                dequantize(ty, &bytes[row * row_bytes..][..row_bytes], &mut theirs).unwrap();
+                let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&ours), bits(&theirs), "{ty}, row {row}");
+            }
+            assert!(matrix.row(rows, &mut ours).is_err() && matrix.row(0, &mut ours[1..]).is_err());
         }
     }
 }

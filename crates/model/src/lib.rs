@@ -2,7 +2,7 @@
 //!
 //! The way from a file to tokens:
 //!
-//! 1. [`gguf::Gguf`] maps the file and checks every length in it before anything is used;
+//! 1. [`gguf::Gguf`] reads the file's header and checks every length in it before anything is used;
 //! 2. [`tokenizer`] and [`chat_template`] turn text into token ids, from the file alone;
 //! 3. [`arch`] says how the model's architecture differs from others and reads its geometry;
 //! 4. [`Model::forward`] runs one ragged batch of any number of sequences, and gives the logits that were asked for.

@@ -93,7 +93,8 @@ impl ModelConfig {
 
         Ok(ModelConfig {
             architecture: architecture.to_owned(),
-            name: gguf.get_str("general.name")?.map(str::to_owned),
+            // Nothing depends on it: a name that is no text is no name.
+            name: gguf.get_str("general.name").ok().flatten().map(str::to_owned),
             layers: keys.require("block_count", MAX_LAYERS)?,
             heads,
             kv_heads,
@@ -136,10 +137,10 @@ fn vocabulary(gguf: &Gguf, embedding: usize) -> Result<usize, ModelError> {
     let expected = || format!("[{embedding}, vocabulary]");
     let table =
         gguf.tensor(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned(), expected: expected() })?;
-    match *table.shape {
+    match table.shape[..] {
         // Token ids are 32-bit.
         [cols, rows] if cols == embedding && u32::try_from(rows).is_ok() => Ok(rows),
-        _ => Err(ModelError::TensorShape { name: name.to_owned(), found: table.shape.to_vec(), expected: expected() }),
+        _ => Err(ModelError::TensorShape { name: name.to_owned(), found: table.shape.clone(), expected: expected() }),
     }
 }
 

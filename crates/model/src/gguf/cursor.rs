@@ -2,17 +2,26 @@
 
 use super::error::GgufError;
 use super::limits::{MAX_ARRAY_DEPTH, MAX_ARRAY_ELEMENTS, MAX_STRING_BYTES};
+use super::source::Source;
 use super::value::{Array, Value, ValueType};
+
+/// Bytes of the file that are read ahead.
+const WINDOW: usize = 1 << 20;
 
 /// Reads the header front to back. What it returns was inside the file; what it allocates is bounded by what is left of it.
 pub(super) struct Cursor<'a> {
-    bytes: &'a [u8],
+    source: &'a Source,
     at: usize,
+    /// The bytes of the file from `window_start` on; `at` is in them, or just behind.
+    window: Vec<u8>,
+    window_start: usize,
+    /// What is wrong with the value that is being read, though it could be passed over.
+    problem: Option<String>,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Cursor { bytes, at: 0 }
+    pub(super) fn new(source: &'a Source) -> Self {
+        Cursor { source, at: 0, window: Vec::new(), window_start: 0, problem: None }
     }
 
     pub(super) fn position(&self) -> usize {
@@ -20,29 +29,46 @@ impl<'a> Cursor<'a> {
     }
 
     fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
+        self.source.len() - self.at
     }
 
     /// The next `count` bytes.
-    pub(super) fn take(&mut self, count: u64, field: &dyn Fn() -> String) -> Result<&'a [u8], GgufError> {
-        let end = usize::try_from(count)
-            .ok()
-            .and_then(|count| self.at.checked_add(count))
-            .filter(|&end| end <= self.bytes.len());
-        let Some(end) = end else {
-            return Err(GgufError::Truncated {
-                field: field(),
-                offset: self.at,
-                needed: count,
-                available: self.remaining(),
-            });
+    fn take(&mut self, count: u64, field: &dyn Fn() -> String) -> Result<&[u8], GgufError> {
+        let count = match usize::try_from(count) {
+            Ok(count) if count <= self.remaining() => count,
+            _ => {
+                return Err(GgufError::Truncated {
+                    field: field(),
+                    offset: self.at,
+                    needed: count,
+                    available: self.remaining(),
+                });
+            }
         };
-        let taken = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(taken)
+        if self.at + count > self.window_start + self.window.len() {
+            self.refill(count)?;
+        }
+        let start = self.at - self.window_start;
+        self.at += count;
+        Ok(&self.window[start..start + count])
     }
 
-    fn array<const N: usize>(&mut self, field: &dyn Fn() -> String) -> Result<[u8; N], GgufError> {
+    /// Makes the window begin at the position and hold `count` bytes at least, which the file has.
+    fn refill(&mut self, count: usize) -> Result<(), GgufError> {
+        self.window.resize(count.max(WINDOW).min(self.remaining()), 0);
+        self.window.shrink_to(WINDOW);
+        self.source.read(self.at, &mut self.window)?;
+        self.window_start = self.at;
+        Ok(())
+    }
+
+    /// What was wrong with the last value, if it is not as it should be.
+    pub(super) fn take_problem(&mut self) -> Option<String> {
+        self.problem.take()
+    }
+
+    /// The next `N` bytes.
+    pub(super) fn array<const N: usize>(&mut self, field: &dyn Fn() -> String) -> Result<[u8; N], GgufError> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N as u64, field)?);
         Ok(out)
@@ -75,15 +101,25 @@ impl<'a> Cursor<'a> {
         Ok(found)
     }
 
-    /// A string of at most `limit` bytes of UTF-8.
-    pub(super) fn string(&mut self, limit: u64, field: &dyn Fn() -> String) -> Result<&'a str, GgufError> {
+    /// A string of at most `limit` bytes. Bytes that are no UTF-8 become U+FFFD.
+    pub(super) fn string(&mut self, limit: u64, field: &dyn Fn() -> String) -> Result<String, GgufError> {
         let length = self.count(limit, 1, &|| format!("length of {}", field()))?;
+        Ok(String::from_utf8_lossy(self.take(length, field)?).into_owned())
+    }
+
+    /// A string inside a value: if it is no UTF-8, the value has a problem.
+    fn text(&mut self, name: impl Fn() -> String, field: &dyn Fn() -> String) -> Result<String, GgufError> {
+        let length = self.count(MAX_STRING_BYTES, 1, &|| format!("length of {}", field()))?;
         let bytes = self.take(length, field)?;
-        std::str::from_utf8(bytes).map_err(|e| GgufError::Invalid {
-            field: field(),
-            found: format!("not UTF-8 from byte {}", e.valid_up_to()),
-            expected: "UTF-8 text".to_owned(),
-        })
+        let (text, problem) = match std::str::from_utf8(bytes) {
+            Ok(text) => (text.to_owned(), None),
+            Err(error) => {
+                let problem = format!("{} not UTF-8 from byte {}", name(), error.valid_up_to());
+                (String::new(), Some(problem))
+            }
+        };
+        self.problem = self.problem.take().or(problem);
+        Ok(text)
     }
 
     /// A value of a type that is given before it.
@@ -99,9 +135,9 @@ impl<'a> Cursor<'a> {
             ValueType::F32 => Value::F32(f32::from_le_bytes(self.array(&field)?)),
             ValueType::Bool => {
                 let [byte] = self.array(&field)?;
-                Value::Bool(boolean(byte, &field)?)
+                Value::Bool(byte != 0)
             }
-            ValueType::Str => Value::Str(self.string(MAX_STRING_BYTES, &field)?.to_owned()),
+            ValueType::Str => Value::Str(self.text(|| "is".to_owned(), &field)?),
             ValueType::Array => Value::Array(self.array_value(key, 1)?),
             ValueType::U64 => Value::U64(self.u64(&field)?),
             ValueType::I64 => Value::I64(i64::from_le_bytes(self.array(&field)?)),
@@ -142,14 +178,12 @@ impl<'a> Cursor<'a> {
             ValueType::U64 => Array::U64(self.numbers(n, u64::from_le_bytes, &field)?),
             ValueType::I64 => Array::I64(self.numbers(n, i64::from_le_bytes, &field)?),
             ValueType::F64 => Array::F64(self.numbers(n, f64::from_le_bytes, &field)?),
-            ValueType::Bool => {
-                Array::Bool(self.take(n, &field)?.iter().map(|&b| boolean(b, &field)).collect::<Result<_, _>>()?)
-            }
+            ValueType::Bool => Array::Bool(self.take(n, &field)?.iter().map(|&byte| byte != 0).collect()),
             ValueType::Str => Array::Str(
                 (0..n)
                     .map(|i| {
                         let element = || format!("element {i} of the array of metadata key '{key}'");
-                        self.string(MAX_STRING_BYTES, &element).map(str::to_owned)
+                        self.text(|| format!("has an element {i} that is"), &element)
                     })
                     .collect::<Result<_, _>>()?,
             ),
@@ -167,17 +201,5 @@ impl<'a> Cursor<'a> {
     ) -> Result<Vec<T>, GgufError> {
         let (chunks, _) = self.take(n * N as u64, field)?.as_chunks::<N>();
         Ok(chunks.iter().map(|&c| from(c)).collect())
-    }
-}
-
-fn boolean(byte: u8, field: &dyn Fn() -> String) -> Result<bool, GgufError> {
-    match byte {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(GgufError::Invalid {
-            field: field(),
-            found: other.to_string(),
-            expected: "0 or 1 for a bool".to_owned(),
-        }),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GgufError {
-    /// The file could not be opened or mapped.
+    /// The file could not be opened.
     #[error("cannot open model file {}: {source}", path.display())]
     Open {
         /// The file.
@@ -14,6 +14,27 @@ pub enum GgufError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A part of the file could not be read.
+    #[error("the file cannot be read at offset {offset}: {source}; check the disk, or download the file again")]
+    Read {
+        /// Where.
+        offset: usize,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The file ended before its length at the time when it was opened.
+    #[error(
+        "the file became shorter while it was read: {needed} bytes at offset {offset} are gone; load it again when nothing writes to it"
+    )]
+    BecameShorter {
+        /// Where bytes were missing.
+        offset: usize,
+        /// Bytes that were to be read.
+        needed: usize,
+    },
+    /// Somebody wrote to the file.
+    #[error("the file was changed while it was read; load it again when nothing writes to it")]
+    Changed,
     /// The path is a directory, a pipe or another thing that is no file.
     #[error("{} is not a regular file; give the path of one .gguf file", path.display())]
     NotAFile {
@@ -78,11 +99,9 @@ pub enum GgufError {
         /// What would be right.
         expected: String,
     },
-    /// A key or a tensor name that occurs twice.
-    #[error("{what} '{name}' occurs twice; the file was written by a broken converter: convert it again")]
+    /// A tensor name that occurs twice.
+    #[error("tensor '{name}' occurs twice; the file was written by a broken converter: convert it again")]
     Duplicate {
-        /// `metadata key` or `tensor`.
-        what: &'static str,
         /// The name.
         name: String,
     },
@@ -151,6 +170,16 @@ pub enum GgufError {
         found: String,
         /// Type that is needed.
         expected: &'static str,
+    },
+    /// A metadata value that is needed and cannot be used, as in [`Gguf::unusable`](super::Gguf::unusable).
+    #[error(
+        "metadata key '{key}' {problem}; the file is damaged or was written by a broken converter: convert the model again"
+    )]
+    Unusable {
+        /// The key.
+        key: String,
+        /// What is wrong with its value.
+        problem: String,
     },
     /// A value that cannot be written as GGUF.
     #[error("cannot write GGUF: {0}")]

@@ -1,22 +1,43 @@
 //! The header of a file: metadata and tensor descriptions, each checked against the file's size.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use parkade_kernels::WeightType;
 
 use super::cursor::Cursor;
 use super::error::GgufError;
 use super::limits::*;
+use super::source::Source;
 use super::value::Value;
 
 /// A tensor's description. Its bytes were found to lie inside the file and to overlap no other tensor's.
 #[derive(Debug, Clone)]
-pub(super) struct TensorInfo {
-    pub(super) name: String,
-    pub(super) ty: WeightType,
-    pub(super) shape: Vec<usize>,
-    /// Bytes in the file, from its start.
+pub struct TensorInfo {
+    /// Its name, as `blk.0.attn_q.weight`.
+    pub name: String,
+    /// How its values are stored.
+    pub ty: WeightType,
+    /// Its dimensions in ggml's order: the first is the innermost, the length of a row. A weight matrix is `[inputs, outputs]`.
+    pub shape: Vec<usize>,
+    /// Bytes in the file, from its start: as many as `ty` and `shape` ask for.
     pub(super) bytes: std::ops::Range<usize>,
+}
+
+impl TensorInfo {
+    /// Values in a row.
+    pub fn cols(&self) -> usize {
+        self.shape[0]
+    }
+
+    /// Number of rows: the product of all dimensions but the first.
+    pub fn rows(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
+    /// Size of its data in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 /// What the header of a file says, checked.
@@ -25,6 +46,8 @@ pub(super) struct Header {
     pub(super) version: u32,
     pub(super) metadata: Vec<(String, Value)>,
     pub(super) keys: HashMap<String, usize>,
+    /// Keys whose values cannot be used, and why. Whoever needs one fails; most are needed by nobody.
+    pub(super) unusable: BTreeMap<String, String>,
     pub(super) tensors: Vec<TensorInfo>,
     pub(super) names: HashMap<String, usize>,
 }
@@ -38,28 +61,24 @@ struct Described {
     size: u64,
 }
 
+/// Where tensor data begins depends on it.
+const ALIGNMENT: &str = "general.alignment";
 /// The fewest bytes of a metadata entry: key length, type, one byte of value.
 const MIN_METADATA_BYTES: u64 = 8 + 4 + 1;
 /// The fewest bytes of a tensor description: name length, dimensions, one size, type, offset.
 const MIN_TENSOR_BYTES: u64 = 8 + 4 + 8 + 4 + 8;
 
-pub(super) fn parse(file: &[u8]) -> Result<Header, GgufError> {
+pub(super) fn parse(file: &Source) -> Result<Header, GgufError> {
     let mut cursor = Cursor::new(file);
     let version = magic_and_version(&mut cursor)?;
     let tensor_count = cursor.count(MAX_TENSORS, MIN_TENSOR_BYTES, &|| "tensor count".to_owned())?;
     let metadata_count = cursor.count(MAX_METADATA, MIN_METADATA_BYTES, &|| "metadata count".to_owned())?;
 
-    let mut metadata = Vec::new();
-    let mut keys = HashMap::new();
-    for i in 0..metadata_count {
-        let key = cursor.string(MAX_KEY_BYTES, &|| format!("key of metadata entry {i}"))?;
-        let value = cursor.value(key)?;
-        if keys.insert(key.to_owned(), metadata.len()).is_some() {
-            return Err(GgufError::Duplicate { what: "metadata key", name: key.to_owned() });
-        }
-        metadata.push((key.to_owned(), value));
-    }
+    let Metadata { entries: metadata, keys, unusable } = Metadata::read(&mut cursor, metadata_count)?;
     let integer = |key: &str| keys.get(key).map(|&i| (&metadata[i].1, metadata[i].1.integer()));
+    if let Some(problem) = unusable.get(ALIGNMENT) {
+        return Err(GgufError::Unusable { key: ALIGNMENT.to_owned(), problem: problem.clone() });
+    }
     refuse_split(&integer)?;
     let alignment = alignment(&integer)?;
 
@@ -68,19 +87,61 @@ pub(super) fn parse(file: &[u8]) -> Result<Header, GgufError> {
     for i in 0..tensor_count {
         let tensor = describe(&mut cursor, i, alignment)?;
         if !seen.insert(tensor.name.clone()) {
-            return Err(GgufError::Duplicate { what: "tensor", name: tensor.name });
+            return Err(GgufError::Duplicate { name: tensor.name });
         }
         described.push(tensor);
     }
     let tensors = place(described, cursor.position(), alignment, file.len())?;
     let names = tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-    Ok(Header { version, metadata, keys, tensors, names })
+    Ok(Header { version, metadata, keys, unusable, tensors, names })
+}
+
+/// Metadata entries, sorted into those that can be used and those that cannot.
+#[derive(Default)]
+struct Metadata {
+    entries: Vec<(String, Value)>,
+    keys: HashMap<String, usize>,
+    unusable: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    /// Reads entries. A value that is not as it should be is passed over: it matters to those only who need it.
+    fn read(cursor: &mut Cursor<'_>, count: u64) -> Result<Metadata, GgufError> {
+        let mut metadata = Metadata::default();
+        for i in 0..count {
+            let key = cursor.string(MAX_KEY_BYTES, &|| format!("key of metadata entry {i}"))?;
+            let value = cursor.value(&key)?;
+            match cursor.take_problem() {
+                Some(problem) => metadata.refuse(key, problem),
+                None => metadata.add(key, value),
+            }
+        }
+        // The first of two values is found again by its key.
+        metadata.entries.retain(|(key, _)| !metadata.unusable.contains_key(key));
+        metadata.keys = metadata.entries.iter().enumerate().map(|(i, (key, _))| (key.clone(), i)).collect();
+        Ok(metadata)
+    }
+
+    fn add(&mut self, key: String, value: Value) {
+        match self.keys.get(&key).map(|&i| self.entries[i].1 == value) {
+            None => {
+                self.keys.insert(key.clone(), self.entries.len());
+                self.entries.push((key, value));
+            }
+            Some(true) => {}
+            Some(false) => self.refuse(key, "occurs twice, with different values".to_owned()),
+        }
+    }
+
+    fn refuse(&mut self, key: String, problem: String) {
+        self.unusable.entry(key).or_insert(problem);
+    }
 }
 
 fn magic_and_version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {
-    let magic = cursor.take(4, &|| "magic".to_owned())?;
-    if magic != b"GGUF" {
-        return Err(GgufError::Magic { found: [magic[0], magic[1], magic[2], magic[3]] });
+    let magic = cursor.array(&|| "magic".to_owned())?;
+    if magic != *b"GGUF" {
+        return Err(GgufError::Magic { found: magic });
     }
     let version = cursor.u32(&|| "version".to_owned())?;
     if VERSIONS.contains(&version) {
@@ -104,7 +165,7 @@ fn refuse_split<'v>(integer: &impl Fn(&str) -> Option<(&'v Value, Option<i128>)>
 }
 
 fn alignment<'v>(integer: &impl Fn(&str) -> Option<(&'v Value, Option<i128>)>) -> Result<u64, GgufError> {
-    let Some((value, number)) = integer("general.alignment") else {
+    let Some((value, number)) = integer(ALIGNMENT) else {
         return Ok(DEFAULT_ALIGNMENT.into());
     };
     number
@@ -112,14 +173,14 @@ fn alignment<'v>(integer: &impl Fn(&str) -> Option<(&'v Value, Option<i128>)>) -
         .filter(|n| n.is_power_of_two() && *n <= MAX_ALIGNMENT)
         .map(u64::from)
         .ok_or_else(|| GgufError::Invalid {
-            field: "general.alignment".to_owned(),
+            field: ALIGNMENT.to_owned(),
             found: value.to_string(),
             expected: format!("a power of two up to {MAX_ALIGNMENT}"),
         })
 }
 
 fn describe(cursor: &mut Cursor<'_>, index: u64, alignment: u64) -> Result<Described, GgufError> {
-    let name = cursor.string(MAX_TENSOR_NAME_BYTES, &|| format!("name of tensor {index}"))?.to_owned();
+    let name = cursor.string(MAX_TENSOR_NAME_BYTES, &|| format!("name of tensor {index}"))?;
     let of = |what: &str| format!("{what} of tensor '{name}'");
 
     let dimensions = cursor.u32(&|| of("number of dimensions"))?;

@@ -5,7 +5,7 @@
 use super::{Array, Gguf, GgufError, Value};
 
 impl Gguf {
-    /// The value of `key`, in the file's own type.
+    /// The value of `key`, in the file's own type, if it has one that can be used.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let &index = self.header.keys.get(key)?;
         Some(&self.header.metadata[index].1)
@@ -25,6 +25,9 @@ impl Gguf {
         expected: &'static str,
         convert: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, GgufError> {
+        if let Some(problem) = self.header.unusable.get(key) {
+            return Err(GgufError::Unusable { key: key.to_owned(), problem: problem.clone() });
+        }
         let Some(value) = self.get(key) else { return Ok(None) };
         match convert(value) {
             Some(converted) => Ok(Some(converted)),

@@ -63,10 +63,12 @@ struct Scratch {
 }
 
 impl Model {
-    /// Loads the model of a file: finds and checks all tensors and repacks them for the kernels.
+    /// Loads the model of a file: finds, checks and reads all tensors and repacks them for the kernels. The file is not needed
+    /// afterwards.
     ///
     /// # Errors
-    /// If the architecture is not supported, the geometry makes no sense, or a tensor is missing or has another shape than it should.
+    /// If the architecture is not supported, the geometry makes no sense, a tensor is missing or has another shape than it should,
+    /// or the file cannot be read or was changed meanwhile.
     pub fn load(gguf: &Gguf, team: Arc<Team>) -> Result<Model, ModelError> {
         let config = ModelConfig::from_gguf(gguf)?;
         let architecture = arch::find(&config.architecture)?;
@@ -86,7 +88,7 @@ impl Model {
         &self.config
     }
 
-    /// Memory that the weights take, in bytes; the embedding table, which stays in the mapped file, does not count.
+    /// Memory that the weights take, in bytes.
     pub fn weight_bytes(&self) -> usize {
         self.weights.memory_bytes()
     }
@@ -240,7 +242,7 @@ impl Scratch {
         self.up.resize(rows * config.feed_forward, 0.0);
 
         for (row, &token) in self.hidden.chunks_exact_mut(config.embedding).zip(batch.tokens) {
-            weights.embedding.row(token as usize, row)?;
+            weights.embed(token as usize, row)?;
         }
         self.positions.clear();
         for span in batch.spans {

@@ -3,16 +3,17 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use parkade_kernels::{Matrix, Team, WeightType, dequantize};
+use parkade_kernels::{KernelError, Matrix, Team, WeightType, dequantize};
 
 use super::ModelConfig;
 use crate::arch::{Architecture, Presence, tensors};
 use crate::error::ModelError;
-use crate::gguf::{Gguf, SharedTensor, TensorView};
+use crate::gguf::{Gguf, TensorInfo};
 
-/// All weights of a model.
+/// All weights of a model. Nothing of the file is needed once they are here.
 pub(super) struct Weights {
-    pub(super) embedding: Embedding,
+    /// The embedding table; `None` where the output matrix serves for it.
+    embedding: Option<Embedding>,
     pub(super) layers: Vec<Layer>,
     pub(super) output_norm: Vec<f32>,
     pub(super) output: Linear,
@@ -41,19 +42,16 @@ pub(super) struct Linear {
     pub(super) bias: Option<Vec<f32>>,
 }
 
-/// The embedding table. It stays in the mapped file and only the rows that are asked for are read.
-pub(super) struct Embedding {
-    tensor: SharedTensor,
+/// An embedding table of its own, in the file's form: only the rows that are asked for are ever unpacked.
+struct Embedding {
+    bytes: Vec<u8>,
+    ty: WeightType,
     row_bytes: usize,
-    cols: usize,
 }
 
 impl Embedding {
-    /// The embedding of `token`, which must be below the vocabulary's size.
-    pub(super) fn row(&self, token: usize, out: &mut [f32]) -> Result<(), ModelError> {
-        let bytes = &self.tensor.bytes()[token * self.row_bytes..][..self.row_bytes];
-        dequantize(self.tensor.ty(), bytes, &mut out[..self.cols])
-            .map_err(|source| ModelError::Kernel { what: format!("embedding of token {token}"), source })
+    fn row(&self, token: usize, out: &mut [f32]) -> Result<(), KernelError> {
+        dequantize(self.ty, &self.bytes[token * self.row_bytes..][..self.row_bytes], out)
     }
 }
 
@@ -84,14 +82,12 @@ impl Weights {
         architecture: &Architecture,
         config: &ModelConfig,
     ) -> Result<Weights, ModelError> {
-        let loader = Loader { gguf, team, used: RefCell::default() };
+        let loader = Loader { gguf, team, used: RefCell::default(), data: RefCell::default() };
         let ModelConfig { embedding, vocab, .. } = *config;
-        let output = match gguf.tensor(tensors::OUTPUT) {
-            Some(_) => tensors::OUTPUT,
-            None => tensors::TOKEN_EMBEDDING,
-        };
+        let tied = gguf.tensor(tensors::OUTPUT).is_none();
+        let output = if tied { tensors::TOKEN_EMBEDDING } else { tensors::OUTPUT };
         let weights = Weights {
-            embedding: loader.embedding(embedding, vocab)?,
+            embedding: if tied { None } else { Some(loader.embedding(embedding, vocab)?) },
             layers: (0..config.layers).map(|i| loader.layer(i, architecture, config)).collect::<Result<_, _>>()?,
             output_norm: loader.vector(tensors::OUTPUT_NORM, embedding)?,
             output: Linear {
@@ -101,13 +97,23 @@ impl Weights {
             rope_divisors: loader.rope_divisors(config.rope.dimensions / 2)?,
         };
         loader.refuse_unused(architecture)?;
+        gguf.check_unchanged()?;
         Ok(weights)
     }
 
-    /// Memory that the weights take, without the embedding table, which stays in the file.
+    /// The embedding of `token`, which must be below the vocabulary's size.
+    pub(super) fn embed(&self, token: usize, out: &mut [f32]) -> Result<(), ModelError> {
+        let row = match &self.embedding {
+            Some(table) => table.row(token, out),
+            None => self.output.matrix.row(token, out),
+        };
+        row.map_err(|source| ModelError::Kernel { what: format!("embedding of token {token}"), source })
+    }
+
+    /// Memory that the weights take.
     pub(super) fn memory_bytes(&self) -> usize {
         let layers: usize = self.layers.iter().flat_map(Layer::linears).map(Linear::memory_bytes).sum();
-        layers + self.output.memory_bytes()
+        layers + self.output.memory_bytes() + self.embedding.as_ref().map_or(0, |table| table.bytes.len())
     }
 }
 
@@ -122,6 +128,8 @@ struct Loader<'a> {
     gguf: &'a Gguf,
     team: &'a Team,
     used: RefCell<HashSet<String>>,
+    /// The tensor that is being read; its memory is used again for the next.
+    data: RefCell<Vec<u8>>,
 }
 
 impl<'a> Loader<'a> {
@@ -160,22 +168,25 @@ impl<'a> Loader<'a> {
 
     fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Matrix, ModelError> {
         let tensor = self.find(name, &[inputs, outputs])?;
-        Matrix::from_bytes(self.team, tensor.ty, outputs, inputs, tensor.bytes)
+        let mut data = self.data.borrow_mut();
+        self.gguf.read(tensor, &mut data)?;
+        Matrix::from_bytes(self.team, tensor.ty, outputs, inputs, &data)
             .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })
     }
 
     fn embedding(&self, cols: usize, rows: usize) -> Result<Embedding, ModelError> {
-        let name = tensors::TOKEN_EMBEDDING;
-        self.find(name, &[cols, rows])?;
-        let tensor = self.gguf.shared_tensor(name).ok_or_else(|| missing(name, &[cols, rows]))?;
-        let row_bytes = tensor.bytes().len() / rows;
-        Ok(Embedding { tensor, row_bytes, cols })
+        let tensor = self.find(tensors::TOKEN_EMBEDDING, &[cols, rows])?;
+        let mut bytes = Vec::new();
+        self.gguf.read(tensor, &mut bytes)?;
+        Ok(Embedding { row_bytes: bytes.len() / rows, bytes, ty: tensor.ty })
     }
 
     fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
         let tensor = self.find(name, &[len])?;
+        let mut data = self.data.borrow_mut();
+        self.gguf.read(tensor, &mut data)?;
         let mut out = vec![0.0; len];
-        dequantize(tensor.ty, tensor.bytes, &mut out)
+        dequantize(tensor.ty, &data, &mut out)
             .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })?;
         Ok(out)
     }
@@ -204,14 +215,14 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn find(&self, name: &str, shape: &[usize]) -> Result<TensorView<'a>, ModelError> {
+    fn find(&self, name: &str, shape: &[usize]) -> Result<&'a TensorInfo, ModelError> {
         let tensor = self.gguf.tensor(name).ok_or_else(|| missing(name, shape))?;
         // Trailing dimensions of size 1 say nothing; some converters write them.
         let (significant, trailing) = tensor.shape.split_at(tensor.shape.len().min(shape.len()));
         if significant != shape || trailing.iter().any(|&d| d != 1) {
             return Err(ModelError::TensorShape {
                 name: name.to_owned(),
-                found: tensor.shape.to_vec(),
+                found: tensor.shape.clone(),
                 expected: format!("{shape:?}"),
             });
         }
@@ -222,7 +233,8 @@ impl<'a> Loader<'a> {
     /// A tensor in a layer, or a bias, that nothing asked for means that the model computes something else than we would.
     fn refuse_unused(&self, architecture: &Architecture) -> Result<(), ModelError> {
         let used = self.used.borrow();
-        let unused = self.gguf.tensors().map(|t| t.name).filter(|n| !used.contains(*n) && !tensors::is_harmless(n));
+        let unused =
+            self.gguf.tensors().map(|t| t.name.as_str()).filter(|n| !used.contains(*n) && !tensors::is_harmless(n));
         let (in_model, beside): (Vec<_>, Vec<_>) = unused.partition(|n| tensors::changes_results(n));
         if !beside.is_empty() {
             tracing::warn!(tensors = beside.join(", "), "the file has tensors that the model does not use");

@@ -1,12 +1,16 @@
 //! Models that are refused when they are loaded, each with a message that names what is wrong.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parkade_kernels::{KvType, Team};
-use parkade_model::gguf::{Array, Gguf, Value};
+use parkade_model::gguf::{Array, Gguf, TensorInfo, Value};
 use parkade_model::{Model, ModelConfig, ModelError};
 
-use crate::support::{BLOCK_LEN, Random, Runner, installed_model};
+use crate::support::{BLOCK_LEN, Random, Runner, installed_model, tiny_model};
 use crate::synthetic::{FEED_FORWARD, Synthetic, VOCAB};
 
 fn load(model: &Synthetic) -> Result<Model, ModelError> {
@@ -37,10 +41,57 @@ fn the_default_models_geometry() {
 #[test]
 fn weights_are_counted_in_bytes() {
     let model = load(&Synthetic::default()).unwrap();
-    let matrices = 2 * (32 * 32 + 2 * 32 * 16 + 32 * 32 + 3 * 32 * FEED_FORWARD) + 32 * VOCAB;
+    let matrices = 2 * (32 * 32 + 2 * 32 * 16 + 32 * 32 + 3 * 32 * FEED_FORWARD) + 2 * 32 * VOCAB;
     assert!(model.weight_bytes() >= 4 * matrices, "{}", model.weight_bytes());
     // Tiles of 16 outputs may pad, but not more than that.
     assert!(model.weight_bytes() <= 5 * matrices, "{}", model.weight_bytes());
+}
+
+#[test]
+fn a_tied_table_is_kept_once() {
+    let own = load(&Synthetic::default()).unwrap();
+    let tied = load(&Synthetic { tied: true, ..Synthetic::default() }).unwrap();
+    assert_eq!(own.weight_bytes() - tied.weight_bytes(), 4 * 32 * VOCAB);
+}
+
+/// A copy of a tiny model that may be damaged.
+fn copy_of_tiny_model(ty: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    std::fs::copy(tiny_model(ty), &path).unwrap();
+    (dir, path)
+}
+
+#[test]
+fn nothing_of_the_file_is_needed_after_loading() {
+    for ty in ["Q4_1", "Q6_K", "F16"] {
+        let (_dir, path) = copy_of_tiny_model(ty);
+        let tokens = [1, 2, 3, 400, 5];
+        let expected = Runner::open(&path, 2, 8, KvType::F32).whole(&tokens);
+        let mut runner = Runner::open(&path, 2, 8, KvType::F32);
+        let length = std::fs::metadata(&path).unwrap().len();
+        // The same file, not another one of its name: overwritten, then cut.
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&vec![0xa5; length as usize], 0).unwrap();
+        assert_eq!(runner.whole(&tokens), expected, "{ty}, overwritten");
+        file.set_len(0).unwrap();
+        assert_eq!(runner.whole(&tokens), expected, "{ty}, cut");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_or_written_to_while_it_is_loaded_is_an_error() {
+    let (_dir, path) = copy_of_tiny_model("Q4_1");
+    let file = File::options().write(true).open(&path).unwrap();
+    let length = std::fs::metadata(&path).unwrap().len();
+    for (cut, problem) in [(0, "became shorter"), (length / 2, "became shorter"), (length, "was changed")] {
+        let gguf = Gguf::open(&path).unwrap();
+        file.set_len(cut).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let error = Model::load(&gguf, Arc::new(Team::new(1))).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+        std::fs::copy(tiny_model("Q4_1"), &path).unwrap();
+    }
 }
 
 #[test]
@@ -153,7 +204,7 @@ fn tensors_that_nothing_would_use() {
 #[test]
 fn damaged_models_are_refused_or_run_but_never_panic() {
     let good = Synthetic { tied: true, ..Synthetic::default() }.bytes();
-    let header = good.len() - Gguf::from_bytes(good.clone()).unwrap().tensors().map(|t| t.bytes.len()).sum::<usize>();
+    let header = good.len() - Gguf::from_bytes(good.clone()).unwrap().tensors().map(TensorInfo::size).sum::<usize>();
     let team = Arc::new(Team::new(1));
     let mut random = Random(1);
     let (mut ran, mut refused) = (0, 0);

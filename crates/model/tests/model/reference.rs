@@ -8,7 +8,7 @@ use std::rc::Rc;
 use parkade_kernels::{KvType, RopeLayout, WeightType, dequantize};
 use parkade_model::ModelConfig;
 use parkade_model::arch;
-use parkade_model::gguf::Gguf;
+use parkade_model::gguf::{Gguf, TensorInfo};
 
 use crate::ggml;
 use crate::support::{Random, Runner, log_softmax, tiny_models};
@@ -39,11 +39,17 @@ struct Values {
     minimums: Vec<f32>,
 }
 
+fn data(gguf: &Gguf, tensor: &TensorInfo) -> Vec<u8> {
+    let mut data = Vec::new();
+    gguf.read(tensor, &mut data).unwrap();
+    data
+}
+
 /// The logits after each token.
 pub fn naive_logits(gguf: &Gguf, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f32>> {
     let config = ModelConfig::from_gguf(gguf).unwrap();
     let layout = arch::find(&config.architecture).unwrap().rope_layout;
-    let divisors = gguf.tensor("rope_freqs.weight").map(|t| values(t.ty, t.bytes, t.rows() * t.cols()));
+    let divisors = gguf.tensor("rope_freqs.weight").map(|t| values(t.ty, &data(gguf, t), t.rows() * t.cols()));
     let frequencies = config.rope.inverse_frequencies(divisors.as_deref());
     Naive { gguf, config, layout, frequencies, rounding, tensors: RefCell::default() }.run(tokens)
 }
@@ -60,8 +66,9 @@ impl Naive<'_> {
             return Some(Rc::clone(known));
         }
         let t = self.gguf.tensor(name)?;
-        let values = values(t.ty, t.bytes, t.rows() * t.cols());
-        let tensor = Rc::new(Values { ty: t.ty, values, minimums: ggml::minimums(t.ty, t.bytes) });
+        let data = data(self.gguf, t);
+        let values = values(t.ty, &data, t.rows() * t.cols());
+        let tensor = Rc::new(Values { ty: t.ty, values, minimums: ggml::minimums(t.ty, &data) });
         self.tensors.borrow_mut().insert(name.to_owned(), Rc::clone(&tensor));
         Some(tensor)
     }
