@@ -1,6 +1,7 @@
 """What bad input gets: a status of the table and a message that helps, through the client's own exceptions and raw."""
 
 import asyncio
+import re
 import socket
 
 import httpx
@@ -30,7 +31,7 @@ def test_an_unknown_model_is_not_found(client):
         ("temperature", -1),
         ("temperature", 1e9),
         ("temperature", "hot"),
-        ("top_p", 0),
+        ("top_p", -0.5),
         ("top_p", 1.5),
         ("n", 0),
         ("n", 100000),
@@ -72,10 +73,9 @@ def test_a_prompt_longer_than_the_context_is_refused_with_the_limit(client):
     with pytest.raises(openai.BadRequestError) as caught:
         chat(client, messages=[{"role": "user", "content": "word " * 9000}])
     assert caught.value.code == "context_length_exceeded"
-    with pytest.raises(openai.BadRequestError) as caught:
-        chat(client, max_tokens=1_000_000)
-    assert caught.value.code == "context_length_exceeded"
-    assert "1000000" in caught.value.message.replace(",", "").replace(" ", "")
+    # What LiteLLM, aider and others look for.
+    assert "this model's maximum context length is" in caught.value.message.lower()
+    assert re.search(r"\(\d+ in the messages, 1 in the completion\)", caught.value.message)
 
 
 def test_a_suffix_is_refused_clearly(client):

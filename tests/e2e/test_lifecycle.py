@@ -186,9 +186,12 @@ def test_a_request_that_can_never_fit_a_small_kv_budget_is_refused_with_the_reme
     server = start("--kv-cache-mb", "4")
     client = openai_client(server)
     with pytest.raises(openai.BadRequestError) as caught:
-        client.completions.create(model="default", prompt="x", max_tokens=1500)
+        client.completions.create(model="default", prompt="x " * 1500, max_tokens=1)
     assert caught.value.code == "request_too_large"
     assert "--kv-cache-mb" in caught.value.message
+    # An answer that would not fit is cut.
+    cut = client.completions.create(model="default", prompt="x", max_tokens=1500, extra_body={"ignore_eos": True})
+    assert cut.choices[0].finish_reason == "length" and cut.usage.completion_tokens < 1500
     # What fits is served, one after another if need be.
     texts = {client.completions.create(model="default", prompt="1, 2,", max_tokens=8, temperature=0).choices[0].text for _ in range(3)}
     assert len(texts) == 1

@@ -34,19 +34,15 @@ impl Geometry {
         }
     }
 
-    /// What `request` needs in full.
+    /// What `request` needs in full. An answer that may become longer than context and blocks allow is cut to what they do: only a
+    /// prompt is refused for its length.
     ///
     /// # Errors
-    /// If it could not be met even by an empty server.
+    /// If the prompt and one token could not be met even by an empty server.
     pub(crate) fn need(&self, request: &Request) -> Result<Need, Refusal> {
         let (prompt, n) = (request.prompt.len(), request.n);
-        let asked = request.max_tokens.unwrap_or(1);
-        if prompt.checked_add(asked).is_none_or(|total| total > self.context_length) {
-            return Err(Refusal::ContextLength {
-                prompt_tokens: prompt,
-                max_tokens: asked,
-                limit: self.context_length,
-            });
+        if prompt >= self.context_length {
+            return Err(Refusal::ContextLength { prompt_tokens: prompt, limit: self.context_length });
         }
         if n > self.max_seqs {
             return Err(Refusal::RequestTooLarge {
@@ -56,17 +52,18 @@ impl Geometry {
                 remedy: "--max-seqs",
             });
         }
-        let answer = request.max_tokens.unwrap_or_else(|| self.longest_answer(prompt, n).max(1));
-        let blocks = self.blocks_in_full(prompt, answer, n);
-        if blocks > self.blocks {
+        let least = self.blocks_in_full(prompt, 1, n);
+        if least > self.blocks {
             return Err(Refusal::RequestTooLarge {
                 resource: "KV blocks",
-                needed: blocks,
+                needed: least,
                 total: self.blocks,
                 remedy: "--kv-cache-mb",
             });
         }
-        Ok(Need { answer, blocks, seqs: n })
+        let longest = self.longest_answer(prompt, n);
+        let answer = request.max_tokens.map_or(longest, |most| most.min(longest));
+        Ok(Need { answer, blocks: self.blocks_in_full(prompt, answer, n), seqs: n })
     }
 
     /// Blocks for a prompt that `n` answers share, and for their own ends. The last token of an answer is never stored: nothing comes after it.
@@ -114,14 +111,30 @@ mod tests {
     #[test]
     fn what_can_never_fit_is_refused_with_the_figures() {
         let refusal = |prompt, answer, n| SMALL.need(&request(prompt, answer, n)).unwrap_err();
-        assert_eq!(refusal(90, Some(11), 1), Refusal::ContextLength { prompt_tokens: 90, max_tokens: 11, limit: 100 });
-        assert_eq!(refusal(100, None, 1), Refusal::ContextLength { prompt_tokens: 100, max_tokens: 1, limit: 100 });
-        assert_eq!(
-            refusal(5, Some(usize::MAX), 1),
-            Refusal::ContextLength { prompt_tokens: 5, max_tokens: usize::MAX, limit: 100 }
-        );
-        assert!(matches!(refusal(30, Some(12), 1), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
-        assert!(matches!(refusal(41, None, 1), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
+        for answer in [None, Some(0), Some(1), Some(usize::MAX)] {
+            assert_eq!(refusal(100, answer, 1), Refusal::ContextLength { prompt_tokens: 100, limit: 100 });
+            assert!(matches!(refusal(41, answer, 1), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
+        }
+        assert!(matches!(refusal(13, Some(1), 8), Refusal::RequestTooLarge { needed: 8, total: 4, .. }), "answers");
+        assert!(matches!(refusal(30, Some(1), 4), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
         assert!(matches!(refusal(5, Some(5), 5), Refusal::RequestTooLarge { needed: 5, total: 4, .. }));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_cut_to_the_room() {
+        let roomy = Geometry { blocks: 1000, ..SMALL };
+        let cut = |geometry: Geometry, prompt, most, n| geometry.need(&request(prompt, Some(most), n)).unwrap().answer;
+        assert_eq!(cut(roomy, 90, 10, 1), 10);
+        assert_eq!(cut(roomy, 90, 11, 1), 10, "the context ends there");
+        assert_eq!(cut(roomy, 99, usize::MAX, 1), 1);
+        assert_eq!(cut(SMALL, 30, 12, 1), 11, "40 stored tokens and one that is not");
+        assert_eq!(cut(SMALL, 40, 5, 1), 1);
+        // Whatever is asked for, what is granted fits.
+        for (prompt, n) in (1..=40).flat_map(|prompt| (1..=4).map(move |n| (prompt, n))) {
+            if let Ok(need) = SMALL.need(&request(prompt, Some(usize::MAX), n)) {
+                assert!(need.answer >= 1 && need.blocks <= SMALL.blocks, "{prompt} {n}: {need:?}");
+                assert!(SMALL.blocks_in_full(prompt, need.answer + 1, n) > SMALL.blocks, "{prompt} {n}: {need:?}");
+            }
+        }
     }
 }

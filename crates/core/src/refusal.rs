@@ -13,21 +13,20 @@ pub enum Refusal {
         /// The value and what is allowed.
         message: String,
     },
-    /// Prompt and answer are longer than the model's context.
+    /// The prompt leaves no room for an answer in the model's context. The words are OpenAI's: clients search for them.
     #[error(
-        "this model's context is {limit} tokens, but the prompt has {prompt_tokens} and up to {max_tokens} were asked for; shorten the prompt or lower max_tokens"
+        "This model's maximum context length is {limit} tokens. However, you requested {} tokens ({prompt_tokens} in the prompt, 1 in the completion). Please reduce the length of the prompt.",
+        .prompt_tokens.saturating_add(1)
     )]
     ContextLength {
         /// Tokens of the prompt.
         prompt_tokens: usize,
-        /// Tokens that were asked for (at least 1).
-        max_tokens: usize,
         /// The model's context in tokens.
         limit: usize,
     },
     /// The request would not fit even if it were alone.
     #[error(
-        "the request needs {needed} {resource} and the server has {total}; shorten the prompt, lower max_tokens or n, or give the server more ({remedy})"
+        "the request needs {needed} {resource} at least and the server has {total}; reduce the length of the prompt, lower n, or give the server more ({remedy})"
     )]
     RequestTooLarge {
         /// What it needs too much of.
@@ -66,7 +65,7 @@ pub enum Refusal {
         retry_after: Duration,
     },
     /// This tenant has used up its rate.
-    #[error("tenant '{tenant}' has used its {limit} {unit}; retry in {} s", .retry_after.as_secs())]
+    #[error("Rate limit reached for tenant '{tenant}': {limit} {unit}. Please try again in {}s.", whole_seconds(.retry_after))]
     RateLimited {
         /// The tenant.
         tenant: String,
@@ -94,6 +93,11 @@ pub enum Refusal {
     /// The engine has ended, by a shutdown or by a fault of its own.
     #[error("the engine has stopped; restart the server")]
     Stopped,
+}
+
+/// As `retry-after` says it: never 0.
+fn whole_seconds(time: &Duration) -> u64 {
+    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 impl Refusal {

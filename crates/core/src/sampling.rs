@@ -13,12 +13,13 @@ pub struct SamplingParams {
     pub temperature: f32,
     /// Keeps the `top_k` likeliest tokens; 0 keeps all.
     pub top_k: u32,
-    /// Keeps the smallest set of likeliest tokens with at least this much probability; 1 keeps all. Above 0 up to 1.
+    /// Keeps the smallest set of likeliest tokens with at least this much probability; 1 keeps all, 0 the likeliest alone.
+    /// From 0 to 1.
     pub top_p: f32,
     /// Keeps tokens with at least this share of the likeliest token's probability; 0 keeps all. From 0 to 1.
     pub min_p: f32,
     /// Keeps the tokens whose surprise is nearest to the expected one (locally typical sampling, Meister et al. 2022), until
-    /// they have this much probability; 1 keeps all. Above 0 up to 1.
+    /// they have this much probability; 1 keeps all, 0 the most typical alone. From 0 to 1.
     pub typical_p: f32,
     /// Taken from the logit of each token that the answer already has. From -2 to 2.
     pub presence_penalty: f32,
@@ -68,9 +69,9 @@ impl SamplingParams {
             if ok { Ok(()) } else { Err(OutOfRange { field, value: value.to_string(), allowed: allowed.to_owned() }) }
         };
         check("temperature", self.temperature, (0.0..=100.0).contains(&self.temperature), "from 0 to 100")?;
-        check("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0 and at most 1")?;
+        check("top_p", self.top_p, (0.0..=1.0).contains(&self.top_p), "from 0 to 1")?;
         check("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "from 0 to 1")?;
-        check("typical_p", self.typical_p, self.typical_p > 0.0 && self.typical_p <= 1.0, "above 0 and at most 1")?;
+        check("typical_p", self.typical_p, (0.0..=1.0).contains(&self.typical_p), "from 0 to 1")?;
         check(
             "presence_penalty",
             self.presence_penalty,
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_named_with_what_is_allowed() {
         let params = SamplingParams { top_p: 1.5, ..SamplingParams::default() };
-        assert_eq!(params.validate(10).unwrap_err().to_string(), "top_p is 1.5; it must be above 0 and at most 1");
+        assert_eq!(params.validate(10).unwrap_err().to_string(), "top_p is 1.5; it must be from 0 to 1");
         let params = SamplingParams { logit_bias: vec![(10, 1.0)], ..SamplingParams::default() };
         assert_eq!(
             params.validate(10).unwrap_err().to_string(),

@@ -122,11 +122,8 @@ fn without_a_line_whoever_can_run_at_once_still_runs() {
 fn what_can_never_run_is_refused_at_once() {
     let (engine, _) = engine(20, EngineConfig { max_seqs: 2, ..EngineConfig::default() });
     let refusal = |request: Request| engine.submit(request).unwrap_err();
-    assert_eq!(
-        refusal(request("r", 150, 51)),
-        Refusal::ContextLength { prompt_tokens: 150, max_tokens: 51, limit: CONTEXT }
-    );
-    assert!(matches!(refusal(request("r", 50, 51)), Refusal::RequestTooLarge { needed: 25, total: 20, .. }));
+    assert_eq!(refusal(request("r", CONTEXT, 1)), Refusal::ContextLength { prompt_tokens: CONTEXT, limit: CONTEXT });
+    assert!(matches!(refusal(request("r", 81, 1)), Refusal::RequestTooLarge { needed: 21, total: 20, .. }));
     assert!(matches!(refusal(Request { n: 3, ..request("r", 5, 5) }), Refusal::RequestTooLarge { needed: 3, .. }));
     let invalid = |request| match refusal(request) {
         Refusal::Invalid { param, .. } => param,

@@ -53,6 +53,15 @@ impl ErrorType {
     }
 }
 
+/// The length of a prompt that is too long, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptLength {
+    /// It was tokenised.
+    Exactly(usize),
+    /// It is too long in any tokenisation.
+    AtLeast(usize),
+}
+
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -114,9 +123,23 @@ impl ApiError {
         Self::bad_request("unsupported_parameter", message).with_param(param)
     }
 
-    /// The prompt, or prompt and answer, do not fit the model's context.
-    pub fn context_length(param: &str, message: impl Into<String>) -> Self {
-        Self::bad_request("context_length_exceeded", message).with_param(param)
+    /// The prompt in the field `prompt` leaves no room for an answer in the model's context. The words are OpenAI's:
+    /// LiteLLM, aider and others search for them, and some read the numbers.
+    pub fn context_length(prompt: &str, limit: usize, length: PromptLength) -> Self {
+        let (about, tokens) = match length {
+            PromptLength::Exactly(tokens) => ("", tokens),
+            PromptLength::AtLeast(tokens) => ("at least ", tokens),
+        };
+        let requested = tokens.saturating_add(1);
+        Self::bad_request(
+            "context_length_exceeded",
+            format!(
+                "This model's maximum context length is {limit} tokens. However, you requested {about}{requested} \
+                 tokens ({tokens} in the {prompt}, 1 in the completion). Please reduce the length of the {prompt} or \
+                 completion."
+            ),
+        )
+        .with_param(prompt)
     }
 
     /// No model of that name.

@@ -46,7 +46,7 @@ pub use access::{
     ApiKey, ApiKeys, KeysError, Meter, OverLimit, Policy, RateLimits, Rates, Standing, TenantLimits, hash_key,
 };
 pub use config::{ConfigError, ServerConfig};
-pub use errors::{ApiError, ErrorType, Retry};
+pub use errors::{ApiError, ErrorType, PromptLength, Retry};
 pub use identity::{Identity, ServiceTier};
 pub use listen::serve;
 pub use routes::router;

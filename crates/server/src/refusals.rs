@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use parkade_core::{Refusal, RequestError};
 
-use crate::errors::{ApiError, ErrorType, Retry};
+use crate::errors::{ApiError, ErrorType, PromptLength, Retry};
 
 impl ApiError {
     /// What a refusal at the engine's door becomes. `prompt` is the field that the prompt came from.
@@ -23,7 +23,9 @@ impl ApiError {
         match refusal {
             Refusal::Invalid { param, message } if param == "prompt" => Self::invalid_value(prompt, message),
             Refusal::Invalid { param, message } => Self::invalid_value(param, message),
-            Refusal::ContextLength { .. } => Self::context_length(prompt, message),
+            Refusal::ContextLength { prompt_tokens, limit } => {
+                Self::context_length(prompt, limit, PromptLength::Exactly(prompt_tokens))
+            }
             Refusal::RequestTooLarge { .. } => Self::bad_request("request_too_large", message).with_param(prompt),
             Refusal::QueueFull { retry_after, .. } => Self::overloaded(message, retry_after),
             Refusal::TenantQueueFull { retry_after, .. } => tenant_limit("tenant_queue_full", retry_after),
@@ -94,7 +96,7 @@ mod tests {
             (Refusal::invalid("top_p", "top_p is 2"), 400, invalid, "invalid_value", Some("top_p"), None, "false"),
             (Refusal::invalid("prompt", "no tokens"), 400, invalid, "invalid_value", Some("messages"), None, "false"),
             (
-                Refusal::ContextLength { prompt_tokens: 9, max_tokens: 1, limit: 8 },
+                Refusal::ContextLength { prompt_tokens: 9, limit: 8 },
                 400,
                 invalid,
                 "context_length_exceeded",
@@ -185,6 +187,22 @@ mod tests {
             assert_eq!(header("x-should-retry").as_deref(), Some(should_retry), "{refusal:?}");
             assert_eq!(header("content-type").as_deref(), Some("application/json"));
         }
+    }
+
+    #[test]
+    fn errors_have_the_words_that_clients_search_for() {
+        let message = |refusal| ApiError::from_refusal(refusal, "messages").message().to_owned();
+        assert_eq!(
+            message(Refusal::ContextLength { prompt_tokens: 2100, limit: 2048 }),
+            "This model's maximum context length is 2048 tokens. However, you requested 2101 tokens (2100 in the \
+             messages, 1 in the completion). Please reduce the length of the messages or completion."
+        );
+        let large = Refusal::RequestTooLarge { resource: "KV blocks", needed: 9, total: 8, remedy: "--kv-cache-mb" };
+        assert!(message(large).contains("reduce the length of the prompt"));
+        let rate = Refusal::RateLimited { tenant: "a".into(), unit: "tokens per minute", limit: 5, retry_after: SOON };
+        assert_eq!(message(rate), "Rate limit reached for tenant 'a': 5 tokens per minute. Please try again in 2s.");
+        let full = Refusal::QueueFull { unit: "requests", waiting: 1, limit: 1, retry_after: SOON };
+        assert!(message(full).contains("overloaded"));
     }
 
     #[test]

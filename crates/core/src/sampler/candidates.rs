@@ -70,8 +70,9 @@ pub(super) fn keep_min_p(candidates: &mut Vec<Candidate>, share: f32) {
 pub(super) fn keep_typical(candidates: &mut Vec<Candidate>, share: f32, ranking: &mut Vec<Ranked>) {
     let total = weight_of(candidates);
     let surprise = |candidate: &Candidate| total.ln() - f64::from(candidate.logit);
-    let expected: f64 =
-        candidates.iter().map(|candidate| f64::from(exp(candidate.logit)) / total * surprise(candidate)).sum();
+    // What has no weight counts for nothing, however surprising it would be: 0 times infinity is no number.
+    let possible = candidates.iter().filter(|candidate| exp(candidate.logit) > 0.0);
+    let expected: f64 = possible.map(|candidate| f64::from(exp(candidate.logit)) / total * surprise(candidate)).sum();
     keep_best(candidates, f64::from(share) * total, |candidate| (surprise(candidate) - expected).abs(), ranking);
 }
 

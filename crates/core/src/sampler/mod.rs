@@ -90,7 +90,8 @@ impl Sampler {
             let answer_only = self.generated.keys().filter(|id| !self.prompt.contains(id));
             for &id in self.prompt.iter().chain(answer_only) {
                 let logit = &mut copy[id as usize];
-                *logit = if *logit > 0.0 { *logit / repetition } else { *logit * repetition };
+                // A tiny penalty takes the quotient out of range; the largest number is as good.
+                *logit = if *logit > 0.0 { (*logit / repetition).min(f32::MAX) } else { *logit * repetition };
             }
         }
         if counted {

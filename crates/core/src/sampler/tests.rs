@@ -76,6 +76,8 @@ fn each_filter_leaves_what_it_should() {
     assert_eq!(with(|_| {}), [0, 1, 2, 3]);
     assert_eq!(with(|p| p.top_k = 2), [1, 3]);
     assert_eq!(with(|p| p.top_p = 0.79), [1, 3]);
+    assert_eq!(with(|p| p.top_p = 0.0), [1], "the likeliest token");
+    assert_eq!(with(|p| p.typical_p = 0.0), [3], "the most typical token");
     assert_eq!(with(|p| p.min_p = 0.25), [1, 2, 3]);
     // Surprises 3.0, 0.69, 1.9, 1.2; expected 1.14: nearest are 3 (0.06), 1 (0.45), 2 (0.76).
     assert_eq!(with(|p| p.typical_p = 0.25), [3]);
@@ -171,4 +173,41 @@ proptest! {
         let common = found.len().min(expected.len());
         prop_assert_eq!(&found[..common], &expected[..common]);
     }
+
+    /// Each value is an end of its range, or close to one. None of them, nor all together, may end a request.
+    #[test]
+    fn every_combination_of_allowed_values_chooses_a_token(
+        logits in prop::collection::vec(any_logit(), 2..200),
+        temperature in prop::sample::select(vec![0.0, f32::MIN_POSITIVE, 1.1e-5, 1.0, 100.0]),
+        top_k in prop::sample::select(vec![0, 1, 2, u32::MAX]),
+        shares in prop::array::uniform3(prop::sample::select(vec![0.0, f32::MIN_POSITIVE, 0.5, 0.999_999_94, 1.0])),
+        penalties in prop::array::uniform2(prop::sample::select(vec![-2.0, 0.0, 2.0])),
+        repetition_penalty in prop::sample::select(vec![1e-45, 1e-38, 0.5, 1.0, 10.0]),
+        bias in prop::sample::select(vec![-100.0, 0.0, 100.0]),
+        seed in any::<u64>(),
+    ) {
+        let [top_p, min_p, typical_p] = shares;
+        let [presence_penalty, frequency_penalty] = penalties;
+        let params = SamplingParams {
+            temperature, top_k, top_p, min_p, typical_p, presence_penalty, frequency_penalty, repetition_penalty,
+            logit_bias: vec![(0, bias), (1, -bias)],
+            seed: None,
+        };
+        prop_assert_eq!(params.validate(logits.len()), Ok(()));
+        prop_assume!(softmax::largest(&logits).is_some());
+        let mut scratch = Scratch::default();
+        let mut sampler = sampler(params, &[1], seed);
+        for _ in 0..4 {
+            let token = sampler.sample(&logits, &mut scratch);
+            prop_assert!(token.is_ok_and(|id| (id as usize) < logits.len()), "{token:?}");
+        }
+    }
+}
+
+/// Logits as models give them, and the largest and smallest that there are.
+fn any_logit() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        8 => (-3000i32..3000).prop_map(|logit| logit as f32 / 150.0),
+        1 => prop::sample::select(vec![0.0, -0.0, 1e30, -1e30, f32::NEG_INFINITY, f32::MIN_POSITIVE]),
+    ]
 }

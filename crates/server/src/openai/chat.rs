@@ -8,7 +8,7 @@ use parkade_model::chat_template::ChatInput;
 use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
-use crate::errors::ApiError;
+use crate::errors::{ApiError, PromptLength};
 use crate::identity::{Identity, ServiceTier};
 use crate::openai::deadlines::Deadlines;
 use crate::openai::fields::{Fields, describe, quote};
@@ -46,7 +46,7 @@ pub(crate) fn prepare(
     let model = state.model(generation::model_name(&fields)?)?;
     unsupported::refuse_in_chat(&fields)?;
     let generation = Generation::read(&fields, model.config.vocab)?;
-    let max_tokens = generation::max_tokens(&fields, ["max_completion_tokens", "max_tokens"], 1)?;
+    let max_tokens = generation::max_tokens(&fields, 1)?;
     let logprobs = logprobs(&fields)?;
     let messages = messages::read(&fields, state.config().max_json_values)?;
     let prompt = render(&fields, &messages, &model)?;
@@ -139,10 +139,7 @@ pub(crate) fn refuse_hopeless(model: &ModelEntry, text: &str, param: &'static st
     if fewest <= context {
         return Ok(());
     }
-    Err(ApiError::context_length(
-        param,
-        format!("this model's context is {context} tokens, but the prompt has at least {fewest}; shorten it"),
-    ))
+    Err(ApiError::context_length(param, context, PromptLength::AtLeast(fewest)))
 }
 
 /// The error for a text that the tokenizer cannot express.

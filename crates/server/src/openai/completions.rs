@@ -41,7 +41,7 @@ pub(crate) struct Completions {
     pub n: usize,
     pub stream: bool,
     pub include_usage: bool,
-    /// Only the prompts are sent back, with their log-probabilities if these were asked for.
+    /// No answer is wanted: at most the prompts are sent back, with their log-probabilities if these were asked for.
     pub prompt_only: bool,
 }
 
@@ -72,9 +72,7 @@ pub(crate) fn prepare(
     refuse_best_of(&fields, generation.n)?;
     let logprobs = logprobs(&fields)?;
     let echo = fields.boolean("echo")?.unwrap_or(false);
-    // Without an answer there must be something to send back.
-    let fewest = if echo { 0 } else { 1 };
-    let max_tokens = generation::max_tokens(&fields, ["max_tokens", "max_completion_tokens"], fewest)?;
+    let max_tokens = generation::max_tokens(&fields, 0)?;
     let prompts = prompts(&fields)?;
     let tier = ServiceTier::served(identity.class(generation.tier), model.engine.has_classes());
     let head = Head::new("cmpl", "text_completion", &model, tier);

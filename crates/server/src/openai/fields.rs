@@ -46,21 +46,22 @@ impl<'a> Fields<'a> {
         self.object.get(field).filter(|value| !value.is_null())
     }
 
-    /// The first of several names for the same field; both at once must agree.
-    pub fn alias(&self, names: [&'static str; 2]) -> Result<&'static str, ApiError> {
-        match (self.get(names[0]), self.get(names[1])) {
-            (Some(a), Some(b)) if a != b => Err(ApiError::invalid_value(
-                self.name(names[1]),
+    /// Which of several names for the same field was sent, or the first. If several were sent they must agree.
+    pub fn alias<const N: usize>(&self, names: [&'static str; N]) -> Result<&'static str, ApiError> {
+        let mut sent = names.into_iter().filter_map(|name| Some((name, self.get(name)?)));
+        let Some((first, value)) = sent.next() else {
+            return Ok(names[0]);
+        };
+        match sent.find(|(_, other)| *other != value) {
+            None => Ok(first),
+            Some((second, other)) => Err(ApiError::invalid_value(
+                self.name(second),
                 format!(
-                    "{} is {} and {} is {}; they mean the same: send one of them",
-                    names[0],
-                    describe(a),
-                    names[1],
-                    describe(b)
+                    "{first} is {} and {second} is {}; they mean the same: send one of them",
+                    describe(value),
+                    describe(other)
                 ),
             )),
-            (None, Some(_)) => Ok(names[1]),
-            _ => Ok(names[0]),
         }
     }
 

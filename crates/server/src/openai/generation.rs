@@ -95,6 +95,7 @@ fn sampling(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiErro
     let neutral = SamplingParams::default();
     let number = |field, default| Ok::<f32, ApiError>(fields.number(field)?.unwrap_or(default));
     let repetition = fields.alias(["repetition_penalty", "repeat_penalty"])?;
+    let typical = fields.alias(["typical_p", "typ_p"])?;
     let params = SamplingParams {
         temperature: number("temperature", neutral.temperature)?,
         // llama.cpp's and vLLM's way to say "all tokens" is 0 or -1.
@@ -104,19 +105,31 @@ fn sampling(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiErro
         },
         top_p: number("top_p", neutral.top_p)?,
         min_p: number("min_p", neutral.min_p)?,
-        typical_p: number("typical_p", neutral.typical_p)?,
+        typical_p: number(typical, neutral.typical_p)?,
         presence_penalty: number("presence_penalty", neutral.presence_penalty)?,
         frequency_penalty: number("frequency_penalty", neutral.frequency_penalty)?,
         repetition_penalty: number(repetition, neutral.repetition_penalty)?,
         logit_bias: logit_bias(fields)?,
-        // A negative seed is as good as any other: its bits are.
-        seed: fields.integer("seed", i64::MIN..=i64::MAX)?.map(|seed| seed as u64),
+        seed: seed(fields)?,
     };
-    params.validate(vocab).map_err(|problem| {
-        let sent = if problem.field == "repetition_penalty" { repetition } else { problem.field };
-        ApiError::invalid_value(sent, problem.to_string())
+    params.validate(vocab).map_err(|mut problem| {
+        problem.field = match problem.field {
+            "repetition_penalty" => repetition,
+            "typical_p" => typical,
+            field => field,
+        };
+        ApiError::invalid_value(problem.field, problem.to_string())
     })?;
     Ok(params)
+}
+
+/// The seed, any 64 bits. -1 asks for another one each time, as in llama.cpp and vLLM.
+fn seed(fields: &Fields<'_>) -> Result<Option<u64>, ApiError> {
+    if let Some(large) = fields.get("seed").and_then(Value::as_u64) {
+        return Ok(Some(large));
+    }
+    let seed = fields.integer("seed", i64::MIN..=i64::MAX)?;
+    Ok(seed.filter(|&seed| seed != -1).map(|seed| seed as u64))
 }
 
 fn logit_bias(fields: &Fields<'_>) -> Result<Vec<(parkade_model::TokenId, f32)>, ApiError> {
@@ -176,14 +189,15 @@ fn include_usage(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
     let Some(options) = fields.get("stream_options") else {
         return Ok(false);
     };
-    if !stream {
+    let options = Fields::at(options, fields.name("stream_options"))?;
+    let include_usage = options.boolean("include_usage")?.unwrap_or(false);
+    if include_usage && !stream {
         return Err(ApiError::invalid_value(
             "stream_options",
-            "stream_options is allowed only together with \"stream\": true",
+            "stream_options.include_usage is true, which is allowed only together with \"stream\": true",
         ));
     }
-    let options = Fields::at(options, fields.name("stream_options"))?;
-    Ok(options.boolean("include_usage")?.unwrap_or(false))
+    Ok(include_usage)
 }
 
 fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
@@ -209,9 +223,13 @@ fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// An upper limit for the answer, from one of two names for it.
-pub(crate) fn max_tokens(fields: &Fields<'_>, names: [&'static str; 2], least: i64) -> Result<Option<usize>, ApiError> {
-    let name = fields.alias(names)?;
-    let limit = fields.integer(name, least..=i64::from(i32::MAX))?;
-    Ok(limit.map(|limit| limit as usize))
+/// An upper limit for the answer: OpenAI's two names and llama.cpp's, whose -1 is no limit. The engine cuts it to the room that
+/// there is.
+pub(crate) fn max_tokens(fields: &Fields<'_>, least: i64) -> Result<Option<usize>, ApiError> {
+    let name = fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?;
+    if fields.get(name).and_then(Value::as_f64) == Some(-1.0) {
+        return Ok(Some(usize::MAX));
+    }
+    let limit = fields.integer(name, least..=i64::MAX)?;
+    Ok(limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
 }

@@ -12,6 +12,7 @@ mod lifecycle;
 #[cfg(feature = "parking-lot-scheduler")]
 mod lot;
 mod metrics;
+mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;
 mod support;

@@ -31,8 +31,14 @@ const CHATML: &str = "{%- if tools %}tools{{ tools | length }}\n{% endif -%}\
 
 /// The oracle's random Llama: 512 tokens of context, a vocabulary of letters and their pairs.
 pub fn model_with(engine: EngineConfig) -> ModelEntry {
+    model_within(48 << 20, engine)
+}
+
+/// The same with so many bytes for keys and values.
+fn model_within(kv_cache_bytes: u64, engine: EngineConfig) -> ModelEntry {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-F32.gguf");
-    let options = LoadOptions { threads: Some(1), kv_cache_bytes: Some(48 << 20), engine, ..LoadOptions::default() };
+    let options =
+        LoadOptions { threads: Some(1), kv_cache_bytes: Some(kv_cache_bytes), engine, ..LoadOptions::default() };
     let loaded = parkade_core::load(Path::new(path), &options).expect("the tiny model");
     let template = ChatTemplate::new(CHATML, "", "").expect("the template");
     ModelEntry::new("tiny", loaded.engine, loaded.tokenizer, Some(Arc::new(template)), loaded.config)
@@ -47,6 +53,15 @@ pub fn state_over(config: ServerConfig, engine: EngineConfig) -> (AppState, Engi
     let model = model_with(engine);
     let engine = model.engine.clone();
     let state = AppState::new(config).expect("valid limits");
+    state.set_model(model);
+    (state, engine)
+}
+
+/// A server with so many bytes for keys and values.
+pub fn state_with_memory(kv_cache_bytes: u64) -> (AppState, Engine) {
+    let model = model_within(kv_cache_bytes, EngineConfig::default());
+    let engine = model.engine.clone();
+    let state = AppState::new(ServerConfig::default()).expect("valid limits");
     state.set_model(model);
     (state, engine)
 }
