@@ -1,0 +1,222 @@
+//! What Python writes for a value: `str` and `repr`.
+
+use super::text::{Origin, Text, TextBuilder, is_printable};
+use super::{Seq, SeqKind, Value};
+use crate::budget::MAX_VALUE_DEPTH;
+use crate::error::{Error, Result};
+use crate::eval::{Interpreter, Object};
+
+impl Interpreter<'_> {
+    /// Python's `str(value)`, and nothing for undefined.
+    pub(crate) fn str(&self, value: &Value) -> Result<Text> {
+        match value {
+            Value::Text(text) => Ok(text.clone()),
+            Value::Undefined(_) => Ok(Text::own("")),
+            other => self.repr(other),
+        }
+    }
+
+    /// Appends Python's `str(value)`.
+    pub(crate) fn write_str(&self, value: &Value, out: &mut TextBuilder<'_>) -> Result<()> {
+        match value {
+            Value::Text(text) => out.push_text(text),
+            Value::Undefined(_) => Ok(()),
+            other => self.write_repr(other, 0, out),
+        }
+    }
+
+    /// Python's `repr(value)`.
+    pub(crate) fn repr(&self, value: &Value) -> Result<Text> {
+        let mut out = TextBuilder::new(self.budget);
+        self.write_repr(value, 0, &mut out)?;
+        Ok(out.finish())
+    }
+
+    fn write_repr(&self, value: &Value, depth: usize, out: &mut TextBuilder<'_>) -> Result<()> {
+        // A namespace can contain itself, which no value knows by its own depth.
+        if depth > MAX_VALUE_DEPTH {
+            return Err(Error::too_deep("values", MAX_VALUE_DEPTH));
+        }
+        self.budget.step(1)?;
+        match value {
+            Value::None => out.push_own("None"),
+            Value::Undefined(_) => out.push_own("Undefined"),
+            Value::Bool(b) => out.push_own(if *b { "True" } else { "False" }),
+            Value::Int(i) => out.push_own(&i.to_string()),
+            Value::Float(f) => out.push_own(&float_repr(*f)),
+            Value::Text(text) if text.is_markup() => {
+                out.push_own("Markup(")?;
+                quote(text, out)?;
+                out.push_own(")")
+            }
+            Value::Text(text) => quote(text, out),
+            Value::Seq(seq) => self.write_sequence(seq, depth, out),
+            Value::Dict(dict) => self.write_entries(dict.entries(), depth, out),
+            Value::Range(range) if range.step == 1 => out.push_own(&format!("range({}, {})", range.start, range.stop)),
+            Value::Range(range) => out.push_own(&format!("range({}, {}, {})", range.start, range.stop, range.step)),
+            Value::Object(id, _) => match &self.objects[*id] {
+                Object::Namespace(attributes) => {
+                    out.push_own("<Namespace ")?;
+                    self.write_entries(attributes.entries(), depth, out)?;
+                    out.push_own(">")
+                }
+                Object::Loop(state) => {
+                    out.push_own(&format!("<LoopContext {}/{}>", state.index + 1, state.items.len()))
+                }
+                _ => out.push_own(&format!("<{} object>", value.type_name())),
+            },
+            Value::Macro(of) => out.push_own(&format!("<Macro '{}'>", of.definition.name)),
+            _ => out.push_own(&format!("<{}>", value.type_name())),
+        }
+    }
+
+    fn write_sequence(&self, seq: &Seq, depth: usize, out: &mut TextBuilder<'_>) -> Result<()> {
+        let (open, close) = match seq.kind {
+            SeqKind::List => ("[", "]"),
+            SeqKind::Tuple | SeqKind::Group if seq.items.len() == 1 => ("(", ",)"),
+            SeqKind::Tuple | SeqKind::Group => ("(", ")"),
+            SeqKind::Keys => ("dict_keys([", "])"),
+            SeqKind::Values => ("dict_values([", "])"),
+            SeqKind::Items => ("dict_items([", "])"),
+        };
+        out.push_own(open)?;
+        for (index, item) in seq.items.iter().enumerate() {
+            if index > 0 {
+                out.push_own(", ")?;
+            }
+            self.write_repr(item, depth + 1, out)?;
+        }
+        out.push_own(close)
+    }
+
+    fn write_entries(&self, entries: &[(Value, Value)], depth: usize, out: &mut TextBuilder<'_>) -> Result<()> {
+        out.push_own("{")?;
+        for (index, (key, value)) in entries.iter().enumerate() {
+            if index > 0 {
+                out.push_own(", ")?;
+            }
+            self.write_repr(key, depth + 1, out)?;
+            out.push_own(": ")?;
+            self.write_repr(value, depth + 1, out)?;
+        }
+        out.push_own("}")
+    }
+}
+
+/// A string as Python's source would have it.
+pub(crate) fn quote(text: &Text, out: &mut TextBuilder<'_>) -> Result<()> {
+    let whole = text.as_str();
+    let quote = if whole.contains('\'') && !whole.contains('"') { "\"" } else { "'" };
+    out.push_own(quote)?;
+    write_pieces(text, out, |c| match c {
+        '\\' => Some("\\\\".to_owned()),
+        '\n' => Some("\\n".to_owned()),
+        '\r' => Some("\\r".to_owned()),
+        '\t' => Some("\\t".to_owned()),
+        '\'' | '"' if quote.starts_with(c) => Some(format!("\\{c}")),
+        c if is_printable(c) => None,
+        c => Some(match c as u32 {
+            code @ ..=0xff => format!("\\x{code:02x}"),
+            code @ ..=0xffff => format!("\\u{code:04x}"),
+            code => format!("\\U{code:08x}"),
+        }),
+    })?;
+    out.push_own(quote)
+}
+
+/// Writes a text with some characters replaced; `None` leaves a character as it is.
+pub(crate) fn write_pieces(
+    text: &Text,
+    out: &mut TextBuilder<'_>,
+    escape: impl Fn(char) -> Option<String>,
+) -> Result<()> {
+    for (piece, origin) in text.pieces(0..text.len()) {
+        write_escaped(piece, origin, out, &escape)?;
+    }
+    Ok(())
+}
+
+fn write_escaped(
+    piece: &str,
+    origin: Origin,
+    out: &mut TextBuilder<'_>,
+    escape: impl Fn(char) -> Option<String>,
+) -> Result<()> {
+    let mut plain = 0;
+    for (at, c) in piece.char_indices() {
+        if let Some(escaped) = escape(c) {
+            out.push(&piece[plain..at], origin)?;
+            out.push(&escaped, origin)?;
+            plain = at + c.len_utf8();
+        }
+    }
+    out.push(&piece[plain..], origin)
+}
+
+/// Python's shortest form of a number that comes back as the same: `1.0`, `0.1`, `1e-05`, `1e+16`.
+pub(crate) fn float_repr(number: f64) -> String {
+    if !number.is_finite() {
+        return if number.is_nan() {
+            "nan"
+        } else if number > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        }
+        .to_owned();
+    }
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..16).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+        }
+        _ => {
+            let plain = number.to_string();
+            if plain.contains('.') { plain } else { plain + ".0" }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::{Budget, Limits};
+
+    #[test]
+    fn floats_are_written_as_python_does() {
+        let cases = [
+            (1.0, "1.0"),
+            (-0.5, "-0.5"),
+            (0.1, "0.1"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1.5e-5, "1.5e-05"),
+            (0.0001, "0.0001"),
+            (1e100, "1e+100"),
+            (f64::NAN, "nan"),
+            (-0.0, "-0.0"),
+            (f64::NEG_INFINITY, "-inf"),
+            (123456.789, "123456.789"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(float_repr(number), text);
+        }
+    }
+
+    #[test]
+    fn strings_are_quoted_as_python_does_and_keep_their_origin() {
+        let budget = Budget::new(Limits::default());
+        let quoted = |text: &str| {
+            let mut out = TextBuilder::new(&budget);
+            quote(&Text::new(text, Origin::Input), &mut out).unwrap();
+            let (text, ranges) = out.finish().into_parts();
+            assert_eq!((ranges.len(), ranges[0].clone()), (1, 1..text.len() - 1));
+            text
+        };
+        assert_eq!(quoted("a'b"), r#""a'b""#);
+        assert_eq!(quoted("a'b\""), r#"'a\'b"'"#);
+        assert_eq!(quoted("é\n\u{1}\u{200b}"), r"'é\n\x01\u200b'");
+    }
+}
