@@ -60,6 +60,8 @@ pub struct Loaded {
     pub weight_bytes: u64,
     /// Bytes taken for keys and values.
     pub kv_cache_bytes: u64,
+    /// What is wrong with the file's metadata, though the model does without it.
+    pub warnings: Vec<String>,
 }
 
 /// Why a model could not be loaded.
@@ -141,6 +143,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         .map_err(|source| LoadError::Template { path: path.to_owned(), source })?;
     let team = Arc::new(Team::new(threads));
     let model = Model::load(&gguf, team).map_err(|source| LoadError::Model { path: path.to_owned(), source })?;
+    let warnings = warnings(&gguf, &tokenizer);
     drop(gguf);
 
     let config = model.config().clone();
@@ -155,6 +158,9 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let backend = ModelBackend::new(model, kv, count, options.block_len);
     let engine = Engine::start(Box::new(backend), Arc::clone(&tokenizer), options.engine.clone())?;
     let name = path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    for warning in &warnings {
+        tracing::warn!(model = %name, "{warning}");
+    }
     tracing::info!(model = %name, threads, weight_bytes, kv_cache_bytes, kv_blocks = count, "model loaded");
     Ok(Loaded {
         engine,
@@ -165,7 +171,15 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         threads,
         weight_bytes,
         kv_cache_bytes,
+        warnings,
     })
+}
+
+/// What is wrong with a file's metadata and matters to nobody, or not much.
+fn warnings(gguf: &Gguf, tokenizer: &Tokenizer) -> Vec<String> {
+    let unusable =
+        gguf.unusable().map(|(key, problem)| format!("metadata key '{key}' {problem}; it counts as missing"));
+    unusable.chain(tokenizer.warnings().iter().cloned()).collect()
 }
 
 fn threads(asked: Option<usize>) -> Result<usize, LoadError> {

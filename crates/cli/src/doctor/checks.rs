@@ -143,15 +143,27 @@ pub(super) fn checksum(path: &Path) -> Finding {
     }
 }
 
-pub(super) fn answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Finding {
+/// Whether the model gives an answer, after what is wrong with its metadata.
+pub(super) fn answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Vec<Finding> {
     match try_answer(path, args, machine) {
-        Ok(text) => Finding::ok("answer", text),
-        Err(message) => Finding::fail("answer", "the model gives none", message),
+        Ok(Answer { text, warnings }) => {
+            let warn = |warning| {
+                Finding::warn("metadata", warning, "the model works without it; a newer conversion may be better")
+            };
+            warnings.into_iter().map(warn).chain([Finding::ok("answer", text)]).collect()
+        }
+        Err(message) => vec![Finding::fail("answer", "the model gives none", message)],
     }
 }
 
+struct Answer {
+    text: String,
+    /// Of the model's metadata.
+    warnings: Vec<String>,
+}
+
 /// Loads the model and has it continue a sentence.
-fn try_answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Result<String, String> {
+fn try_answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Result<Answer, String> {
     let engine = EngineConfig { max_seqs: 1, ..EngineConfig::default() };
     let options = loading::options(args, engine, machine).map_err(|error| error.to_string())?;
     let started = Instant::now();
@@ -179,7 +191,9 @@ fn try_answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Result<String
                     String::new()
                 };
                 let first_line = continued.trim().lines().next().unwrap_or_default();
-                return Ok(format!("loaded in {:.1} s{pace}: \"{TEST_PROMPT} {first_line}\"", load_time.as_secs_f64()));
+                let load_time = load_time.as_secs_f64();
+                let text = format!("loaded in {load_time:.1} s{pace}: \"{TEST_PROMPT} {first_line}\"");
+                return Ok(Answer { text, warnings: loaded.warnings });
             }
         }
     }

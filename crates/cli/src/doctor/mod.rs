@@ -81,7 +81,9 @@ pub fn run(args: &DoctorArgs, config_file: Option<&Path>, out: &mut impl Write) 
             let usable = checksum.verdict != Verdict::Fail;
             report(checksum)?;
             if usable {
-                report(checks::answer(&path, &args.model, &machine))?;
+                for finding in checks::answer(&path, &args.model, &machine) {
+                    report(finding)?;
+                }
             }
         }
     }

@@ -126,17 +126,19 @@ impl RopeConfig {
 }
 
 fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
-    let gguf = keys.gguf;
-    let kind = gguf.get_str(&keys.name("rope.scaling.type"))?;
+    let kind = keys.gguf.get_str(&keys.name("rope.scaling.type"))?;
+    if kind == Some("none") {
+        return Ok(RopeScaling::None);
+    }
     let factor = match positive(keys, "rope.scaling.factor")? {
         Some(factor) => Some(factor),
         // The key's old name, which meant linear scaling.
         None => positive(keys, "rope.scale_linear")?,
     };
-    let original_context = keys.optional("rope.scaling.original_context_length", MAX_CONTEXT)?.unwrap_or(context);
+    let original_context =
+        || keys.optional("rope.scaling.original_context_length", MAX_CONTEXT).map(|length| length.unwrap_or(context));
     let factor = factor.unwrap_or(1.0);
     match kind {
-        Some("none") => Ok(RopeScaling::None),
         None | Some("linear") if factor == 1.0 => Ok(RopeScaling::None),
         None | Some("linear") => Ok(RopeScaling::Linear { factor }),
         Some("yarn") => Ok(RopeScaling::Yarn(YarnScaling {
@@ -148,7 +150,7 @@ fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
             },
             beta_fast: positive(keys, "rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
             beta_slow: positive(keys, "rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
-            original_context,
+            original_context: original_context()?,
         })),
         Some("llama3") => {
             let low = positive(keys, "rope.scaling.low_freq_factor")?.unwrap_or(1.0);
@@ -157,7 +159,7 @@ fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
                 let expected = format!("more than low_freq_factor {low}");
                 return Err(keys.wrong("rope.scaling.high_freq_factor", high, expected));
             }
-            Ok(RopeScaling::Llama3 { factor, low, high, original_context })
+            Ok(RopeScaling::Llama3 { factor, low, high, original_context: original_context()? })
         }
         Some(other) => {
             Err(keys.wrong("rope.scaling.type", format!("{other:?}"), "none, linear, yarn or llama3".to_owned()))

@@ -63,13 +63,15 @@ impl Gguf {
         })
     }
 
-    /// A boolean.
+    /// A boolean, or 0 or 1 of any integer type, since converters differ.
     ///
     /// # Errors
-    /// If the value is no `bool`.
+    /// If the value is neither.
     pub fn get_bool(&self, key: &str) -> Result<Option<bool>, GgufError> {
-        self.typed(key, "a bool", |v| match *v {
-            Value::Bool(b) => Some(b),
+        self.typed(key, "a bool", |v| match (v, v.integer()) {
+            (&Value::Bool(b), _) => Some(b),
+            (_, Some(0)) => Some(false),
+            (_, Some(1)) => Some(true),
             _ => None,
         })
     }

@@ -56,24 +56,6 @@ pub enum TokenizerError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A token id outside of the vocabulary.
-    #[error("{key} is {value}, but the vocabulary has {vocab} tokens (ids 0 to {}); correct the key, or convert the model again", vocab.saturating_sub(1))]
-    TokenId {
-        /// The key.
-        key: &'static str,
-        /// The id in the file.
-        value: u32,
-        /// Size of the vocabulary.
-        vocab: usize,
-    },
-    /// A flag that asks for a token which the vocabulary does not name.
-    #[error("{flag} is true, but {key} is missing; set {key} or set the flag to false")]
-    FlagWithoutToken {
-        /// The flag.
-        flag: &'static str,
-        /// The key of the token.
-        key: &'static str,
-    },
     /// A vocabulary without tokens.
     #[error("tokenizer.ggml.tokens is empty; the file was written by a broken converter: convert the model again")]
     Empty,

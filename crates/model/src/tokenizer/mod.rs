@@ -13,6 +13,7 @@ mod byte_level;
 mod end_tokens;
 mod error;
 mod markup;
+mod metadata;
 mod pre_tokenizer;
 mod sentencepiece;
 mod special;
@@ -76,6 +77,7 @@ pub struct Tokenizer {
     /// Control, unknown and user-defined tokens.
     special: Literals,
     encoder: Encoder,
+    warnings: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -208,6 +210,11 @@ impl Tokenizer {
     /// Does this token frame text instead of being a part of it? A template may write it, a request may not.
     pub fn is_markup(&self, id: TokenId) -> bool {
         self.markup.get(id as usize).copied().unwrap_or(false)
+    }
+
+    /// What was wrong with the metadata of special tokens, without need to refuse the model: the key, the value, and what was made of it.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The number of tokens.

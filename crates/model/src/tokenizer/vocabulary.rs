@@ -3,22 +3,14 @@
 use std::collections::HashMap;
 
 use super::bpe::Bpe;
-use super::end_tokens::{END_KEYS, is_control_name, is_end_name};
+use super::end_tokens::{is_control_name, is_end_name};
+use super::metadata::{ADD_BOS, ADD_EOS, BOS, EOS, MERGES, SCORES, TOKENS, TYPES, UNKNOWN, in_vocabulary};
 use super::pre_tokenizer::{PreTokenizer, Rules};
 use super::sentencepiece::{SPACE, SentencePiece};
 use super::special::Literals;
 use super::texts::Texts;
 use super::{Encoder, Tokenizer, TokenizerError, byte_level, markup};
-use crate::gguf::Gguf;
-use crate::{TokenId, chat_template};
-
-const TOKENS: &str = "tokenizer.ggml.tokens";
-const TYPES: &str = "tokenizer.ggml.token_type";
-const SCORES: &str = "tokenizer.ggml.scores";
-const MERGES: &str = "tokenizer.ggml.merges";
-const BOS: &str = "tokenizer.ggml.bos_token_id";
-const EOS: &str = "tokenizer.ggml.eos_token_id";
-const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
+use crate::TokenId;
 
 /// A tokenizer's part of a GGUF file's metadata, unchecked. Absent keys are `None`.
 #[derive(Debug, Clone, Default)]
@@ -70,76 +62,33 @@ struct Checked<'a> {
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer from a model file's metadata.
-    ///
-    /// # Errors
-    /// If the metadata is of an unsupported kind, or makes no sense; the error names the key, the place and the value.
-    pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, TokenizerError> {
-        let types = gguf.get_int_array(TYPES)?;
-        let mut ends = Vec::new();
-        for key in END_KEYS {
-            ends.extend(gguf.get_u32(key)?.map(|id| (*key, id)));
-        }
-        Tokenizer::from_vocabulary(&Vocabulary {
-            model: gguf.require_str("tokenizer.ggml.model")?,
-            pre: gguf.get_str("tokenizer.ggml.pre")?,
-            tokens: gguf.require_str_array(TOKENS)?,
-            types: types.as_deref(),
-            scores: gguf.get_f32_array(SCORES)?,
-            merges: gguf.get_str_array(MERGES)?,
-            bos: gguf.get_u32(BOS)?,
-            ends,
-            unknown: gguf.get_u32(UNKNOWN)?,
-            add_bos: gguf.get_bool("tokenizer.ggml.add_bos_token")?,
-            add_eos: gguf.get_bool("tokenizer.ggml.add_eos_token")?,
-            add_space_prefix: gguf.get_bool("tokenizer.ggml.add_space_prefix")?,
-            templates: chat_template::sources(gguf)?.into_iter().map(|(_, source)| source).collect(),
-        })
-    }
-
-    /// Makes a tokenizer of a vocabulary.
+    /// Makes a tokenizer of a vocabulary. Ids of special tokens that are outside of it, and flags that ask for a token which is not named,
+    /// count as missing: see [`Tokenizer::warnings`].
     ///
     /// # Errors
     /// As [`Tokenizer::from_gguf`].
     pub fn from_vocabulary(vocabulary: &Vocabulary<'_>) -> Result<Tokenizer, TokenizerError> {
         let checked = Checked::new(vocabulary)?;
-        let in_range = |key: &'static str, id: u32| {
-            let vocab = vocabulary.tokens.len();
-            if (id as usize) < vocab { Ok(id) } else { Err(TokenizerError::TokenId { key, value: id, vocab }) }
-        };
-        // Llama's vocabularies begin with <unk>, <s>, </s>; old files do not name them.
-        let sentencepiece = vocabulary.model == "llama";
-        let or_llama = |id: Option<u32>, default: u32| {
-            id.or((sentencepiece && (default as usize) < vocabulary.tokens.len()).then_some(default))
-        };
-        let named_eos = vocabulary.ends.iter().find(|(key, _)| *key == EOS).map(|&(_, id)| id);
-        let bos = or_llama(vocabulary.bos, 1).map(|id| in_range(BOS, id)).transpose()?;
-        let eos = or_llama(named_eos, 2).map(|id| in_range(EOS, id)).transpose()?;
-        let unknown = or_llama(vocabulary.unknown, 0).map(|id| in_range(UNKNOWN, id)).transpose()?;
-
-        let mut ends: Vec<bool> = vocabulary.tokens.iter().map(|text| is_end_name(text)).collect();
-        for &(key, id) in &vocabulary.ends {
-            ends[in_range(key, id)? as usize] = true;
-        }
-        if let Some(eos) = eos {
-            ends[eos as usize] = true;
-        }
-
-        let (encoder, bos_by_default, space_by_default) = if sentencepiece {
-            (Encoder::SentencePiece(checked.sentencepiece(vocabulary.scores, unknown)?), true, true)
+        let mut warnings = Vec::new();
+        let Special { bos, eos, unknown, ends } = Special::of(vocabulary, &mut warnings);
+        let sentencepiece = vocabulary.is_sentencepiece();
+        let (encoder, bos_by_default) = if sentencepiece {
+            (Encoder::SentencePiece(checked.sentencepiece(vocabulary.scores, unknown)?), true)
         } else {
-            let rules = rules(vocabulary.pre)?;
+            let rules = rules(vocabulary.pre, &mut warnings)?;
             let bpe = checked.bpe(vocabulary.merges, rules.ignore_merges)?;
-            (Encoder::Bpe(PreTokenizer::new(rules), bpe), rules.add_bos, false)
+            (Encoder::Bpe(PreTokenizer::new(rules), bpe), rules.add_bos)
         };
-        let flag = |set: Option<bool>, default: bool, token: Option<TokenId>, flag, key| match (set, token) {
-            (Some(true), None) => Err(TokenizerError::FlagWithoutToken { flag, key }),
-            (set, token) => Ok(set.unwrap_or(default) && token.is_some()),
+        let mut flag = |set: Option<bool>, default: bool, token: Option<TokenId>, flag, key| {
+            if set == Some(true) && token.is_none() {
+                warnings.push(format!("{flag} is true, but {key} names no token; it counts as false"));
+            }
+            set.unwrap_or(default) && token.is_some()
         };
         Ok(Tokenizer {
-            add_bos: flag(vocabulary.add_bos, bos_by_default, bos, "tokenizer.ggml.add_bos_token", BOS)?,
-            add_eos: flag(vocabulary.add_eos, false, eos, "tokenizer.ggml.add_eos_token", EOS)?,
-            add_space: sentencepiece && vocabulary.add_space_prefix.unwrap_or(space_by_default),
+            add_bos: flag(vocabulary.add_bos, bos_by_default, bos, ADD_BOS, BOS),
+            add_eos: flag(vocabulary.add_eos, false, eos, ADD_EOS, EOS),
+            add_space: sentencepiece && vocabulary.add_space_prefix.unwrap_or(true),
             special: checked.literals(|kind| matches!(kind, Kind::Control | Kind::Unknown | Kind::UserDefined)),
             markup: checked.markup(&vocabulary.templates, &ends, bos),
             control: checked.kinds.iter().map(|&kind| kind == Kind::Control).collect(),
@@ -149,16 +98,54 @@ impl Tokenizer {
             bos,
             eos,
             encoder,
+            warnings,
         })
     }
 }
 
+impl Vocabulary<'_> {
+    fn is_sentencepiece(&self) -> bool {
+        self.model == "llama"
+    }
+}
+
+/// The tokens that mean something by themselves.
+struct Special {
+    bos: Option<TokenId>,
+    eos: Option<TokenId>,
+    unknown: Option<TokenId>,
+    /// Of each token, whether it ends an answer.
+    ends: Vec<bool>,
+}
+
+impl Special {
+    fn of(vocabulary: &Vocabulary<'_>, warnings: &mut Vec<String>) -> Special {
+        let tokens = vocabulary.tokens.len();
+        let mut named = |key, id: Option<u32>| id.and_then(|id| in_vocabulary(key, id, tokens, warnings));
+        let ends_named: Vec<_> =
+            vocabulary.ends.iter().filter_map(|&(key, id)| Some((key, named(key, Some(id))?))).collect();
+        let (bos, unknown) = (named(BOS, vocabulary.bos), named(UNKNOWN, vocabulary.unknown));
+        let eos = ends_named.iter().find(|(key, _)| *key == EOS).map(|&(_, id)| id);
+        // Llama's vocabularies begin with <unk>, <s>, </s>; old files do not name them.
+        let or_llama = |id: Option<u32>, default: u32| {
+            id.or((vocabulary.is_sentencepiece() && (default as usize) < tokens).then_some(default))
+        };
+        let (bos, eos, unknown) = (or_llama(bos, 1), or_llama(eos, 2), or_llama(unknown, 0));
+        let mut ends: Vec<bool> = vocabulary.tokens.iter().map(|text| is_end_name(text)).collect();
+        for id in ends_named.into_iter().map(|(_, id)| id).chain(eos) {
+            ends[id as usize] = true;
+        }
+        Special { bos, eos, unknown, ends }
+    }
+}
+
 /// The rules of `tokenizer.ggml.pre`.
-fn rules(pre: Option<&str>) -> Result<Rules, TokenizerError> {
+fn rules(pre: Option<&str>, warnings: &mut Vec<String>) -> Result<Rules, TokenizerError> {
     let name = pre.unwrap_or_else(|| {
-        tracing::warn!(
-            "the model file has no tokenizer.ggml.pre, so text is split into words by the rules of 'default'; \
+        warnings.push(
+            "tokenizer.ggml.pre is missing, so text is split into words by the rules of 'default'; \
              answers may be worse than the model can give: convert the model again with a current converter"
+                .to_owned(),
         );
         "default"
     });

@@ -150,6 +150,27 @@ fn rope_scaling_that_is_not_supported() {
 }
 
 #[test]
+fn metadata_that_is_not_needed_refuses_nothing() {
+    let plain = ModelConfig::from_gguf(&Synthetic::default().gguf()).unwrap();
+    for (key, value) in [
+        ("rope.scaling.original_context_length", Value::U32(0)),
+        ("rope.scaling.original_context_length", "long".into()),
+        ("rope.scaling.low_freq_factor", f32::NAN.into()),
+        ("rope.scaling.yarn_beta_fast", (-1.0f32).into()),
+        ("vocab_size", u64::MAX.into()),
+        ("expert_used_count", "none".into()),
+        ("tensor_data_layout", Array::Array(vec![Array::Bool(vec![true])]).into()),
+    ] {
+        let gguf = with(key, value).gguf();
+        assert_eq!(ModelConfig::from_gguf(&gguf).unwrap(), plain, "{key}");
+        Model::load(&gguf, Arc::new(Team::new(1))).unwrap();
+    }
+    let none = with("rope.scaling.type", "none").with("rope.scaling.factor", f32::NAN).gguf();
+    assert_eq!(ModelConfig::from_gguf(&none).unwrap(), plain);
+    refused(&with("rope.scaling.type", "yarn").with("rope.scaling.original_context_length", 0u32), &["length' is 0"]);
+}
+
+#[test]
 fn what_other_architectures_compute() {
     refused(&with("expert_count", 8u32), &["'llama.expert_count' is 8; expected 0"]);
     refused(&with("logit_scale", 0.5f32), &["'llama.logit_scale' is 0.5"]);

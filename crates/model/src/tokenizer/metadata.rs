@@ -1,0 +1,109 @@
+//! The tokenizer's part of a model file's metadata.
+//!
+//! What the vocabulary is made of must be right. The ids of special tokens and the flags beside them are hints, which converters
+//! often get wrong: one that makes no sense counts as missing, with a warning.
+
+use super::end_tokens::END_KEYS;
+use super::{Tokenizer, TokenizerError, Vocabulary};
+use crate::chat_template;
+use crate::gguf::{Gguf, GgufError};
+
+pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(super) const TYPES: &str = "tokenizer.ggml.token_type";
+pub(super) const SCORES: &str = "tokenizer.ggml.scores";
+pub(super) const MERGES: &str = "tokenizer.ggml.merges";
+pub(super) const BOS: &str = "tokenizer.ggml.bos_token_id";
+pub(super) const EOS: &str = "tokenizer.ggml.eos_token_id";
+pub(super) const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
+pub(super) const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+pub(super) const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
+
+/// Keys of tokens for which there is no use here. They are checked, because they come from the same converter.
+const UNUSED_KEYS: &[&str] = &[
+    "tokenizer.ggml.padding_token_id",
+    "tokenizer.ggml.seperator_token_id",
+    "tokenizer.ggml.separator_token_id",
+    "tokenizer.ggml.cls_token_id",
+    "tokenizer.ggml.mask_token_id",
+    "tokenizer.ggml.prefix_token_id",
+    "tokenizer.ggml.suffix_token_id",
+    "tokenizer.ggml.middle_token_id",
+    "tokenizer.ggml.fim_pre_token_id",
+    "tokenizer.ggml.fim_suf_token_id",
+    "tokenizer.ggml.fim_mid_token_id",
+];
+
+impl Tokenizer {
+    /// Reads the tokenizer from a model file's metadata.
+    ///
+    /// # Errors
+    /// If the metadata is of an unsupported kind, or what is needed of it makes no sense; the error names the key, the place and the value.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, TokenizerError> {
+        let types = gguf.get_int_array(TYPES)?;
+        let tokens = gguf.require_str_array(TOKENS)?;
+        let mut hints = Hints { gguf, warnings: Vec::new() };
+        let ends = END_KEYS.iter().filter_map(|&key| Some((key, hints.token(key)?))).collect();
+        let vocabulary = Vocabulary {
+            model: gguf.require_str("tokenizer.ggml.model")?,
+            pre: gguf.get_str("tokenizer.ggml.pre")?,
+            tokens,
+            types: types.as_deref(),
+            scores: gguf.get_f32_array(SCORES)?,
+            merges: gguf.get_str_array(MERGES)?,
+            bos: hints.token(BOS),
+            ends,
+            unknown: hints.token(UNKNOWN),
+            add_bos: hints.flag(ADD_BOS),
+            add_eos: hints.flag(ADD_EOS),
+            add_space_prefix: hints.flag("tokenizer.ggml.add_space_prefix"),
+            templates: chat_template::sources(gguf)?.into_iter().map(|(_, source)| source).collect(),
+        };
+        for key in UNUSED_KEYS {
+            if let Some(id) = hints.token(key) {
+                in_vocabulary(key, id, tokens.len(), &mut hints.warnings);
+            }
+        }
+        let mut tokenizer = Tokenizer::from_vocabulary(&vocabulary)?;
+        tokenizer.warnings.append(&mut hints.warnings);
+        Ok(tokenizer)
+    }
+}
+
+/// Reads what a model can do without.
+struct Hints<'a> {
+    gguf: &'a Gguf,
+    warnings: Vec<String>,
+}
+
+impl Hints<'_> {
+    fn token(&mut self, key: &str) -> Option<u32> {
+        let value = self.gguf.get_u32(key);
+        self.or_missing(value)
+    }
+
+    fn flag(&mut self, key: &str) -> Option<bool> {
+        let value = self.gguf.get_bool(key);
+        self.or_missing(value)
+    }
+
+    fn or_missing<T>(&mut self, value: Result<Option<T>, GgufError>) -> Option<T> {
+        value.unwrap_or_else(|error| {
+            // The file itself tells of these.
+            if !matches!(error, GgufError::Unusable { .. }) {
+                self.warnings.push(format!("{error}; it counts as missing"));
+            }
+            None
+        })
+    }
+}
+
+/// The token of a key, unless it is outside of the vocabulary.
+pub(super) fn in_vocabulary(key: &str, id: u32, tokens: usize, warnings: &mut Vec<String>) -> Option<u32> {
+    if (id as usize) < tokens {
+        return Some(id);
+    }
+    let last = tokens.saturating_sub(1);
+    warnings
+        .push(format!("{key} is {id}, but the vocabulary has ids 0 to {last}; it counts as missing: correct the key"));
+    None
+}
