@@ -4,6 +4,8 @@ PROMPT ?= Explain in one sentence why the sky is blue.
 HOST ?= 127.0.0.1
 PORT ?= 1234
 ARGS ?=
+FUZZ_CASES ?= 100000
+FUZZ_SECONDS ?= 180
 export PROMPT
 
 # The build without the parking-lot scheduler is tested in the packages that have the feature.
@@ -11,7 +13,7 @@ WITHOUT_LOT := -p parkade-core -p parkade-server -p parkade --no-default-feature
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat serve build check fmt test test-rust test-loom test-e2e
+.PHONY: help setup run chat serve build check fmt fuzz test test-rust test-loom test-e2e
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +53,11 @@ test-rust:
 # Everything is compiled with the flag, so it has a target directory of its own: the other builds stay as they are.
 test-loom: ## the worker pool in all interleavings of small cases, by loom (ARGS="name")
 	RUSTFLAGS="--cfg loom" cargo test --locked --target-dir target/loom -p parkade-pool --test loom -- $(ARGS)
+
+# With the checks of the dev profile, so that what would silently overflow is found. What fails is named, and its file is kept.
+fuzz: ## damaged model files until FUZZ_CASES=100000 or FUZZ_SECONDS=180 are over
+	PARKADE_FUZZ_CASES=$(FUZZ_CASES) PARKADE_FUZZ_SECONDS=$(FUZZ_SECONDS) PARKADE_FUZZ_LONGEST=10 \
+		cargo test --locked -p parkade-model --test fuzz -- --nocapture
 
 test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
 	$(PYTEST) tests/e2e $(ARGS)
