@@ -1,6 +1,6 @@
 //! Chat templates: prompts as Jinja on Python writes them, and bounds for hostile templates.
 
-use parkade_model::chat_template::{ChatInput, ChatTemplate, Limits, TemplateError};
+use parkade_model::chat_template::{ChatInput, ChatTemplate, Limits, TemplateError, Uses};
 use serde_json::{Map, Value, json};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
@@ -154,4 +154,22 @@ fn extra_variables_reach_the_template_but_do_not_replace_its_own() {
 fn today_is_written_by_strftime_now() {
     let rendered = render("{{ strftime_now('%Y') }}", json!([])).unwrap();
     assert!(rendered.parse::<u32>().unwrap() >= 2025, "{rendered}");
+}
+
+#[test]
+fn a_template_is_known_by_what_it_uses() {
+    let uses =
+        |source: &str, with_tools: bool| ChatTemplate::new(source, "<s>", "</s>").unwrap().uses(with_tools).unwrap();
+    let file = |name: &str| std::fs::read_to_string(format!("{DATA}/templates/{name}.jinja")).unwrap();
+    let all = |uses: Uses| (uses.tools, uses.tool_calls, uses.tool_results, uses.documents);
+    assert_eq!(all(uses(&file("chatml"), false)), (false, false, true, false));
+    assert_eq!(all(uses(&file("tool_tags"), false)), (true, true, true, false));
+    assert_eq!(all(uses(&file("headers"), false)), (true, true, true, false));
+    assert_eq!(all(uses(&file("inst"), false)), (true, true, true, false));
+    // Its turns are of users and models; a message of a tool is refused by the template itself.
+    assert_eq!(all(uses(&file("turns"), false)), (false, false, true, false));
+    let documents = "{% for d in documents or [] %}{{ d['text'] }}{% endfor %}{{ messages[-1].content }}";
+    assert_eq!(all(uses(documents, true)), (false, false, true, true));
+    // One that fails on everything is not told what it lacks; it says so itself.
+    assert_eq!(all(uses("{{ raise_exception('no') }}", false)), (true, true, true, true));
 }

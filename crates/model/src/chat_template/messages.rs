@@ -17,6 +17,8 @@ pub(super) struct Dialect {
     pub(super) null_content: bool,
     /// The arguments of a tool call are an object; otherwise they are a string of JSON.
     pub(super) object_arguments: bool,
+    /// Where they are an object, any text may stand for them as well.
+    pub(super) text_arguments: bool,
 }
 
 /// The messages of a request as the template expects them. Keys that are null are left out, as if never sent.
@@ -96,9 +98,11 @@ fn shape_call(call: &Value, dialect: Dialect) -> Value {
     let mut call = call.clone();
     if let Some(arguments) = call.pointer_mut("/function/arguments") {
         let shaped = match &*arguments {
-            Value::String(text) if dialect.object_arguments => {
-                serde_json::from_str::<Value>(text).ok().filter(Value::is_object)
-            }
+            // Models do not always write JSON, and their history is rendered all the same.
+            Value::String(text) if dialect.object_arguments => serde_json::from_str::<Value>(text)
+                .ok()
+                .filter(Value::is_object)
+                .or_else(|| (!dialect.text_arguments).then(|| json!({ "arguments": text }))),
             Value::Object(_) if !dialect.object_arguments => Some(Value::String(arguments.to_string())),
             _ => None,
         };
@@ -113,7 +117,8 @@ fn shape_call(call: &Value, dialect: Dialect) -> Value {
 mod tests {
     use super::*;
 
-    const STRINGS: Dialect = Dialect { content_parts: false, null_content: false, object_arguments: true };
+    const STRINGS: Dialect =
+        Dialect { content_parts: false, null_content: false, object_arguments: true, text_arguments: true };
 
     fn one(message: Value, dialect: Dialect) -> Value {
         shape(&json!([message]), dialect).unwrap().remove(0)
@@ -145,7 +150,12 @@ mod tests {
             |value: Value, dialect| one(call(value), dialect)["tool_calls"][0]["function"]["arguments"].clone();
         let texts = Dialect { object_arguments: false, ..STRINGS };
         assert_eq!(arguments(json!("{\"b\": 1, \"a\": 2}"), STRINGS), json!({"b": 1, "a": 2}));
-        assert_eq!(arguments(json!("not json"), STRINGS), json!("not json"));
+        let objects = Dialect { text_arguments: false, ..STRINGS };
+        for text in ["not json", "{\"a\": 2, \"b\"", "[1]", ""] {
+            assert_eq!(arguments(json!(text), STRINGS), json!(text));
+            assert_eq!(arguments(json!(text), objects), json!({ "arguments": text }));
+            assert_eq!(arguments(json!(text), texts), json!(text));
+        }
         assert_eq!(arguments(json!({"b": 1}), texts), json!("{\"b\":1}"));
         assert_eq!(arguments(json!("{}"), texts), json!("{}"));
     }

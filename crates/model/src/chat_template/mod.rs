@@ -17,12 +17,14 @@ mod json;
 mod messages;
 mod python;
 
+use std::cell::Cell;
 use std::io;
 
 use minijinja::Environment;
 use minijinja::value::{Serde, Value as TemplateValue};
 use serde_json::{Map, Value};
 
+pub use dialect::Uses;
 pub use error::TemplateError;
 
 use self::messages::Dialect;
@@ -73,6 +75,7 @@ pub struct ChatTemplate {
 struct Named {
     name: String,
     dialect: Dialect,
+    uses: Uses,
 }
 
 /// What a prompt is written from.
@@ -163,11 +166,8 @@ impl ChatTemplate {
         let mut template =
             ChatTemplate { environment, templates: Vec::new(), bos: bos.into(), eos: eos.into(), limits };
         for name in names {
-            let dialect = dialect::probe(|messages| {
-                let context = template.context(messages, None, None, true, &Map::new());
-                template.run(&name, context).ok()
-            });
-            template.templates.push(Named { name, dialect });
+            let (dialect, uses) = template.probe(&name);
+            template.templates.push(Named { name, dialect, uses });
         }
         Ok(template)
     }
@@ -177,16 +177,46 @@ impl ChatTemplate {
     /// # Errors
     /// If the template refuses the messages or fails on them, or takes too long, or the prompt becomes too long.
     pub fn render(&self, input: &ChatInput<'_>) -> Result<Prompt, TemplateError> {
-        let find = |name: &str| self.templates.iter().find(|template| template.name == name);
         let with_tools = input.tools.is_some_and(|tools| !tools.is_null() && tools != &Value::Array(Vec::new()));
-        let template = with_tools.then(|| find(TOOL_USE)).flatten().or_else(|| find(DEFAULT)).ok_or_else(|| {
-            let names: Vec<&str> = self.templates.iter().map(|template| template.name.as_str()).collect();
-            TemplateError::NoDefault { available: names.join(", ") }
-        })?;
+        let template = self.chosen(with_tools)?;
         let messages = messages::shape(input.messages, template.dialect)?;
         let tools = if with_tools { input.tools } else { None };
         let context = self.context(messages, tools, input.documents, input.add_generation_prompt, input.extra);
         self.run(&template.name, context).map(Prompt::from_template)
+    }
+
+    /// What the template for requests with tools, or without, writes into the prompt.
+    ///
+    /// # Errors
+    /// If there is no template for such requests.
+    pub fn uses(&self, with_tools: bool) -> Result<Uses, TemplateError> {
+        Ok(self.chosen(with_tools)?.uses)
+    }
+
+    fn chosen(&self, with_tools: bool) -> Result<&Named, TemplateError> {
+        let find = |name: &str| self.templates.iter().find(|template| template.name == name);
+        with_tools.then(|| find(TOOL_USE)).flatten().or_else(|| find(DEFAULT)).ok_or_else(|| {
+            let names: Vec<&str> = self.templates.iter().map(|template| template.name.as_str()).collect();
+            TemplateError::NoDefault { available: names.join(", ") }
+        })
+    }
+
+    /// Finds out what a template expects and uses. One that takes too long for one small conversation is asked no more.
+    fn probe(&self, name: &str) -> (Dialect, Uses) {
+        let exhausted = Cell::new(false);
+        let render = |trial: dialect::Trial| {
+            if exhausted.get() {
+                return None;
+            }
+            let (tools, documents) = (trial.tools.as_ref(), trial.documents.as_ref());
+            let context = self.context(trial.messages, tools, documents, true, &Map::new());
+            let rendered = self.run(name, context);
+            exhausted
+                .set(matches!(rendered, Err(TemplateError::OutOfFuel { .. } | TemplateError::OutputTooLong { .. })));
+            rendered.ok()
+        };
+        let dialect = dialect::probe(|messages| render(dialect::Trial { messages, tools: None, documents: None }));
+        (dialect, dialect::probe_uses(dialect, render))
     }
 
     /// The variables of a template, as Hugging Face gives them.
