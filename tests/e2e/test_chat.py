@@ -2,6 +2,7 @@
 
 import time
 
+import openai
 import pytest
 
 QUESTION = [{"role": "user", "content": "What is 2+2?"}]
@@ -191,3 +192,42 @@ def test_the_models_list_names_the_loaded_model(client):
 def test_the_default_model_answers_to_all_its_names(client):
     texts = {ask(client, model=name).choices[0].message.content for name in ("default", "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1")}
     assert len(texts) == 1
+
+
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}]
+
+
+def test_tools_do_not_vanish_from_a_prompt_whose_template_has_none(client):
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b"'}}
+    history = [*QUESTION, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    for extra, param in (({"tools": TOOLS}, "tools"), ({"messages": history}, "messages[1].tool_calls")):
+        with pytest.raises(openai.BadRequestError) as caught:
+            ask(client, **extra)
+        assert caught.value.param == param
+    assert ask(client, tools=TOOLS, tool_choice="none").choices[0].message.content
+
+
+def test_what_agents_leave_empty_is_taken(client):
+    for earlier in ({"content": None}, {"content": None, "tool_calls": []}, {"content": ["4"]}, {}):
+        ask(client, messages=[*QUESTION, {"role": "assistant", **earlier}, *QUESTION], max_tokens=2)
+    ask(client, messages=[*QUESTION, {"role": "wizard", "content": "Abracadabra"}], max_tokens=2)
+
+
+def test_a_field_that_is_not_known_is_named(client):
+    raw = client.chat.completions.with_raw_response.create(
+        model=MODEL, messages=QUESTION, max_tokens=1, extra_body={"temprature": 0.1}
+    )
+    assert raw.headers["x-parkade-ignored-fields"] == "temprature"
+    assert "x-parkade-ignored-fields" not in client.chat.completions.with_raw_response.create(
+        model=MODEL, messages=QUESTION, max_tokens=1, extra_body={"n_predict": 1}
+    ).headers
+
+
+def test_a_strict_server_refuses_fields_that_it_does_not_know(start):
+    strict = start("--strict")
+    with openai.OpenAI(base_url=strict.url + "/v1", api_key="unused", max_retries=0) as client:
+        with pytest.raises(openai.BadRequestError) as caught:
+            ask(client, extra_body={"temprature": 0.1})
+        assert (caught.value.param, caught.value.code) == ("temprature", "unknown_parameter")
+        assert ask(client, max_tokens=1).choices
+

@@ -102,3 +102,19 @@ def test_stop_strings_and_ignored_ends_work_together(client):
     answer = complete(client, max_tokens=40, stop=["."], extra_body={"ignore_eos": True})
     assert "." not in answer.choices[0].text
     assert answer.choices[0].finish_reason == "stop"
+
+
+def test_positions_count_special_tokens_that_were_sent(client):
+    answer = complete(client, prompt=[0, 0, 504], echo=True, logprobs=0, max_tokens=2).choices[0]
+    assert answer.text == "<|endoftext|><|endoftext|>The" + "".join(answer.logprobs.tokens[3:])
+    assert answer.logprobs.tokens[:3] == ["<|endoftext|>", "<|endoftext|>", "The"]
+    assert answer.logprobs.text_offset == [0, 13, 26, 29, 29 + len(answer.logprobs.tokens[3])]
+
+
+@pytest.mark.parametrize("prompt", ["naïve 🙂👩‍👩‍👧 日本語", [3546, 46494, 10813, 235, 119], "<|im_start|>user\nhi"], ids=str)
+def test_positions_point_into_the_text_also_within_characters(client, prompt):
+    answer = complete(client, prompt=prompt, echo=True, logprobs=0, max_tokens=6).choices[0]
+    offsets = answer.logprobs.text_offset
+    assert offsets[0] == 0 and offsets == sorted(offsets) and offsets[-1] <= len(answer.text)
+    for token, offset in zip(answer.logprobs.tokens, offsets):
+        assert token.startswith("bytes:") or answer.text[offset:].startswith(token)

@@ -256,6 +256,19 @@ pub struct ListenArgs {
     /// TOML file with the API keys, their classes, weights and limits; read again at SIGHUP [default: everyone may ask]
     #[arg(long, value_name = "FILE", env = "PARKADE_API_KEYS", hide_env = true)]
     pub api_keys: Option<PathBuf>,
+    /// Refuse requests with fields that are not known here, instead of ignoring and reporting these
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "PARKADE_STRICT",
+        hide_env = true,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = ServerConfig::default().strict
+    )]
+    pub strict: bool,
     /// Web pages that may call the API, comma-separated origins or * [default: none]
     #[arg(long, value_name = "ORIGINS", env = "PARKADE_CORS_ORIGINS", hide_env = true)]
     pub cors_origins: Option<String>,

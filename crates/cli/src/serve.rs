@@ -139,6 +139,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
     let max_body_bytes = args.listen.max_body_mb.saturating_mul(1 << 20);
     ServerConfig {
         max_connections: args.listen.max_connections,
+        strict: args.listen.strict,
         max_body_bytes,
         body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes),
         drain_limit: Duration::from_secs(args.listen.drain_seconds),

@@ -43,6 +43,9 @@ pub struct ServerConfig {
     pub drain_limit: Duration,
     /// What becomes of requests in line when the shutdown begins.
     pub drain_in_line: InLine,
+    /// Whether a body with a field that is not known is refused. Otherwise the field is ignored, and the response says so
+    /// in `x-parkade-ignored-fields`.
+    pub strict: bool,
     /// Origins that browsers may call from (`*` for any). Empty: no CORS headers, so no foreign page can read answers.
     pub cors_origins: Vec<String>,
     /// How many log lines could not be written: whoever writes the log knows, and `GET /metrics` says it.
@@ -65,6 +68,7 @@ impl Default for ServerConfig {
             head_hold: Duration::from_secs(10),
             drain_limit: Duration::from_secs(30),
             drain_in_line: InLine::Finish,
+            strict: false,
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,
         }

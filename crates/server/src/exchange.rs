@@ -18,10 +18,12 @@ use uuid::Uuid;
 
 use crate::access::Standing;
 use crate::errors::ErrorCode;
+use crate::openai::ignored::IgnoredFields;
 use crate::state::AppState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const QUEUE_MS: HeaderName = HeaderName::from_static("x-parkade-queue-ms");
+const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-parkade-ignored-fields");
 
 /// The longest `x-request-id` that is taken over from a client.
 const LONGEST_ID: usize = 128;
@@ -43,6 +45,7 @@ pub(crate) struct Exchange {
     class: OnceLock<Priority>,
     usage: OnceLock<Usage>,
     queued: OnceLock<Duration>,
+    ignored: OnceLock<IgnoredFields>,
     standing: Mutex<Option<Standing>>,
 }
 
@@ -71,6 +74,14 @@ impl Exchange {
     /// Takes note of how the tenant stands with its limits; the latest counts.
     pub fn stands(&self, standing: Standing) {
         *self.standing.lock() = Some(standing);
+    }
+
+    /// Takes note of fields of the body that are not known here: the response names them.
+    pub fn ignores(&self, fields: Option<IgnoredFields>) {
+        if let Some(fields) = fields {
+            self.state.ignored_log().tell(&fields);
+            let _first = self.ignored.set(fields);
+        }
     }
 
     /// How long it was in line, as far as that is known.
@@ -152,6 +163,7 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
         class: OnceLock::new(),
         usage: OnceLock::new(),
         queued: OnceLock::new(),
+        ignored: OnceLock::new(),
         standing: Mutex::new("server.standing", None),
         state: state.clone(),
     });
@@ -167,6 +179,9 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
     }
     if let Some(queue) = exchange.time_in_line() {
         headers.insert(QUEUE_MS, HeaderValue::from(queue.as_millis() as u64));
+    }
+    if let Some(names) = exchange.ignored.get().and_then(IgnoredFields::header) {
+        headers.insert(IGNORED_FIELDS, names);
     }
     if let Some(standing) = *exchange.standing.lock() {
         standing.write(headers);

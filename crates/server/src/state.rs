@@ -17,6 +17,7 @@ use crate::config::{ConfigError, ServerConfig};
 use crate::errors::ApiError;
 use crate::in_flight::InFlight;
 use crate::metrics::HttpMetrics;
+use crate::openai::ignored::IgnoredLog;
 
 /// The name that always means the first loaded model.
 pub const DEFAULT_MODEL: &str = "default";
@@ -114,6 +115,7 @@ struct Shared {
     metrics: HttpMetrics,
     body_memory: Arc<Semaphore>,
     preparation: Arc<Semaphore>,
+    ignored_log: IgnoredLog,
     started: Instant,
 }
 
@@ -155,6 +157,7 @@ impl AppState {
                 metrics: HttpMetrics::new(log_lines_dropped),
                 body_memory,
                 preparation: Arc::new(Semaphore::new(cores)),
+                ignored_log: IgnoredLog::new(),
                 started: Instant::now(),
             }),
         })
@@ -273,6 +276,10 @@ impl AppState {
     /// Time since the state was made.
     pub fn uptime(&self) -> std::time::Duration {
         self.shared.started.elapsed()
+    }
+
+    pub(crate) fn ignored_log(&self) -> &IgnoredLog {
+        &self.shared.ignored_log
     }
 
     pub(crate) fn metrics(&self) -> &HttpMetrics {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parkade_core::Request;
 use parkade_model::Prompt;
-use parkade_model::chat_template::ChatInput;
+use parkade_model::chat_template::{ChatInput, ChatTemplate};
 use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
@@ -13,8 +13,10 @@ use crate::identity::{Identity, ServiceTier};
 use crate::openai::deadlines::Deadlines;
 use crate::openai::fields::{Fields, describe, quote};
 use crate::openai::generation::{self, Generation};
+use crate::openai::ignored::IgnoredFields;
+use crate::openai::known_fields::{self, Endpoint};
+use crate::openai::messages;
 use crate::openai::types::Head;
-use crate::openai::{messages, unsupported};
 use crate::state::{AppState, ModelEntry};
 
 /// The field that a chat's prompt comes from.
@@ -33,6 +35,8 @@ pub(crate) struct Chat {
     pub request: Request,
     pub stream: bool,
     pub include_usage: bool,
+    /// Fields of the body that are not known.
+    pub ignored: Option<IgnoredFields>,
 }
 
 /// Reads, renders and tokenises. It takes time in proportion to the prompt: not for an async thread.
@@ -44,7 +48,8 @@ pub(crate) fn prepare(
 ) -> Result<Chat, ApiError> {
     let fields = Fields::top(body)?;
     let model = state.model(generation::model_name(&fields)?)?;
-    unsupported::refuse_in_chat(&fields)?;
+    let unknown = known_fields::check(&fields, Endpoint::Chat)?;
+    let ignored = IgnoredFields::of(&unknown, state.config().strict)?;
     let generation = Generation::read(&fields, model.config.vocab)?;
     let max_tokens = generation::max_tokens(&fields, 1)?;
     let logprobs = logprobs(&fields)?;
@@ -57,7 +62,7 @@ pub(crate) fn prepare(
     let head = Head::new("chatcmpl", "chat.completion", &model, tier);
     let mut request = generation.request(head.id.clone(), tokens, max_tokens, identity, deadlines);
     request.logprobs = logprobs;
-    Ok(Chat { model, head, request, stream: generation.stream, include_usage: generation.include_usage })
+    Ok(Chat { model, head, request, stream: generation.stream, include_usage: generation.include_usage, ignored })
 }
 
 fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
@@ -94,6 +99,7 @@ fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<P
             format!("the model {} has no chat template; use /v1/completions", quote(&model.name)),
         )
     })?;
+    refuse_what_would_vanish(template, messages, tools.as_ref(), documents.as_ref())?;
     template
         .render(&ChatInput {
             messages,
@@ -107,6 +113,48 @@ fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<P
         })
 }
 
+/// Refuses what the model's template would leave out of the prompt: the model would answer as if it had not been sent.
+fn refuse_what_would_vanish(
+    template: &ChatTemplate,
+    messages: &Value,
+    tools: Option<&Value>,
+    documents: Option<&Value>,
+) -> Result<(), ApiError> {
+    // Without a template for such a request rendering fails, and says so.
+    let Ok(uses) = template.uses(tools.is_some()) else {
+        return Ok(());
+    };
+    let vanishes = |field: &str, what: &str, instead: &str| {
+        let message = format!("{field} would not reach the model: its chat template does not use {what}; {instead}");
+        Err(ApiError::unsupported(field, message))
+    };
+    if tools.is_some() && !uses.tools {
+        return vanishes("tools", "tools", "leave tools out, or load a model whose template has them");
+    }
+    if !uses.documents && documents.and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+        return vanishes("documents", "documents", "put their text into a message");
+    }
+    for (i, message) in messages.as_array().into_iter().flatten().enumerate() {
+        if !uses.tool_calls && message.get("tool_calls").is_some() {
+            let field = format!("messages[{i}].tool_calls");
+            return vanishes(
+                &field,
+                "tools or their calls",
+                "put the call into content, or load a model whose template has tools",
+            );
+        }
+        if !uses.tool_results && message["role"] == "tool" {
+            let field = format!("messages[{i}].role");
+            return vanishes(
+                &field,
+                "messages of tools",
+                "send the result as the user, or load a model whose template has tools",
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The tools that the model is told of: those in `tools`, unless `tool_choice` is `none`.
 fn tools(fields: &Fields<'_>) -> Result<Option<Value>, ApiError> {
     let list = fields.list("tools")?;
@@ -118,10 +166,16 @@ fn tools(fields: &Fields<'_>) -> Result<Option<Value>, ApiError> {
         function.string("name")?.ok_or_else(|| ApiError::missing(&function.name("name"), "the function's name"))?;
     }
     let tools = list.filter(|list| !list.is_empty()).map(|list| Value::Array(list.clone()));
+    let many = fields.boolean("parallel_tool_calls")?.unwrap_or(true);
     match fields.get("tool_choice") {
+        Some(Value::String(choice)) if choice == "none" => Ok(None),
+        _ if tools.is_some() && !many => Err(ApiError::unsupported(
+            "parallel_tool_calls",
+            "parallel_tool_calls is false, which is not supported (taken: true); the number of calls cannot be limited \
+             here: leave it out",
+        )),
         None => Ok(tools),
         Some(Value::String(choice)) if choice == "auto" => Ok(tools),
-        Some(Value::String(choice)) if choice == "none" => Ok(None),
         Some(other) => Err(ApiError::unsupported(
             "tool_choice",
             format!(

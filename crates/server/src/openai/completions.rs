@@ -11,10 +11,12 @@ use crate::errors::ApiError;
 use crate::identity::{Identity, ServiceTier};
 use crate::openai::chat::{refuse_hopeless, untokenisable};
 use crate::openai::deadlines::Deadlines;
+use crate::openai::echo::Echo;
 use crate::openai::fields::{Fields, integer, wrong_type};
 use crate::openai::generation::{self, Generation};
+use crate::openai::ignored::IgnoredFields;
+use crate::openai::known_fields::{self, Endpoint};
 use crate::openai::types::Head;
-use crate::openai::unsupported;
 use crate::state::{AppState, ModelEntry};
 
 /// The field that a completion's prompt comes from.
@@ -37,19 +39,14 @@ pub(crate) struct Completions {
     pub requests: Vec<Request>,
     /// The prompts as the answer repeats them, if it does.
     pub echoes: Option<Vec<Echo>>,
+    /// Fields of the body that are not known.
+    pub ignored: Option<IgnoredFields>,
     /// Answers to each prompt.
     pub n: usize,
     pub stream: bool,
     pub include_usage: bool,
     /// No answer is wanted: at most the prompts are sent back, with their log-probabilities if these were asked for.
     pub prompt_only: bool,
-}
-
-/// A prompt that the answer begins with.
-#[derive(Debug, Clone)]
-pub(crate) struct Echo {
-    pub text: String,
-    pub tokens: Vec<TokenId>,
 }
 
 /// One prompt as it was sent.
@@ -67,9 +64,9 @@ pub(crate) fn prepare(
 ) -> Result<Completions, ApiError> {
     let fields = Fields::top(body)?;
     let model = state.model(generation::model_name(&fields)?)?;
-    unsupported::refuse_in_completions(&fields)?;
+    let unknown = known_fields::check(&fields, Endpoint::Completions)?;
+    let ignored = IgnoredFields::of(&unknown, state.config().strict)?;
     let generation = Generation::read(&fields, model.config.vocab)?;
-    refuse_best_of(&fields, generation.n)?;
     let logprobs = logprobs(&fields)?;
     let echo = fields.boolean("echo")?.unwrap_or(false);
     let max_tokens = generation::max_tokens(&fields, 0)?;
@@ -85,12 +82,14 @@ pub(crate) fn prepare(
             Prompt::Tokens(tokens) => tokens.clone(),
         };
         if echo {
-            let text = match prompt {
-                Prompt::Text(text) => (*text).to_owned(),
-                Prompt::Tokens(_) => decode(&model, &tokens)?,
-            };
             let tokens = tokens.clone();
-            echoes.push(Echo { text, tokens });
+            echoes.push(match prompt {
+                Prompt::Text(text) => Echo::of_text(&model.tokenizer, text, tokens),
+                Prompt::Tokens(_) => {
+                    check_ids(&model, &tokens)?;
+                    Echo::of_tokens(&model.tokenizer, tokens)
+                }
+            });
         }
         let id = match prompts.len() {
             1 => head.id.clone(),
@@ -108,6 +107,7 @@ pub(crate) fn prepare(
         head,
         requests,
         echoes: echo.then_some(echoes),
+        ignored,
         n: generation.n,
         stream: generation.stream,
         include_usage: generation.include_usage,
@@ -122,25 +122,15 @@ fn tokenize(model: &ModelEntry, text: &str) -> Result<Vec<TokenId>, ApiError> {
     tokens.map_err(|error| untokenisable(PROMPT_FIELD, &error))
 }
 
-/// Text of token ids that a client sent.
-fn decode(model: &ModelEntry, tokens: &[TokenId]) -> Result<String, ApiError> {
+/// Token ids that a client sent must have a text before they can be repeated.
+fn check_ids(model: &ModelEntry, tokens: &[TokenId]) -> Result<(), ApiError> {
     let vocab = model.config.vocab;
     match tokens.iter().find(|&&id| id as usize >= vocab) {
         Some(id) => Err(ApiError::invalid_value(
             PROMPT_FIELD,
             format!("token id {id} is not in the vocabulary (0 to {})", vocab - 1),
         )),
-        None => Ok(model.tokenizer.decode(tokens)),
-    }
-}
-
-fn refuse_best_of(fields: &Fields<'_>, n: usize) -> Result<(), ApiError> {
-    match fields.integer("best_of", 1..=i64::from(i32::MAX))? {
-        Some(best_of) if best_of != n as i64 => Err(ApiError::unsupported(
-            "best_of",
-            format!("best_of is {best_of} and n is {n}; answers are not ranked here: leave best_of out or set it to n"),
-        )),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use parkade_core::{Event, TokenLogprob, Usage};
-use parkade_model::tokenizer::Tokenizer;
 use serde::Serialize;
 
 use crate::openai::answers::CollectedPrompt;
-use crate::openai::completions::Echo;
+use crate::openai::echo::{Echo, Positions};
 use crate::openai::logprobs::TextLogprobs;
 use crate::openai::types::{Answer, Head, UsageBody};
 use crate::sse::{Encoder, Frames};
@@ -22,25 +21,6 @@ struct Choice<'a> {
     /// vLLM's field: the stop string that ended the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_reason: Option<&'a str>,
-}
-
-/// Adds a prompt's own tokens and gives the offset of what follows.
-fn push_prompt(
-    logprobs: &mut TextLogprobs,
-    tokenizer: &Tokenizer,
-    echo: &Echo,
-    prompt: &[Option<TokenLogprob>],
-) -> usize {
-    let mut offset = 0;
-    for (i, &id) in echo.tokens.iter().enumerate() {
-        let token = prompt.get(i).and_then(Option::as_ref);
-        let after = logprobs.push(tokenizer, id, token, offset);
-        // A begin-of-text token that the tokenizer put first is no part of the text.
-        let added = i == 0 && tokenizer.bos() == Some(id) && !echo.text.starts_with(tokenizer.token_text(id));
-        offset = if added { 0 } else { after };
-    }
-    // What follows begins where the echoed text ends, whatever the tokens added up to.
-    echo.text.chars().count()
 }
 
 /// A whole answer; `answers` has one entry for each prompt.
@@ -61,22 +41,28 @@ pub(crate) fn whole(
             choices.map(|choice| format!("{echo}{}", choice.text)).collect()
         })
         .collect();
+    let tokenizer = &model.tokenizer;
     let mut choices = Vec::new();
     for (prompt, answer) in answers.iter().enumerate() {
+        let echo = echoes.map(|echoes| &echoes[prompt]);
         for (number, choice) in answer.choices.iter().enumerate() {
+            let text = &texts[prompt][number];
             let logprobs = with_logprobs.then(|| {
                 let mut logprobs = TextLogprobs::default();
-                let mut offset = echoes.map_or(0, |echoes| {
-                    let echo = &echoes[prompt];
-                    push_prompt(&mut logprobs, &model.tokenizer, echo, &answer.prompt_logprobs)
-                });
+                if let Some(echo) = echo {
+                    logprobs.push_prompt(tokenizer, echo, &answer.prompt_logprobs);
+                }
+                let mut positions = Positions::after(echo.map_or(0, Echo::characters));
+                let end = text.chars().count();
                 for token in &choice.logprobs {
-                    offset = logprobs.push(&model.tokenizer, token.id, Some(token), offset);
+                    // What a stop string took away would stand behind the end.
+                    let offset = positions.next(tokenizer, token.id).min(end);
+                    logprobs.push(tokenizer, token.id, Some(token), offset);
                 }
                 logprobs
             });
             choices.push(Choice {
-                text: &texts[prompt][number],
+                text,
                 index: choices.len(),
                 logprobs,
                 finish_reason: choice.reason.map(|reason| reason.name()),
@@ -90,10 +76,11 @@ pub(crate) fn whole(
 /// What a choice of a stream holds back.
 #[derive(Debug, Clone, Default)]
 struct Held {
-    /// Tokens whose text is not complete yet.
-    logprobs: Vec<TokenLogprob>,
-    /// Where the next token's text begins.
-    offset: usize,
+    /// Tokens whose text has not been sent yet, and where they stand in it.
+    logprobs: Vec<(usize, TokenLogprob)>,
+    positions: Positions,
+    /// Characters that were sent.
+    sent: usize,
 }
 
 /// Writes the chunks of a streamed answer.
@@ -126,31 +113,34 @@ impl CompletionsEncoder {
 
     /// The prompt as the first text of each of its answers.
     fn echo(&mut self, frames: &mut Frames, prompt: usize, prompt_logprobs: &[Option<TokenLogprob>]) {
-        let Some(echo) = self.echoes.as_ref().map(|echoes| echoes[prompt].clone()) else {
+        let Some(echoes) = self.echoes.clone() else {
             return;
         };
+        let echo = &echoes[prompt];
         for number in 0..self.n {
             let index = prompt * self.n + number;
             let logprobs = self.with_logprobs.then(|| {
                 let mut logprobs = TextLogprobs::default();
-                let tokenizer = &self.model.tokenizer;
-                self.held[index].offset = push_prompt(&mut logprobs, tokenizer, &echo, prompt_logprobs);
+                logprobs.push_prompt(&self.model.tokenizer, echo, prompt_logprobs);
                 logprobs
             });
+            let held = &mut self.held[index];
+            held.sent = echo.characters();
+            held.positions = Positions::after(held.sent);
             self.chunk(frames, Choice { text: &echo.text, index, logprobs, finish_reason: None, stop_reason: None });
         }
     }
 
-    /// The log-probabilities that were held back for a choice.
-    fn release(&mut self, index: usize) -> Option<TextLogprobs> {
+    /// The log-probabilities of the tokens whose text is sent with `text`; with the last text those of all that are left.
+    fn release(&mut self, index: usize, text: &str, last: bool) -> Option<TextLogprobs> {
         let held = &mut self.held[index];
-        let tokens = std::mem::take(&mut held.logprobs);
-        if !self.with_logprobs {
-            return None;
-        }
+        held.sent += text.chars().count();
         let mut logprobs = TextLogprobs::default();
-        for token in &tokens {
-            held.offset = logprobs.push(&self.model.tokenizer, token.id, Some(token), held.offset);
+        let ready =
+            if last { held.logprobs.len() } else { held.logprobs.partition_point(|(offset, _)| *offset < held.sent) };
+        for (offset, token) in held.logprobs.drain(..ready) {
+            // What a stop string took away would stand behind the end.
+            logprobs.push(&self.model.tokenizer, token.id, Some(&token), offset.min(held.sent));
         }
         Some(logprobs).filter(|logprobs| !logprobs.is_empty())
     }
@@ -172,15 +162,19 @@ impl Encoder for CompletionsEncoder {
             Event::PromptLogprobs(logprobs) => self.echo(frames, prompt, &logprobs),
             Event::Token { index, text, logprob, .. } => {
                 let index = prompt * self.n + index;
-                self.held[index].logprobs.extend(logprob);
+                let held = &mut self.held[index];
+                if let Some(token) = logprob {
+                    let offset = held.positions.next(&self.model.tokenizer, token.id);
+                    held.logprobs.push((offset, token));
+                }
                 if !text.is_empty() {
-                    let logprobs = self.release(index);
+                    let logprobs = self.release(index, &text, false);
                     self.chunk(frames, Choice { text: &text, index, logprobs, finish_reason: None, stop_reason: None });
                 }
             }
             Event::Finished { index, reason, text, stop_string } => {
                 let index = prompt * self.n + index;
-                let logprobs = self.release(index);
+                let logprobs = self.release(index, &text, true);
                 self.chunk(
                     frames,
                     Choice {

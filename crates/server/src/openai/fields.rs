@@ -46,6 +46,11 @@ impl<'a> Fields<'a> {
         self.object.get(field).filter(|value| !value.is_null())
     }
 
+    /// The members with a value, by name.
+    pub fn members(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.object.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.as_str(), value))
+    }
+
     /// Which of several names for the same field was sent, or the first. If several were sent they must agree.
     pub fn alias<const N: usize>(&self, names: [&'static str; N]) -> Result<&'static str, ApiError> {
         let mut sent = names.into_iter().filter_map(|name| Some((name, self.get(name)?)));

@@ -40,14 +40,13 @@ impl Generation {
     /// Reads the fields; ranges that the sampler defines are checked by the sampler's own rules.
     pub fn read(fields: &Fields<'_>, vocab: usize) -> Result<Self, ApiError> {
         let stream = fields.boolean("stream")?.unwrap_or(false);
+        let n = fields.integer("n", 1..=Request::MAX_N as i64)?.unwrap_or(1);
+        refuse_best_of(fields, n)?;
         Ok(Self {
             sampling: sampling(fields, vocab)?,
             stop: stop(fields)?,
             ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
-            n: match fields.integer("n", 1..=Request::MAX_N as i64)? {
-                Some(n) => n as usize,
-                None => 1,
-            },
+            n: n as usize,
             stream,
             include_usage: include_usage(fields, stream)?,
             user: user(fields)?,
@@ -83,6 +82,16 @@ impl Generation {
             timeout: deadlines.timeout,
             ttft_slo: deadlines.ttft_slo,
         }
+    }
+}
+
+fn refuse_best_of(fields: &Fields<'_>, n: i64) -> Result<(), ApiError> {
+    match fields.integer("best_of", 1..=i64::from(i32::MAX))? {
+        Some(best_of) if best_of != n => Err(ApiError::unsupported(
+            "best_of",
+            format!("best_of is {best_of} and n is {n}; answers are not ranked here: leave best_of out or set it to n"),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -7,20 +7,14 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde::{Serialize, Serializer};
 
+use crate::openai::echo::{Echo, spelling};
+
 /// The smallest log-probability on the wire: JSON has no minus infinity, and OpenAI sends this instead.
 const SMALLEST: f32 = -9999.0;
 
 fn finite(logprob: f32) -> f32 {
     // A NaN compares as false and becomes the smallest too.
     if logprob > SMALLEST { logprob.min(0.0) } else { SMALLEST }
-}
-
-/// The bytes that a token adds to a text; for control tokens their name.
-fn bytes_of(tokenizer: &Tokenizer, id: TokenId) -> &[u8] {
-    match tokenizer.token_bytes(id) {
-        [] => tokenizer.token_text(id).as_bytes(),
-        bytes => bytes,
-    }
 }
 
 /// `logprobs` of a chat choice.
@@ -46,7 +40,7 @@ struct ChatAlternative {
 
 impl ChatAlternative {
     fn new(tokenizer: &Tokenizer, id: TokenId, logprob: f32) -> Self {
-        let bytes = bytes_of(tokenizer, id);
+        let bytes = spelling(tokenizer, id);
         Self { token: String::from_utf8_lossy(bytes).into_owned(), logprob: finite(logprob), bytes: bytes.to_vec() }
     }
 }
@@ -80,15 +74,19 @@ pub(crate) struct TextLogprobs {
 }
 
 impl TextLogprobs {
-    /// Adds a token that stands `offset` characters into the text and gives the offset of the next one. `token` is
-    /// `None` for the first token of a prompt.
-    pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId, token: Option<&TokenLogprob>, offset: usize) -> usize {
-        let bytes = bytes_of(tokenizer, id);
-        self.tokens.push(shown(bytes).into_owned());
+    /// Adds a token that stands `offset` characters into the text. `token` is `None` for the first token of a prompt.
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: TokenId, token: Option<&TokenLogprob>, offset: usize) {
+        self.tokens.push(shown(spelling(tokenizer, id)).into_owned());
         self.text_offset.push(offset);
         self.token_logprobs.push(token.map(|token| finite(token.logprob)));
         self.top_logprobs.push(token.map(|token| Alternatives::new(tokenizer, token)));
-        offset + characters(bytes)
+    }
+
+    /// Adds the tokens of a prompt.
+    pub fn push_prompt(&mut self, tokenizer: &Tokenizer, echo: &Echo, logprobs: &[Option<TokenLogprob>]) {
+        for (i, (&id, &offset)) in echo.tokens.iter().zip(&echo.offsets).enumerate() {
+            self.push(tokenizer, id, logprobs.get(i).and_then(Option::as_ref), offset);
+        }
     }
 
     /// Whether it has no tokens.
@@ -107,7 +105,7 @@ impl Alternatives {
         // The chosen token is in the list even if it is not among the likeliest.
         let chosen = std::iter::once((token.id, token.logprob));
         for (id, logprob) in token.top.iter().copied().chain(chosen) {
-            let text = shown(bytes_of(tokenizer, id));
+            let text = shown(spelling(tokenizer, id));
             // Two tokens may have the same text; the likelier one comes first and stays.
             if !list.iter().any(|(known, _)| *known == text) {
                 list.push((text.into_owned(), finite(logprob)));
@@ -131,11 +129,6 @@ fn shown(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// How many characters begin in these bytes: a character that is split over tokens counts for the first of them.
-fn characters(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,14 +144,5 @@ mod tests {
     fn a_part_of_a_character_is_shown_as_bytes() {
         assert_eq!(shown("é".as_bytes()), "é");
         assert_eq!(shown(&[0xc3]), "bytes:\\xc3");
-    }
-
-    #[test]
-    fn a_split_character_is_counted_once() {
-        let text = "aé漢🙂".as_bytes();
-        for cut in 0..text.len() {
-            let (left, right) = text.split_at(cut);
-            assert_eq!(characters(left) + characters(right), 4, "cut at {cut}");
-        }
     }
 }

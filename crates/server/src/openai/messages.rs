@@ -1,33 +1,27 @@
 //! A chat's messages: checked field by field, so that an error names its place.
 //!
+//! What a programmer writes (system and user messages) is held to OpenAI's rules. What a model, a tool or an agent wrote
+//! earlier is a matter of fact: nobody can mend it, and a 400 would come back in every later turn. So it is taken as it is,
+//! as long as it can be understood at all.
+//!
 //! What differs between templates (content as a string or as parts, arguments as objects or as JSON) is the template's
 //! own affair. Members that nobody here knows are passed on: a template may know them.
 
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::body;
 use crate::errors::ApiError;
+use crate::openai::calls::{Calls, without_nulls};
 use crate::openai::fields::{Fields, describe, quote, wrong_type};
-
-/// The roles of OpenAI's API.
-const ROLES: &[(&str, &str)] = &[
-    ("system", "system"),
-    // OpenAI's newer name for the same; templates know the older one.
-    ("developer", "system"),
-    ("user", "user"),
-    ("assistant", "assistant"),
-    ("tool", "tool"),
-    ("function", "function"),
-];
 
 /// The most messages in a chat.
 const MAX_MESSAGES: usize = 16_384;
 
+/// The longest name of a role, in characters.
+const MAX_ROLE_CHARS: usize = 64;
+
 /// Reads `messages`. The arguments of tool calls are JSON inside of strings, which the body's own limit does not see:
 /// together they may have `max_values` values.
 pub(crate) fn read(fields: &Fields<'_>, max_values: usize) -> Result<Value, ApiError> {
-    let mut values_left = max_values;
     let list = fields.list("messages")?;
     let list = list.ok_or_else(|| ApiError::missing("messages", "a list of messages"))?;
     if list.is_empty() || list.len() > MAX_MESSAGES {
@@ -36,132 +30,149 @@ pub(crate) fn read(fields: &Fields<'_>, max_values: usize) -> Result<Value, ApiE
             format!("messages has {} entries; allowed: 1 to {MAX_MESSAGES}", list.len()),
         ));
     }
+    let mut calls = Calls::new(max_values);
     let messages =
-        list.iter().enumerate().map(|(i, message)| read_message(message, format!("messages[{i}]"), &mut values_left));
+        list.iter().enumerate().map(|(i, message)| read_message(message, format!("messages[{i}]"), &mut calls));
     Ok(Value::Array(messages.collect::<Result<_, _>>()?))
 }
 
-fn read_message(message: &Value, path: String, values_left: &mut usize) -> Result<Value, ApiError> {
-    let fields = Fields::at(message, path.clone())?;
-    let role = fields.word("role", ROLES)?.ok_or_else(|| {
-        let names: Vec<_> = ROLES.iter().map(|(name, _)| *name).collect();
-        ApiError::missing(&fields.name("role"), &names.join(", "))
-    })?;
+fn read_message(message: &Value, path: String, calls: &mut Calls) -> Result<Value, ApiError> {
+    let fields = Fields::at(message, path)?;
+    let role = role(&fields)?;
     fields.string("name")?;
-    let refusal = fields.string("refusal")?;
-    let called = check_tool_calls(&fields, role, values_left)?;
-    let content = match fields.get("content") {
-        Some(content) => Some(read_content(content, &fields.name("content"))?),
-        // An assistant that refused said that; one that called tools need not have said anything.
-        None if role == "assistant" && refusal.is_some() => refusal.map(Value::from),
-        None if called => None,
-        None => {
-            return Err(ApiError::missing(&fields.name("content"), "a string or a list of text parts"));
-        }
-    };
-    for unsupported in ["audio", "function_call"] {
-        if let Some(value) = fields.get(unsupported) {
-            return Err(ApiError::unsupported(
-                fields.name(unsupported),
-                format!(
-                    "{} is {}, which is not supported; send text in content, and calls in tool_calls",
-                    fields.name(unsupported),
-                    describe(value)
-                ),
-            ));
-        }
+    refuse_audio(&fields)?;
+    let made = calls.made(&fields, role)?;
+    let Content { text, thoughts } = content(&fields, role, made.is_some())?;
+
+    let mut read = without_nulls(message);
+    for replaced in ["content", "tool_calls", "function_call"] {
+        read.remove(replaced);
     }
-    let mut read = message.as_object().cloned().unwrap_or_else(Map::new);
     read.insert("role".into(), role.into());
-    if let Some(content) = content {
-        read.insert("content".into(), content);
+    read.extend(text.map(|text| ("content".into(), text)));
+    read.extend(made.map(|calls| ("tool_calls".into(), calls)));
+    if !thoughts.is_empty() {
+        read.entry("reasoning_content").or_insert_with(|| thoughts.join("\n").into());
     }
-    // Clients send nothing at all as the arguments of a function that has none.
-    for call in read.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
-        let arguments = call.pointer_mut("/function/arguments");
-        if let Some(blank) = arguments.filter(|json| json.as_str().is_some_and(|json| json.trim().is_empty())) {
-            *blank = "{}".into();
-        }
+    if role == "tool" {
+        calls.answered(&fields, &mut read)?;
     }
     Ok(Value::Object(read))
 }
 
-/// `content` as a string, or as a list of parts of type `text`.
-fn read_content(content: &Value, path: &str) -> Result<Value, ApiError> {
-    match content {
-        Value::String(_) => Ok(content.clone()),
-        Value::Array(parts) => {
-            let parts = parts.iter().enumerate().map(|(i, part)| {
-                let text = read_part(part, format!("{path}[{i}]"))?;
-                Ok(json!({"type": "text", "text": text}))
-            });
-            Ok(Value::Array(parts.collect::<Result<_, ApiError>>()?))
-        }
-        other => Err(wrong_type(path.to_owned(), other, "a string or a list of text parts")),
-    }
-}
-
-fn read_part(part: &Value, path: String) -> Result<&str, ApiError> {
-    let fields = Fields::at(part, path)?;
-    let kind = fields.string("type")?.ok_or_else(|| ApiError::missing(&fields.name("type"), "\"text\""))?;
-    let text = match kind {
-        "text" | "input_text" | "output_text" => "text",
-        "refusal" => "refusal",
-        other => {
-            return Err(ApiError::unsupported(
-                fields.name("type"),
-                format!(
-                    "{} is {}, which is not supported; the models here read text only: send parts of type 'text'",
-                    fields.name("type"),
-                    quote(other)
-                ),
-            ));
-        }
-    };
-    fields.string(text)?.ok_or_else(|| ApiError::missing(&fields.name(text), "a string"))
-}
-
-/// Checks `tool_calls`, and whether they are there.
-fn check_tool_calls(fields: &Fields<'_>, role: &str, values_left: &mut usize) -> Result<bool, ApiError> {
-    let Some(calls) = fields.list("tool_calls")? else {
-        return Ok(false);
-    };
-    let path = fields.name("tool_calls");
-    if role != "assistant" {
+/// The role under its usual name. Roles that nobody here knows are the template's to judge.
+fn role<'a>(fields: &Fields<'a>) -> Result<&'a str, ApiError> {
+    const EXPECTED: &str = "system, user, assistant or tool, or another role that the model's template knows";
+    let role = fields.string("role")?.ok_or_else(|| ApiError::missing(&fields.name("role"), EXPECTED))?;
+    if role.is_empty() || role.chars().nth(MAX_ROLE_CHARS).is_some() || role.chars().any(char::is_control) {
         return Err(ApiError::invalid_value(
-            path,
-            format!("tool_calls stands in a message of the role {role}; only the assistant calls"),
+            fields.name("role"),
+            format!(
+                "{} is {}; allowed: {EXPECTED}, in 1 to {MAX_ROLE_CHARS} characters",
+                fields.name("role"),
+                quote(role)
+            ),
         ));
     }
-    for (i, call) in calls.iter().enumerate() {
-        let call = Fields::at(call, format!("{path}[{i}]"))?;
-        let function = call.get("function").ok_or_else(|| ApiError::missing(&call.name("function"), "an object"))?;
-        let function = Fields::at(function, call.name("function"))?;
-        if function.string("name")?.is_none() {
-            return Err(ApiError::missing(&function.name("name"), "the function's name"));
-        }
-        check_arguments(&function, values_left)?;
-    }
-    Ok(true)
+    Ok(match role {
+        // OpenAI's newer name for the same; templates know the older one.
+        "developer" => "system",
+        // And its older name for the same; templates know the newer one.
+        "function" => "tool",
+        role => role,
+    })
 }
 
-/// Checks a function's arguments: an object, or JSON in a string as OpenAI sends it.
-fn check_arguments(function: &Fields<'_>, values_left: &mut usize) -> Result<(), ApiError> {
-    let path = || function.name("arguments");
-    match function.get("arguments") {
-        None | Some(Value::Object(_)) => Ok(()),
-        Some(Value::String(json)) if json.trim().is_empty() => Ok(()),
-        Some(Value::String(json)) => {
-            let values = body::count_values(json.as_bytes());
-            *values_left = values_left
-                .checked_sub(values)
-                .ok_or_else(|| ApiError::invalid_value(path(), "the tool calls hold too many JSON values"))?;
-            serde_json::from_str(json).map(|_: IgnoredAny| ()).map_err(|error| {
-                let message = format!("{} is {}, which is not JSON: {error}", path(), quote(json));
-                ApiError::invalid_value(path(), message)
-            })
+fn refuse_audio(fields: &Fields<'_>) -> Result<(), ApiError> {
+    match fields.get("audio") {
+        None => Ok(()),
+        Some(value) => Err(ApiError::unsupported(
+            fields.name("audio"),
+            format!("{} is {}, which is not supported; send text in content", fields.name("audio"), describe(value)),
+        )),
+    }
+}
+
+/// What a message says.
+#[derive(Default)]
+struct Content<'a> {
+    /// A string or a list of text parts; `None` if an assistant only called.
+    text: Option<Value>,
+    /// What the assistant thought, where that came as parts.
+    thoughts: Vec<&'a str>,
+}
+
+fn content<'a>(fields: &Fields<'a>, role: &str, called: bool) -> Result<Content<'a>, ApiError> {
+    let by_programmer = matches!(role, "system" | "user");
+    let path = fields.name("content");
+    match fields.get("content") {
+        None if by_programmer => Err(ApiError::missing(&path, "a string or a list of text parts")),
+        // An assistant that refused said that; one that called tools need not have said anything.
+        None if role == "assistant" => {
+            let refusal = fields.string("refusal")?;
+            let text = refusal.or(if called { None } else { Some("") });
+            Ok(Content { text: text.map(Value::from), thoughts: Vec::new() })
         }
-        Some(other) => Err(wrong_type(path(), other, "a string that holds JSON")),
+        None => Ok(Content { text: Some("".into()), thoughts: Vec::new() }),
+        Some(text @ Value::String(_)) => Ok(Content { text: Some(text.clone()), thoughts: Vec::new() }),
+        Some(Value::Array(parts)) => read_parts(parts, &path, by_programmer),
+        Some(other) => Err(wrong_type(path, other, "a string or a list of text parts")),
+    }
+}
+
+/// One part of a message's content.
+enum Part<'a> {
+    Text(&'a str),
+    Thought(&'a str),
+    Nothing,
+}
+
+fn read_parts<'a>(parts: &'a [Value], path: &str, by_programmer: bool) -> Result<Content<'a>, ApiError> {
+    let mut texts = Vec::with_capacity(parts.len());
+    let mut thoughts = Vec::new();
+    for (i, part) in parts.iter().enumerate() {
+        match read_part(part, format!("{path}[{i}]"), by_programmer)? {
+            Part::Text(text) => texts.push(json!({"type": "text", "text": text})),
+            Part::Thought(thought) => thoughts.push(thought),
+            Part::Nothing => {}
+        }
+    }
+    Ok(Content { text: Some(Value::Array(texts)), thoughts })
+}
+
+fn read_part(part: &Value, path: String, by_programmer: bool) -> Result<Part<'_>, ApiError> {
+    match part {
+        Value::String(text) => return Ok(Part::Text(text)),
+        Value::Null if !by_programmer => return Ok(Part::Nothing),
+        _ => {}
+    }
+    let fields = Fields::at(part, path)?;
+    let kind = match fields.string("type")? {
+        Some(kind) => kind,
+        None if fields.get("text").is_some() => "text",
+        None => return Err(ApiError::missing(&fields.name("type"), "\"text\"")),
+    };
+    match kind {
+        "text" | "input_text" | "output_text" | "refusal" => {
+            let member = if kind == "refusal" { "refusal" } else { "text" };
+            match fields.string(member)? {
+                Some(text) => Ok(Part::Text(text)),
+                None if by_programmer => Err(ApiError::missing(&fields.name(member), "a string")),
+                None => Ok(Part::Nothing),
+            }
+        }
+        "thinking" | "reasoning" if !by_programmer => {
+            let thought = fields.get("thinking").or(fields.get("text")).and_then(Value::as_str);
+            Ok(thought.map_or(Part::Nothing, Part::Thought))
+        }
+        other => Err(ApiError::unsupported(
+            fields.name("type"),
+            format!(
+                "{} is {}, which is not supported; the models here read text only: send parts of type 'text'",
+                fields.name("type"),
+                quote(other)
+            ),
+        )),
     }
 }
 
@@ -169,18 +180,23 @@ fn check_arguments(function: &Fields<'_>, values_left: &mut usize) -> Result<(),
 mod tests {
     use super::*;
 
+    fn read_all(messages: Value) -> Result<Value, ApiError> {
+        let body = json!({ "messages": messages });
+        read(&Fields::top(&body).expect("an object"), 100)
+    }
+
     fn read_one(message: Value) -> Result<Value, ApiError> {
-        let body = json!({ "messages": [message] });
-        let fields = Fields::top(&body).expect("an object");
-        read(&fields, 100).map(|messages| messages[0].clone())
+        read_all(json!([message])).map(|messages| messages[0].clone())
     }
 
     #[test]
-    fn parts_of_newer_kinds_are_text_parts() {
+    fn parts_of_all_kinds_are_text_parts() {
         let message = read_one(json!({"role": "user", "content": [
             {"type": "text", "text": "one"}, {"type": "input_text", "text": "two", "annotations": []},
+            "three", {"text": "four"},
         ]}));
-        let parts = json!([{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]);
+        let parts: Vec<Value> =
+            ["one", "two", "three", "four"].iter().map(|text| json!({"type": "text", "text": text})).collect();
         assert_eq!(message, Ok(json!({"role": "user", "content": parts})));
     }
 
@@ -197,38 +213,71 @@ mod tests {
 
     #[test]
     fn an_assistant_that_only_called_need_not_say_anything() {
-        let call = |arguments: &str| {
-            read_one(json!({"role": "assistant", "content": null, "tool_calls": [
-                {"id": "1", "type": "function", "function": {"name": "now", "arguments": arguments}},
+        let message =
+            read_one(json!({"role": "assistant", "content": null, "refusal": null, "audio": null, "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "now", "arguments": "{}"}},
             ]}))
-            .expect("valid")["tool_calls"][0]["function"]["arguments"]
-                .clone()
-        };
-        assert_eq!(call("{\"a\": 1}"), "{\"a\": 1}");
-        assert_eq!(call(""), "{}");
+            .expect("valid");
+        assert_eq!(message.get("content"), None);
+        assert_eq!(message.get("refusal"), None);
+        assert_eq!(message["tool_calls"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]
-    fn arguments_with_too_many_values_are_refused() {
-        let arguments = format!("[{}1]", "1,".repeat(200));
-        let error = read_one(json!({"role": "assistant", "tool_calls": [
-            {"function": {"name": "add", "arguments": arguments}},
-        ]}))
-        .expect_err("too many");
-        let param = "messages[0].tool_calls[0].function.arguments";
-        assert_eq!(error.param(), Some(param));
+    fn what_a_machine_left_empty_is_an_empty_text() {
+        for message in [
+            json!({"role": "assistant"}),
+            json!({"role": "assistant", "content": null}),
+            json!({"role": "assistant", "content": null, "tool_calls": []}),
+            json!({"role": "assistant", "content": null, "tool_calls": null, "function_call": null}),
+            json!({"role": "tool", "content": null}),
+            json!({"role": "tool"}),
+            json!({"role": "function", "name": "f", "content": null}),
+            json!({"role": "critic", "content": null}),
+        ] {
+            let read = read_one(message.clone());
+            let read = read.unwrap_or_else(|error| panic!("{message}: {error}"));
+            assert_eq!((&read["content"], read.get("tool_calls")), (&json!(""), None), "{message}");
+        }
+        let read = read_one(json!({"role": "tool", "content": [null, {"type": "text", "text": null}, "a"]}));
+        assert_eq!(read.expect("valid")["content"], json!([{"type": "text", "text": "a"}]));
+        for role in ["user", "system", "developer"] {
+            let error = read_one(json!({"role": role, "content": null})).expect_err(role);
+            assert_eq!(error.param(), Some("messages[0].content"));
+        }
     }
 
     #[test]
-    fn the_developer_is_the_system() {
-        let message = read_one(json!({"role": "developer", "content": "be brief"}));
-        assert_eq!(message, Ok(json!({"role": "system", "content": "be brief"})));
+    fn roles_are_those_that_templates_know_or_the_templates_own_affair() {
+        for (sent, read) in [
+            ("developer", "system"),
+            ("function", "tool"),
+            ("user", "user"),
+            ("ipython", "ipython"),
+            ("wizard", "wizard"),
+        ] {
+            assert_eq!(read_one(json!({"role": sent, "content": "a"})).expect("valid")["role"], read);
+        }
+        for role in ["", "two\nlines", &"r".repeat(65)] {
+            let error = read_one(json!({"role": role, "content": "a"})).expect_err(role);
+            assert_eq!(error.param(), Some("messages[0].role"));
+        }
     }
 
     #[test]
     fn unknown_members_are_passed_on() {
-        let message = json!({"role": "assistant", "content": "a", "reasoning_content": "b"});
+        let message = json!({"role": "assistant", "content": "a", "reasoning_content": "b", "x": {"y": [1]}});
         assert_eq!(read_one(message.clone()), Ok(message));
+    }
+
+    #[test]
+    fn thoughts_among_the_parts_are_told_apart_from_what_was_said() {
+        let message = read_one(json!({"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "yes"},
+        ]}));
+        let message = message.expect("valid");
+        assert_eq!(message["reasoning_content"], "hm");
+        assert_eq!(message["content"], json!([{"type": "text", "text": "yes"}]));
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub(super) async fn complete(
     // A template is a program from a file that somebody made: never on an async thread.
     let chat =
         routes::prepare(&state, false, move || chat::prepare(&shared, &raw.parse()?.value, &sender, deadlines)).await?;
-    let Chat { model, head, request, stream, include_usage } = chat;
+    let Chat { model, head, request, stream, include_usage, ignored } = chat;
+    exchange.ignores(ignored);
     let n = request.n;
     let with_logprobs = request.logprobs.is_some();
     let encoder = {

@@ -13,9 +13,10 @@ use crate::errors::ApiError;
 use crate::exchange::Exchange;
 use crate::identity::Identity;
 use crate::openai::answers::{self, Answers, Submission};
-use crate::openai::completions::{self, Completions, Echo};
+use crate::openai::completions::{self, Completions};
 use crate::openai::completions_body::{self, CompletionsEncoder};
 use crate::openai::deadlines::Deadlines;
+use crate::openai::echo::Echo;
 use crate::state::AppState;
 use crate::{routes, sse};
 
@@ -34,7 +35,8 @@ pub(super) async fn complete(
     let completions =
         routes::prepare(&state, inline, move || completions::prepare(&shared, &raw.parse()?.value, &sender, deadlines))
             .await?;
-    let Completions { model, head, requests, echoes, n, stream, include_usage, prompt_only } = completions;
+    let Completions { model, head, requests, echoes, ignored, n, stream, include_usage, prompt_only } = completions;
+    exchange.ignores(ignored);
     let prompts = requests.len();
     let with_logprobs = requests.first().is_some_and(|request| request.logprobs.is_some());
     let echoes: Option<Arc<[Echo]>> = echoes.map(Arc::from);

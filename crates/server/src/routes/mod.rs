@@ -93,7 +93,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         (false, true) => return None,
         (false, false) => AllowOrigin::list(listed),
     };
-    let exposed = ["x-request-id", "x-parkade-queue-ms", "retry-after", "x-should-retry"];
+    let exposed = ["x-request-id", "x-parkade-queue-ms", "x-parkade-ignored-fields", "retry-after", "x-should-retry"];
     let exposed = exposed.into_iter().chain(standing_headers()).map(HeaderName::from_static);
     Some(
         CorsLayer::new()

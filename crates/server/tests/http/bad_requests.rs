@@ -126,11 +126,12 @@ fn in_chat() -> Vec<Row> {
         (chat(json!({"messages": {"role": "user"}})), 400, Some("messages"), TYPE),
         (message(json!("hello")), 400, Some("messages[0]"), TYPE),
         (message(json!({"content": "a"})), 400, Some("messages[0].role"), MISSING),
-        (message(json!({"role": "narrator", "content": "a"})), 400, Some("messages[0].role"), INVALID),
+        (message(json!({"role": "", "content": "a"})), 400, Some("messages[0].role"), INVALID),
         (message(json!({"role": 1, "content": "a"})), 400, Some("messages[0].role"), TYPE),
         (message(json!({"role": "user"})), 400, Some("messages[0].content"), MISSING),
         (message(json!({"role": "user", "content": 5})), 400, Some("messages[0].content"), TYPE),
-        (message(json!({"role": "user", "content": ["a"]})), 400, Some("messages[0].content[0]"), TYPE),
+        (message(json!({"role": "user", "content": [5]})), 400, Some("messages[0].content[0]"), TYPE),
+        (message(json!({"role": "user", "content": [null]})), 400, Some("messages[0].content[0]"), TYPE),
         (message(json!({"role": "user", "content": [{}]})), 400, Some("messages[0].content[0].type"), MISSING),
         (
             message(json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]})),
@@ -145,14 +146,12 @@ fn in_chat() -> Vec<Row> {
             TYPE,
         ),
         (message(json!({"role": "user", "content": "a", "name": 1})), 400, Some("messages[0].name"), TYPE),
-        (message(json!({"role": "assistant"})), 400, Some("messages[0].content"), MISSING),
         (
             message(json!({"role": "user", "content": "a", "tool_calls": [{}]})),
             400,
             Some("messages[0].tool_calls"),
             INVALID,
         ),
-        (call(json!("{")), 400, Some("messages[0].tool_calls[0].function.arguments"), INVALID),
         (call(json!(5)), 400, Some("messages[0].tool_calls[0].function.arguments"), TYPE),
         (
             message(json!({"role": "assistant", "tool_calls": [{}]})),
@@ -312,7 +311,7 @@ async fn fields_that_nobody_knows_and_those_that_ask_for_nothing_are_taken() {
         "store": false, "metadata": {"a": "b"}, "parallel_tool_calls": true, "prediction": null, "cache_prompt": true,
         "response_format": {"type": "text"}, "tools": [], "tool_choice": "auto", "modalities": ["text"],
         "stop": null, "logit_bias": {}, "top_logprobs": 0, "n": 1.0, "seed": -1, "top_k": -1, "best_of": 1,
-        "suffix": "", "min_tokens": 0, "logprobs": null, "user": "", "reasoning_effort": "low",
+        "suffix": "", "min_tokens": 0, "logprobs": null, "user": "",
     });
     for (path, body) in [(CHAT, chat(extra.clone())), (COMPLETIONS, text(extra))] {
         let answer = post(&api, path, &body).await;

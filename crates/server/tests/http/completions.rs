@@ -79,8 +79,8 @@ fn check_logprobs(choice: &Value) -> Value {
     }
     for (token, offset) in tokens.iter().zip(list("text_offset")) {
         let token = token.as_str().expect("text");
-        let rest = &text[offset.as_u64().expect("an offset") as usize..];
-        // Control tokens have a name and no text.
+        let rest: String = text.chars().skip(offset.as_u64().expect("an offset") as usize).collect();
+        // In an answer control tokens have a name and no text.
         assert!(rest.starts_with(token) || token.starts_with("<|c"), "{token:?} at {offset} of {text:?}");
     }
     logprobs.clone()
@@ -117,6 +117,62 @@ async fn an_echo_with_logprobs_scores_the_prompt() {
         let streamed: Vec<Value> = lists.flatten().cloned().collect();
         assert_eq!(Value::from(streamed), whole[name], "{name}");
     }
+}
+
+#[tokio::test]
+async fn positions_are_positions_in_the_text_whatever_the_prompt_is() {
+    let api = api();
+    for prompt in
+        [json!([0, 1, 18, 2, 19]), json!([0]), json!("ab cd"), json!([[0, 0, 18], [1], [19, 20]]), json!(["ab", "c"])]
+    {
+        let with = |stream: bool| {
+            let extra = json!({"echo": true, "logprobs": 0, "n": 2, "temperature": 1, "stream": stream});
+            continue_(prompt.clone(), extra)
+        };
+        let whole = post(&api, COMPLETIONS, &with(false)).await;
+        assert_eq!(whole.status, 200, "{}", whole.text);
+        let (events, _) = post(&api, COMPLETIONS, &with(true)).await.events();
+        for choice in whole.json()["choices"].as_array().expect("choices") {
+            let logprobs = check_logprobs(choice);
+            assert_eq!(logprobs["text_offset"][0], 0, "{choice}");
+            let own = || events.iter().filter(|event| event["choices"][0]["index"] == choice["index"]);
+            let text: String = own().filter_map(|event| event["choices"][0]["text"].as_str()).collect();
+            assert_eq!(text, choice["text"].as_str().expect("text"));
+            for name in ["tokens", "text_offset", "token_logprobs"] {
+                let lists = own().filter_map(|event| event["choices"][0]["logprobs"][name].as_array());
+                let streamed: Vec<Value> = lists.flatten().cloned().collect();
+                assert_eq!(Value::from(streamed), logprobs[name], "{name} of {prompt}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn control_tokens_of_a_prompt_of_ids_are_spelled_in_its_echo() {
+    let answer =
+        post(&api(), COMPLETIONS, &continue_(json!([1, 18]), json!({"echo": true, "logprobs": 0}))).await.json();
+    let choice = &answer["choices"][0];
+    let name = choice["logprobs"]["tokens"][0].as_str().expect("a name");
+    assert!(!name.is_empty());
+    assert!(choice["text"].as_str().is_some_and(|text| text.starts_with(&format!("{name}a"))), "{choice}");
+    assert_eq!(choice["logprobs"]["text_offset"][1], name.chars().count());
+}
+
+#[tokio::test]
+async fn tokens_that_a_stop_string_took_stand_within_the_text() {
+    let api = api();
+    let plain = post(&api, COMPLETIONS, &continue_(json!("ab"), json!({"max_tokens": 30}))).await.json();
+    let text = plain["choices"][0]["text"].as_str().expect("text");
+    let stop: String = text.chars().skip(3).take(3).collect();
+    let extra = |stream: bool| json!({"max_tokens": 30, "stop": stop, "logprobs": 0, "stream": stream});
+    let whole = post(&api, COMPLETIONS, &continue_(json!("ab"), extra(false))).await.json();
+    let choice = &whole["choices"][0];
+    let end = choice["text"].as_str().expect("text").chars().count() as u64;
+    let offsets = choice["logprobs"]["text_offset"].as_array().expect("offsets");
+    assert!(offsets.iter().all(|offset| offset.as_u64().is_some_and(|offset| offset <= end)), "{choice}");
+    let (events, _) = post(&api, COMPLETIONS, &continue_(json!("ab"), extra(true))).await.events();
+    let lists = events.iter().filter_map(|event| event["choices"][0]["logprobs"]["text_offset"].as_array());
+    assert_eq!(&lists.flatten().cloned().collect::<Vec<_>>(), offsets);
 }
 
 #[tokio::test]

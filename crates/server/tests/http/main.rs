@@ -6,6 +6,7 @@ mod bad_transport;
 mod chat;
 mod completions;
 mod connections;
+mod histories;
 mod isolation;
 mod keys;
 mod lifecycle;
@@ -16,3 +17,4 @@ mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;
 mod support;
+mod unknown_fields;

@@ -24,23 +24,25 @@ pub const COMPLETIONS: &str = "/v1/completions";
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// ChatML with what tools and keyword arguments leave in the prompt, so that tests can see them arrive.
-const CHATML: &str = "{%- if tools %}tools{{ tools | length }}\n{% endif -%}\
+const CHATML: &str = "{%- for tool in tools or [] %}{{ tool.function.name }}\n{% endfor -%}\
     {%- if raise %}{{ raise_exception('as asked') }}{% endif -%}\
-    {%- for message in messages %}{{ message.role }}\n{{ message.content }}\n{% endfor -%}\
+    {%- for message in messages %}{{ message.role }}\n{{ message.content }}\n\
+        {%- for call in message.tool_calls or [] %}{{ call.function.name }}{{ call.function.arguments }}\n{% endfor -%}\
+    {% endfor -%}\
     {%- if add_generation_prompt %}assistant\n{% endif -%}";
 
 /// The oracle's random Llama: 512 tokens of context, a vocabulary of letters and their pairs.
 pub fn model_with(engine: EngineConfig) -> ModelEntry {
-    model_within(48 << 20, engine)
+    model_of(CHATML, 48 << 20, engine)
 }
 
-/// The same with so many bytes for keys and values.
-fn model_within(kv_cache_bytes: u64, engine: EngineConfig) -> ModelEntry {
+/// The same with another template, and with so many bytes for keys and values.
+fn model_of(template: &str, kv_cache_bytes: u64, engine: EngineConfig) -> ModelEntry {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-F32.gguf");
     let options =
         LoadOptions { threads: Some(1), kv_cache_bytes: Some(kv_cache_bytes), engine, ..LoadOptions::default() };
     let loaded = parkade_core::load(Path::new(path), &options).expect("the tiny model");
-    let template = ChatTemplate::new(CHATML, "", "").expect("the template");
+    let template = ChatTemplate::new(template, "", "").expect("the template");
     ModelEntry::new("tiny", loaded.engine, loaded.tokenizer, Some(Arc::new(template)), loaded.config)
         .with_aliases(["org/tiny-llama".to_owned()])
 }
@@ -50,24 +52,28 @@ pub fn state_with(config: ServerConfig) -> (AppState, Engine) {
 }
 
 pub fn state_over(config: ServerConfig, engine: EngineConfig) -> (AppState, Engine) {
-    let model = model_with(engine);
+    state_of(config, model_with(engine))
+}
+
+/// A server with so many bytes for keys and values.
+pub fn state_with_memory(kv_cache_bytes: u64) -> (AppState, Engine) {
+    state_of(ServerConfig::default(), model_of(CHATML, kv_cache_bytes, EngineConfig::default()))
+}
+
+fn state_of(config: ServerConfig, model: ModelEntry) -> (AppState, Engine) {
     let engine = model.engine.clone();
     let state = AppState::new(config).expect("valid limits");
     state.set_model(model);
     (state, engine)
 }
 
-/// A server with so many bytes for keys and values.
-pub fn state_with_memory(kv_cache_bytes: u64) -> (AppState, Engine) {
-    let model = model_within(kv_cache_bytes, EngineConfig::default());
-    let engine = model.engine.clone();
-    let state = AppState::new(ServerConfig::default()).expect("valid limits");
-    state.set_model(model);
-    (state, engine)
-}
-
 pub fn api() -> Router {
     router(state_with(ServerConfig::default()).0)
+}
+
+/// A server whose model has this chat template.
+pub fn api_with_template(template: &str) -> Router {
+    router(state_of(ServerConfig::default(), model_of(template, 48 << 20, EngineConfig::default())).0)
 }
 
 /// A response that was read to its end.
