@@ -5,7 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 1234
 ARGS ?=
 FUZZ_CASES ?= 100000
-FUZZ_SECONDS ?= 180
+FUZZ_SECONDS ?= 300
 export PROMPT
 
 # The build without the parking-lot scheduler is tested in the packages that have the feature.
@@ -54,10 +54,11 @@ test-rust:
 test-loom: ## the worker pool in all interleavings of small cases, by loom (ARGS="name")
 	RUSTFLAGS="--cfg loom" cargo test --locked --target-dir target/loom -p parkade-pool --test loom -- $(ARGS)
 
-# With the checks of the dev profile, so that what would silently overflow is found. What fails is named, and its file is kept.
-fuzz: ## damaged model files until FUZZ_CASES=100000 or FUZZ_SECONDS=180 are over
+# A case that fails is named, and its file is kept.
+fuzz: ## damaged model files (FUZZ_CASES=100000, for FUZZ_SECONDS=300 at most), and a tenth as many templates
 	PARKADE_FUZZ_CASES=$(FUZZ_CASES) PARKADE_FUZZ_SECONDS=$(FUZZ_SECONDS) PARKADE_FUZZ_LONGEST=10 \
-		cargo test --locked -p parkade-model --test fuzz -- --nocapture
+		cargo test --locked --profile fuzz -p parkade-model --test fuzz -- --nocapture
+	PARKADE_FUZZ_CASES=$$(($(FUZZ_CASES) / 10)) cargo test --locked --profile fuzz -p parkade-jinja --test fuzz -- --nocapture
 
 test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
 	$(PYTEST) tests/e2e $(ARGS)
