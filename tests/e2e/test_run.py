@@ -4,13 +4,14 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from parkade import binary, environment, parkade
+from parkade import binary, default_model, environment, parkade
 
 GREEDY = ("--temperature", "0", "--max-tokens", "24")
 
@@ -168,6 +169,27 @@ def test_a_chat_remembers_what_was_said_until_it_is_cleared(terminal):
     chat.type("What is 2+2?\r")
     third = re.search(r"\[(\d+) prompt tokens", chat.expect(SPEED))
     assert third.group(1) == tokens.group(1)
+    chat.expect("> ")
+    chat.type("/exit\r")
+    assert chat.exit_code() == 0
+
+
+def test_a_chat_does_not_need_its_models_file_any_more(terminal, tmp_path):
+    model = tmp_path / "model.gguf"
+    shutil.copy(default_model(), model)
+    chat = terminal("--model", str(model))
+    answers = []
+    for _ in range(2):
+        chat.expect("> ")
+        chat.type("What is 2+2?\r")
+        answers.append(chat.expect(r"\[\d+ prompt tokens").splitlines()[1:])
+        chat.expect(SPEED)
+        with open(model, "r+b") as file:
+            file.truncate(0)
+        chat.expect("> ")
+        chat.type("/clear\r")
+        chat.expect("forgotten")
+    assert answers[0] == answers[1]
     chat.expect("> ")
     chat.type("/exit\r")
     assert chat.exit_code() == 0
