@@ -14,13 +14,16 @@ use crate::config::EngineConfig;
 use crate::engine::{Engine, EngineError};
 use crate::memory;
 
+/// The most blocks that nobody asked for. Each takes some hundred bytes to keep track of, and a file can promise any context.
+const MOST_BLOCKS: usize = 1 << 20;
+
 /// How to load a model.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Threads that compute; `None` takes as many as the process may use.
     pub threads: Option<usize>,
     /// Bytes for keys and values; `None` takes half of the memory that is free once the weights are there, but no more than
-    /// the most sequences can fill.
+    /// the most sequences can fill, and a million blocks.
     pub kv_cache_bytes: Option<u64>,
     /// Tokens in a KV block.
     pub block_len: usize,
@@ -205,7 +208,8 @@ fn blocks(config: &ModelConfig, options: &LoadOptions) -> Result<Blocks, LoadErr
                 allowed: "small enough to count its bytes".to_owned(),
             })?;
     // More than this no set of running sequences could ever fill.
-    let useful = config.context_length.div_ceil(options.block_len).saturating_mul(options.engine.max_seqs).max(1);
+    let useful = config.context_length.div_ceil(options.block_len).saturating_mul(options.engine.max_seqs);
+    let useful = useful.clamp(1, MOST_BLOCKS);
     let budget = match options.kv_cache_bytes {
         Some(bytes) => bytes,
         None => memory::free_bytes() / 2,

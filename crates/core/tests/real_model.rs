@@ -222,3 +222,36 @@ fn a_few_blocks_under_fifty_requests_give_each_the_bits_that_it_has_alone() {
         assert!(totals.parkings > 0, "{ty}: nobody was ever parked: {totals:?}");
     }
 }
+
+/// The oracle's tiny model, with another number for a key of four bytes.
+fn tiny_model_with(key: &str, number: u32) -> tempfile::NamedTempFile {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-Q4_0.gguf");
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(key.len()).position(|window| window == key.as_bytes()).unwrap() + key.len() + 4;
+    bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+#[test]
+fn a_file_that_promises_an_endless_context_gets_no_endless_list_of_blocks() {
+    let file = tiny_model_with("llama.context_length", 1 << 26);
+    let loaded = load(file.path(), &LoadOptions::default()).unwrap();
+    assert_eq!(loaded.config.context_length, 1 << 26);
+    assert!(loaded.engine.snapshot().blocks_total <= 1 << 20);
+}
+
+#[test]
+fn what_is_wrong_with_the_metadata_is_told_with_the_model() {
+    let options = LoadOptions { kv_cache_bytes: Some(1 << 20), ..LoadOptions::default() };
+    let good = load(tiny_model_with("llama.context_length", 512).path(), &options).unwrap();
+    let file = tiny_model_with("tokenizer.ggml.eos_token_id", u32::MAX);
+    let loaded = load(file.path(), &options).unwrap();
+    assert_eq!(loaded.warnings.len(), good.warnings.len() + 1);
+    assert!(
+        loaded.warnings.iter().any(|warning| warning.contains("eos_token_id is 4294967295")),
+        "{:?}",
+        loaded.warnings
+    );
+}
