@@ -224,6 +224,7 @@ fn a_few_blocks_under_fifty_requests_give_each_the_bits_that_it_has_alone() {
 }
 
 /// The oracle's tiny model, with another number for a key of four bytes.
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 fn tiny_model_with(key: &str, number: u32) -> tempfile::NamedTempFile {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-Q4_0.gguf");
     let mut bytes = std::fs::read(path).unwrap();
