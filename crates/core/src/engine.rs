@@ -10,11 +10,12 @@ use crate::config::{EngineConfig, SchedulerKind};
 use crate::metrics::EngineMetrics;
 #[cfg(feature = "parking-lot-scheduler")]
 use crate::parking_lot::InferenceWorkerPool;
+use crate::record::RequestState;
 use crate::refusal::Refusal;
 use crate::request::{Priority, Request, RequestId};
 use crate::scheduler::{DefaultScheduler, InLine, Scheduler};
 use crate::stepper::Stepper;
-use crate::stream::{RequestState, RequestStream};
+use crate::stream::RequestStream;
 use crate::vocabulary::Vocabulary;
 
 /// A running model. Clones share it; when the last one is dropped, what runs is cancelled and the worker ends.
@@ -102,6 +103,12 @@ impl Engine {
         self.inner.scheduler.snapshot()
     }
 
+    /// The engine's state in figures as one tenant may see it: as if it were alone. Memory that it has not got is free; what cannot be told without
+    /// telling of others (speeds, what is cached) is zero.
+    pub fn snapshot_of(&self, tenant: &str) -> EngineSnapshot {
+        self.inner.scheduler.own_figures(tenant).among(tenant, self.snapshot())
+    }
+
     /// The engine's metrics, with the gauges as of now.
     pub fn metrics(&self) -> &EngineMetrics {
         self.inner.metrics.show(&self.snapshot());
@@ -182,6 +189,8 @@ pub struct RequestStatus {
     pub state: RequestState,
     /// Its place in line, from 0, while it waits.
     pub place: Option<usize>,
+    /// How many of its own tenant's requests are before it, while it waits.
+    pub own_place: Option<usize>,
     /// How long it is likely to wait from now, while it waits.
     pub estimated_wait: Option<Duration>,
     /// On whose account it runs.
@@ -236,7 +245,7 @@ pub struct EngineSnapshot {
     pub blocks_promised: usize,
     /// By class, lowest first, if the scheduler knows classes.
     pub classes: Vec<ClassFigures>,
-    /// Tenants that have requests, if the scheduler knows tenants.
+    /// Tenants that have requests.
     pub tenants: Vec<TenantFigures>,
     /// Sums since the start, if the scheduler keeps them.
     pub totals: Option<Totals>,
@@ -259,7 +268,13 @@ pub struct ClassFigures {
     pub parked: usize,
 }
 
-/// The state of one tenant in figures.
+impl ClassFigures {
+    pub(crate) fn new(class: Priority) -> Self {
+        ClassFigures { class, waiting: 0, waiting_tokens: 0, running: 0, parked: 0 }
+    }
+}
+
+/// The state of one tenant in figures, beside those of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantFigures {
     /// The tenant.
@@ -270,6 +285,12 @@ pub struct TenantFigures {
     pub waiting_tokens: u64,
     /// Requests that run or are parked.
     pub active: usize,
+}
+
+impl TenantFigures {
+    pub(crate) fn new(name: &str) -> Self {
+        TenantFigures { name: name.to_owned(), waiting: 0, waiting_tokens: 0, active: 0 }
+    }
 }
 
 /// Sums since the start. Submitted is the sum of refused, completed, failed, cancelled, expired and what is here now.

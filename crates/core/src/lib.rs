@@ -17,7 +17,9 @@ mod memory;
 mod metrics;
 #[cfg(feature = "parking-lot-scheduler")]
 pub mod parking_lot;
+mod record;
 mod refusal;
+mod register;
 mod request;
 mod sampler;
 mod sampling;
@@ -33,11 +35,12 @@ pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, RequestStatu
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
+pub use record::{End, RequestRecord, RequestState};
 pub use refusal::Refusal;
 pub use request::{CacheScope, Priority, Request, RequestId};
 pub use sampling::{OutOfRange, SamplingParams};
 pub use scheduler::InLine;
-pub use stream::{RequestState, RequestStream};
+pub use stream::RequestStream;
 pub use vocabulary::{Decoder, Vocabulary};
 
 /// A token's number in the vocabulary.

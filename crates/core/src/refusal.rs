@@ -39,7 +39,8 @@ pub enum Refusal {
         remedy: &'static str,
     },
     /// The waiting line is full.
-    #[error("the server is overloaded: {waiting} {unit} are waiting and {limit} may; retry in {} s", .retry_after.as_secs())]
+    // How many wait is a matter of others than the one who is told.
+    #[error("the server is overloaded: its waiting line is full; retry in {} s", .retry_after.as_secs())]
     QueueFull {
         /// What is counted: requests, or their tokens.
         unit: &'static str,
@@ -77,7 +78,8 @@ pub enum Refusal {
         retry_after: Duration,
     },
     /// The deadline cannot be met.
-    #[error("the answer is expected in {} ms at the earliest, and the deadline is in {} ms", .estimate.as_millis(), .allowed.as_millis())]
+    // By how much is a matter of what others have running; `retry_after` says as much of it as is needed.
+    #[error("the deadline of {} ms cannot be met with the load that there is now; allow more time, or send it again later", .allowed.as_millis())]
     Deadline {
         /// How long the answer is likely to take.
         estimate: Duration,

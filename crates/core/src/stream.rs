@@ -5,13 +5,15 @@
 //! dropped is seen by [`Outlet::is_closed`] before the next step.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::event::{Event, RequestError};
+use crate::event::{Event, RequestError, Usage};
+use crate::record::RequestRecord;
+use crate::register::Registered;
 use crate::request::RequestId;
 
 /// Wakes the thread that drives the requests.
@@ -37,63 +39,21 @@ pub(crate) trait Tape: Send + Sync {
     fn readers(&self) -> usize;
 }
 
-/// Where a request stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RequestState {
-    /// In line.
-    Waiting,
-    /// Takes part in the steps.
-    Running,
-    /// Had begun and gave its memory back for a while.
-    Parked,
-    /// Has had its last event.
-    Ended,
-}
-
-impl RequestState {
-    /// The state as it is written in status answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            RequestState::Waiting => "waiting",
-            RequestState::Running => "running",
-            RequestState::Parked => "parked",
-            RequestState::Ended => "ended",
-        }
-    }
-}
-
 /// What reader and worker share about one request.
-pub(crate) struct Link {
-    pub(crate) id: RequestId,
+struct Link {
+    id: RequestId,
     waker: Arc<dyn Waker>,
-    /// The worker left the request out of a step because its stream was full.
-    paused: AtomicBool,
-    state: AtomicU8,
-    generated: AtomicUsize,
-    opened: Instant,
-    /// How long it was in line before it first ran.
-    queued: OnceLock<Duration>,
-}
-
-impl Link {
-    pub(crate) fn state(&self) -> RequestState {
-        // Only for status answers: no other memory depends on it.
-        match self.state.load(Ordering::Relaxed) {
-            0 => RequestState::Waiting,
-            1 => RequestState::Running,
-            2 => RequestState::Parked,
-            _ => RequestState::Ended,
-        }
-    }
-
-    pub(crate) fn generated(&self) -> usize {
-        self.generated.load(Ordering::Relaxed)
-    }
+    record: Arc<RequestRecord>,
 }
 
 /// Opens a stream of at most `capacity` undelivered events.
-pub(crate) fn open(id: RequestId, capacity: usize, waker: Arc<dyn Waker>) -> (Outlet, RequestStream) {
-    open_with(id, capacity, waker, None)
+pub(crate) fn open(
+    id: RequestId,
+    capacity: usize,
+    waker: Arc<dyn Waker>,
+    registered: Registered,
+) -> (Outlet, RequestStream) {
+    open_with(id, capacity, waker, registered, None)
 }
 
 /// As [`open`], with everything recorded on `tape`.
@@ -102,40 +62,41 @@ pub(crate) fn open_recorded(
     id: RequestId,
     capacity: usize,
     waker: Arc<dyn Waker>,
+    registered: Registered,
     tape: Arc<dyn Tape>,
 ) -> (Outlet, RequestStream) {
-    open_with(id, capacity, waker, Some(tape))
+    open_with(id, capacity, waker, registered, Some(tape))
 }
 
 fn open_with(
     id: RequestId,
     capacity: usize,
     waker: Arc<dyn Waker>,
+    registered: Registered,
     tape: Option<Arc<dyn Tape>>,
 ) -> (Outlet, RequestStream) {
     let (sender, receiver) = mpsc::channel(capacity);
-    let link = Arc::new(Link {
-        id,
-        waker,
-        paused: AtomicBool::new(false),
-        state: AtomicU8::new(RequestState::Waiting as u8),
-        generated: AtomicUsize::new(0),
-        opened: Instant::now(),
-        queued: OnceLock::new(),
-    });
-    (Outlet { events: sender, link: Arc::clone(&link), tape }, RequestStream { events: receiver, link, ended: false })
+    let link = Arc::new(Link { id, waker, record: Arc::clone(registered.record()) });
+    let outlet = Outlet { registered, events: sender, link: Arc::clone(&link), tape };
+    (outlet, RequestStream { events: receiver, link, ended: false })
 }
 
 /// The worker's end.
 pub(crate) struct Outlet {
+    /// Before the sender: when the worker dies, the end is noted before the reader sees it.
+    registered: Registered,
     events: mpsc::Sender<Event>,
     link: Arc<Link>,
     tape: Option<Arc<dyn Tape>>,
 }
 
 impl Outlet {
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.link.id
+    }
+
+    pub(crate) fn record(&self) -> &Arc<RequestRecord> {
+        &self.link.record
     }
 
     /// Whether the reader has left, and nobody reads along.
@@ -149,13 +110,13 @@ impl Outlet {
         if self.events.capacity() >= events || self.events.is_closed() {
             return true;
         }
-        self.link.paused.store(true, Ordering::Relaxed);
+        self.link.record.paused.store(true, Ordering::Relaxed);
         // Pairs with the fence in `RequestStream::after`: either the reader sees the mark, or we see the room that it made.
         fence(Ordering::SeqCst);
         if self.events.capacity() < events {
             return false;
         }
-        self.link.paused.store(false, Ordering::Relaxed);
+        self.link.record.paused.store(false, Ordering::Relaxed);
         true
     }
 
@@ -169,15 +130,20 @@ impl Outlet {
         }
     }
 
-    pub(crate) fn set_state(&self, state: RequestState) {
-        if state == RequestState::Running {
-            self.link.queued.get_or_init(|| self.link.opened.elapsed());
-        }
-        self.link.state.store(state as u8, Ordering::Relaxed);
+    /// Notes how the request ended, then sends the last event: whoever has read it finds the end in the record.
+    pub(crate) fn end(&self, result: Result<(), RequestError>, usage: Usage) {
+        let last = match &result {
+            Ok(()) => Event::Done(usage),
+            Err(error) => Event::Failed(error.clone()),
+        };
+        self.registered.end(result.err(), usage);
+        self.send(last);
     }
 
-    pub(crate) fn set_generated(&self, tokens: usize) {
-        self.link.generated.store(tokens, Ordering::Relaxed);
+    /// The request was refused after all, and nobody has its stream.
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub(crate) fn refuse(self) {
+        self.registered.refuse();
     }
 }
 
@@ -202,7 +168,12 @@ impl RequestStream {
 
     /// How long the request was in line before it first ran; `None` while it never has.
     pub fn queued(&self) -> Option<Duration> {
-        self.link.queued.get().copied()
+        self.link.record.queued()
+    }
+
+    /// What the request has done so far and how it ended. It outlives the stream.
+    pub fn record(&self) -> Arc<RequestRecord> {
+        Arc::clone(&self.link.record)
     }
 
     /// The next event, or `None` after the last one.
@@ -245,9 +216,9 @@ impl RequestStream {
         // Pairs with the fence in `Outlet::has_room_for`.
         fence(Ordering::SeqCst);
         // Half empty, so that a paused request comes back for more than one step.
-        if self.link.paused.load(Ordering::Relaxed)
+        if self.link.record.paused.load(Ordering::Relaxed)
             && self.events.len() <= self.events.max_capacity() / 2
-            && self.link.paused.swap(false, Ordering::Relaxed)
+            && self.link.record.paused.swap(false, Ordering::Relaxed)
         {
             self.link.waker.wake();
         }

@@ -133,3 +133,83 @@ fn equal_requests_of_many_scopes_get_equal_tokens_whatever_is_parked_meanwhile()
         eventually("the end", || engine.snapshot().blocks_used == 0);
     }
 }
+
+/// One sequence at a time, and a pass that does not end: whoever comes second waits.
+fn held(scheduler: SchedulerKind) -> (Engine, Arc<Controls>) {
+    let backend = FakeBackend::new(100, 4, 200);
+    let controls = Arc::clone(&backend.controls);
+    controls.hold.store(true, Ordering::SeqCst);
+    let config = EngineConfig { scheduler, max_seqs: 1, ..EngineConfig::default() };
+    (Engine::start_with(Box::new(backend), Arc::new(Letters), config).unwrap(), controls)
+}
+
+fn asked_by(tenant: &str, name: &str) -> Request {
+    Request { tenant: tenant.to_owned(), ..request(name, &scope(tenant), 9, 20) }
+}
+
+#[test]
+fn a_tenant_sees_its_own_figures_as_if_it_were_alone() {
+    for scheduler in schedulers() {
+        let (engine, controls) = held(scheduler);
+        let mut streams = vec![engine.submit(asked_by("ada", "a0")).unwrap()];
+        eventually("a pass", || controls.passes.load(Ordering::SeqCst) == 1);
+        for (tenant, name) in [("ada", "a1"), ("bob", "b0"), ("ada", "a2")] {
+            streams.push(engine.submit(asked_by(tenant, name)).unwrap());
+        }
+        let (idle, _) = held(scheduler);
+        assert_eq!(engine.snapshot_of("cat"), idle.snapshot_of("cat"), "nothing of others is seen");
+        let his = engine.snapshot_of("bob");
+        assert_eq!((his.waiting, his.running, his.blocks_used, his.blocks_free), (1, 0, 0, 100));
+        assert_eq!((his.tenants.len(), his.totals.unwrap().submitted), (1, 1));
+        let hers = engine.snapshot_of("ada");
+        assert_eq!((hers.waiting, hers.running, hers.running_seqs), (2, 1, 1));
+        assert!(hers.blocks_used >= 3 && hers.blocks_used + hers.blocks_free == 100, "{hers:?}");
+        assert_eq!(engine.snapshot().tenants.len(), 2, "whoever may see all does");
+        controls.hold.store(false, Ordering::SeqCst);
+        for stream in &mut streams {
+            assert!(Collected::all(stream).is_done());
+        }
+        let totals = engine.snapshot_of("ada").totals.unwrap();
+        assert_eq!((totals.submitted, totals.completed), (3, 3));
+        assert_eq!(engine.snapshot_of("cat"), idle.snapshot_of("cat"), "nor is what they had");
+    }
+}
+
+#[test]
+fn a_place_among_the_own_requests_does_not_depend_on_others() {
+    for scheduler in schedulers() {
+        let (engine, controls) = held(scheduler);
+        let mut streams = vec![engine.submit(asked_by("ada", "running")).unwrap()];
+        eventually("a pass", || controls.passes.load(Ordering::SeqCst) == 1);
+        for name in ["a0", "a1", "b0", "a2", "b1"] {
+            let tenant = if name.starts_with('a') { "ada" } else { "bob" };
+            streams.push(engine.submit(asked_by(tenant, name)).unwrap());
+        }
+        let own = |name: &str| engine.status(&name.into()).unwrap().own_place;
+        assert_eq!(["a0", "a1", "a2", "b0", "b1"].map(own), [0, 1, 2, 0, 1].map(Some), "{scheduler:?}");
+        assert_eq!(own("running"), None);
+        assert!(engine.status(&"b1".into()).unwrap().place.unwrap() > 1, "among all it is another one");
+        controls.hold.store(false, Ordering::SeqCst);
+        streams.iter_mut().for_each(|stream| assert!(Collected::all(stream).is_done()));
+    }
+}
+
+/// How much memory is kept for an answer, what it is charged beforehand and what deadlines are judged by.
+#[cfg(feature = "parking-lot-scheduler")]
+#[test]
+fn with_tenants_kept_apart_no_answer_of_one_is_expected_of_another() {
+    use parkade_core::parking_lot::{HistoryScope, LotSettings};
+    let (engine, _) = engine(SchedulerKind::ParkingLot, 400);
+    let lot = engine.parking_lot().unwrap();
+    for number in 0..20 {
+        let short = Request { max_tokens: Some(3), ..asked_by("ada", &number.to_string()) };
+        assert!(Collected::all(&mut engine.submit(short).unwrap()).is_done());
+    }
+    let expected = |tenant: &str| {
+        let long = Request { max_tokens: Some(150), ..asked_by(tenant, "r") };
+        lot.adapter().price(&long).unwrap().expected_tokens
+    };
+    assert_eq!((expected("ada"), expected("bob")), (3, 3), "one server for all learns from all");
+    lot.reconfigure(&LotSettings { history: HistoryScope::Tenant, ..LotSettings::default() }).unwrap();
+    assert_eq!((expected("ada"), expected("bob")), (3, 150));
+}

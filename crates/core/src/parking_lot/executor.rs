@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parkade_pool::{Executor, Growth as Answer, Step, StepContext, TaskId, Units};
 
 use crate::event::RequestError;
+use crate::register::Register;
 use crate::request::RequestKey;
 use crate::stepper::{Ask, Ended, Grant, Growth, Stepper};
 
@@ -43,6 +44,18 @@ impl Held {
     fn owed(&self) -> u64 {
         if self.parked { 0 } else { self.granted - self.taken }
     }
+
+    /// Gives back what it has taken.
+    fn park(&mut self, register: &Register) {
+        self.parked = true;
+        self.taken = 0;
+        register.count(&self.ticket.metadata.tenant, |totals| totals.parkings += 1);
+    }
+
+    fn grant(&mut self, blocks: u64) {
+        self.granted += blocks;
+        self.ticket.record.set_blocks(usize::try_from(self.granted).unwrap_or(usize::MAX));
+    }
 }
 
 /// What could be given out now: available blocks that are not owed to anybody, and sequences.
@@ -77,8 +90,8 @@ impl LlmExecutor {
         self.shared.close(&held.ticket);
         match &ended.result {
             Ok(()) => {
-                let Ticket { metadata, answers, .. } = &*held.ticket;
-                self.shared.adapter.note_answers(&metadata.tenant, *answers, ended.completion_tokens);
+                let Ticket { metadata, record, .. } = &*held.ticket;
+                self.shared.adapter.note_answers(&metadata.tenant, record.answers, ended.completion_tokens);
                 context.complete(held.task, ());
             }
             Err(RequestError::Cancelled) => context.cancelled(held.task),
@@ -97,8 +110,7 @@ impl LlmExecutor {
             if !context.pause(held.task) {
                 continue;
             }
-            held.parked = true;
-            held.taken = 0;
+            held.park(&self.shared.register);
             self.stepper.park(key);
             // The reader may have read on before the lot knew that it is waited for.
             if self.stepper.has_room(key) {
@@ -118,23 +130,27 @@ impl Executor for LlmExecutor {
 
     fn admit(&mut self, id: TaskId, queued: Queued) {
         let (key, arrival, ticket) = queued.take();
-        let granted = ticket.metadata.cost.blocks;
+        let mut held = Held { task: id, ticket, granted: 0, taken: 0, parked: false };
+        held.grant(held.ticket.metadata.cost.blocks);
         self.keys.insert(id, key);
-        self.requests.insert(key, Held { task: id, ticket, granted, taken: 0, parked: false });
+        self.requests.insert(key, held);
         self.stepper.admit(arrival, Instant::now());
     }
 
     fn park(&mut self, id: TaskId) {
+        let shared = Arc::clone(&self.shared);
         if let Some((key, held)) = self.held(id) {
-            held.parked = true;
-            held.taken = 0;
+            held.park(&shared.register);
+            shared.register.count(&held.ticket.metadata.tenant, |totals| totals.preempted += 1);
             self.stepper.park(key);
         }
     }
 
     fn resume(&mut self, id: TaskId) {
+        let shared = Arc::clone(&self.shared);
         if let Some((key, held)) = self.held(id) {
             held.parked = false;
+            shared.register.count(&held.ticket.metadata.tenant, |totals| totals.resumed += 1);
             self.stepper.resume(key);
         }
     }
@@ -151,7 +167,8 @@ impl Executor for LlmExecutor {
     }
 
     fn step(&mut self, context: &mut StepContext<'_, Self>) -> Step {
-        let mut growth = LotGrowth { context, requests: &mut self.requests, keys: &self.keys, max_seqs: self.max_seqs };
+        let (register, max_seqs) = (&*self.shared.register, self.max_seqs);
+        let mut growth = LotGrowth { context, requests: &mut self.requests, keys: &self.keys, register, max_seqs };
         let report = self.stepper.step(Instant::now(), &mut growth);
         for part in &report.progress {
             if let Some(held) = self.requests.get(&part.key) {
@@ -185,14 +202,14 @@ struct LotGrowth<'a, 'c> {
     context: &'a mut StepContext<'c, LlmExecutor>,
     requests: &'a mut HashMap<RequestKey, Held>,
     keys: &'a HashMap<TaskId, RequestKey>,
+    register: &'a Register,
     max_seqs: u64,
 }
 
 impl LotGrowth<'_, '_> {
     fn park(&mut self, key: RequestKey) {
         if let Some(held) = self.requests.get_mut(&key) {
-            held.parked = true;
-            held.taken = 0;
+            held.park(self.register);
         }
     }
 }
@@ -205,7 +222,7 @@ impl Growth for LotGrowth<'_, '_> {
         let short = wanted.saturating_sub(held.owed());
         if short > 0 {
             match self.context.grow(held.task, Units::from([short]), Some(free)) {
-                Answer::Granted => held.granted += short,
+                Answer::Granted => held.grant(short),
                 Answer::ParkFirst(victims) => {
                     let victims: Vec<RequestKey> =
                         victims.iter().filter_map(|victim| self.keys.get(victim).copied()).collect();

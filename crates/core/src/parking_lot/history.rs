@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::types::HistoryScope;
+
 /// What is expected while nothing is known, in tokens.
 const PRIOR: usize = 256;
 /// Answers that a prediction needs.
@@ -18,6 +20,7 @@ const PERCENTILE: usize = 75;
 /// The lengths of recent answers, by tenant and over all.
 #[derive(Debug, Default)]
 pub(super) struct AnswerHistory {
+    pub(super) scope: HistoryScope,
     all: Recent,
     tenants: HashMap<String, Recent>,
 }
@@ -39,7 +42,11 @@ impl AnswerHistory {
 
     /// How long an answer of this tenant will probably be, if it may have `most` tokens.
     pub(super) fn expect(&self, tenant: &str, most: usize) -> usize {
-        let known = self.tenants.get(tenant).and_then(Recent::quantile).or_else(|| self.all.quantile());
+        let own = self.tenants.get(tenant).and_then(Recent::quantile);
+        let known = match self.scope {
+            HistoryScope::Everybody => own.or_else(|| self.all.quantile()),
+            HistoryScope::Tenant => own,
+        };
         known.unwrap_or(PRIOR).clamp(1, most.max(1))
     }
 }
@@ -82,6 +89,13 @@ mod tests {
         assert_eq!(history.expect("a", 1000), 40, "all answers stand in for a tenant without history");
         (0..ENOUGH).for_each(|_| history.note("a", 500));
         assert_eq!((history.expect("a", 1000), history.expect("b", 1000)), (500, 40));
+    }
+
+    #[test]
+    fn where_tenants_are_kept_apart_nothing_is_expected_from_the_answers_of_others() {
+        let mut history = AnswerHistory { scope: HistoryScope::Tenant, ..AnswerHistory::default() };
+        (0..OF_ALL).for_each(|_| history.note("b", 40));
+        assert_eq!((history.expect("a", 1000), history.expect("b", 1000)), (PRIOR, 40));
     }
 
     #[test]

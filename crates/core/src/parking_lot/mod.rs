@@ -54,5 +54,5 @@ pub use executor::LlmExecutor;
 pub use job::{Choice, Completion, Delivery, InferenceJob, InferenceResult};
 pub use resource_adapter::ResourceAdapter;
 pub use streaming_registry::{AttachError, AttachedStream, ReplayLimits, StreamingRegistry};
-pub use types::{LotSettings, PerPriority, ResourceCost, TaskMetadata, TenantSettings};
+pub use types::{HistoryScope, LotSettings, PerPriority, ResourceCost, TaskMetadata, TenantSettings};
 pub use worker_pool::InferenceWorkerPool;

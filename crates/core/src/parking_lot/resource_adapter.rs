@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::request::Request;
 
 use super::history::AnswerHistory;
-use super::types::{ResourceCost, TaskMetadata};
+use super::types::{HistoryScope, ResourceCost, TaskMetadata};
 
 /// Prices requests from the model's geometry, what the prefix cache has, and how long answers were lately.
 /// [`InferenceWorkerPool::adapter`](super::InferenceWorkerPool::adapter) gives a running model's.
@@ -39,6 +39,11 @@ impl ResourceAdapter {
     pub(super) fn new(geometry: Geometry, prefix: Option<Arc<PrefixDirectory>>, reserve_full: bool) -> Self {
         let history = Mutex::new("parking_lot.history", AnswerHistory::default());
         ResourceAdapter { geometry, prefix, history, reserve_full }
+    }
+
+    /// Says from whose answers it may learn what to expect, from now on.
+    pub(super) fn learn_from(&self, scope: HistoryScope) {
+        self.history.lock().scope = scope;
     }
 
     /// What the lot is told about a request, and what it needs in full.

@@ -10,9 +10,11 @@ use parkade_sync::Mutex;
 
 use crate::event::RequestError;
 use crate::metrics::EngineMetrics;
-use crate::request::{Request, RequestId, RequestKey};
+use crate::record::RequestRecord;
+use crate::register::Register;
+use crate::request::{RequestId, RequestKey};
 use crate::stepper::{Arrival, Census};
-use crate::stream::{Link, Outlet, Tape as _, Waker};
+use crate::stream::{Outlet, Tape as _, Waker};
 
 use super::resource_adapter::ResourceAdapter;
 use super::streaming_registry::{Replay, StreamingRegistry};
@@ -23,6 +25,7 @@ pub(super) struct Shared {
     pub(super) adapter: ResourceAdapter,
     pub(super) registry: StreamingRegistry,
     pub(super) metrics: Arc<EngineMetrics>,
+    pub(super) register: Arc<Register>,
     /// Reaches the pool; it is there from the start on, but only after its executor is.
     pub(super) pool: OnceLock<PoolHandle>,
     /// Held while a request takes its name: of two that want the same one, the second must not touch the stream of the first.
@@ -38,9 +41,7 @@ pub(super) struct Shared {
 /// One request.
 pub(super) struct Ticket {
     pub(super) metadata: TaskMetadata,
-    pub(super) prompt_tokens: usize,
-    pub(super) answers: usize,
-    pub(super) link: Arc<Link>,
+    pub(super) record: Arc<RequestRecord>,
     pub(super) bell: Arc<Bell>,
     replay: Arc<Replay>,
 }
@@ -95,6 +96,7 @@ impl Shared {
             adapter,
             registry,
             metrics,
+            register: Arc::default(),
             pool: OnceLock::new(),
             names: Mutex::new("parking_lot.names", ()),
             live: Mutex::new("parking_lot.live", HashMap::new()),
@@ -156,7 +158,7 @@ impl Shared {
         }
         let TaskMetadata { deadline, first_token_deadline, submitted_at, .. } = ticket.metadata;
         // A first token that has come has kept its deadline.
-        let limits = [deadline, first_token_deadline.filter(|_| ticket.link.generated() == 0)];
+        let limits = [deadline, first_token_deadline.filter(|_| ticket.record.generated() == 0)];
         let allowed = |limit: Instant| RequestError::Deadline { allowed: limit.duration_since(submitted_at) };
         if let Some(passed) = limits.into_iter().flatten().filter(|&limit| limit <= Instant::now()).max() {
             return allowed(passed);
@@ -171,21 +173,8 @@ impl Shared {
 }
 
 impl Ticket {
-    pub(super) fn new(
-        metadata: TaskMetadata,
-        request: &Request,
-        outlet: &Outlet,
-        bell: Arc<Bell>,
-        replay: Arc<Replay>,
-    ) -> Self {
-        Ticket {
-            metadata,
-            prompt_tokens: request.prompt.len(),
-            answers: request.n,
-            link: Arc::clone(outlet.link()),
-            bell,
-            replay,
-        }
+    pub(super) fn new(metadata: TaskMetadata, outlet: &Outlet, bell: Arc<Bell>, replay: Arc<Replay>) -> Self {
+        Ticket { metadata, record: Arc::clone(outlet.record()), bell, replay }
     }
 }
 
@@ -209,7 +198,9 @@ impl Queued {
 
     /// It was refused: its stream is dropped without a word, because nobody has it.
     pub(super) fn withdraw(mut self) {
-        self.arrival = None;
+        if let Some(arrival) = self.arrival.take() {
+            arrival.outlet.refuse();
+        }
         self.shared.withdraw(&self.ticket);
     }
 }
@@ -218,7 +209,7 @@ impl Drop for Queued {
     fn drop(&mut self) {
         if let Some(arrival) = self.arrival.take() {
             let error = self.shared.verdict(&self.ticket, true);
-            self.shared.metrics.failed(&error, self.ticket.answers);
+            self.shared.metrics.failed(&error, self.ticket.record.answers);
             self.shared.close(&self.ticket);
             arrival.fail(error);
         }

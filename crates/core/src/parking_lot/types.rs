@@ -166,6 +166,16 @@ impl TenantSettings {
     }
 }
 
+/// From whose answers it is learnt how long the next one will probably be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HistoryScope {
+    /// From the tenant's own, and from everybody's as long as it has too few.
+    #[default]
+    Everybody,
+    /// From the tenant's own alone, so that nothing that it is told (limits, waits, refusals) depends on what others were answered.
+    Tenant,
+}
+
 /// The settings of the `parking-lot` scheduler. All but `reserve_full` can be changed while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LotSettings {
@@ -192,6 +202,8 @@ pub struct LotSettings {
     pub preempt: bool,
     /// How far back the measured speeds reach, on which waits and deadlines are judged: seconds of busy time, at least 1.
     pub rate_memory_seconds: u32,
+    /// From whose answers the expected length of the next one is learnt.
+    pub history: HistoryScope,
     /// What holds for tenants that are not named.
     pub tenant: TenantSettings,
     /// What holds for tenants by name.
@@ -213,6 +225,7 @@ impl Default for LotSettings {
             max_bypass: limits.max_bypass,
             preempt: limits.preempt,
             rate_memory_seconds: limits.rate_memory.as_secs() as u32,
+            history: HistoryScope::default(),
             tenant: TenantSettings::default(),
             tenants: HashMap::new(),
         }

@@ -8,9 +8,11 @@ use parkade_pool::{Capacity, Drain, LotConfig, PoolConfig, PoolError, StartError
 
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
-use crate::engine::{ClassFigures, EngineError, EngineSnapshot, RequestStatus, TenantFigures, Totals};
+use crate::engine::{ClassFigures, EngineError, EngineSnapshot, RequestStatus, Totals};
 use crate::metrics::EngineMetrics;
+use crate::record::RequestState;
 use crate::refusal::Refusal;
+use crate::register::OwnFigures;
 use crate::request::{Priority, Request, RequestId, RequestKey};
 use crate::scheduler::{InLine, Scheduler};
 use crate::stepper::{Arrival, Stepper};
@@ -60,6 +62,7 @@ impl InferenceWorkerPool {
         let (geometry, vocab) = (stepper.geometry(), stepper.vocab());
         let settings = &config.parking_lot;
         let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), settings.reserve_full);
+        adapter.learn_from(settings.history);
         let shared = Arc::new(Shared::new(adapter, StreamingRegistry::new(ReplayLimits::default()), metrics));
         let capacity = [("KV blocks", geometry.blocks as u64), ("sequences", config.max_seqs as u64)];
         let lot = LotConfig {
@@ -110,9 +113,11 @@ impl InferenceWorkerPool {
         let key = RequestKey(self.keys.fetch_add(1, Ordering::Relaxed));
         let capacity = self.stream_capacity.max(4 * request.n + 8);
         let (bell, replay) = self.shared.bell(&metadata.id);
-        let (outlet, stream) =
-            stream::open_recorded(request.id.clone(), capacity, Arc::clone(&bell) as _, Arc::clone(&replay) as _);
-        let ticket = Arc::new(Ticket::new(metadata, &request, &outlet, Arc::clone(&bell), replay));
+        let expected_tokens = metadata.cost.prefill_tokens.saturating_add(metadata.cost.expected_tokens);
+        let registered = self.shared.register.enter(&request, expected_tokens);
+        let (waker, tape) = (Arc::clone(&bell) as _, Arc::clone(&replay) as _);
+        let (outlet, stream) = stream::open_recorded(request.id.clone(), capacity, waker, registered, tape);
+        let ticket = Arc::new(Ticket::new(metadata, &outlet, Arc::clone(&bell), replay));
         self.shared.enter(&ticket);
         drop(names);
         let arrival = Arrival { key, request, need, outlet, submitted: now };
@@ -204,7 +209,9 @@ impl InferenceWorkerPool {
     /// # Errors
     /// If they make no sense; then nothing changes.
     pub fn reconfigure(&self, settings: &LotSettings) -> Result<(), EngineError> {
-        self.pool.reconfigure(settings.limits(self.max_queue_depth)).map_err(config_error)
+        self.pool.reconfigure(settings.limits(self.max_queue_depth)).map_err(config_error)?;
+        self.shared.adapter.learn_from(settings.history);
+        Ok(())
     }
 }
 
@@ -263,18 +270,20 @@ impl Scheduler for InferenceWorkerPool {
     fn status(&self, id: &RequestId) -> Option<RequestStatus> {
         let ticket = self.shared.find(id)?;
         let outlook = self.pool.outlook(*ticket.bell.task.get()?)?;
+        let place = |ahead: u64| usize::try_from(ahead).unwrap_or(usize::MAX);
         Some(RequestStatus {
             state: match outlook.state {
-                TaskState::Waiting => stream::RequestState::Waiting,
-                TaskState::Running => stream::RequestState::Running,
-                TaskState::Parked => stream::RequestState::Parked,
+                TaskState::Waiting => RequestState::Waiting,
+                TaskState::Running => RequestState::Running,
+                TaskState::Parked => RequestState::Parked,
             },
-            place: outlook.ahead.map(|ahead| usize::try_from(ahead).unwrap_or(usize::MAX)),
+            place: outlook.ahead.map(place),
+            own_place: outlook.own_ahead.map(place),
             estimated_wait: outlook.wait,
             tenant: ticket.metadata.tenant.clone(),
             priority: ticket.metadata.class,
-            prompt_tokens: ticket.prompt_tokens,
-            completion_tokens: ticket.link.generated(),
+            prompt_tokens: ticket.record.prompt_tokens,
+            completion_tokens: ticket.record.generated(),
             age: ticket.metadata.submitted_at.elapsed(),
         })
     }
@@ -293,12 +302,6 @@ impl Scheduler for InferenceWorkerPool {
                 running: to_usize(class.running),
                 parked: to_usize(class.parked),
             }
-        });
-        let tenants = self.pool.tenant_stats().into_iter().map(|tenant| TenantFigures {
-            name: tenant.name,
-            waiting: to_usize(tenant.waiting),
-            waiting_tokens: tenant.waiting_tokens,
-            active: to_usize(tenant.active),
         });
         EngineSnapshot {
             scheduler: SchedulerKind::ParkingLot.name(),
@@ -320,7 +323,7 @@ impl Scheduler for InferenceWorkerPool {
             decode_rate: lot.rates.decode,
             draining: self.pool.is_draining(),
             classes: classes.to_vec(),
-            tenants: tenants.collect(),
+            tenants: self.shared.register.tenants(),
             totals: Some(Totals {
                 submitted: lot.submitted,
                 refused: lot.refused,
@@ -333,6 +336,10 @@ impl Scheduler for InferenceWorkerPool {
                 resumed: lot.resumed,
             }),
         }
+    }
+
+    fn own_figures(&self, tenant: &str) -> OwnFigures {
+        self.shared.register.own_figures(tenant)
     }
 
     fn drain(&self, limit: Duration, in_line: InLine) {

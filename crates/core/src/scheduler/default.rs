@@ -12,6 +12,7 @@ use crate::event::RequestError;
 use crate::geometry::Geometry;
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
+use crate::register::{OwnFigures, Register};
 use crate::request::{Request, RequestId};
 use crate::stepper::{Reserved, Stepper};
 use crate::stream::{self, RequestStream, Waker};
@@ -33,6 +34,7 @@ struct Shared {
     gone: Condvar,
     geometry: Geometry,
     metrics: Arc<EngineMetrics>,
+    register: Arc<Register>,
     stream_capacity: usize,
 }
 
@@ -49,6 +51,7 @@ impl DefaultScheduler {
             gone: Condvar::new(),
             geometry,
             metrics,
+            register: Arc::default(),
             stream_capacity: config.stream_capacity,
         });
         let worker = Worker { shared: Arc::clone(&shared), stepper, is_idle: true };
@@ -64,9 +67,12 @@ impl Scheduler for DefaultScheduler {
     fn submit(&self, request: Request, now: Instant) -> Result<RequestStream, Refusal> {
         let need = self.shared.geometry.need(&request)?;
         let mut desk = self.shared.desk.lock();
-        desk.door(&request, &need)?;
+        desk.door(&request, &need).inspect_err(|_| self.shared.register.refuse(&request.tenant))?;
         let capacity = self.shared.stream_capacity.max(4 * request.n + 8);
-        let (outlet, stream) = stream::open(request.id.clone(), capacity, Arc::clone(&self.shared) as Arc<dyn Waker>);
+        let expected_tokens = (need.answer as u64).saturating_mul(request.n as u64) + request.prompt.len() as u64;
+        let registered = self.shared.register.enter(&request, expected_tokens);
+        let waker = Arc::clone(&self.shared) as Arc<dyn Waker>;
+        let (outlet, stream) = stream::open(request.id.clone(), capacity, waker, registered);
         desk.enter(request, need, outlet, now);
         self.shared.metrics.show_waiting(desk.waiting());
         self.shared.tell(desk);
@@ -88,7 +94,12 @@ impl Scheduler for DefaultScheduler {
     }
 
     fn snapshot(&self) -> EngineSnapshot {
-        self.shared.desk.lock().figures()
+        let figures = self.shared.desk.lock().figures();
+        EngineSnapshot { tenants: self.shared.register.tenants(), ..figures }
+    }
+
+    fn own_figures(&self, tenant: &str) -> OwnFigures {
+        self.shared.register.own_figures(tenant)
     }
 
     fn drain(&self, limit: Duration, in_line: InLine) {

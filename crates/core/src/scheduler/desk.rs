@@ -8,10 +8,11 @@ use crate::config::{EngineConfig, SchedulerKind};
 use crate::engine::{EngineSnapshot, RequestStatus};
 use crate::event::RequestError;
 use crate::geometry::{Geometry, Need};
+use crate::record::{RequestRecord, RequestState};
 use crate::refusal::Refusal;
-use crate::request::{Priority, Request, RequestId, RequestKey};
+use crate::request::{Request, RequestId, RequestKey};
 use crate::stepper::{Arrival, Ended, Stepper};
-use crate::stream::{Link, Outlet, RequestState};
+use crate::stream::Outlet;
 
 use super::estimate::{Estimate, Work};
 
@@ -55,11 +56,7 @@ impl Free {
 
 struct Entry {
     key: RequestKey,
-    link: Arc<Link>,
-    tenant: String,
-    priority: Priority,
-    prompt_tokens: usize,
-    submitted: Instant,
+    record: Arc<RequestRecord>,
 }
 
 impl Desk {
@@ -120,15 +117,7 @@ impl Desk {
     pub(super) fn enter(&mut self, request: Request, need: Need, outlet: Outlet, now: Instant) {
         self.keys += 1;
         let key = RequestKey(self.keys);
-        let entry = Entry {
-            key,
-            link: Arc::clone(outlet.link()),
-            tenant: request.tenant.clone(),
-            priority: request.priority,
-            prompt_tokens: request.prompt.len(),
-            submitted: now,
-        };
-        self.live.insert(request.id.clone(), entry);
+        self.live.insert(request.id.clone(), Entry { key, record: Arc::clone(outlet.record()) });
         self.line.push_back(Arrival { key, request, need, outlet, submitted: now });
         self.advance_line();
     }
@@ -140,7 +129,8 @@ impl Desk {
             self.free.seqs -= arrival.need.seqs;
             self.free.blocks -= arrival.need.blocks;
             self.reserved.insert(arrival.key, arrival.need);
-            arrival.outlet.set_state(RequestState::Running);
+            arrival.outlet.record().set_blocks(arrival.need.blocks);
+            arrival.outlet.record().set_state(RequestState::Running);
             self.admitted.push(arrival);
         }
     }
@@ -224,17 +214,19 @@ impl Desk {
     }
 
     pub(super) fn status(&self, id: &RequestId) -> Option<RequestStatus> {
-        let entry = self.live.get(id)?;
-        let place = self.line.iter().position(|arrival| arrival.key == entry.key);
+        let Entry { key, record } = self.live.get(id)?;
+        let place = self.line.iter().position(|arrival| arrival.key == *key);
+        let is_own = |arrival: &&Arrival| arrival.request.tenant == record.tenant;
         Some(RequestStatus {
-            state: entry.link.state(),
+            state: record.state(),
             place,
+            own_place: place.map(|place| self.line.iter().take(place).filter(is_own).count()),
             estimated_wait: place.map(|place| self.estimate.time(self.work_before(place))),
-            tenant: entry.tenant.clone(),
-            priority: entry.priority,
-            prompt_tokens: entry.prompt_tokens,
-            completion_tokens: entry.link.generated(),
-            age: entry.submitted.elapsed(),
+            tenant: record.tenant.clone(),
+            priority: record.class,
+            prompt_tokens: record.prompt_tokens,
+            completion_tokens: record.generated(),
+            age: record.opened.elapsed(),
         })
     }
 

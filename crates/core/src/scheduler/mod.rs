@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{EngineSnapshot, RequestStatus};
 use crate::refusal::Refusal;
+use crate::register::OwnFigures;
 use crate::request::{Request, RequestId};
 use crate::stream::RequestStream;
 
@@ -33,6 +34,8 @@ pub(crate) trait Scheduler: Send + Sync {
     fn status(&self, id: &RequestId) -> Option<RequestStatus>;
     /// The state in figures.
     fn snapshot(&self) -> EngineSnapshot;
+    /// One tenant's own figures.
+    fn own_figures(&self, tenant: &str) -> OwnFigures;
     /// Refuses new requests, finishes those that are there, cancels what is left after `limit`, and waits for the worker's end.
     fn drain(&self, limit: Duration, in_line: InLine);
     /// Whether it serves requests by class.

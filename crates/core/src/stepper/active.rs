@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::blocks::BlockPool;
-use crate::event::{Event, RequestError, TokenLogprob, Usage};
+use crate::event::{RequestError, TokenLogprob, Usage};
 use crate::geometry::Need;
+use crate::record::RequestState;
 use crate::request::{CacheScope, Request, RequestKey};
 use crate::stop::StopMatcher;
-use crate::stream::{Outlet, RequestState};
+use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
 
 use super::sequence::{Sequence, Stage};
@@ -31,8 +32,8 @@ impl Arrival {
 
     /// Ends a request that never ran.
     pub(crate) fn fail(self, error: RequestError) {
-        self.outlet.set_state(RequestState::Ended);
-        self.outlet.send(Event::Failed(error));
+        let usage = self.outlet.record().usage();
+        self.outlet.end(Err(error), usage);
     }
 }
 
@@ -74,7 +75,7 @@ impl Active {
         let seed = request.sampling.seed.unwrap_or_else(random_seed);
         let sampling = Arc::new(request.sampling.clone());
         let stop = StopMatcher::new(&request.stop);
-        outlet.set_state(RequestState::Running);
+        outlet.record().set_state(RequestState::Running);
         Active {
             seqs: (0..request.n)
                 .map(|choice| Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop))

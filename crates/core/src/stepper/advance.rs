@@ -86,7 +86,7 @@ impl Stepper {
                 active.failure = Some(RequestError::Panicked { message: panic_message(&*panic) });
             }
             let active = &self.requests[&share.key];
-            active.outlet.set_generated(active.generated());
+            active.outlet.record().set_generated(active.generated());
             let generated = active.generated() - generated_before;
             report.progress.push(Progress {
                 key: share.key,

@@ -21,12 +21,13 @@ use crate::backend::Backend;
 use crate::blocks::PrefixDirectory;
 use crate::blocks::{BlockCounts, BlockPool};
 use crate::config::EngineConfig;
-use crate::event::{Event, RequestError, Usage};
+use crate::event::{RequestError, Usage};
 use crate::geometry::Geometry;
 use crate::metrics::{EngineMetrics, StepTime};
+use crate::record::RequestState;
 use crate::request::{RequestId, RequestKey};
 use crate::sampler::Scratch;
-use crate::stream::{Outlet, RequestState};
+use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
 
 use active::Active;
@@ -69,11 +70,7 @@ pub(crate) struct Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.outlet.set_state(RequestState::Ended);
-        self.outlet.send(match &self.result {
-            Ok(()) => Event::Done(self.usage),
-            Err(error) => Event::Failed(error.clone()),
-        });
+        self.outlet.end(self.result.clone(), self.usage);
     }
 }
 
@@ -184,7 +181,7 @@ impl Stepper {
         active.parked = true;
         active.paused_since = None;
         active.parkings += 1;
-        active.outlet.set_state(RequestState::Parked);
+        active.outlet.record().set_state(RequestState::Parked);
         self.running.retain(|&other| other != key);
         self.metrics.preemptions.inc();
         true
@@ -197,7 +194,7 @@ impl Stepper {
             return false;
         };
         active.parked = false;
-        active.outlet.set_state(RequestState::Running);
+        active.outlet.record().set_state(RequestState::Running);
         self.running.push(key);
         true
     }
@@ -273,7 +270,7 @@ impl Stepper {
         let usage = active.usage(now);
         self.metrics.completed(&usage);
         let Active { outlet, .. } = active;
-        let (id, completion_tokens) = (outlet.link().id.clone(), usage.completion_tokens);
+        let (id, completion_tokens) = (outlet.id().clone(), usage.completion_tokens);
         self.ended.push(Ended { key, id, result, completion_tokens, outlet, usage });
     }
 

@@ -33,6 +33,8 @@ pub struct Outlook {
     pub submitted: Time,
     /// How many will probably be admitted before it; `None` unless it waits.
     pub ahead: Option<u64>,
+    /// Of these, those of its own tenant; `None` unless it waits.
+    pub own_ahead: Option<u64>,
     /// How long it will probably wait; `None` unless it waits and rates have been measured.
     pub wait: Option<Duration>,
     /// Answer tokens so far.
@@ -166,6 +168,7 @@ impl Lot {
             class: task.class,
             submitted: task.submitted,
             ahead: waits.then(|| self.tasks_ahead(id.index)),
+            own_ahead: waits.then(|| self.own_tasks_ahead(id.index)),
             wait: waits.then(wait).flatten(),
             decoded: task.decoded,
             parkings: task.parkings,
@@ -195,6 +198,18 @@ impl Lot {
         let higher = Class::ALL.into_iter().filter(|&class| class > task.class);
         let higher = higher.map(|class| (self.lines[class].waiting + self.lines[class].parked.len()) as u64);
         own + others.sum::<u64>() + line.parked.len() as u64 + higher.sum::<u64>()
+    }
+
+    /// How many of its own tenant's tasks will probably be admitted before this one.
+    fn own_tasks_ahead(&self, index: u32) -> u64 {
+        let task = self.table.at(index);
+        let shares = &self.tenants.at(task.tenant).shares;
+        let own = self.lines[task.class].share(task.share).waiting.iter().take_while(|spot| spot.task != index).count();
+        let higher = Class::ALL.into_iter().filter(|&class| class > task.class && shares[class] != NO_SHARE);
+        let higher: usize = higher.map(|class| self.lines[class].share(shares[class]).waiting.len()).sum();
+        let parked = self.lines.iter().filter(|(class, _)| *class >= task.class).flat_map(|(_, line)| &line.parked);
+        let parked = parked.filter(|spot| self.table.at(spot.task).tenant == task.tenant).count();
+        (own + higher + parked) as u64
     }
 
     /// Seconds that a task which comes now will probably wait; `None` while no rates have been measured.

@@ -11,7 +11,9 @@ use parkade_model::TokenId;
 
 use super::*;
 use crate::FinishReason;
+use crate::event::Event;
 use crate::fakes::{self, Answer, Collected, Controls, FakeBackend, Letters};
+use crate::register::Register;
 use crate::request::Request;
 use crate::sampler::Sampler;
 use crate::sampling::SamplingParams;
@@ -58,7 +60,8 @@ impl Bench {
         self.keys += 1;
         let key = RequestKey(self.keys);
         let need = self.stepper.geometry().need(request).unwrap();
-        let (outlet, stream) = crate::stream::open(request.id.clone(), self.capacity, Arc::new(Nobody));
+        let registered = Arc::new(Register::default()).enter(request, 0);
+        let (outlet, stream) = crate::stream::open(request.id.clone(), self.capacity, Arc::new(Nobody), registered);
         self.stepper.admit(Arrival { key, request: request.clone(), need, outlet, submitted: self.start }, self.start);
         (key, stream)
     }
