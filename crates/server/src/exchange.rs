@@ -34,7 +34,8 @@ const NO_ROUTE: &str = "none";
 /// The status in log and metrics of a request whose client left before the response began, as nginx logs it.
 const CLIENT_LEFT: u16 = 499;
 
-/// What is known of a request while it is answered. Its end is counted and logged when the last reference goes.
+/// What is known of a request while it is answered. It is logged when the last reference goes: the engine's work may end after the
+/// response, when others read along.
 pub(crate) struct Exchange {
     state: AppState,
     id: String,
@@ -47,6 +48,15 @@ pub(crate) struct Exchange {
     queued: OnceLock<Duration>,
     ignored: OnceLock<IgnoredFields>,
     standing: Mutex<Option<Standing>>,
+    delivery: OnceLock<Delivery>,
+}
+
+/// How a response ended.
+struct Delivery {
+    /// All of it was sent.
+    complete: bool,
+    /// From the request's head on.
+    took: Duration,
 }
 
 impl Exchange {
@@ -99,34 +109,42 @@ impl Exchange {
         matches!(self.route.as_str(), "/health" | "/health/ready" | "/metrics" | "/v1/metrics")
     }
 
-    fn end(&self, delivered: bool) {
-        let (status, code) = match self.outcome.get() {
-            Some((status, code)) => (status.as_u16(), *code),
-            None => (CLIENT_LEFT, None),
-        };
-        let elapsed = self.started.elapsed();
-        self.state.metrics().ended(&self.method, &self.route, status, elapsed);
-        if let Some(code) = code {
+    fn status(&self) -> u16 {
+        self.outcome.get().map_or(CLIENT_LEFT, |(status, _)| status.as_u16())
+    }
+
+    fn code(&self) -> Option<&'static str> {
+        self.outcome.get().and_then(|(_, code)| *code)
+    }
+
+    /// Counts the end of the response.
+    fn responded(&self, complete: bool) {
+        let took = self.started.elapsed();
+        self.state.metrics().ended(&self.method, &self.route, self.status(), took);
+        if let Some(code) = self.code() {
             self.state.metrics().failed(code);
         }
+        let _first = self.delivery.set(Delivery { complete, took });
+    }
+
+    fn log(&self, delivery: &Delivery) {
         let usage = self.usage.get().copied().unwrap_or_default();
-        let total_ms = elapsed.as_millis() as u64;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     id = self.id,
                     method = %self.method,
                     route = self.route,
-                    status,
-                    code,
-                    delivered,
+                    status = self.status(),
+                    code = self.code(),
+                    delivered = delivery.complete,
                     class = self.class.get().map(|class| class.name()),
                     prompt_tokens = usage.prompt_tokens,
                     cached_tokens = usage.cached_tokens,
                     completion_tokens = usage.completion_tokens,
                     queue_ms = self.time_in_line().map(|time| time.as_millis() as u64),
                     first_token_ms = usage.first_token.map(|time| time.as_millis() as u64),
-                    total_ms,
+                    total_ms = delivery.took.as_millis() as u64,
                     "request"
                 )
             };
@@ -139,7 +157,15 @@ impl Exchange {
     }
 }
 
-/// Ends the exchange when it is dropped: with the response's body, or with the handler whose client left.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(delivery) = self.delivery.get() {
+            self.log(delivery);
+        }
+    }
+}
+
+/// Ends the response when it is dropped: with its body, or with the handler whose client left.
 struct Ending {
     exchange: Arc<Exchange>,
     delivered: bool,
@@ -147,7 +173,7 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.exchange.end(self.delivered);
+        self.exchange.responded(self.delivered);
     }
 }
 
@@ -165,6 +191,7 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
         queued: OnceLock::new(),
         ignored: OnceLock::new(),
         standing: Mutex::new("server.standing", None),
+        delivery: OnceLock::new(),
         state: state.clone(),
     });
     state.metrics().began();

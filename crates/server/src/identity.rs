@@ -68,12 +68,9 @@ impl Identity {
         asked.min(highest)
     }
 
-    /// Whether it may see what another tenant is doing.
-    pub(crate) fn may_see(&self, tenant: &str) -> bool {
-        match self {
-            Self::Anonymous => true,
-            Self::Key(key) => key.operator || key.name == tenant,
-        }
+    /// The tenant that is all it may see; none if it may see what everybody does.
+    pub(crate) fn confined_to(&self) -> Option<&str> {
+        self.owner().filter(|_| !matches!(self, Self::Key(key) if key.operator))
     }
 
     /// The key's name, if there is one: what requests of others are told apart by.

@@ -5,13 +5,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parkade_core::{Priority, RequestId, RequestState, RequestStatus, Usage};
+use parkade_core::{Priority, RequestError, RequestId, RequestRecord, RequestState, RequestStatus};
 use parkade_sync::Mutex;
 
+use crate::errors::ApiError;
 use crate::identity::Identity;
 use crate::sse::Encoder;
 use crate::state::ModelEntry;
@@ -19,6 +20,9 @@ use crate::state::ModelEntry;
 /// Requests that ended are remembered for so long, and no more than so many: as long and as many as their streams are.
 const KEEP: Duration = Duration::from_secs(60);
 pub(crate) const MOST_ENDED: usize = 256;
+
+/// The code of a request whose client left and that nobody else read.
+const CLIENT_LEFT: &str = "client_left";
 
 /// Makes the writer of a request's chunks.
 pub(crate) type EncoderFactory = Box<dyn Fn() -> Box<dyn Encoder> + Send + Sync>;
@@ -40,19 +44,12 @@ pub(crate) struct Entry {
     pub encoder: EncoderFactory,
     /// The key that sent it.
     owner: Option<String>,
-    /// Answer tokens of those of several prompts that have ended. Relaxed: a number of its own.
-    ended_tokens: AtomicUsize,
-    outcome: OnceLock<Outcome>,
-}
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Outcome {
-    pub usage: Usage,
-    /// How long it took in all.
-    pub total: Duration,
-    /// The code of the error that ended it.
-    pub error: Option<&'static str>,
+    /// What the engine has done for each prompt, once it has taken all of them.
+    records: OnceLock<Vec<Arc<RequestRecord>>>,
+    /// Its client left before the end. Relaxed: it only explains an end that the records tell of.
+    left: AtomicBool,
+    /// The engine is done with it, whoever read, and its account is settled. Release and acquire: whoever sees the end sees the account too.
+    ended: AtomicBool,
 }
 
 /// What a new entry says.
@@ -72,7 +69,9 @@ pub(crate) struct NewEntry<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub state: RequestState,
+    /// How many are before it in line, and how many of these are its own tenant's.
     pub ahead: Option<usize>,
+    pub own_ahead: Option<usize>,
     pub wait: Option<Duration>,
     pub prompt_tokens: usize,
     pub completion_tokens: usize,
@@ -84,27 +83,44 @@ impl Entry {
     pub fn place(&self) -> Place {
         let engine = &self.model.engine;
         let parts: Vec<RequestStatus> = self.engine_ids.iter().filter_map(|id| engine.status(id)).collect();
-        let outcome = self.outcome.get();
-        let total = |outcome: &Outcome| (outcome.usage.completion_tokens, outcome.total, outcome.error);
-        let (completion_tokens, age, error) = match (parts.is_empty(), outcome) {
-            (true, Some(outcome)) => total(outcome),
-            _ => {
-                let ended = self.ended_tokens.load(Ordering::Relaxed);
-                let running: usize = parts.iter().map(|part| part.completion_tokens).sum();
-                (ended + running, self.started.elapsed(), None)
-            }
-        };
+        let records = self.records();
+        let has_ended = self.has_ended();
+        let usages = || records.iter().map(|record| record.usage());
         // A request is as far as the one of its prompts that is the farthest.
         let states = [RequestState::Running, RequestState::Parked, RequestState::Waiting];
         let state = states.into_iter().find(|state| parts.iter().any(|part| part.state == *state));
+        let between = if records.is_empty() { RequestState::Waiting } else { RequestState::Running };
         Place {
-            state: state.unwrap_or(RequestState::Ended),
+            state: if has_ended { RequestState::Ended } else { state.unwrap_or(between) },
             ahead: parts.iter().filter_map(|part| part.place).min(),
+            own_ahead: parts.iter().filter_map(|part| part.own_place).min(),
             wait: parts.iter().filter_map(|part| part.estimated_wait).min(),
             prompt_tokens: self.prompt_tokens,
-            completion_tokens,
-            age,
-            error,
+            completion_tokens: usages().map(|usage| usage.completion_tokens).sum(),
+            age: match has_ended {
+                true => usages().map(|usage| usage.total).max().unwrap_or_default(),
+                false => self.started.elapsed(),
+            },
+            error: if has_ended { self.error() } else { None },
+        }
+    }
+
+    fn records(&self) -> &[Arc<RequestRecord>] {
+        self.records.get().map_or(&[], Vec::as_slice)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// The code of the error that ended it. One prompt that fails takes the others with it, which are cancelled for it.
+    fn error(&self) -> Option<&'static str> {
+        let mut errors: Vec<&RequestError> =
+            self.records().iter().filter_map(|record| record.end()?.error.as_ref()).collect();
+        errors.sort_by_key(|error| **error == RequestError::Cancelled);
+        match errors.first()? {
+            RequestError::Cancelled if self.left.load(Ordering::Relaxed) => Some(CLIENT_LEFT),
+            error => ApiError::code_of(error),
         }
     }
 
@@ -114,18 +130,15 @@ impl Entry {
         cancelled > 0
     }
 
-    /// Notes that one of its prompts has had its answers, with so many tokens.
-    pub fn prompt_ended(&self, completion_tokens: usize) {
-        self.ended_tokens.fetch_add(completion_tokens, Ordering::Relaxed);
+    /// The engine has taken all its prompts.
+    pub fn taken(&self, records: Vec<Arc<RequestRecord>>) {
+        let is_first = self.records.set(records).is_ok();
+        debug_assert!(is_first, "a request is taken once");
     }
 
-    /// Notes how it ended; the first end counts.
-    pub fn ended(&self, usage: Usage, error: Option<&'static str>) {
-        self.outcome.get_or_init(|| Outcome { usage, total: self.started.elapsed(), error });
-    }
-
-    fn is_live(&self) -> bool {
-        self.outcome.get().is_none() || self.engine_ids.iter().any(|id| self.model.engine.status(id).is_some())
+    /// Its client has left before the end.
+    pub fn client_left(&self) {
+        self.left.store(true, Ordering::Relaxed);
     }
 
     fn is_visible_to(&self, identity: &Identity) -> bool {
@@ -135,7 +148,7 @@ impl Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("id", &self.id).field("outcome", &self.outcome).finish_non_exhaustive()
+        f.debug_struct("Entry").field("id", &self.id).field("records", &self.records).finish_non_exhaustive()
     }
 }
 
@@ -170,15 +183,17 @@ impl InFlight {
             prompt_only,
             encoder,
             owner: identity.owner().map(str::to_owned),
-            ended_tokens: AtomicUsize::new(0),
-            outcome: OnceLock::new(),
+            records: OnceLock::new(),
+            left: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         });
         self.book.lock().entries.entry(entry.id.clone()).or_default().push(entry.clone());
         entry
     }
 
-    /// The request's client has had its end; it is remembered for a while.
+    /// The engine is done with the request and its account is settled; it is remembered for a while.
     pub fn leave(&self, entry: &Arc<Entry>, now: Instant) {
+        entry.ended.store(true, Ordering::Release);
         let mut book = self.book.lock();
         book.ended.push_back((now, entry.clone()));
         book.tidy(now);
@@ -199,19 +214,10 @@ impl InFlight {
 
 impl Book {
     fn tidy(&mut self, now: Instant) {
-        // Each is looked at once: what others still read along with begins a new time.
-        for _ in 0..self.ended.len() {
-            let too_many = self.ended.len() > MOST_ENDED;
-            let too_old = |(ended, _): &(Instant, _)| now.saturating_duration_since(*ended) > KEEP;
-            if !too_many && !self.ended.front().is_some_and(too_old) {
-                return;
-            }
+        let too_old = |(ended, _): &(Instant, _)| now.saturating_duration_since(*ended) > KEEP;
+        while self.ended.len() > MOST_ENDED || self.ended.front().is_some_and(too_old) {
             let Some((_, entry)) = self.ended.pop_front() else { return };
-            if entry.is_live() {
-                self.ended.push_back((now, entry));
-            } else {
-                self.remove(&entry);
-            }
+            self.remove(&entry);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 #[cfg(feature = "parking-lot-scheduler")]
-use parkade_core::parking_lot::LotSettings;
+use parkade_core::parking_lot::{HistoryScope, LotSettings};
 
 use super::keys::{ApiKeys, TenantLimits};
 use super::rates::Rates;
@@ -33,6 +33,9 @@ impl Policy {
     pub fn lot_settings(&self) -> LotSettings {
         let mut settings = self.lot.clone();
         settings.tenant = self.tenant.in_the_lot();
+        if self.keys.is_some() {
+            settings.history = HistoryScope::Tenant;
+        }
         let keys = self.keys.as_ref().map(ApiKeys::tenants).unwrap_or_default();
         for (name, limits) in self.tenants.iter().map(|(name, limits)| (name.clone(), *limits)).chain(keys) {
             settings.tenants.insert(name, limits.in_the_lot());
@@ -65,6 +68,12 @@ mod tests {
         assert_eq!(lot.tenant.weight, 2);
         assert_eq!((lot.tenants["ada"].weight, lot.tenants["ada"].max_concurrent), (7, Some(2)));
         assert_eq!(lot.tenants["bob"].weight, 4);
+        assert_eq!(
+            lot.history,
+            HistoryScope::Tenant,
+            "holders of keys are expected to do as they did, not as others do"
+        );
+        assert_eq!(Policy::default().lot_settings().history, HistoryScope::Everybody);
         assert_eq!(lot.tenants.len(), 2);
     }
 }

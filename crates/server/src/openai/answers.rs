@@ -2,9 +2,9 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parkade_core::{Event, FinishReason, Request, RequestError, RequestStream, TokenLogprob, Usage};
 
@@ -13,29 +13,20 @@ use crate::exchange::Exchange;
 use crate::identity::Identity;
 use crate::in_flight::{EncoderFactory, Entry, NewEntry};
 use crate::openai::charge::Charge;
+use crate::openai::settlement::{self, Settlement};
 use crate::state::{AppState, ModelEntry};
 
-/// The running requests of one HTTP request. Dropping this cancels them.
+/// The running requests of one HTTP request. Dropping this cancels them, unless others read along.
 pub(crate) struct Answers {
-    streams: Vec<Option<Running>>,
+    streams: Vec<Option<RequestStream>>,
     running: usize,
     /// Where the next look for an event begins, so that no prompt waits for another.
     next: usize,
     usage: Usage,
-    /// Tokens of the prompts that have ended and of their answers, for the rate limit.
-    used: u64,
     prompt_only: bool,
     exchange: Arc<Exchange>,
-    state: AppState,
     entry: Arc<Entry>,
-    /// There until it is settled.
-    charge: Option<Charge>,
-}
-
-struct Running {
-    stream: RequestStream,
-    /// Those of the prompt, and of the answers so far.
-    tokens: u64,
+    settlement: Arc<Settlement>,
 }
 
 /// What belongs to the requests of one HTTP request.
@@ -54,19 +45,13 @@ pub(crate) struct Submission<'a> {
 
 impl Drop for Answers {
     fn drop(&mut self) {
-        // A client that left: others may read along, so the engine knows better whether this is the end.
-        let left = self.running > 0;
-        self.give_up();
-        self.entry.ended(self.usage, left.then_some(CLIENT_LEFT));
-        self.state.in_flight().leave(&self.entry, Instant::now());
-        if let Some(charge) = self.charge.take() {
-            charge.settle(self.used);
+        if self.running > 0 {
+            // Others may read along: the engine knows better whether this is the end.
+            self.entry.client_left();
         }
+        self.give_up();
     }
 }
-
-/// The code of a request whose client left.
-const CLIENT_LEFT: &str = "client_left";
 
 /// An event of an answer whose text is not wanted.
 pub(crate) fn without_text(event: Event) -> Option<Event> {
@@ -101,39 +86,48 @@ impl Answers {
             identity,
         });
         let mut streams = Vec::with_capacity(requests.len());
+        let account = |streams: &[RequestStream], charge, entry| Settlement {
+            state: state.clone(),
+            records: streams.iter().map(RequestStream::record).collect(),
+            charge,
+            exchange: exchange.clone(),
+            entry,
+            settled: OnceLock::new(),
+        };
         for request in requests {
-            let tokens = request.prompt.len() as u64;
             match model.engine.submit(request) {
-                Ok(stream) => streams.push(Some(Running { stream, tokens })),
+                Ok(stream) => streams.push(stream),
                 Err(refusal) => {
                     state.in_flight().withdraw(&entry);
-                    charge.refund(&exchange);
+                    if streams.is_empty() {
+                        charge.refund(&exchange);
+                    } else {
+                        // Those before it may have run: what was done for them counts.
+                        account(&streams, charge, None).when_ended();
+                    }
                     return Err(refused(refusal));
                 }
             }
         }
-        let running = streams.len();
-        let state = state.clone();
-        let usage = Usage::default();
+        entry.taken(streams.iter().map(RequestStream::record).collect());
+        let settlement = account(&streams, charge, Some(entry.clone())).when_ended();
         Ok(Self {
-            streams,
-            running,
+            running: streams.len(),
+            streams: streams.into_iter().map(Some).collect(),
             next: 0,
-            usage,
-            used: 0,
+            usage: Usage::default(),
             prompt_only,
             exchange,
-            state,
             entry,
-            charge: Some(charge),
+            settlement,
         })
     }
 
     /// How long the requests were in line, if all of them have run by now or ended.
     pub fn queued(&self) -> Option<Duration> {
         let mut longest = self.usage.queue;
-        for running in self.streams.iter().flatten() {
-            longest = longest.max(running.stream.queued()?);
+        for stream in self.streams.iter().flatten() {
+            longest = longest.max(stream.queued()?);
         }
         Some(longest)
     }
@@ -154,19 +148,15 @@ impl Answers {
             match event {
                 Event::Done(usage) => self.end(prompt, usage),
                 Event::Failed(error) => {
-                    self.entry.ended(self.usage, ApiError::code_of(&error));
                     match self.queued() {
                         Some(time) => self.exchange.queued(time),
                         None => self.exchange.queued_in_vain(),
                     }
                     self.give_up();
+                    self.settlement.settle_if_ended();
                     return Err(error);
                 }
                 event => {
-                    let running = self.streams[prompt].as_mut().filter(|_| matches!(event, Event::Token { .. }));
-                    if let Some(running) = running {
-                        running.tokens += 1;
-                    }
                     let event = if self.prompt_only { without_text(event) } else { Some(event) };
                     if let Some(event) = event {
                         return Ok(Some((prompt, event)));
@@ -177,38 +167,22 @@ impl Answers {
         Ok(None)
     }
 
-    /// Drops what still runs, and counts what it has used.
+    /// Drops what still runs.
     fn give_up(&mut self) {
-        for running in self.streams.drain(..).flatten() {
-            // What never ran has used nothing.
-            if running.stream.queued().is_some() {
-                self.used += running.tokens;
-            }
-        }
+        self.streams.clear();
         self.running = 0;
     }
 
-    fn end(&mut self, prompt: usize, usage: Usage) {
+    fn end(&mut self, prompt: usize, mut usage: Usage) {
         self.streams[prompt] = None;
         self.running -= 1;
-        self.entry.prompt_ended(usage.completion_tokens);
-        self.used += (usage.prompt_tokens + usage.completion_tokens) as u64;
-        let sum = &mut self.usage;
-        sum.prompt_tokens += usage.prompt_tokens;
-        if !self.prompt_only {
-            sum.completion_tokens += usage.completion_tokens;
+        if self.prompt_only {
+            usage.completion_tokens = 0;
         }
-        sum.cached_tokens += usage.cached_tokens;
-        sum.parked += usage.parked;
-        sum.queue = sum.queue.max(usage.queue);
-        sum.total = sum.total.max(usage.total);
-        sum.first_token = match (sum.first_token, usage.first_token) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        settlement::add(&mut self.usage, &usage);
         if self.running == 0 {
-            self.exchange.used(*sum);
-            self.entry.ended(*sum, None);
+            // Before the client has the end, so that its next request finds the account settled.
+            self.settlement.settle_if_ended();
         }
     }
 
@@ -222,9 +196,7 @@ impl Answers {
             let count = self.streams.len();
             for turn in 0..count {
                 let prompt = (self.next + turn) % count;
-                let Some(Running { stream, .. }) = &mut self.streams[prompt] else {
-                    continue;
-                };
+                let Some(stream) = &mut self.streams[prompt] else { continue };
                 // A stream that gives nothing here keeps the waker in its channel, also after this future is dropped.
                 if let Poll::Ready(event) = pin!(stream.next()).poll(cx) {
                     self.next = prompt + 1;

@@ -12,7 +12,7 @@ use crate::exchange::Exchange;
 use crate::identity::Identity;
 use crate::state::{AppState, ModelEntry};
 
-/// Tokens that were charged before they are used. To be settled or given back.
+/// Tokens that were charged before they are used. To be settled once, or given back.
 pub(crate) struct Charge {
     state: AppState,
     tenant: String,
@@ -60,7 +60,7 @@ impl Charge {
     }
 
     /// The requests have ended and used this many tokens.
-    pub fn settle(self, used: u64) {
+    pub fn settle(&self, used: u64) {
         if !self.rates.is_unlimited() {
             self.state.rates().settle(&self.tenant, self.tokens, used, Instant::now());
         }

@@ -15,4 +15,5 @@ pub(crate) mod ignored;
 pub(crate) mod known_fields;
 pub(crate) mod logprobs;
 pub(crate) mod messages;
+mod settlement;
 pub(crate) mod types;

@@ -3,7 +3,7 @@
 //! The id is the `x-request-id` that an answer carries, or that its client sent with the request.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -21,9 +21,14 @@ use crate::routes::parameters::{Name, Parameters};
 use crate::routes::snapshot::milliseconds;
 use crate::state::AppState;
 
-/// Where a request stands, in JSON.
-fn card(entry: &Entry) -> Value {
+/// Where a request stands, in JSON. A key that is no operator's is told how many of its own requests are before it, and its wait in whole
+/// seconds, as `retry-after` says it: a wait depends on what everybody does, and finer steps would tell more of that.
+fn card(entry: &Entry, identity: &Identity) -> Value {
     let place = entry.place();
+    let (ahead, wait) = match identity.confined_to() {
+        Some(_) => (place.own_ahead, place.wait.map(whole_seconds)),
+        None => (place.ahead, place.wait),
+    };
     json!({
         "id": entry.id,
         "object": "request",
@@ -33,12 +38,17 @@ fn card(entry: &Entry) -> Value {
         "class": entry.class.name(),
         "service_tier": ServiceTier::served(entry.class, entry.model.engine.has_classes()),
         "tenant": entry.tenant,
-        "place": place.ahead,
-        "estimated_wait_ms": place.wait.map(milliseconds),
+        "place": ahead,
+        "estimated_wait_ms": wait.map(milliseconds),
         "prompt_tokens": place.prompt_tokens,
         "completion_tokens": place.completion_tokens,
         "age_ms": milliseconds(place.age),
     })
+}
+
+/// Rounded up.
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
 }
 
 fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Entry>, ApiError> {
@@ -56,7 +66,7 @@ pub(super) async fn status(
     identity: Identity,
     Name(id): Name,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(card(&*find(&state, &id, &identity)?)))
+    Ok(Json(card(&*find(&state, &id, &identity)?, &identity)))
 }
 
 /// Cancels a request. One that had ended already stays as it was, which `cancelled` tells.
@@ -67,7 +77,7 @@ pub(super) async fn cancel(
 ) -> Result<Json<Value>, ApiError> {
     let entry = find(&state, &id, &identity)?;
     let cancelled = entry.cancel();
-    let mut card = card(&entry);
+    let mut card = card(&entry, &identity);
     card["cancelled"] = Value::Bool(cancelled);
     Ok(Json(card))
 }

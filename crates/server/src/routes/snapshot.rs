@@ -13,7 +13,8 @@ use crate::state::{AppState, ModelEntry};
 
 /// The default model's figures at the top, and each model's in `models`. Capacities are KV blocks.
 ///
-/// With API keys each sees its own tenant only; one that is an operator's sees all, as everybody does where there are no keys.
+/// With API keys each sees what it has and has had here itself, as if it were alone; one that is an operator's sees all, as everybody does where
+/// there are no keys.
 pub(super) async fn json(State(state): State<AppState>, identity: Identity) -> Result<Json<Value>, ApiError> {
     let first = state.model(None)?;
     let figures = |model: &ModelEntry, drains| figures(model, drains, &identity);
@@ -25,7 +26,10 @@ pub(super) async fn json(State(state): State<AppState>, identity: Identity) -> R
 }
 
 fn figures(model: &ModelEntry, server_drains: bool, identity: &Identity) -> Map<String, Value> {
-    let now: EngineSnapshot = model.engine.snapshot();
+    let now: EngineSnapshot = match identity.confined_to() {
+        Some(tenant) => model.engine.snapshot_of(tenant),
+        None => model.engine.snapshot(),
+    };
     let classes: Map<String, Value> = now
         .classes
         .iter()
@@ -42,7 +46,6 @@ fn figures(model: &ModelEntry, server_drains: bool, identity: &Identity) -> Map<
     let tenants: Map<String, Value> = now
         .tenants
         .iter()
-        .filter(|tenant| identity.may_see(&tenant.name))
         .map(|tenant| {
             let figures = json!({
                 "waiting": tenant.waiting,
