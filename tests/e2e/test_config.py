@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from parkade import environment, parkade
+from parkade import ROOT, environment, parkade
 
 
 def effective(*arguments, env=None) -> dict:
@@ -115,6 +115,65 @@ def test_a_wrong_file_is_refused_by_file_key_and_remedy(config, text, words):
     assert file in message
     for word in words:
         assert word in message
+
+
+def test_what_kubernetes_says_of_a_service_named_parkade_does_not_stop_it(start):
+    links = {
+        "PARKADE_PORT": "tcp://10.96.12.7:1234",
+        "PARKADE_PORT_1234_TCP": "tcp://10.96.12.7:1234",
+        "PARKADE_PORT_1234_TCP_ADDR": "10.96.12.7",
+        "PARKADE_PORT_1234_TCP_PORT": "1234",
+        "PARKADE_PORT_1234_TCP_PROTO": "tcp",
+        "PARKADE_SERVICE_HOST": "10.96.12.7",
+        "PARKADE_SERVICE_PORT": "1234",
+        "PARKADE_SERVICE_PORT_HTTP": "1234",
+        "RUST_LOG": "of=another[program",
+    }
+    assert effective(env=environment(**links)) == effective()
+    server = start(env=environment(**links))
+    assert '"variable":"PARKADE_PORT"' in server.log and "enableServiceLinks" in server.log
+    assert "RUST_LOG is ignored" in server.log
+
+
+def test_empty_variables_count_as_unset():
+    names = re.findall(r'env = "(PARKADE_\w+)"', (ROOT / "crates/cli/src/args.rs").read_text())
+    assert len(names) > 20
+    assert effective(env=environment(**dict.fromkeys(names, ""))) == effective()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "arguments"),
+    [
+        ("port", "none", ["serve"]),
+        ("threads", "-1", ["serve"]),
+        ("kv-cache-mb", "16000000", ["serve"]),
+        ("max-seqs", "0", ["serve"]),
+        ("max-connections", "0", ["serve"]),
+        ("cors-origins", "example.org", ["serve"]),
+        ("model", "/nowhere.gguf", ["serve"]),
+        ("api-keys", "/nowhere.toml", ["serve"]),
+        ("host", "203.0.113.7", ["serve", "--port", "0"]),
+        ("log-level", "parkade=loudest", ["serve"]),
+        ("log-format", "xml", ["run", "-i", "x"]),
+        ("top-p", "2", ["run", "-i", "x"]),
+        ("max-tokens", "many", ["run", "-i", "x"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_error_about_a_setting_says_who_gave_it(config, key, value, arguments):
+    variable = "PARKADE_" + key.upper().replace("-", "_")
+    file = config(f"{key} = '{value}'\n")
+    given = {
+        f"the flag --{key}": parkade(*arguments, f"--{key}={value}"),
+        variable: parkade(*arguments, env=environment(**{variable: value})),
+        file: parkade(*arguments, "--config", file),
+    }
+    for origin, done in given.items():
+        message = done.stderr.decode()
+        assert done.returncode in (1, 2) and "panicked" not in message
+        # What the flag's parser refuses names the flag in clap's own words.
+        assert origin in message or (origin.startswith("the flag") and f"for '--{key} " in message), message
+    assert f"'--{key}" not in given[variable].stderr.decode() + given[file].stderr.decode()
 
 
 def test_a_file_that_is_named_must_be_there():

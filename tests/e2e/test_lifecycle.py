@@ -179,7 +179,7 @@ def test_a_directory_is_no_model(tmp_path):
 
 def test_a_kv_budget_beyond_the_machine_is_refused_with_the_limit():
     message = refused("--kv-cache-mb", "16000000", code=2)
-    assert "--kv-cache-mb 16000000" in message and "MiB" in message
+    assert "kv-cache-mb is 16000000" in message and "MiB" in message and "the flag --kv-cache-mb" in message
 
 
 def test_a_request_that_can_never_fit_a_small_kv_budget_is_refused_with_the_remedy(start):

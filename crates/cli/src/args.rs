@@ -22,7 +22,7 @@ Examples:
   parkade doctor                               is everything in order?
 
 Settings: a flag wins over the environment (PARKADE_PORT for --port, and so on), which wins over the configuration
-file (port = 1234), which wins over the default. The file is PARKADE_CONFIG or --config FILE, else
+file (port = 1234), which wins over the default. An empty variable counts as unset. The file is PARKADE_CONFIG or --config FILE, else
 $XDG_CONFIG_HOME/parkade/config.toml (~/.config/parkade/config.toml) if it exists; `parkade serve --print-config`
 shows one. Models lie in $PARKADE_HOME, else $XDG_CACHE_HOME/parkade, else ~/.cache/parkade.";
 

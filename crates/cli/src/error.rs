@@ -5,19 +5,18 @@ use std::process::ExitCode;
 
 use parkade_bench::BenchError;
 
-use crate::config::SettingsError;
 use crate::hash_key::HashKeyError;
 use crate::logging::LogLevelError;
 use crate::pull::PullError;
 use crate::run::RunError;
 use crate::serve::ServeError;
 
+/// Exit code of wrong flags, variables and configuration files.
+pub const WRONG_USAGE: u8 = 2;
+
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The command line or the configuration file is wrong, or help was asked for.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
     /// The log level is none.
     #[error(transparent)]
     LogLevel(#[from] LogLevelError),
@@ -42,18 +41,29 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// 2 for wrong usage, 1 for everything else.
+    /// [`WRONG_USAGE`], and 1 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         let usage = match self {
-            CliError::Settings(_) | CliError::LogLevel(_) => true,
+            CliError::LogLevel(_) => true,
             CliError::Run(error) => error.is_usage(),
             CliError::Serve(error) => error.is_usage(),
             CliError::Bench(error) => matches!(error, BenchError::Url { .. } | BenchError::Options(_)),
             CliError::HashKey(error) => matches!(error, HashKeyError::Empty),
             CliError::Pull(_) | CliError::Output(_) => false,
         };
-        ExitCode::from(if usage { 2 } else { 1 })
+        ExitCode::from(if usage { WRONG_USAGE } else { 1 })
+    }
+
+    /// The settings that it is about, or the fields of a configuration that they fill.
+    #[must_use]
+    pub fn settings(&self) -> Vec<&'static str> {
+        match self {
+            CliError::LogLevel(_) => vec!["log-level"],
+            CliError::Run(error) => error.settings(),
+            CliError::Serve(error) => error.settings(),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether the reader of standard output went away.

@@ -1,13 +1,13 @@
 //! From the flags of a command to a loaded model.
 
-use parkade_core::{EngineConfig, LoadOptions};
+use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions};
 
 use crate::args::ModelArgs;
 use crate::machine::Machine;
 
 /// A KV cache that the machine cannot hold.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("--kv-cache-mb {asked}: this process may use {limit} MiB of memory in all ({whose}); give less")]
+#[error("kv-cache-mb is {asked}, and this process may use {limit} MiB of memory in all ({whose}); give less")]
 pub struct TooMuchMemory {
     asked: u64,
     limit: u64,
@@ -38,6 +38,29 @@ pub fn options(args: &ModelArgs, engine: EngineConfig, machine: &Machine) -> Res
 #[must_use]
 pub fn threads(args: &ModelArgs, machine: &Machine) -> usize {
     args.threads.map_or_else(|| machine.default_threads(), |n| n as usize)
+}
+
+/// The setting, or the field of a configuration, that an error of loading is about.
+#[must_use]
+pub fn setting_of(error: &LoadError) -> &'static str {
+    match error {
+        LoadError::Option { option, .. } => option,
+        LoadError::Memory { .. } => "kv-cache-mb",
+        LoadError::Engine(error) => setting_of_engine(error),
+        _ => "model",
+    }
+}
+
+/// The field of the configuration that an error of the engine is about.
+#[must_use]
+pub fn setting_of_engine(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::Config { field, .. } => field,
+        #[cfg(feature = "parking-lot-scheduler")]
+        EngineError::Lot { field, .. } => field,
+        EngineError::SchedulerMissing { .. } => "scheduler",
+        _ => "threads",
+    }
 }
 
 #[cfg(test)]

@@ -22,25 +22,32 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use args::{Cli, Command};
-use config::{Settings, SettingsError};
-use error::CliError;
+use config::{ServiceLink, Settings, SettingsError};
+use error::{CliError, WRONG_USAGE};
 
 fn main() -> ExitCode {
-    let code = match execute() {
-        Ok(code) => code,
-        // Whoever read our output has seen enough (`| head`).
-        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(CliError::Settings(SettingsError::CommandLine(error))) => {
+    let code = match Settings::read(std::env::args_os(), |name| std::env::var_os(name)) {
+        Ok(settings) => execute(&settings).unwrap_or_else(|error| failed(&error, &settings)),
+        Err(SettingsError::CommandLine(error)) => {
             show(&error);
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
         }
         Err(error) => {
             stderr::say(format_args!("parkade: {error}"));
-            error.exit_code()
+            ExitCode::from(WRONG_USAGE)
         }
     };
     stderr::flush();
     code
+}
+
+fn failed(error: &CliError, settings: &Settings) -> ExitCode {
+    // Whoever read our output has seen enough (`| head`).
+    if error.is_broken_pipe() {
+        return ExitCode::SUCCESS;
+    }
+    stderr::say(format_args!("parkade: {error}{}", settings.origins_of(&error.settings())));
+    error.exit_code()
 }
 
 /// Help and versions go to standard output, faults to standard error. That nobody is left to read them is no fault of its own.
@@ -54,15 +61,17 @@ fn show(error: &clap::Error) {
     stderr::say(text.trim_end());
 }
 
-fn execute() -> Result<ExitCode, CliError> {
-    let settings = Settings::read(std::env::args_os())?;
+fn execute(settings: &Settings) -> Result<ExitCode, CliError> {
     let cli = &settings.cli;
     logging::start(&cli.global, if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" })?;
+    for ServiceLink { variable, value } in &settings.service_links {
+        tracing::info!(variable, value, "ignored: Kubernetes announces a service of that name so (enableServiceLinks)");
+    }
     let mut out = io::stdout().lock();
     match &cli.command {
         Command::Run(args) => Ok(run::run(args, &mut out)?),
         Command::Serve(args) if args.print_config => {
-            out.write_all(serve::configuration(&settings, args)?.as_bytes()).map_err(CliError::Output)?;
+            out.write_all(serve::configuration(settings, args)?.as_bytes()).map_err(CliError::Output)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve(args) => Ok(serve::serve(args, settings.file.as_deref())?),

@@ -70,6 +70,25 @@ impl ServeError {
     }
 }
 
+impl ServeError {
+    /// The settings that it is about, or the fields of a configuration that they fill.
+    #[must_use]
+    pub fn settings(&self) -> Vec<&'static str> {
+        match self {
+            ServeError::Model(_) => vec!["model"],
+            ServeError::Memory(_) => vec!["kv-cache-mb"],
+            ServeError::Policy(PolicyError::Keys(_)) => vec!["api-keys"],
+            ServeError::Policy(PolicyError::Engine(error)) | ServeError::Engine(error) => {
+                vec![loading::setting_of_engine(error)]
+            }
+            ServeError::Server(error) => vec![error.field],
+            ServeError::Listen { .. } => vec!["host", "port"],
+            ServeError::Load(error) => vec![loading::setting_of(error)],
+            ServeError::Policy(_) | ServeError::LoadPanicked | ServeError::System { .. } => Vec::new(),
+        }
+    }
+}
+
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {

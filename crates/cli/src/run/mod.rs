@@ -79,6 +79,20 @@ impl RunError {
     }
 }
 
+impl RunError {
+    /// The settings that it is about, or the fields of a configuration that they fill.
+    #[must_use]
+    pub fn settings(&self) -> Vec<&'static str> {
+        match self {
+            RunError::Model(_) => vec!["model"],
+            RunError::Memory(_) => vec!["kv-cache-mb"],
+            RunError::Load(error) => vec![loading::setting_of(error)],
+            RunError::Sampling(error) => vec![error.field],
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors

@@ -1,0 +1,150 @@
+//! Settings from the configuration file.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Command};
+use toml::{Table, Value};
+
+use super::origin::{Origin, Origins};
+use super::{Place, check, settings, with_default};
+
+/// Why the configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Not TOML.
+    #[error("{}: not valid TOML: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: toml::de::Error,
+    },
+    /// A key that no command knows.
+    #[error("{}: unknown key `{key}`; the nearest valid key is `{nearest}` (`parkade serve --print-config` shows all)", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key, with its section.
+        key: String,
+        /// The valid key that looks most like it.
+        nearest: String,
+    },
+    /// A value that the flag would refuse too.
+    #[error("{}: key `{key}`: {message}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, with its section.
+        key: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// The configuration file, as it stands.
+///
+/// # Errors
+/// If it cannot be read or is no TOML.
+pub fn read_table(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })
+}
+
+/// Makes the file's values the defaults of the flags of the same name. A command's section wins over the top level.
+pub(super) fn fill_in(
+    mut command: Command,
+    table: &Table,
+    path: &Path,
+    origins: &mut Origins,
+) -> Result<Command, ConfigError> {
+    let (sections, top): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| value.is_table());
+    for (key, value) in top {
+        let places = places_of(&command, key);
+        if places.is_empty() {
+            return Err(unknown(key, all_keys(&command), path));
+        }
+        for place in places {
+            command = put(command, place.as_deref(), key, key, value, path, origins)?;
+        }
+    }
+    for (section, values) in sections {
+        // A table of its own, which the server reads; see `crate::policy`.
+        if section == crate::policy::SECTION {
+            continue;
+        }
+        let Some(sub) = command.find_subcommand(section).filter(|sub| has_settings(sub)) else {
+            let names = command.get_subcommands().filter(|sub| has_settings(sub)).map(|sub| sub.get_name().to_owned());
+            return Err(unknown(section, names.collect(), path));
+        };
+        let keys: Vec<String> =
+            settings(sub.get_arguments()).filter_map(Arg::get_long).map(|key| format!("{section}.{key}")).collect();
+        for (key, value) in values.as_table().into_iter().flatten() {
+            let full = format!("{section}.{key}");
+            if !keys.contains(&full) {
+                return Err(unknown(&full, keys, path));
+            }
+            command = put(command, Some(section), key, &full, value, path, origins)?;
+        }
+    }
+    Ok(command)
+}
+
+fn put(
+    command: Command,
+    place: Place<'_>,
+    key: &str,
+    full: &str,
+    value: &Value,
+    path: &Path,
+    origins: &mut Origins,
+) -> Result<Command, ConfigError> {
+    let wrong = |message: String| ConfigError::Value { path: path.to_owned(), key: full.to_owned(), message };
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(yes) => yes.to_string(),
+        Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+            return Err(wrong(format!("a {} was given; expected a string, a number, true or false", value.type_str())));
+        }
+    };
+    let owner = place.map_or(Some(&command), |name| command.find_subcommand(name));
+    let Some(arg) = owner.and_then(|owner| setting(owner, key)).cloned() else { return Ok(command) };
+    check(&arg, text.as_ref()).map_err(wrong)?;
+    origins.note(place, key, Origin::File { path: path.to_owned(), key: full.to_owned() });
+    Ok(with_default(command, place, &arg, text.into()))
+}
+
+fn setting<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
+    settings(command.get_arguments()).find(|arg| arg.get_long() == Some(key))
+}
+
+fn has_settings(command: &Command) -> bool {
+    settings(command.get_arguments()).next().is_some()
+}
+
+/// Where there are flags of this name.
+fn places_of(command: &Command, key: &str) -> Vec<Option<String>> {
+    let top = setting(command, key).map(|_| None);
+    let below = command.get_subcommands().filter(|sub| setting(sub, key).is_some());
+    top.into_iter().chain(below.map(|sub| Some(sub.get_name().to_owned()))).collect()
+}
+
+fn all_keys(command: &Command) -> Vec<String> {
+    let subcommands = command.get_subcommands().flat_map(|s| settings(s.get_arguments()));
+    settings(command.get_arguments()).chain(subcommands).filter_map(Arg::get_long).map(str::to_owned).collect()
+}
+
+fn unknown(key: &str, valid: Vec<String>, path: &Path) -> ConfigError {
+    let like = |candidate: &String| strsim::jaro_winkler(key, candidate);
+    let nearest = valid.into_iter().max_by(|a, b| like(a).total_cmp(&like(b))).unwrap_or_default();
+    ConfigError::UnknownKey { path: path.to_owned(), key: key.to_owned(), nearest }
+}
