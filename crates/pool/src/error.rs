@@ -27,11 +27,11 @@ impl fmt::Display for Measure {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PoolError {
     /// The waiting room is full for tasks of this class.
-    #[error("the waiting room is full: {waiting} {measure} wait and the limit is {limit}; retry in {} s", retry_after.as_secs())]
+    #[error("the waiting room has no place for it: {waiting} {measure} wait and the limit is {limit}; retry in {} s", retry_after.as_secs())]
     QueueFull {
         /// What is full.
         measure: Measure,
-        /// How many would wait with this task.
+        /// How many wait, without this task.
         waiting: u64,
         /// How many may.
         limit: u64,
@@ -39,13 +39,13 @@ pub enum PoolError {
         retry_after: Duration,
     },
     /// This tenant's part of the waiting room is full.
-    #[error("tenant '{tenant}' has too much waiting: {waiting} {measure} and the limit is {limit}; retry in {} s", retry_after.as_secs())]
+    #[error("tenant '{tenant}' may have no more waiting: {waiting} {measure} wait and the limit is {limit}; retry in {} s", retry_after.as_secs())]
     TenantQueueFull {
         /// Whose.
         tenant: String,
         /// What is full.
         measure: Measure,
-        /// How many would wait with this task.
+        /// How many wait, without this task.
         waiting: u64,
         /// How many may.
         limit: u64,

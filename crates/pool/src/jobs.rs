@@ -1,7 +1,8 @@
 //! Jobs that run to their end: the simple special case of a pool.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::pool::is_up;
 use crate::{
@@ -9,11 +10,14 @@ use crate::{
     Ticket, Time, Work, WorkerPool,
 };
 
-/// What a job can ask while it runs.
+/// What a job can ask and say while it runs.
 pub struct JobContext {
     id: TaskId,
     started: Time,
     stop: Option<Arc<AtomicBool>>,
+    /// Whether the job has been told that it is to stop. Relaxed wherever it is used: it is read when the job is over.
+    told: AtomicBool,
+    failure: OnceLock<String>,
 }
 
 impl JobContext {
@@ -27,16 +31,31 @@ impl JobContext {
         self.started
     }
 
-    /// Whether somebody has cancelled the job (or the pool is being shut down): a long one should look now and then.
+    /// Whether the job is to stop: somebody has cancelled it, its deadline has passed, or the pool is being shut down. A long one
+    /// should look now and then. One that has been told so counts as cancelled or expired, whatever it returns.
     pub fn is_cancelled(&self) -> bool {
-        self.stop.as_deref().is_some_and(is_up)
+        let stop = self.stop.as_deref().is_some_and(is_up);
+        if stop {
+            self.told.store(true, Ordering::Relaxed);
+        }
+        stop
+    }
+
+    /// Says that the job could not do what it was to do. Its outcome is [`Outcome::Failed`] with this reason, and what it returns
+    /// is dropped. The first reason counts.
+    pub fn fail(&self, why: impl Display) {
+        // That there is a reason already is no fault.
+        let _ = self.failure.set(why.to_string());
     }
 }
 
 /// A job.
 pub type Job<T> = Box<dyn FnOnce(&JobContext) -> T + Send>;
 
-/// Runs one job at a time, each in one step, after which all of the job's work counts as done.
+/// What handing a job over comes to: the right to its outcome, or the refusal and the job back.
+pub type Submitted<T> = Result<Ticket<T>, Rejected<Job<T>>>;
+
+/// Runs one job at a time, each in one step. When it has completed, all of its work counts as done.
 pub struct JobExecutor<T> {
     current: Option<(TaskId, Job<T>)>,
 }
@@ -78,13 +97,11 @@ impl<T: Send + 'static> Executor for JobExecutor<T> {
         if let Some((id, job)) = self.current.take() {
             ctx.blame(&[id]);
             let (work, stop) = ctx.work_and_stop_flag(id);
-            let context = JobContext { id, started: ctx.now(), stop };
+            let (told, failure) = (AtomicBool::new(false), OnceLock::new());
+            let context = JobContext { id, started: ctx.now(), stop, told, failure };
             let output = job(&context);
-            // The lot learns from this how fast work is done. A job that was to stop may have left some of its work out.
-            if !context.is_cancelled() {
-                ctx.progress(id, work.prefill, work.decode);
-            }
-            ctx.complete(id, output);
+            let result = context.failure.into_inner().map_or(Ok(output), Err);
+            ctx.job_is_over(id, work, context.told.into_inner(), result);
         }
         Step::Again
     }
@@ -98,6 +115,9 @@ impl<T: Send + 'static> Executor for JobExecutor<T> {
 /// estimated from how long the finished jobs took. A job counts as one piece of work; where jobs differ much, all of
 /// them should say in [`TaskSpec::work`] how much they have to do, as `prefill` in any measure that the time grows with.
 /// What is left of jobs that already run is not in the estimate, since nobody knows it.
+///
+/// A deadline holds for the whole of a job. One that is over after it has expired, whatever it returns; one that asks
+/// [`JobContext::is_cancelled`] is told in time to stop early.
 ///
 /// ```
 /// use parkade_pool::*;
@@ -142,11 +162,7 @@ impl<T: Send + 'static> JobPool<T> {
     ///
     /// # Errors
     /// The refusal, and the job back.
-    pub fn submit(
-        &self,
-        spec: &TaskSpec,
-        job: impl FnOnce(&JobContext) -> T + Send + 'static,
-    ) -> Result<Ticket<T>, Rejected<Job<T>>> {
+    pub fn submit(&self, spec: &TaskSpec, job: impl FnOnce(&JobContext) -> T + Send + 'static) -> Submitted<T> {
         self.workers.submit(&with_work(spec), Box::new(job))
     }
 
@@ -165,6 +181,31 @@ impl<T: Send + 'static> JobPool<T> {
     /// The pool underneath: cancellation, statistics, limits, shutdown.
     pub fn workers(&self) -> &WorkerPool<JobExecutor<T>> {
         &self.workers
+    }
+}
+
+impl<T: Send + 'static, E: Display + Send + 'static> JobPool<Result<T, E>> {
+    /// Hands a job over that can go wrong: an error that it returns is a failure, and its outcome [`Outcome::Failed`]. With
+    /// [`submit`](Self::submit) an `Err` is a result like another.
+    ///
+    /// ```
+    /// use parkade_pool::*;
+    ///
+    /// let pool = JobPool::of_threads(1)?;
+    /// let spec = TaskSpec::new("alice", Cost::fixed(Units::from([1])));
+    /// let ticket = pool.submit_fallible(&spec, |_job| "12a".parse::<u32>())?;
+    /// assert_eq!(ticket.wait(), Outcome::Failed(Failure::Error("invalid digit found in string".to_owned())));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The refusal, and the job back.
+    pub fn submit_fallible(
+        &self,
+        spec: &TaskSpec,
+        job: impl FnOnce(&JobContext) -> Result<T, E> + Send + 'static,
+    ) -> Submitted<Result<T, E>> {
+        self.submit(spec, move |context| job(context).inspect_err(|why| context.fail(why)))
     }
 }
 

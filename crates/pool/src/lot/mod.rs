@@ -146,6 +146,8 @@ pub struct Lot {
     moment: u64,
     starts: VecDeque<TaskId>,
     orders: Vec<VecDeque<Decision>>,
+    /// How often an executor was ordered to drop a task.
+    stops: u64,
     ended: VecDeque<(TaskId, Ending)>,
     /// Nothing that waits could be admitted when last looked, and no units have come back since.
     settled: bool,
@@ -188,6 +190,7 @@ impl Lot {
             first_tokens: Vec::new(),
             moment: 0,
             starts: VecDeque::new(),
+            stops: 0,
             ended: VecDeque::new(),
             settled: true,
             draining: false,
@@ -301,6 +304,24 @@ impl Lot {
     /// The next task that ended without an executor's doing: cancelled or expired before a worker took it.
     pub fn next_ended(&mut self) -> Option<(TaskId, Ending)> {
         self.ended.pop_front()
+    }
+
+    /// How often an executor was ordered to drop a task that it has.
+    pub(crate) fn stops(&self) -> u64 {
+        self.stops
+    }
+
+    /// The tasks that an executor has been ordered to drop and has not been told of yet.
+    pub(crate) fn ordered_to_stop(&self) -> impl Iterator<Item = TaskId> {
+        self.orders.iter().flatten().filter_map(|decision| match decision {
+            Decision::Cancel(id) => Some(*id),
+            _ => None,
+        })
+    }
+
+    /// How a task will have ended that is to stop.
+    pub(crate) fn stop_of(&self, id: TaskId) -> Option<Ending> {
+        self.table.get(id)?.stop.map(table::Stop::ending)
     }
 
     /// Whether a decision made earlier still holds: its task may have ended or been parked otherwise meanwhile.

@@ -153,20 +153,20 @@ impl Lot {
         };
         let (own_tasks, own_tokens) = (tenant.waiting + 1, tenant.waiting_tokens.saturating_add(tokens));
         let all = [
-            (Measure::Tasks, self.counters.waiting + 1, part(room.tasks, own_tasks)),
-            (Measure::Tokens, self.counters.waiting_tokens.saturating_add(tokens), part(room.tokens, own_tokens)),
+            (Measure::Tasks, self.counters.waiting, 1, part(room.tasks, own_tasks)),
+            (Measure::Tokens, self.counters.waiting_tokens, tokens, part(room.tokens, own_tokens)),
         ];
-        for (measure, waiting, limit) in all {
-            if waiting > limit {
+        for (measure, waiting, more, limit) in all {
+            if waiting.saturating_add(more) > limit {
                 return Err(PoolError::QueueFull { measure, waiting, limit, retry_after });
             }
         }
         let own = [
-            (Measure::Tasks, own_tasks, tenant.policy.max_waiting),
-            (Measure::Tokens, own_tokens, tenant.policy.max_waiting_tokens),
+            (Measure::Tasks, tenant.waiting, 1, tenant.policy.max_waiting),
+            (Measure::Tokens, tenant.waiting_tokens, tokens, tenant.policy.max_waiting_tokens),
         ];
-        for (measure, waiting, limit) in own {
-            if let Some(limit) = limit.filter(|&limit| waiting > limit) {
+        for (measure, waiting, more, limit) in own {
+            if let Some(limit) = limit.filter(|&limit| waiting.saturating_add(more) > limit) {
                 let tenant = tenant.name.to_string();
                 return Err(PoolError::TenantQueueFull { tenant, measure, waiting, limit, retry_after });
             }

@@ -95,6 +95,16 @@ impl<'a, E: Executor> StepContext<'a, E> {
         self.end(id, Ending::Failed, Outcome::Failed(Failure::Error(why.into())));
     }
 
+    /// A job has returned. One that was told to stop has left some of its work out, and one that is over after its deadline has
+    /// expired, whatever it gives.
+    pub(crate) fn job_is_over(&mut self, id: TaskId, work: Work, told: bool, result: Result<E::Output, String>) {
+        let last = Progress { task: id, prefill: work.prefill, decode: work.decode };
+        if self.shared.end_job(&last, told, result) {
+            // The lot learns from this how fast work is done.
+            self.progress.push(last);
+        }
+    }
+
     /// Nobody wants the task any more (its reader has gone); the executor holds nothing for it any more.
     pub fn cancelled(&mut self, id: TaskId) {
         self.end(id, Ending::Cancelled, Outcome::Cancelled);

@@ -1,7 +1,6 @@
 //! Reaching a pool from places that neither know what it runs nor may keep it alive.
 
 use std::sync::Weak;
-use std::sync::atomic::Ordering;
 
 use super::executor::Executor;
 use super::shared::Shared;
@@ -19,9 +18,6 @@ impl<E: Executor> Control for Shared<E> {
     fn cancel(&self, id: TaskId) -> bool {
         let now = self.now();
         self.command(|state| {
-            if let Some(slot) = state.slot(id) {
-                slot.stop.store(true, Ordering::Relaxed);
-            }
             let known = state.lot.cancel(id);
             state.lot.settle(now);
             known

@@ -55,6 +55,8 @@ pub(super) struct State<E: Executor> {
     /// It has been announced that all is quiet. Nothing new comes after that.
     quiet: bool,
     pub(super) stopping: bool,
+    /// [`Lot::stops`] when flags were raised last.
+    stops_seen: u64,
 }
 
 /// What remains to be done after the lock has been given back.
@@ -94,6 +96,7 @@ impl<E: Executor> Shared<E> {
             alive: workers,
             quiet: false,
             stopping: false,
+            stops_seen: 0,
         };
         // A bell for each thread, and one for whoever waits until all is quiet.
         Shared {
@@ -155,6 +158,33 @@ impl<E: Executor> Shared<E> {
             let outcome = if ending == Ending::Expired { Outcome::Expired } else { outcome };
             slot.settle(outcome);
         }
+    }
+
+    /// A job is over that has done this if it has completed. `told`: it knew that it was to stop. Says whether it has completed.
+    pub(super) fn end_job(&self, last: &Progress, told: bool, result: Result<E::Output, String>) -> bool {
+        let (now, id) = (self.now(), last.task);
+        let mut completed = false;
+        let ended = self.command(|state| {
+            // A deadline that has passed counts, whether or not somebody has looked since.
+            state.lot.settle(now);
+            let stop = state.lot.stop_of(id).filter(|&ending| told || ending == Ending::Expired);
+            let (ending, outcome) = match (stop, result) {
+                (Some(Ending::Expired), _) => (Ending::Expired, Outcome::Expired),
+                (Some(_), _) => (Ending::Cancelled, Outcome::Cancelled),
+                (None, Err(why)) => (Ending::Failed, Outcome::Failed(Failure::Error(why))),
+                (None, Ok(output)) => (Ending::Completed, Outcome::Completed(output)),
+            };
+            completed = ending == Ending::Completed;
+            if completed {
+                state.lot.count_progress(last);
+            }
+            state.lot.ended(id, ending)?;
+            Some((state.take_slot(id)?, outcome))
+        });
+        if let Some((slot, outcome)) = ended {
+            slot.settle(outcome);
+        }
+        completed
     }
 
     /// Tells a worker's executor to look again.
@@ -321,13 +351,6 @@ impl<E: Executor> State<E> {
         slots
     }
 
-    pub(super) fn stop_all(&mut self) {
-        for slot in self.slots.iter().flatten() {
-            slot.stop.store(true, Ordering::Relaxed);
-        }
-        self.lot.cancel_all();
-    }
-
     fn todo(
         &mut self,
         worker: usize,
@@ -354,8 +377,23 @@ impl<E: Executor> State<E> {
         (self.stopping && !busy).then_some(Todo::Quit)
     }
 
+    /// Has those look that the lot has told to stop since the last time: their workers see the order only after the step.
+    fn raise_stop_flags(&mut self) {
+        if self.lot.stops() == self.stops_seen {
+            return;
+        }
+        self.stops_seen = self.lot.stops();
+        for id in self.lot.ordered_to_stop() {
+            let slot = self.slots.get(id.index()).and_then(Option::as_ref).filter(|slot| slot.id == id);
+            if let Some(slot) = slot {
+                slot.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Takes the outcomes that the lot has decided by itself, and chooses whom to wake.
     fn after(&mut self) -> After<E> {
+        self.raise_stop_flags();
         let mut settled = Vec::new();
         while let Some((id, ending)) = self.lot.next_ended() {
             let outcome = if ending == Ending::Expired { Outcome::Expired } else { Outcome::Cancelled };

@@ -71,7 +71,7 @@ impl<E: Executor> WorkerPool<E> {
         if !in_time {
             report.cancelled = self.shared.command(|state| {
                 let before = state.lot.present();
-                state.stop_all();
+                state.lot.cancel_all();
                 before
             });
             self.shared.wait_until_quiet(Instant::now().checked_add(drain.grace), empty);
@@ -96,7 +96,7 @@ impl<E: Executor> WorkerPool<E> {
     pub(super) fn abandon(&self) {
         self.shared.command(|state| {
             state.lot.drain();
-            state.stop_all();
+            state.lot.cancel_all();
         });
         self.stop_threads();
     }
