@@ -4,13 +4,14 @@
 mod fake;
 
 use fake::{Act, Arrived, Fake, answer, chunk, end, event, finish, head, overloaded, refusal, text, whole};
-use parkade_bench::load::{
-    Api, Class, Digest, Lengths, Mix, Outcome, Pace, Plan, Run, Sizing, Slo, Target, Workload, run,
-};
+use parkade_bench::load::{Api, Class, Lengths, Mix, Outcome, Pace, Plan, Run, Sizing, Slo, Target, Workload, run};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+/// More than any test takes: reached only by a fault.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
@@ -45,7 +46,7 @@ fn closed(clients: usize, requests: usize) -> Plan {
 
 /// The outcome of one request to a server that does `script`.
 fn outcome(script: impl Fn(&Arrived) -> Vec<Act> + Send + Sync + 'static) -> Outcome {
-    let seen = go(&Fake::start(script), workload(), closed(1, 1), ms(2_000));
+    let seen = go(&Fake::start(script), workload(), closed(1, 1), PATIENCE);
     assert_eq!(seen.observations.len(), 1);
     seen.observations[0].outcome.clone()
 }
@@ -53,7 +54,7 @@ fn outcome(script: impl Fn(&Arrived) -> Vec<Act> + Send + Sync + 'static) -> Out
 #[test]
 fn a_whole_answer_is_complete_with_its_times_and_tokens() {
     let fake = Fake::start(|_| answer(5, ms(20)));
-    let seen = go(&fake, workload(), closed(2, 6), ms(5_000));
+    let seen = go(&fake, workload(), closed(2, 6), PATIENCE);
     assert_eq!(seen.observations.len(), 6);
     for one in &seen.observations {
         assert_eq!(one.outcome, Outcome::Completed);
@@ -91,11 +92,11 @@ fn a_deadline_that_passed_in_waiting_is_expired_and_one_refused_at_once_is_refus
     };
     let ask = |deadline: u64| {
         let announced = Some(Slo { ttft: Some(ms(deadline)), per_token: None });
-        let seen = go(&Fake::start(script), Workload { announced, ..workload() }, closed(1, 1), ms(2_000));
+        let seen = go(&Fake::start(script), Workload { announced, ..workload() }, closed(1, 1), PATIENCE);
         seen.observations[0].outcome.clone()
     };
     assert!(matches!(ask(50), Outcome::Expired(_)));
-    assert!(matches!(ask(5_000), Outcome::Refused(_)));
+    assert!(matches!(ask(3_600_000), Outcome::Refused(_)));
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn a_server_can_say_that_a_request_was_in_line() {
         let answer = String::from_utf8(whole(503, body)).expect("text");
         vec![Act::Write(answer.replacen("\r\n", "\r\nx-parkade-queue-ms: 90\r\n", 1).into_bytes())]
     };
-    let seen = go(&Fake::start(script), workload(), closed(1, 1), ms(2_000));
+    let seen = go(&Fake::start(script), workload(), closed(1, 1), PATIENCE);
     assert!(matches!(seen.observations[0].outcome, Outcome::Expired(_)));
 }
 
@@ -124,7 +125,7 @@ fn the_deadline_class_tenant_and_key_reach_the_server() {
             vec![Act::Write(whole(400, &json!({"error": {"code": "wrong"}}).to_string()))]
         }
     });
-    let mut target = Target::new(&fake.url, Api::Chat, ms(2_000)).expect("a target");
+    let mut target = Target::new(&fake.url, Api::Chat, PATIENCE).expect("a target");
     target.api_key = Some("secret".to_string());
     let asked = Workload {
         mix: Mix::only(Class::Low),
@@ -202,60 +203,71 @@ fn no_server_and_a_server_that_hangs_up_are_unreachable() {
     assert!(matches!(outcome(|_| vec![]), Outcome::Unreachable(_)));
     assert!(matches!(outcome(|_| vec![Act::Write(b"HTTP/1.1 2".to_vec())]), Outcome::Unreachable(_)));
     let nobody = Fake { url: "http://127.0.0.1:1".to_string(), gone: Arc::default() };
-    let seen = go(&nobody, workload(), closed(1, 1), ms(2_000));
+    let seen = go(&nobody, workload(), closed(1, 1), PATIENCE);
     assert!(matches!(seen.observations[0].outcome, Outcome::Unreachable(_)));
 }
 
 #[test]
 fn a_client_gives_up_when_its_patience_ends() {
     let fake = Fake::start(|_| vec![head(), text("a"), Act::AwaitGone]);
-    let seen = go(&fake, workload(), closed(1, 1), ms(150));
-    assert_eq!(seen.observations[0].outcome, Outcome::Unanswered);
-    assert_eq!(seen.observations[0].pieces.len(), 1, "what came before is kept");
-    assert!(seen.observations[0].latency() >= ms(150));
+    let mut patience = ms(100);
+    // On a busy machine the first piece may need more patience than that.
+    let one = loop {
+        let one = go(&fake, workload(), closed(1, 1), patience).observations.remove(0);
+        assert_eq!(one.outcome, Outcome::Unanswered);
+        assert!(one.latency() >= patience);
+        if !one.pieces.is_empty() {
+            break one;
+        }
+        patience *= 2;
+    };
+    assert_eq!(one.pieces.len(), 1, "what came before is kept");
 }
 
 #[test]
 fn clients_that_vanish_close_their_connections_at_once() {
-    let fake = Fake::start(|arrived| match arrived.number % 2 {
-        0 => vec![Act::AwaitGone],
-        _ => vec![head(), text("a"), Act::AwaitGone],
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&arrived);
+    let fake = Fake::start(move |arrived| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        match arrived.number % 2 {
+            0 => vec![Act::AwaitGone],
+            _ => vec![head(), text("a"), Act::AwaitGone],
+        }
     });
     let asked = Workload { vanish_within: Some(ms(100)), ..workload() };
-    let seen = go(&fake, asked, closed(8, 40), ms(5_000));
+    let seen = go(&fake, asked, closed(8, 40), PATIENCE);
     assert_eq!(seen.observations.len(), 40);
     assert!(seen.observations.iter().all(|one| one.outcome == Outcome::Vanished));
-    let until = Instant::now() + ms(2_000);
-    while fake.gone.load(Ordering::SeqCst) < 40 && Instant::now() < until {
+    // On a busy machine some vanish before their request has come.
+    let until = Instant::now() + PATIENCE;
+    while fake.gone.load(Ordering::SeqCst) < arrived.load(Ordering::SeqCst) {
+        assert!(Instant::now() < until, "{} of {arrived:?} are gone", fake.gone.load(Ordering::SeqCst));
         std::thread::sleep(ms(5));
     }
-    assert_eq!(fake.gone.load(Ordering::SeqCst), 40);
 }
 
 #[test]
 fn an_open_loop_counts_the_wait_that_a_closed_loop_hides() {
-    // One request at a time, 40 ms each: 25 a second. The fake lets the others wait for their turn.
-    let serial = || {
-        let free_at = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let start = Instant::now();
-        Fake::start(move |_| {
-            let now = start.elapsed().as_millis() as u64;
-            let begin = free_at.load(Ordering::SeqCst).max(now);
-            free_at.store(begin + 40, Ordering::SeqCst);
-            let mut acts = vec![Act::Wait(ms(begin + 40 - now))];
-            acts.extend(answer(2, ms(0)));
-            acts
-        })
-    };
-    let p99 = |plan: Plan| {
-        let seen = go(&serial(), workload(), plan, ms(10_000));
-        assert!(seen.observations.iter().all(|one| one.outcome == Outcome::Completed));
-        Digest::of(&seen, Slo::default(), ms(0), |_| true).ttft.percentile(99.0).expect("samples")
-    };
-    let hidden = p99(closed(1, 20));
-    let open = p99(Plan { pace: Pace::Open(100.0), requests: Some(60), sending: None });
-    assert!(hidden < 200.0, "{hidden}");
-    assert!(open > 1_200.0, "60 requests at 100/s to a server of 25/s end 1.8 s late: {open}");
+    const REQUESTS: usize = 30;
+    // A server that answers nobody before all have come: a closed loop would not even send the second one.
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&arrived);
+    let fake = Fake::start(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let arrived = Arc::clone(&counter);
+        let all_are_here = move || arrived.load(Ordering::SeqCst) == REQUESTS;
+        [vec![Act::Until(Box::new(all_are_here))], answer(2, ms(0))].into_iter().flatten().collect()
+    });
+    let plan = Plan { pace: Pace::Open(100.0), requests: Some(REQUESTS), sending: None };
+    let seen = go(&fake, workload(), plan, PATIENCE);
+    let last = seen.observations.iter().map(|one| one.intended).max().expect("requests");
+    assert!(last > ms(100), "{last:?}");
+    for one in &seen.observations {
+        assert_eq!(one.outcome, Outcome::Completed);
+        // From the moment for which it was planned, whenever it could be sent.
+        assert!(one.ttft().expect("text") >= last - one.intended, "{one:?}");
+    }
 }
 
 #[test]
@@ -267,30 +279,34 @@ fn an_open_loop_sends_by_its_plan_whatever_the_server_does() {
         overloaded(None)
     });
     let plan = Plan { pace: Pace::Open(200.0), requests: None, sending: Some(ms(1_000)) };
-    let seen = go(&fake, workload(), plan, ms(2_000));
+    let seen = go(&fake, workload(), plan, PATIENCE);
     assert!((140..270).contains(&seen.observations.len()), "{}", seen.observations.len());
     assert_eq!(arrived.load(Ordering::SeqCst), seen.observations.len());
     assert_eq!(seen.window, ms(1_000));
-    let again = go(&fake, workload(), plan, ms(2_000));
+    let again = go(&fake, workload(), plan, PATIENCE);
     let moments = |run: &Run| run.observations.iter().map(|one| one.intended).collect::<Vec<_>>();
     assert_eq!(moments(&seen), moments(&again), "one seed, one plan");
 }
 
 #[test]
-fn a_closed_loop_never_has_more_clients_than_it_should() {
-    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+fn a_closed_loop_never_has_more_clients_than_it_should_and_keeps_them_all_busy() {
+    const CLIENTS: usize = 3;
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let peak = Arc::clone(&most);
     let fake = Fake::start(move |arrived| {
-        // Connections are served on one thread; each holds its place for 20 ms.
-        peak.fetch_max(arrived.number + 1 - now.load(Ordering::SeqCst), Ordering::SeqCst);
-        let now = Arc::clone(&now);
-        std::thread::spawn(move || {
-            std::thread::sleep(ms(15));
-            now.fetch_add(1, Ordering::SeqCst);
-        });
-        answer(1, ms(40))
+        peak.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let (first, busy, ends) = (arrived.number < CLIENTS, Arc::clone(&peak), Arc::clone(&open));
+        let mut acts = vec![Act::Until(Box::new(move || !first || busy.load(Ordering::SeqCst) == CLIENTS))];
+        acts.extend(answer(1, ms(0)));
+        // A client cannot know that it has been answered before the end is written.
+        let leave = Act::Do(Box::new(move || {
+            ends.fetch_sub(1, Ordering::SeqCst);
+        }));
+        acts.insert(acts.len() - 1, leave);
+        acts
     });
-    let seen = go(&fake, workload(), closed(3, 30), ms(5_000));
+    let seen = go(&fake, workload(), closed(CLIENTS, 30), PATIENCE);
     assert_eq!(seen.observations.len(), 30);
-    assert!(most.load(Ordering::SeqCst) <= 3);
+    assert!(seen.observations.iter().all(|one| one.outcome == Outcome::Completed));
+    assert_eq!(most.load(Ordering::SeqCst), CLIENTS);
 }

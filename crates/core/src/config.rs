@@ -55,6 +55,9 @@ pub struct EngineConfig {
     pub prefix_cache: bool,
     /// How many events a stream holds for its reader before the request is paused.
     pub stream_capacity: usize,
+    /// How long the reader of a paused request may take nothing before the request is parked, so that its memory serves others.
+    /// Only the `parking-lot` scheduler parks.
+    pub slow_reader: Duration,
     /// How long a step may take while answers are streaming: prefills share a step with them only up to this time (or
     /// to twice the time that the answers need alone, if that is longer).
     pub step_target: Duration,
@@ -72,6 +75,7 @@ impl Default for EngineConfig {
             max_queue_depth: 256,
             prefix_cache: true,
             stream_capacity: 256,
+            slow_reader: Duration::from_secs(2),
             step_target: Duration::from_millis(100),
             #[cfg(feature = "parking-lot-scheduler")]
             parking_lot: crate::parking_lot::LotSettings::default(),

@@ -270,9 +270,17 @@ fn draining_finishes_what_was_taken_and_takes_no_more() {
 #[test]
 fn what_is_left_after_the_limit_is_cancelled_and_told_so() {
     let (engine, controls) = engine(12, EngineConfig::default());
+    // Each takes at least 150 ms, and has not begun when the drain begins.
     controls.pass_us.store(10_000, Ordering::SeqCst);
+    controls.hold.store(true, Ordering::SeqCst);
     let mut streams: Vec<_> = (0..6).map(|i| engine.submit(request(format!("r{i}"), 5, 15)).unwrap()).collect();
-    engine.drain(Duration::from_millis(20));
+    let drained = thread::spawn({
+        let engine = engine.clone();
+        move || engine.drain(Duration::from_millis(20))
+    });
+    eventually("the drain", || engine.snapshot().draining);
+    controls.let_go();
+    drained.join().unwrap();
     for stream in &mut streams {
         assert_eq!(Collected::all(stream).last, Some(Event::Failed(RequestError::ShuttingDown)));
     }
@@ -304,8 +312,8 @@ fn a_drain_that_refuses_those_in_line_counts_each_of_their_answers() {
 
 #[test]
 fn dropping_the_engine_ends_every_stream() {
-    let (engine, controls) = roomy();
-    controls.pass_us.store(1000, Ordering::SeqCst);
+    // It cannot have ended before: nobody reads it.
+    let (engine, _) = engine(500, EngineConfig { stream_capacity: 8, ..EngineConfig::default() });
     let mut stream = engine.submit(request("r", 5, 100)).unwrap();
     drop(engine);
     assert_eq!(Collected::all(&mut stream).last, Some(Event::Failed(RequestError::ShuttingDown)));

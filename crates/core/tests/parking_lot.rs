@@ -14,9 +14,12 @@ use parkade_core::parking_lot::{
 };
 use parkade_core::{
     Decoder, Engine, EngineConfig, Event, InLine, Priority, Refusal, Request, RequestError, RequestState,
-    SamplingParams, SchedulerKind, TokenId, Vocabulary,
+    RequestStream, SamplingParams, SchedulerKind, TokenId, Vocabulary,
 };
 use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters, MUTE};
+
+/// How long a reader takes nothing in tests about that.
+const SLOW: Duration = Duration::from_millis(20);
 
 fn config() -> EngineConfig {
     EngineConfig { scheduler: SchedulerKind::ParkingLot, ..EngineConfig::default() }
@@ -93,8 +96,11 @@ fn a_few_blocks_under_fifty_requests_finish_every_one_with_its_own_tokens() {
         .map(|i| Request { n: 1 + usize::from(i % 7 == 0), ..request(format!("r{i}"), 3 + i % 11, 5 + i % 23) })
         .collect();
     let expected: Vec<Collected> = requests.iter().map(alone).collect();
-    let (engine, _) = engine(18, EngineConfig { max_batched_tokens: 8, ..config() });
+    let (engine, controls) = engine(18, EngineConfig { max_batched_tokens: 8, ..config() });
+    // Nobody has ended before all are there.
+    controls.hold.store(true, Ordering::SeqCst);
     let streams: Vec<_> = requests.iter().map(|request| engine.submit(request.clone()).unwrap()).collect();
+    controls.let_go();
     for (mut stream, expected) in streams.into_iter().zip(expected) {
         let collected = Collected::all(&mut stream);
         assert_eq!(collected.answers, expected.answers, "{}", stream.id());
@@ -142,13 +148,15 @@ fn a_higher_class_does_not_wait_for_the_pass_in_flight() {
 #[test]
 fn a_parked_request_goes_on_with_the_tokens_that_it_would_have_had() {
     // Short answers first, so that long ones are expected to be short, too many are admitted, and growth parks somebody.
-    let (engine, _) = engine(24, config());
+    let (engine, controls) = engine(24, config());
     for i in 0..20 {
         let request = Request { stop: Vec::new(), ..request(format!("short{i}"), 4, 2) };
         assert!(Collected::all(&mut engine.submit(request).unwrap()).is_done());
     }
     let requests: Vec<Request> = (0..8).map(|i| request(format!("long{i}"), 5 + i, 60)).collect();
+    controls.hold.store(true, Ordering::SeqCst);
     let streams: Vec<_> = requests.iter().map(|request| engine.submit(request.clone()).unwrap()).collect();
+    controls.let_go();
     for (mut stream, request) in streams.into_iter().zip(&requests) {
         assert_eq!(Collected::all(&mut stream).answers, alone(request).answers, "{}", stream.id());
     }
@@ -160,12 +168,14 @@ fn a_parked_request_goes_on_with_the_tokens_that_it_would_have_had() {
 #[test]
 fn a_higher_class_has_a_lower_one_parked_and_both_answer_as_if_alone() {
     let (engine, controls) = engine(12, config());
-    controls.pass_us.store(300, Ordering::SeqCst);
+    controls.hold_from.store(6, Ordering::SeqCst);
     let low = Request { priority: Priority::Low, stop: Vec::new(), ..request("low", 10, 38) };
     let high = Request { priority: Priority::High, ..request("high", 20, 20) };
     let mut low_stream = engine.submit(low.clone()).unwrap();
-    eventually("the low one runs", || engine.status(&"low".into()).is_some_and(|status| status.completion_tokens > 3));
+    eventually("the low one runs", || controls.is_holding.load(Ordering::SeqCst));
+    assert!(engine.status(&"low".into()).is_some_and(|status| status.completion_tokens > 3));
     let mut high_stream = engine.submit(high.clone()).unwrap();
+    controls.let_go();
     assert_eq!(Collected::all(&mut high_stream).answers, alone(&high).answers);
     let low_collected = Collected::all(&mut low_stream);
     assert_eq!(low_collected.answers, alone(&low).answers);
@@ -293,7 +303,7 @@ fn a_request_that_makes_no_sense_is_refused_by_the_pool_too() {
 
 #[test]
 fn a_stream_goes_on_for_those_who_read_along_when_its_own_reader_was_slow_and_left() {
-    let (engine, _) = engine(60, EngineConfig { stream_capacity: 16, ..config() });
+    let (engine, _) = engine(60, EngineConfig { stream_capacity: 16, slow_reader: SLOW, ..config() });
     let asked = Request { stop: Vec::new(), ..request("it", 6, 90) };
     let slow = engine.submit(asked.clone()).unwrap();
     eventually("it is parked", || engine.snapshot().parked == 1);
@@ -308,11 +318,14 @@ fn a_stream_goes_on_for_those_who_read_along_when_its_own_reader_was_slow_and_le
 
 #[test]
 fn when_the_last_of_all_readers_has_left_a_request_is_cancelled_wherever_it_stands() {
-    let (engine, _) = engine(60, EngineConfig { max_seqs: 1, stream_capacity: 16, ..config() });
+    let settings = EngineConfig { max_seqs: 1, stream_capacity: 16, slow_reader: SLOW, ..config() };
+    let (engine, controls) = engine(60, settings);
     let lot = engine.parking_lot().unwrap();
     // Parked, because its reader is slow; and in line behind a running one.
     let parked = engine.submit(Request { stop: Vec::new(), ..request("parked", 6, 90) }).unwrap();
     eventually("it is parked", || engine.snapshot().parked == 1);
+    // It would be parked too, if it made anything.
+    controls.hold.store(true, Ordering::SeqCst);
     let running = engine.submit(Request { stop: Vec::new(), ..request("running", 7, 90) }).unwrap();
     let waiting = engine.submit(request("waiting", 8, 90)).unwrap();
     let along = ["parked", "waiting"].map(|id| lot.streams().attach(&id.into(), 0).unwrap());
@@ -320,40 +333,63 @@ fn when_the_last_of_all_readers_has_left_a_request_is_cancelled_wherever_it_stan
     thread::sleep(Duration::from_millis(20));
     assert_eq!(engine.snapshot().totals.unwrap().cancelled, 0, "others still read along");
     drop(along);
+    controls.let_go();
     eventually("both are gone", || engine.snapshot().totals.unwrap().cancelled == 2);
     drop(running);
     eventually("the end", || idle(&engine));
     the_books_balance(&engine);
 }
 
+/// An engine in the pass after a request's first token, which came before the deadline; and when it is over.
+fn after_a_timely_first_token(name: &str, scheduler: SchedulerKind, dated: Dated) -> (Engine, Arc<Controls>, Started) {
+    let mut allowed = Duration::from_millis(100);
+    loop {
+        // Another engine each time: one has measured how long a held pass takes.
+        let (engine, controls) = engine(400, EngineConfig { scheduler, ..config() });
+        controls.hold_from.store(3, Ordering::SeqCst);
+        let request = dated(Request { stop: Vec::new(), ..request(name, 5, 190) }, allowed);
+        let submitted = Instant::now();
+        let mut stream = engine.submit(request).unwrap();
+        if matches!(stream.blocking_next(), Some(Event::Token { .. })) {
+            return (engine, controls, Started { stream, over: submitted + allowed });
+        }
+        // The machine is busy.
+        allowed *= 2;
+    }
+}
+
+type Dated = fn(Request, Duration) -> Request;
+
+/// A request that has had its first token, and the moment of its deadline.
+struct Started {
+    stream: RequestStream,
+    over: Instant,
+}
+
+impl Started {
+    fn await_deadline(&self) {
+        thread::sleep(self.over.saturating_duration_since(Instant::now()));
+    }
+}
+
 #[test]
 fn a_first_token_that_came_in_time_has_kept_its_deadline_whatever_ends_the_request_later() {
-    let (engine, controls) = engine(400, EngineConfig { max_seqs: 1, ..config() });
-    controls.pass_us.store(1000, Ordering::SeqCst);
-    let slo = Duration::from_millis(150);
-    let long = |name: &str| Request { ttft_slo: Some(slo), stop: Vec::new(), ..request(name, 5, 190) };
-    let mut stream = engine.submit(long("cancelled")).unwrap();
-    assert!(matches!(stream.blocking_next(), Some(Event::Token { .. })));
-    controls.hold.store(true, Ordering::SeqCst);
-    thread::sleep(slo);
+    let slo: Dated = |request, allowed| Request { ttft_slo: Some(allowed), ..request };
+    let (engine, controls, mut started) = after_a_timely_first_token("cancelled", SchedulerKind::ParkingLot, slo);
+    started.await_deadline();
     assert!(engine.cancel(&"cancelled".into()));
-    controls.hold.store(false, Ordering::SeqCst);
-    assert_eq!(Collected::all(&mut stream).last, Some(Event::Failed(RequestError::Cancelled)));
+    controls.let_go();
+    assert_eq!(Collected::all(&mut started.stream).last, Some(Event::Failed(RequestError::Cancelled)));
 
-    // Another engine: this one has just measured a very slow step.
-    let (engine, controls) = self::engine(400, EngineConfig { max_seqs: 1, ..config() });
-    controls.pass_us.store(1000, Ordering::SeqCst);
-    let mut stream = engine.submit(long("drained")).unwrap();
-    assert!(matches!(stream.blocking_next(), Some(Event::Token { .. })));
-    controls.hold.store(true, Ordering::SeqCst);
-    thread::sleep(slo);
+    let (engine, controls, mut started) = after_a_timely_first_token("drained", SchedulerKind::ParkingLot, slo);
+    started.await_deadline();
     let drain = thread::spawn({
         let engine = engine.clone();
         move || engine.drain(Duration::ZERO)
     });
     eventually("the drain", || engine.snapshot().draining);
-    controls.hold.store(false, Ordering::SeqCst);
-    assert_eq!(Collected::all(&mut stream).last, Some(Event::Failed(RequestError::ShuttingDown)));
+    controls.let_go();
+    assert_eq!(Collected::all(&mut started.stream).last, Some(Event::Failed(RequestError::ShuttingDown)));
     drain.join().unwrap();
     assert_eq!(engine.snapshot().totals.unwrap().expired, 0);
 }
@@ -362,24 +398,21 @@ fn a_first_token_that_came_in_time_has_kept_its_deadline_whatever_ends_the_reque
 fn whoever_ends_during_a_step_is_in_no_later_one() {
     for scheduler in [SchedulerKind::ParkingLot, SchedulerKind::Default] {
         for how in ["cancel", "disconnect", "deadline"] {
-            let (engine, controls) = engine(400, EngineConfig { scheduler, ..config() });
-            let timeout = (how == "deadline").then_some(Duration::from_millis(200));
-            controls.pass_us.store(300, Ordering::SeqCst);
+            let dated: Dated = match how {
+                "deadline" => |request, allowed| Request { timeout: Some(allowed), ..request },
+                _ => |request, _| request,
+            };
+            let (engine, controls, ends) = after_a_timely_first_token("ends", scheduler, dated);
             let mut stays = engine.submit(Request { stop: Vec::new(), ..request("stays", 5, 150) }).unwrap();
-            let mut ends = engine.submit(Request { stop: Vec::new(), timeout, ..request("ends", 6, 190) }).unwrap();
-            assert!(matches!(ends.blocking_next(), Some(Event::Token { .. })), "{how}");
-            controls.hold.store(true, Ordering::SeqCst);
-            let passes = controls.passes.load(Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(20));
-            assert!(controls.passes.load(Ordering::SeqCst) <= passes + 1, "a pass is held");
+            eventually("a pass is held", || controls.is_holding.load(Ordering::SeqCst));
             match how {
                 "cancel" => assert!(engine.cancel(&"ends".into())),
                 "disconnect" => drop(ends),
-                _ => thread::sleep(Duration::from_millis(250)),
+                _ => ends.await_deadline(),
             }
             // Passes are counted when they begin: the one that is held does not count any more.
             controls.most_spans.store(0, Ordering::SeqCst);
-            controls.hold.store(false, Ordering::SeqCst);
+            controls.let_go();
             assert!(Collected::all(&mut stays).is_done(), "{how}");
             assert_eq!(controls.most_spans.load(Ordering::SeqCst), 1, "{scheduler:?}, {how}");
             eventually("the end", || idle(&engine));
@@ -390,13 +423,14 @@ fn whoever_ends_during_a_step_is_in_no_later_one() {
 #[test]
 fn cancels_are_seen_in_every_state_and_leave_nothing_behind() {
     let (engine, controls) = engine(60, EngineConfig { max_seqs: 2, ..config() });
-    controls.pass_us.store(200, Ordering::SeqCst);
+    controls.hold.store(true, Ordering::SeqCst);
     let mut running = engine.submit(request("running", 5, 100)).unwrap();
     let dropped = engine.submit(request("dropped", 6, 100)).unwrap();
     let mut waiting = engine.submit(request("waiting", 7, 100)).unwrap();
     let left = engine.submit(request("left", 8, 100)).unwrap();
     drop((dropped, left));
     assert!(engine.cancel(&"waiting".into()) && engine.cancel(&"running".into()));
+    controls.let_go();
     assert_eq!(Collected::all(&mut waiting).last, Some(Event::Failed(RequestError::Cancelled)));
     assert_eq!(Collected::all(&mut running).last, Some(Event::Failed(RequestError::Cancelled)));
     assert!(!engine.cancel(&"nobody".into()));
@@ -407,7 +441,7 @@ fn cancels_are_seen_in_every_state_and_leave_nothing_behind() {
 
 #[test]
 fn a_slow_reader_is_parked_and_gets_every_token_in_the_end() {
-    let (engine, _) = engine(60, EngineConfig { stream_capacity: 16, ..config() });
+    let (engine, _) = engine(60, EngineConfig { stream_capacity: 16, slow_reader: SLOW, ..config() });
     let slow = Request { stop: Vec::new(), ..request("slow", 6, 90) };
     let mut stream = engine.submit(slow.clone()).unwrap();
     eventually("it is parked", || engine.snapshot().parked == 1);
@@ -523,17 +557,19 @@ fn a_request_goes_on_while_somebody_reads_along() {
 #[test]
 fn a_drain_finishes_what_it_can_and_ends_the_rest() {
     let (engine, controls) = engine(60, EngineConfig { max_seqs: 1, ..config() });
-    controls.pass_us.store(200, Ordering::SeqCst);
-    let mut first = engine.submit(request("first", 5, 20)).unwrap();
+    // Neither has ended before the drain begins; after that the second one takes five times as long as it may.
+    controls.hold.store(true, Ordering::SeqCst);
+    let mut first = engine.submit(request("first", 5, 5)).unwrap();
     let mut endless = engine.submit(Request { stop: Vec::new(), ..request("endless", 6, 190) }).unwrap();
-    controls.pass_us.store(20_000, Ordering::SeqCst);
+    controls.pass_us.store(100_000, Ordering::SeqCst);
     let drainer = thread::spawn({
         let engine = engine.clone();
-        move || engine.drain(Duration::from_millis(700))
+        move || engine.drain(Duration::from_secs(4))
     });
     eventually("it drains", || engine.snapshot().draining);
     let refusal = engine.submit(request("late", 5, 5)).unwrap_err();
     assert!(matches!(refusal, Refusal::Draining { .. }), "{refusal}");
+    controls.let_go();
     assert!(Collected::all(&mut first).is_done());
     assert_eq!(Collected::all(&mut endless).last, Some(Event::Failed(RequestError::ShuttingDown)));
     drainer.join().unwrap();

@@ -25,6 +25,10 @@ pub enum Act {
     Trickle(Vec<u8>),
     /// Waits.
     Wait(Duration),
+    /// Waits until this holds.
+    Until(Box<dyn Fn() -> bool + Send>),
+    /// Does something at this point of the answer.
+    Do(Box<dyn FnOnce() + Send>),
     /// Waits until the client has gone, and counts it.
     AwaitGone,
 }
@@ -32,7 +36,7 @@ pub enum Act {
 /// A running fake. Its thread ends with the test process.
 pub struct Fake {
     pub url: String,
-    /// Connections whose client went away while the fake waited for that.
+    /// Connections whose client went away while the fake waited for that, or wrote to it.
     pub gone: Arc<AtomicUsize>,
 }
 
@@ -96,7 +100,12 @@ async fn talk(
     };
     for act in acts {
         match act {
-            Act::Write(bytes) => socket.write_all(&bytes).await.ok()?,
+            Act::Write(bytes) => {
+                if socket.write_all(&bytes).await.is_err() {
+                    gone.fetch_add(1, Ordering::SeqCst);
+                    return None;
+                }
+            }
             Act::Trickle(bytes) => {
                 for byte in bytes {
                     socket.write_all(&[byte]).await.ok()?;
@@ -104,6 +113,12 @@ async fn talk(
                 }
             }
             Act::Wait(time) => tokio::time::sleep(time).await,
+            Act::Until(holds) => {
+                while !holds() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            Act::Do(something) => something(),
             Act::AwaitGone => {
                 while socket.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
                 gone.fetch_add(1, Ordering::SeqCst);

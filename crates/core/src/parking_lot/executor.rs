@@ -13,9 +13,6 @@ use crate::stepper::{Ask, Ended, Grant, Growth, Stepper};
 
 use super::ticket::{Queued, Shared, Ticket};
 
-/// A reader that takes nothing for so long has its request parked; its memory serves others meanwhile.
-const SLOW_READER: Duration = Duration::from_secs(2);
-
 /// The bridge between the pool and a pipeline: it drives all requests of one model replica, step by step.
 /// [`InferenceWorkerPool::start`](super::InferenceWorkerPool::start) makes one and gives it to its worker thread; nobody else calls it.
 ///
@@ -25,6 +22,8 @@ pub struct LlmExecutor {
     stepper: Stepper,
     shared: Arc<Shared>,
     max_seqs: u64,
+    /// A reader that takes nothing for so long has its request parked.
+    slow_reader: Duration,
     requests: HashMap<RequestKey, Held>,
     keys: HashMap<TaskId, RequestKey>,
 }
@@ -67,15 +66,21 @@ fn free_units(requests: &HashMap<RequestKey, Held>, available: usize, max_seqs: 
 }
 
 impl LlmExecutor {
-    pub(super) fn new(stepper: Stepper, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(stepper: Stepper, shared: Arc<Shared>, slow_reader: Duration) -> Self {
         let max_seqs = stepper.geometry().max_seqs as u64;
-        let executor = LlmExecutor { stepper, shared, max_seqs, requests: HashMap::new(), keys: HashMap::new() };
+        let executor =
+            LlmExecutor { stepper, shared, max_seqs, slow_reader, requests: HashMap::new(), keys: HashMap::new() };
         executor.publish();
         executor
     }
 
     fn publish(&self) {
         *self.shared.census.lock() = self.stepper.census();
+    }
+
+    /// What could be given out now.
+    fn free(&self) -> Units {
+        free_units(&self.requests, self.stepper.census().blocks.available(), self.max_seqs)
     }
 
     fn held(&mut self, id: TaskId) -> Option<(RequestKey, &mut Held)> {
@@ -102,7 +107,7 @@ impl LlmExecutor {
     /// Parks requests whose readers have taken nothing for long.
     fn park_slow(&mut self, context: &mut StepContext<'_, Self>) {
         let now = Instant::now();
-        let is_long = |since: Instant| now.saturating_duration_since(since) >= SLOW_READER;
+        let is_long = |since: Instant| now.saturating_duration_since(since) >= self.slow_reader;
         let slow: Vec<RequestKey> =
             self.stepper.paused().filter(|&(_, since)| is_long(since)).map(|(key, _)| key).collect();
         for key in slow {
@@ -125,7 +130,7 @@ impl Executor for LlmExecutor {
     type Output = ();
 
     fn snapshot(&self) -> Option<Units> {
-        Some(free_units(&self.requests, self.stepper.census().blocks.available(), self.max_seqs))
+        Some(self.free())
     }
 
     fn admit(&mut self, id: TaskId, queued: Queued) {
@@ -185,7 +190,7 @@ impl Executor for LlmExecutor {
         self.publish();
         context.took(report.time.total());
         if report.progress.is_empty() && report.parked.is_empty() && !report.was_left {
-            return Step::Idle(self.stepper.paused().map(|(_, since)| since + SLOW_READER).min());
+            return Step::Idle(self.stepper.paused().map(|(_, since)| since + self.slow_reader).min());
         }
         Step::Again
     }

@@ -73,7 +73,7 @@ impl InferenceWorkerPool {
         // A step can be long: the timekeeper ends what expires meanwhile, so that its client hears of it in time.
         let pool_config =
             PoolConfig { thread_name: "parkade-engine".to_owned(), timekeeper: true, ..PoolConfig::new(lot) };
-        let executor = LlmExecutor::new(stepper, Arc::clone(&shared));
+        let executor = LlmExecutor::new(stepper, Arc::clone(&shared), config.slow_reader);
         let pool = WorkerPool::start(pool_config, vec![executor]).map_err(|error| match error {
             StartError::Config(error) => config_error(error),
             StartError::Thread { .. } => EngineError::Thread { message: error.to_string() },

@@ -61,6 +61,23 @@ pub struct Controls {
     pub pass_us: AtomicU32,
     /// Passes wait while this is set.
     pub hold: AtomicBool,
+    /// If this is not 0, passes from this number on wait too.
+    pub hold_from: AtomicUsize,
+    /// Whether one waits now.
+    pub is_holding: AtomicBool,
+}
+
+impl Controls {
+    fn holds(&self, pass: usize) -> bool {
+        let from = self.hold_from.load(Ordering::SeqCst);
+        self.hold.load(Ordering::SeqCst) || (from != 0 && pass >= from)
+    }
+
+    /// Lets all passes go on.
+    pub fn let_go(&self) {
+        self.hold_from.store(0, Ordering::SeqCst);
+        self.hold.store(false, Ordering::SeqCst);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -164,16 +181,15 @@ impl Backend for FakeBackend {
         stop: &dyn Fn() -> bool,
     ) -> Result<Pass, BackendError> {
         let controls = &self.controls;
-        controls.passes.fetch_add(1, Ordering::SeqCst);
+        let pass = 1 + controls.passes.fetch_add(1, Ordering::SeqCst);
         controls.rows.fetch_add(batch.tokens.len(), Ordering::SeqCst);
         controls.most_rows.fetch_max(batch.tokens.len(), Ordering::SeqCst);
         controls.most_spans.fetch_max(batch.spans.len(), Ordering::SeqCst);
-        while controls.hold.load(Ordering::SeqCst) {
-            if stop() {
-                break;
-            }
+        while controls.holds(pass) && !stop() {
+            controls.is_holding.store(true, Ordering::SeqCst);
             std::thread::sleep(Duration::from_micros(50));
         }
+        controls.is_holding.store(false, Ordering::SeqCst);
         match controls.pass_us.load(Ordering::SeqCst) {
             0 => {}
             us => std::thread::sleep(Duration::from_micros(us.into())),
