@@ -236,6 +236,9 @@ pub struct EngineSnapshot {
     pub blocks_cached: usize,
     /// KV blocks that hold nothing.
     pub blocks_free: usize,
+    /// KV blocks that a request which comes now could be given: free or cached, and neither on their way to another request nor
+    /// set aside for the growth of those that run.
+    pub blocks_available: usize,
     /// Measured prompt tokens per second, if there were any.
     pub prefill_rate: f64,
     /// Measured generated tokens per second over all running requests, if there were any.

@@ -34,6 +34,7 @@ pub struct EngineMetrics {
     paused: Gauge,
     cache_usage: Gauge<f64, AtomicU64>,
     blocks_used: Gauge,
+    blocks_available: Gauge,
     blocks_cached: Gauge,
     pub(crate) prompt_tokens: Counter,
     pub(crate) generation_tokens: Counter,
@@ -107,6 +108,11 @@ impl EngineMetrics {
                 Gauge::default(),
             ),
             blocks_used: page.add("kv_blocks_used", "KV blocks that running requests hold", Gauge::default()),
+            blocks_available: page.add(
+                "kv_blocks_available",
+                "KV blocks that a request which comes now could be given: neither held nor promised",
+                Gauge::default(),
+            ),
             blocks_cached: page.add("kv_blocks_cached", "KV blocks that only the prefix cache holds", Gauge::default()),
             prompt_tokens: page.add("prompt_tokens", "Prompt tokens of admitted requests", Counter::default()),
             generation_tokens: page.add("generation_tokens", "Generated tokens", Counter::default()),
@@ -208,6 +214,7 @@ impl EngineMetrics {
         }
         self.paused.set(now.paused as i64);
         self.blocks_used.set(now.blocks_used as i64);
+        self.blocks_available.set(now.blocks_available as i64);
         self.blocks_cached.set(now.blocks_cached as i64);
         self.cache_usage.set(now.blocks_used as f64 / now.blocks_total.max(1) as f64);
     }

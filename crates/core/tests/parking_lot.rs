@@ -91,6 +91,31 @@ fn the_books_balance(engine: &Engine) {
 }
 
 #[test]
+fn what_is_promised_to_those_that_run_is_not_available_to_a_newcomer() {
+    let lot =
+        |reserve_full| EngineConfig { parking_lot: LotSettings { reserve_full, ..Default::default() }, ..config() };
+    for config in [lot(true), lot(false), EngineConfig { scheduler: SchedulerKind::Default, ..config() }] {
+        let (engine, controls) = engine(12, config);
+        assert_eq!(engine.snapshot().blocks_available, 12);
+        // Each comes to 5 + 35 - 1 tokens, 10 blocks, of which it holds two at first.
+        controls.hold.store(true, Ordering::SeqCst);
+        let mut streams = ["r0", "r1"].map(|name| engine.submit(request(name, 5, 35)).unwrap());
+        eventually("one runs", || engine.snapshot().running == 1);
+        let now = engine.snapshot();
+        assert_eq!((now.waiting, now.blocks_available), (1, 2), "{now:?}");
+        controls.hold.store(false, Ordering::SeqCst);
+        for stream in &mut streams {
+            assert!(Collected::all(stream).is_done());
+        }
+        // Whoever has read a last event finds the room in the figures.
+        assert_eq!(engine.snapshot().blocks_available, 12);
+        let mut page = String::new();
+        engine.metrics().encode(&mut page).unwrap();
+        assert!(page.contains("\nparkade_kv_blocks_available 12\n"), "{page}");
+    }
+}
+
+#[test]
 fn a_few_blocks_under_fifty_requests_finish_every_one_with_its_own_tokens() {
     let requests: Vec<Request> = (0..50)
         .map(|i| Request { n: 1 + usize::from(i % 7 == 0), ..request(format!("r{i}"), 3 + i % 11, 5 + i % 23) })

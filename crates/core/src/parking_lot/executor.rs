@@ -102,6 +102,7 @@ impl LlmExecutor {
             Err(RequestError::Cancelled) => context.cancelled(held.task),
             Err(error) => context.fail(held.task, error.to_string()),
         }
+        context.observe(self.free());
     }
 
     /// Parks requests whose readers have taken nothing for long.

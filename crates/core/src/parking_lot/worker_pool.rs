@@ -318,6 +318,7 @@ impl Scheduler for InferenceWorkerPool {
             blocks_used: census.blocks.used,
             blocks_cached: census.blocks.cached,
             blocks_free: census.blocks.free,
+            blocks_available: to_usize(lot.available.get(BLOCKS)),
             blocks_promised: to_usize(lot.in_use.get(BLOCKS)),
             prefill_rate: lot.rates.prefill,
             decode_rate: lot.rates.decode,

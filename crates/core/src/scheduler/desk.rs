@@ -249,6 +249,8 @@ impl Desk {
             waiting: self.line.len(),
             draining: self.closing.is_some(),
             active_workers: usize::from(self.worker_alive),
+            // Whoever runs has all that it can ever need set aside.
+            blocks_available: self.free.blocks,
             prefill_rate: self.estimate.prefill_rate.unwrap_or(0.0),
             decode_rate: self.estimate.decode_rate.unwrap_or(0.0),
             ..self.snapshot.clone()

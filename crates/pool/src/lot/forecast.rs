@@ -153,6 +153,20 @@ impl Forecast {
         }
         last == u64::MAX || fit(&per_step, last as f64, &room)
     }
+
+    /// The most that all lines together will have taken, at the worst moment, on top of what they hold now.
+    pub(crate) fn peak(&self) -> Units {
+        let (mut per_step, mut given_back, mut peak) = (self.per_step, [0.0; MAX_UNITS], [0.0_f64; MAX_UNITS]);
+        // What never ends is reserved in full and does not grow.
+        for (steps, _, line) in self.lines().take_while(|&(steps, ..)| steps != u64::MAX) {
+            for (peak, (rate, back)) in peak.iter_mut().zip(per_step.iter().zip(given_back)) {
+                *peak = peak.max(rate * steps as f64 - back);
+            }
+            add(&mut per_step, &line.per_step, -1.0);
+            add(&mut given_back, &line.held, 1.0);
+        }
+        Units::from(peak.map(|amount| (amount - TOLERANCE).ceil().max(0.0) as u64))
+    }
 }
 
 fn add(sum: &mut [f64; MAX_UNITS], amounts: &[f64; MAX_UNITS], times: f64) {
@@ -182,6 +196,20 @@ mod tests {
         assert!(forecast.fits(&newcomer, Units::from([7]), |_| false));
         // At the end of task 0 both together have taken 5 + 2.
         assert!(!forecast.fits(&newcomer, Units::from([6]), |_| false));
+    }
+
+    #[test]
+    fn the_peak_is_where_the_most_has_grown_and_the_least_been_given_back() {
+        let mut forecast = Forecast::default();
+        assert_eq!(forecast.peak(), Units::ZERO);
+        forecast.insert(&line(0, 10, 20, 5));
+        assert_eq!(forecast.peak(), Units::from([5]));
+        // After 10 steps 5 + 3 have been taken, after 100 30 but 20 given back.
+        forecast.insert(&line(1, 100, 4, 30));
+        assert_eq!(forecast.peak(), Units::from([10]));
+        // It never ends and has all that it can need.
+        forecast.insert(&line(2, u64::MAX, 9, 0));
+        assert_eq!(forecast.peak(), Units::from([10]));
     }
 
     #[test]

@@ -141,6 +141,8 @@ pub struct LotStats {
     pub in_use: Units,
     /// Units that nobody holds.
     pub free: Units,
+    /// Of these, what a task that comes now could have: not promised, and not what the running ones are expected to grow into.
+    pub available: Units,
     /// The measured service rate.
     pub rates: Rates,
     /// Tenants that are remembered.
@@ -340,9 +342,16 @@ impl Lot {
             capacity: self.capacity.total(),
             in_use: self.ledger.in_use(),
             free: self.ledger.free(),
+            available: self.available(),
             rates: self.rate.rates(),
             tenants: self.tenants.len(),
         }
+    }
+
+    fn available(&self) -> Units {
+        let unpromised = self.ledger.unpromised();
+        // With nobody running, nothing grows: the first one is let in if it fits at all.
+        if self.running.is_empty() { unpromised } else { unpromised.saturating_sub(self.forecast.peak()) }
     }
 
     /// The numbers of one tenant; `None` if it has no tasks and is forgotten.

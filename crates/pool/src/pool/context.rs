@@ -116,6 +116,12 @@ impl<'a, E: Executor> StepContext<'a, E> {
         self.shared.end(id, &last, ending, outcome);
     }
 
+    /// What could be given out now, in the middle of a step: the executor's [`snapshot`](Executor::snapshot), for those who look
+    /// at the figures before the step is over.
+    pub fn observe(&mut self, free: Units) {
+        self.shared.command(|state| state.lot.observe(free));
+    }
+
     /// The executor has parked this running task of its own accord, because its reader is slow. It is resumed some
     /// time after [`WorkerPool::unpause`](super::WorkerPool::unpause). False if it is not running.
     pub fn pause(&mut self, id: TaskId) -> bool {

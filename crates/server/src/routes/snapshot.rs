@@ -73,7 +73,7 @@ fn figures(model: &ModelEntry, server_drains: bool, identity: &Identity) -> Map<
         "scheduler_type": now.scheduler,
         "active_workers": now.active_workers,
         "queued_tasks": now.waiting,
-        "available_capacity": now.blocks_total - now.blocks_used.min(now.blocks_total),
+        "available_capacity": now.blocks_available,
         "total_capacity": now.blocks_total,
         "capacity_unit": "kv_blocks",
         "draining": now.draining || server_drains,
