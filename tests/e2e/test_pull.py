@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from fake_hub import FakeHub
-from parkade import binary, default_model, environment, parkade
+from fake_hub import SIGNATURE, FakeHub
+from parkade import PATIENCE, binary, default_model, environment, parkade
 
 REPO = "someone/Some-Model-GGUF"
 FILE = "some-model-Q4_K_M.gguf"
@@ -35,7 +35,7 @@ def variables(hub, home, **extra):
 
 
 def pull(hub, home, model=f"{REPO}:{FILE}", **extra):
-    return parkade("pull", model, env=variables(hub, home, **extra), timeout=60)
+    return parkade("pull", model, env=variables(hub, home, **extra), timeout=PATIENCE)
 
 
 def installed(home):
@@ -88,7 +88,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub, home):
 def test_a_killed_pull_is_resumed_by_the_next_one(hub, home):
     hub.break_after = [1_000_000] + [0] * 100
     process = subprocess.Popen([binary(), "pull", f"{REPO}:{FILE}"], env=variables(hub, home), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not (parts(home) and parts(home)[0].stat().st_size > 500_000):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
@@ -223,7 +223,7 @@ def test_two_pulls_of_one_file_do_not_mix(hub, home):
     hub.break_after = [1_000_000] + [0] * 100
     first = subprocess.Popen([binary(), "pull", f"{REPO}:{FILE}"], env=variables(hub, home), stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not parts(home):
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -239,6 +239,135 @@ def test_names_that_would_leave_the_data_directory_are_refused(hub, home):
         done = pull(hub, home, name)
         assert done.returncode == 1 and "pull --list" in done.stderr.decode()
     assert hub.requests == []
+
+
+HOSTILE = [
+    "/abs/x-Q8_0.gguf",
+    "../../x-Q8_0.gguf",
+    "a/../../../x-Q8_0.gguf",
+    "..\\..\\x-Q8_0.gguf",
+    "C:\\x-Q8_0.gguf",
+    "x\0-Q8_0.gguf",
+    "\x1b[2Jx-Q8_0.gguf",
+    "-x-Q8_0.gguf",
+    ".x-Q8_0.gguf",
+    "x" * 300 + "-Q8_0.gguf",
+    "x/" * 50 + "x-Q8_0.gguf",
+    "x\u202e-Q8_0.gguf",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: ascii(name)[:24])
+def test_a_name_that_leads_out_of_the_models_is_not_taken_from_a_hub(hub, home, name):
+    hub.files = {name: DATA}
+    hub.sha256 = {name: hashlib.sha256(DATA).hexdigest()}
+    for model in (REPO, f"{REPO}:Q8_0"):
+        done = pull(hub, home, model)
+        message = done.stderr.decode()
+        assert done.returncode == 1 and "names that are not taken" in message, message
+        assert message.count("\n") == 1 and message[:-1].isprintable(), message
+    # Nothing was asked for but the list, and nothing is here.
+    assert all(path.startswith("/api/") for path, _, _ in hub.requests)
+    assert [path for path in home.parent.rglob("*") if path.is_file()] == []
+
+
+def test_names_that_are_not_taken_do_not_keep_from_the_others(hub, home):
+    hub.listing = [*HOSTILE, FILE]
+    assert pull(hub, home, REPO).returncode == 0
+    assert installed(home).read_bytes() == DATA
+
+
+def test_a_file_in_a_folder_of_its_repository_lies_in_that_folder(hub, home):
+    hub.files = {"Q8_0/a b-Q8_0.gguf": DATA}
+    hub.sha256 = {"Q8_0/a b-Q8_0.gguf": hashlib.sha256(DATA).hexdigest()}
+    hub.files["Q8_0/a%20b-Q8_0.gguf"], hub.sha256["Q8_0/a%20b-Q8_0.gguf"] = DATA, hashlib.sha256(DATA).hexdigest()
+    hub.listing = ["Q8_0/a b-Q8_0.gguf"]
+    done = pull(hub, home, REPO)
+    assert done.returncode == 0, done.stderr.decode()
+    assert (home / "models" / REPO / "Q8_0" / "a b-Q8_0.gguf").read_bytes() == DATA
+
+
+def test_a_link_that_leads_out_of_the_models_is_not_followed(hub, home, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    owner = installed(home).parents[1]
+    owner.parent.mkdir(parents=True)
+    owner.symlink_to(elsewhere)
+    done = pull(hub, home)
+    message = done.stderr.decode()
+    assert done.returncode == 1 and "outside of the models directory" in message and str(elsewhere) in message
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_the_token_goes_to_no_other_host_or_port_whatever_is_redirected(hub, home, host):
+    hub.token = "secret"
+    hub.storage_host = host
+    hub.has_moved = True
+    for model in (REPO, f"{REPO}:{FILE}"):
+        done = pull(hub, home, model, HF_TOKEN="secret")
+        assert done.returncode == 0, done.stderr.decode()
+        installed(home).unlink()
+    assert {authorization for path, _, authorization in hub.requests if (path, authorization) not in hub.at_storage} == {"Bearer secret"}
+    assert len(hub.at_storage) >= 4 and {authorization for _, authorization in hub.at_storage} == {None}
+
+
+def test_a_login_to_hugging_face_is_for_their_hub_alone(hub, home):
+    login = home / "no-login"
+    login.mkdir(parents=True)
+    (login / "token").write_text("secret")
+    assert pull(hub, home).returncode == 0
+    assert {authorization for _, _, authorization in hub.requests} == {None}
+
+
+def test_no_message_shows_a_signature_or_a_token(hub, home):
+    hub.storage_status = 403
+    refused = pull(hub, home, HF_TOKEN="secret-token")
+    hub.storage_status = None
+    hub.sha256[FILE] = "0" * 64
+    damaged = pull(hub, home, HF_TOKEN="secret-token")
+    hub.storage.shutdown()
+    hub.storage.server_close()
+    gone = pull(hub, home, HF_TOKEN="secret-token")
+    for done in (refused, damaged, gone):
+        said = (done.stdout + done.stderr).decode()
+        assert done.returncode == 1
+        assert SIGNATURE not in said and "secret-token" not in said, said
+
+
+@pytest.mark.parametrize("endpoint", ["ftp://x", "x", "http://user:pass-word@127.0.0.1:1", "http://127.0.0.1:1/?a=pass-word", "http://"])
+def test_a_hub_that_is_no_address_is_refused_by_the_variables_name(hub, home, endpoint):
+    message = parkade("pull", REPO, env=variables(hub, home) | {"HF_ENDPOINT": endpoint}).stderr.decode()
+    assert "HF_ENDPOINT" in message and "pass-word" not in message and message.count("\n") == 1
+
+
+def test_a_list_without_end_is_refused(hub, home):
+    hub.endless_listing = True
+    done = pull(hub, home, REPO)
+    assert done.returncode == 1 and "longer than 16 MiB" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("length", [0, 1, SIZE - 1, SIZE + 1])
+def test_a_length_that_is_not_the_files_is_refused(hub, home, length):
+    hub.announced = length
+    done = pull(hub, home)
+    assert done.returncode == 1, done.stdout.decode()
+    assert not installed(home).exists()
+
+
+def test_a_file_that_the_disk_cannot_hold_is_refused_before_a_byte_is_fetched(hub, home):
+    hub.announced = 1 << 60
+    done = pull(hub, home)
+    message = done.stderr.decode()
+    assert done.returncode == 1 and "PARKADE_HOME" in message and "free" in message
+    assert hub.reads() == []
+
+
+def test_a_server_that_sends_a_byte_at_a_time_is_given_up(hub, home):
+    hub.break_after = [1] * 1000
+    done = pull(hub, home)
+    assert done.returncode == 1 and "run the same command again" in done.stderr.decode()
+    assert len(hub.reads()) < 10
 
 
 def test_the_list_names_the_aliases_and_what_is_here():

@@ -10,6 +10,7 @@ mod loading;
 mod logging;
 mod machine;
 mod models;
+mod names;
 mod policy;
 mod pull;
 mod run;

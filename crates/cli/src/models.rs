@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::directories;
+use crate::names::{FileName, RepoName};
 
 /// A short name for a model that people ask for.
 pub struct Alias {
@@ -98,61 +99,52 @@ pub enum ChoiceError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubModel {
     /// Owner and name.
-    pub repo: String,
+    pub repo: RepoName,
     /// File name, or quantisation; `None` lets Parkade choose.
-    pub file: Option<String>,
+    pub file: Option<FileName>,
 }
 
 impl HubModel {
     /// An alias, `OWNER/NAME`, or `OWNER/NAME:FILE`.
     #[must_use]
     pub fn parse(text: &str) -> Option<HubModel> {
-        if let Some(alias) = ALIASES.iter().find(|alias| alias.name == text) {
-            return Some(HubModel { repo: alias.repo.to_owned(), file: Some(alias.file.to_owned()) });
-        }
-        let (repo, file) = text.split_once(':').map_or((text, None), |(repo, file)| (repo, Some(file)));
-        let (owner, name) = repo.split_once('/')?;
-        let plain = |part: &str| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        };
-        // A file may lie in a folder of the repository, but never outside of it.
-        let inside = |file: &str| {
-            file.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\\'))
-        };
-        (plain(owner) && plain(name) && file.is_none_or(inside))
-            .then(|| HubModel { repo: repo.to_owned(), file: file.map(str::to_owned) })
+        let alias = ALIASES.iter().find(|alias| alias.name == text).map(|alias| (alias.repo, Some(alias.file)));
+        let (repo, file) =
+            alias.unwrap_or_else(|| text.split_once(':').map_or((text, None), |(repo, file)| (repo, Some(file))));
+        let file = file.map(FileName::parse).transpose().ok()?;
+        Some(HubModel { repo: RepoName::parse(repo)?, file })
     }
 
     /// Where its files lie.
     #[must_use]
     pub fn directory(&self, models: &Path) -> PathBuf {
-        models.join(&self.repo)
+        models.join(self.repo.as_str())
     }
 
     /// The one among `files` that is meant.
     ///
     /// # Errors
     /// None fits, or several do.
-    pub fn choose<'a>(&self, files: &'a [String]) -> Result<&'a str, ChoiceError> {
-        let usable: Vec<&String> = files.iter().filter(|file| is_whole_model(file)).collect();
-        let repo = self.repo.clone();
+    pub fn choose<'a>(&self, files: &'a [FileName]) -> Result<&'a FileName, ChoiceError> {
+        let usable: Vec<&FileName> = files.iter().filter(|file| is_whole_model(file.as_str())).collect();
+        let repo = self.repo.to_string();
+        let with = |name: &str| usable.iter().copied().filter(|file| has_quantisation(file.as_str(), name)).collect();
         if let Some(wanted) = &self.file {
             if let Some(exact) = files.iter().find(|file| *file == wanted) {
                 return Ok(exact);
             }
-            let fitting: Vec<&String> = usable.iter().copied().filter(|file| has_quantisation(file, wanted)).collect();
-            let names = |list: &[&String]| list.iter().map(|s| (*s).clone()).collect();
+            let fitting: Vec<&FileName> = with(wanted.as_str());
+            let wanted = wanted.to_string();
+            let names = |list: &[&FileName]| list.iter().map(|file| file.to_string()).collect();
             return match fitting.as_slice() {
                 [one] => Ok(one),
                 [] if usable.is_empty() => Err(ChoiceError::Nothing { repo }),
-                [] => Err(ChoiceError::NoMatch { repo, wanted: wanted.clone(), there: names(&usable) }),
-                _ => Err(ChoiceError::Several { repo, wanted: wanted.clone(), there: names(&fitting) }),
+                [] => Err(ChoiceError::NoMatch { repo, wanted, there: names(&usable) }),
+                _ => Err(ChoiceError::Several { repo, wanted, there: names(&fitting) }),
             };
         }
-        let preferred = PREFERENCE.iter().find_map(|name| usable.iter().find(|file| has_quantisation(file, name)));
-        preferred.or(usable.first()).map(|file| file.as_str()).ok_or(ChoiceError::Nothing { repo })
+        let preferred = PREFERENCE.iter().find_map(|name| with(name).first().copied());
+        preferred.or(usable.first().copied()).ok_or(ChoiceError::Nothing { repo })
     }
 }
 
@@ -198,7 +190,7 @@ fn locate_in(name: &str, models: &Path) -> Result<PathBuf, ModelError> {
         Some(model) if !looks_like_a_path => {
             let directory = model.directory(models);
             match model.choose(&files_below(&directory)) {
-                Ok(file) => Ok(directory.join(file)),
+                Ok(file) => Ok(file.below(&directory)),
                 Err(error @ ChoiceError::Several { .. }) => Err(error.into()),
                 Err(_) => Err(ModelError::NotPulled { name: name.to_owned() }),
             }
@@ -208,8 +200,8 @@ fn locate_in(name: &str, models: &Path) -> Result<PathBuf, ModelError> {
     }
 }
 
-/// The files below a directory, as paths relative to it, in order.
-fn files_below(directory: &Path) -> Vec<String> {
+/// The files below a directory that a hub could have given, as paths relative to it, in order.
+fn files_below(directory: &Path) -> Vec<FileName> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_owned()];
     while let Some(next) = open.pop() {
@@ -218,7 +210,7 @@ fn files_below(directory: &Path) -> Vec<String> {
             if path.is_dir() {
                 open.push(path);
             } else if let Some(name) = path.strip_prefix(directory).ok().and_then(Path::to_str) {
-                found.push(name.to_owned());
+                found.extend(FileName::parse(name));
             }
         }
     }
@@ -230,8 +222,12 @@ fn files_below(directory: &Path) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn files(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn files(names: &[&str]) -> Vec<FileName> {
+        names.iter().map(|name| FileName::parse(name).expect("a name")).collect()
+    }
+
+    fn chosen<'a>(model: &str, there: &'a [FileName]) -> Result<&'a str, ChoiceError> {
+        hub(model).choose(there).map(FileName::as_str)
     }
 
     fn hub(text: &str) -> HubModel {
@@ -241,8 +237,8 @@ mod tests {
     #[test]
     fn a_quantisation_is_found_as_a_whole_word_in_either_spelling() {
         let there = files(&["m-Q4_K_M.gguf", "m-IQ4_K_M.gguf", "m-Q4_K_S.gguf", "m.q8_0.gguf", "README.md"]);
-        assert_eq!(hub("a/b:q4_k_m").choose(&there), Ok("m-Q4_K_M.gguf"));
-        assert_eq!(hub("a/b:Q8_0").choose(&there), Ok("m.q8_0.gguf"));
+        assert_eq!(chosen("a/b:q4_k_m", &there), Ok("m-Q4_K_M.gguf"));
+        assert_eq!(chosen("a/b:Q8_0", &there), Ok("m.q8_0.gguf"));
         assert!(matches!(hub("a/b:Q4_K").choose(&there), Err(ChoiceError::NoMatch { .. })));
     }
 
@@ -250,21 +246,35 @@ mod tests {
     fn without_a_file_the_best_balance_is_taken_and_never_a_part_or_a_projector() {
         let there =
             files(&["m-F16.gguf", "m-Q8_0.gguf", "m-Q4_K_M-00001-of-00002.gguf", "mmproj-Q4_K_M.gguf", "m-Q4_0.gguf"]);
-        assert_eq!(hub("a/b").choose(&there), Ok("m-Q4_0.gguf"));
+        assert_eq!(chosen("a/b", &there), Ok("m-Q4_0.gguf"));
         assert!(matches!(hub("a/b").choose(&files(&["model.safetensors"])), Err(ChoiceError::Nothing { .. })));
     }
 
     #[test]
     fn an_exact_name_wins_and_a_vague_one_lists_what_fits() {
         let there = files(&["q4/a-Q4_0.gguf", "b-Q4_0.gguf"]);
-        assert_eq!(hub("a/b:b-Q4_0.gguf").choose(&there), Ok("b-Q4_0.gguf"));
+        assert_eq!(chosen("a/b:b-Q4_0.gguf", &there), Ok("b-Q4_0.gguf"));
         let error = hub("a/b:Q4_0").choose(&there).expect_err("two fit");
         assert_eq!(error.to_string(), "'Q4_0' fits several files of a/b: q4/a-Q4_0.gguf, b-Q4_0.gguf; name one");
     }
 
     #[test]
     fn names_that_would_leave_the_data_directory_are_no_hub_models() {
-        for name in ["a/..", "../b", "a/b:../x.gguf", "a/b:/etc/passwd", "a", "a/b/c", "/a", "a/b:x\\y", "", "a/b:"] {
+        for name in [
+            "a/..",
+            "../b",
+            "a/b:../x.gguf",
+            "a/b:/etc/passwd",
+            "a",
+            "a/b/c",
+            "/a",
+            "a/b:x\\y",
+            "",
+            "a/b:",
+            "-a/b",
+            "a/b:-x",
+            "a/b:C:x",
+        ] {
             assert_eq!(HubModel::parse(name), None, "{name}");
         }
     }

@@ -8,13 +8,17 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar};
-use ureq::http::StatusCode;
+use ureq::http::{Response, StatusCode};
 
 use super::checksum::{Digest, Running};
-use super::hub::{Hub, HubError, Remote, header, nonsense};
+use super::connection::header;
+use super::hub::{Hub, HubError, Remote, nonsense};
+use crate::names::{FileName, RepoName};
 
-/// Attempts in a row that bring not a single byte before one gives up.
+/// Attempts in a row that bring next to nothing before one gives up.
 const FRUITLESS_ATTEMPTS: u32 = 4;
+/// What an attempt has to bring: a server that sends a byte and breaks off would keep one busy for ever.
+const FRUIT: u64 = 64 << 10;
 /// The first pause after such an attempt; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -55,6 +59,24 @@ pub enum DownloadError {
         /// What is still to come.
         missing: u64,
     },
+    /// No room for all of it.
+    #[error("{}: {} are still to come, and its disk has {} free; free some, or set PARKADE_HOME to a place with room", path.display(), HumanBytes(*.missing), HumanBytes(*.free))]
+    NoRoom {
+        /// The file that would be written.
+        path: PathBuf,
+        /// What is still to come.
+        missing: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// A link that leads elsewhere.
+    #[error("{} would lie in {}, outside of the models directory; remove the link on the way, or set PARKADE_HOME to where the models should be", path.display(), folder.display())]
+    Outside {
+        /// Where it should have gone.
+        path: PathBuf,
+        /// Where that leads.
+        folder: PathBuf,
+    },
     /// The data directory cannot be written.
     #[error("cannot write {}: {source}; check who owns it, or set PARKADE_HOME to another directory", path.display())]
     Write {
@@ -77,21 +99,64 @@ pub enum Outcome {
     },
 }
 
+/// Where a file belongs: below the models directory, whatever links there are on the way.
+pub struct Target {
+    /// The models directory.
+    pub models: PathBuf,
+    /// The file's repository.
+    pub repo: RepoName,
+    /// The file.
+    pub file: FileName,
+}
+
+impl Target {
+    /// The file's path.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.file.below(&self.models.join(self.repo.as_str()))
+    }
+
+    /// Makes the folders around it, and follows no link that leads out of the models directory.
+    fn make_folders(&self) -> Result<(), DownloadError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| write_error(&path, source, 0)
+        };
+        std::fs::create_dir_all(&self.models).map_err(failed(&self.models))?;
+        let models = self.models.canonicalize().map_err(failed(&self.models))?;
+        let path = self.path();
+        let below = path.strip_prefix(&self.models).expect("the file's path begins with it");
+        let mut folder = models.clone();
+        for part in below.parent().into_iter().flat_map(Path::components) {
+            folder.push(part);
+            match std::fs::create_dir(&folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&folder)(error)),
+                _ => folder = folder.canonicalize().map_err(failed(&folder))?,
+            }
+            if !folder.starts_with(&models) {
+                return Err(DownloadError::Outside { path, folder });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Fetches `remote` to `target`.
 ///
 /// # Errors
 /// See [`DownloadError`]. `target` is untouched then.
-pub fn download(hub: &Hub, remote: &Remote, target: &Path, bar: &ProgressBar) -> Result<Outcome, DownloadError> {
-    if is_here(remote, target) {
+pub fn download(hub: &Hub, remote: &Remote, target: &Target, bar: &ProgressBar) -> Result<Outcome, DownloadError> {
+    let path = target.path();
+    if is_here(remote, &path) {
         return Ok(Outcome::AlreadyHere);
     }
-    let directory = target.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory).map_err(|source| write_error(directory, source, remote.size))?;
-    let mut part = Part::open(target, remote)?;
+    target.make_folders()?;
+    let mut part = Part::open(&path, remote)?;
     let resumed_at = part.length;
     bar.set_position(resumed_at);
+    part.check_room(remote)?;
     part.fill(hub, remote, bar)?;
-    part.install(remote, target)?;
+    part.install(remote, &path)?;
     bar.finish_and_clear();
     Ok(Outcome::Installed { resumed_at })
 }
@@ -143,6 +208,18 @@ impl Part {
         Ok(Part { path, file, length, digest })
     }
 
+    /// Says before a long transfer that it will not fit, and not at its end.
+    fn check_room(&self, remote: &Remote) -> Result<(), DownloadError> {
+        // A system that does not say it finds out while writing.
+        let Ok(disk) = rustix::fs::fstatvfs(&self.file) else { return Ok(()) };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let missing = remote.size - self.length;
+        if missing > free {
+            return Err(DownloadError::NoRoom { path: self.path.clone(), missing, free });
+        }
+        Ok(())
+    }
+
     fn fill(&mut self, hub: &Hub, remote: &Remote, bar: &ProgressBar) -> Result<(), DownloadError> {
         let mut fruitless = 0;
         while self.length < remote.size {
@@ -155,7 +232,7 @@ impl Part {
             if self.length >= remote.size {
                 break;
             }
-            fruitless = if self.length > before { 0 } else { fruitless + 1 };
+            fruitless = if self.length >= before.saturating_add(FRUIT) { 0 } else { fruitless + 1 };
             if fruitless >= FRUITLESS_ATTEMPTS {
                 return Err(DownloadError::Interrupted { got: self.length, of: remote.size, message });
             }
@@ -167,6 +244,10 @@ impl Part {
     /// One request, read as far as it goes.
     fn attempt(&mut self, hub: &Hub, remote: &Remote, bar: &ProgressBar) -> Result<(), Interruption> {
         let mut answer = hub.read_from(remote, self.length)?;
+        if let Some(length) = whole_length(&answer).filter(|&length| length != remote.size) {
+            let message = format!("the file has {} bytes, and {length} were to come", remote.size);
+            return Err(nonsense(&remote.url, message).into());
+        }
         match answer.status() {
             StatusCode::PARTIAL_CONTENT => {
                 let range = header(answer.headers(), "content-range").unwrap_or_default().to_owned();
@@ -226,6 +307,16 @@ impl Part {
         self.file.sync_all().map_err(failed(&self.path))?;
         std::fs::rename(&self.path, target).map_err(failed(target))?;
         found.note(target).map_err(failed(target))
+    }
+}
+
+/// How long the whole file is, as far as the answer with its bytes says it.
+fn whole_length<T>(answer: &Response<T>) -> Option<u64> {
+    let headers = answer.headers();
+    match answer.status() {
+        StatusCode::OK => header(headers, "content-length")?.parse().ok(),
+        StatusCode::PARTIAL_CONTENT => header(headers, "content-range")?.rsplit('/').next()?.parse().ok(),
+        _ => None,
     }
 }
 

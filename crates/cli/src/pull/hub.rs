@@ -1,30 +1,33 @@
-//! Talking to the Hugging Face hub: which files a repository has, and what is known of one.
-//!
-//! hf-hub builds the addresses and finds the access token. The transfer itself is ours: hf-hub's resumes blindly (it
-//! appends whatever comes back, even when the server ignored the range) and checks no checksum.
+//! Talking to the Hugging Face hub: which files a repository has, and what is known of one. Nothing that it says is believed
+//! without a limit.
 
-use std::time::Duration;
+use std::io::Read;
+use std::time::{Duration, Instant};
 
-use hf_hub::Cache;
-use hf_hub::api::RepoInfo;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
-use ureq::config::RedirectAuthHeaders;
-use ureq::http::{HeaderMap, Response, StatusCode, Uri};
-use ureq::{Agent, Body};
+use serde::Deserialize;
+use ureq::Body;
+use ureq::http::{Response, StatusCode};
 
 use super::checksum::Digest;
+use super::connection::{Connection, REDIRECTS, header, shown, target, unreachable};
+use crate::names::{BadName, FileName, RepoName};
 
-/// How long a connection, an answer's head or a pause between two pieces of it may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Redirects inside the hub (renamed repositories) before one gives up.
-const REDIRECTS: usize = 5;
+/// Longest list of files, in bytes. Large repositories have some hundred kilobytes.
+const LISTING_BYTES: usize = 16 << 20;
+/// How long it may take to arrive.
+const LISTING_TIME: Duration = Duration::from_secs(60);
 
-/// Why the hub gave no answer that can be used.
+/// Why the hub gave no answer that can be used. Addresses stand in it without their queries.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// hf-hub could not be set up.
-    #[error("cannot set up the connection to the hub: {0}")]
-    SetUp(#[from] ApiError),
+    /// HF_ENDPOINT is no address.
+    #[error(
+        "the environment variable HF_ENDPOINT is '{url}'; give the hub's address, such as https://huggingface.co, without a query and without a password (HF_TOKEN is the place for a secret)"
+    )]
+    Endpoint {
+        /// What it is.
+        url: String,
+    },
     /// 404.
     #[error("{url}: not found on the hub; check the name of the repository and of the file")]
     NotFound {
@@ -79,53 +82,58 @@ pub struct Remote {
     pub sha256: Option<Digest>,
 }
 
+/// What the hub says that a repository has.
+pub struct Listing {
+    /// The files whose names can be used.
+    pub files: Vec<FileName>,
+    /// The others.
+    pub unusable: Vec<BadName>,
+}
+
+/// The part of the hub's answer that matters.
+#[derive(Deserialize)]
+struct Repository {
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
 /// A connection to the hub.
 pub struct Hub {
-    api: Api,
-    token: Option<String>,
-    following: Agent,
-    staying: Agent,
+    connection: Connection,
 }
 
 impl Hub {
     /// The hub that HF_ENDPOINT names, with the token of HF_TOKEN or of a login by Hugging Face's own tools.
     ///
     /// # Errors
-    /// The connection cannot be set up.
+    /// HF_ENDPOINT is no address.
     pub fn from_environment() -> Result<Hub, HubError> {
-        let set = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
-        let token = set("HF_TOKEN").or_else(|| Cache::from_env().token()).map(|token| token.trim().to_owned());
-        let mut builder = ApiBuilder::new().with_token(token.clone()).with_progress(false);
-        if let Some(endpoint) = set("HF_ENDPOINT") {
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
-        }
-        let api = builder.build()?;
-        let config = || {
-            Agent::config_builder()
-                .http_status_as_error(false)
-                .user_agent(concat!("parkade/", env!("CARGO_PKG_VERSION")))
-                .timeout_connect(Some(PATIENCE))
-                .timeout_recv_response(Some(PATIENCE))
-                .timeout_per_read(Some(PATIENCE))
-        };
-        // The token goes to the hub and never to the storage that it redirects to.
-        let following = config().redirect_auth_headers(RedirectAuthHeaders::SameHost).build().into();
-        let staying = config().max_redirects(0).build().into();
-        Ok(Hub { api, token, following, staying })
+        Ok(Hub { connection: Connection::from_environment()? })
     }
 
     /// The files of a repository.
     ///
     /// # Errors
     /// The hub has no such repository, or no answer.
-    pub fn files(&self, repo: &str) -> Result<Vec<String>, HubError> {
-        let request = self.api.model(repo.to_owned()).info_request();
-        let url = request.uri_ref().map(ToString::to_string).unwrap_or_default();
-        let request = request.config().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        let mut answer = request.call().map_err(|error| unreachable(&url, &error))?;
+    pub fn files(&self, repo: &RepoName) -> Result<Listing, HubError> {
+        let url = format!("{}/api/models/{repo}/revision/main", self.connection.endpoint());
+        let mut answer = self.connection.follow(&url, None)?;
         self.check(&url, answer.status())?;
-        let info: RepoInfo = answer.body_mut().read_json().map_err(|error| nonsense(&url, error.to_string()))?;
-        Ok(info.siblings.into_iter().map(|file| file.rfilename).collect())
+        let text = read_listing(answer.body_mut().as_reader(), &url)?;
+        let repository: Repository =
+            serde_json::from_slice(&text).map_err(|error| nonsense(&url, error.to_string()))?;
+        let mut listing = Listing { files: Vec::new(), unusable: Vec::new() };
+        for Sibling { rfilename } in repository.siblings {
+            match FileName::parse(&rfilename) {
+                Ok(file) => listing.files.push(file),
+                Err(bad) => listing.unusable.push(bad),
+            }
+        }
+        Ok(listing)
     }
 
     /// What the hub knows of a file. The hub itself answers for its small files; for large ones it redirects to a
@@ -133,14 +141,13 @@ impl Hub {
     ///
     /// # Errors
     /// The hub has no such file, or no answer.
-    pub fn describe(&self, repo: &str, file: &str) -> Result<Remote, HubError> {
-        let mut url = self.api.model(repo.to_owned()).url(file);
+    pub fn describe(&self, repo: &RepoName, file: &FileName) -> Result<Remote, HubError> {
+        let mut url = format!("{}/{repo}/resolve/main/{}", self.connection.endpoint(), file.in_url());
         for _ in 0..REDIRECTS {
-            let answer = self.request(&self.staying, &url, "bytes=0-0")?;
+            let answer = self.connection.get(&url, Some("bytes=0-0"))?;
             let headers = answer.headers();
             if answer.status().is_redirection() && header(headers, "x-linked-size").is_none() {
-                let to = header(headers, "location").ok_or_else(|| nonsense(&url, "a redirect without a location"))?;
-                url = joined(&url, to).ok_or_else(|| nonsense(&url, format!("a redirect to '{to}'")))?;
+                url = target(&url, headers)?;
                 continue;
             }
             if !answer.status().is_redirection() {
@@ -167,64 +174,43 @@ impl Hub {
     /// # Errors
     /// No answer, or a refusal. 416 is left to the caller.
     pub(super) fn read_from(&self, remote: &Remote, start: u64) -> Result<Response<Body>, HubError> {
-        let answer = self.request(&self.following, &remote.url, &format!("bytes={start}-"))?;
+        let answer = self.connection.follow(&remote.url, Some(&format!("bytes={start}-")))?;
         if answer.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             self.check(&remote.url, answer.status())?;
         }
         Ok(answer)
     }
 
-    fn request(&self, agent: &Agent, url: &str, range: &str) -> Result<Response<Body>, HubError> {
-        // Without "identity" a proxy may compress, and the offsets would be those of the compressed form.
-        let mut request = agent.get(url).header("range", range).header("accept-encoding", "identity");
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        request.call().map_err(|error| unreachable(url, &error))
-    }
-
     fn check(&self, url: &str, status: StatusCode) -> Result<(), HubError> {
-        let url = url.to_owned();
+        let with_token = self.connection.authorises(url);
+        let url = shown(url);
         match status.as_u16() {
             200..=299 => Ok(()),
             404 => Err(HubError::NotFound { url }),
-            status @ (401 | 403) => Err(HubError::Denied { url, status, with_token: self.token.is_some() }),
+            status @ (401 | 403) => Err(HubError::Denied { url, status, with_token }),
             status => Err(HubError::Status { url, status }),
         }
     }
 }
 
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn unreachable(url: &str, error: &ureq::Error) -> HubError {
-    HubError::Unreachable { url: url.to_owned(), message: error.to_string() }
+fn read_listing(mut body: impl Read, url: &str) -> Result<Vec<u8>, HubError> {
+    let begun = Instant::now();
+    let (mut text, mut buffer) = (Vec::new(), [0; 64 << 10]);
+    loop {
+        let n = body.read(&mut buffer).map_err(|error| unreachable(url, &error.to_string()))?;
+        if n == 0 {
+            return Ok(text);
+        }
+        text.extend_from_slice(&buffer[..n]);
+        if text.len() > LISTING_BYTES {
+            return Err(nonsense(url, format!("its list of files is longer than {} MiB", LISTING_BYTES >> 20)));
+        }
+        if begun.elapsed() > LISTING_TIME {
+            return Err(unreachable(url, &format!("its list of files takes longer than {} s", LISTING_TIME.as_secs())));
+        }
+    }
 }
 
 pub(super) fn nonsense(url: &str, message: impl Into<String>) -> HubError {
-    HubError::Nonsense { url: url.to_owned(), message: message.into() }
-}
-
-/// Where a redirect leads that may be relative to the address that gave it.
-fn joined(base: &str, to: &str) -> Option<String> {
-    let target: Uri = to.parse().ok()?;
-    if target.host().is_some() {
-        return Some(to.to_owned());
-    }
-    let mut parts = base.parse::<Uri>().ok()?.into_parts();
-    parts.path_and_query = target.into_parts().path_and_query;
-    Uri::from_parts(parts).ok().map(|uri| uri.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redirect_may_be_relative_or_lead_to_another_host() {
-        assert_eq!(joined("http://h:1/a/b?c=d", "/x/y?z=1").as_deref(), Some("http://h:1/x/y?z=1"));
-        assert_eq!(joined("http://h:1/a", "https://other/x").as_deref(), Some("https://other/x"));
-        assert_eq!(joined("http://h:1/a", "not a target"), None);
-    }
+    HubError::Nonsense { url: shown(url), message: message.into() }
 }

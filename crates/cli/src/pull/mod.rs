@@ -1,6 +1,7 @@
 //! `parkade pull`: a model from the hub into the data directory, resumed where it stopped, checked before it counts.
 
 mod checksum;
+mod connection;
 mod download;
 mod hub;
 
@@ -17,9 +18,10 @@ pub use hub::HubError;
 use crate::args::PullArgs;
 use crate::directories;
 use crate::models::{self, ALIASES, ChoiceError, DEFAULT_NAMES, HubModel, ModelError};
+use crate::names::{BadName, FileName};
 use crate::stderr;
-use download::{Outcome, download};
-use hub::Hub;
+use download::{Outcome, Target, download};
+use hub::{Hub, Listing};
 
 /// Why a model could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,16 @@ pub enum PullError {
     /// The repository has no such file.
     #[error(transparent)]
     Choice(#[from] ChoiceError),
+    /// The repository has none, beside files whose names would lead out of its folder or deceive who reads them.
+    #[error("{error}. Its list has {count} names that are not taken, for example: {example}")]
+    Names {
+        /// What was not found among the others.
+        error: Box<ChoiceError>,
+        /// How many there are.
+        count: usize,
+        /// One of them.
+        example: BadName,
+    },
     /// The hub refused or did not answer.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -57,16 +69,18 @@ pub fn run(args: &PullArgs, out: &mut impl Write) -> Result<(), PullError> {
     let model = HubModel::parse(name).ok_or_else(|| ModelError::Unknown(name.to_owned()))?;
     let hub = Hub::from_environment()?;
     let file = match &model.file {
-        Some(file) if file.ends_with(".gguf") => file.clone(),
-        _ => model.choose(&hub.files(&model.repo)?)?.to_owned(),
+        Some(file) if file.as_str().ends_with(".gguf") => file.clone(),
+        _ => choose(&model, &hub.files(&model.repo)?)?,
     };
     let remote = hub.describe(&model.repo, &file)?;
-    let target = model.directory(&directories::models()).join(&file);
+    let target = Target { models: directories::models(), repo: model.repo.clone(), file: file.clone() };
     if remote.sha256.is_none() {
         stderr::say(format_args!("parkade: the hub gives no SHA-256 for {file}; only its size can be checked"));
     }
     let bar = progress_bar(&file, remote.size);
-    match download(&hub, &remote, &target, &bar)? {
+    let outcome = download(&hub, &remote, &target, &bar)?;
+    let target = target.path();
+    match outcome {
         Outcome::AlreadyHere => writeln!(out, "{}: already here, checksum right", target.display())?,
         Outcome::Installed { resumed_at: 0 } => {
             writeln!(out, "{}: {}, checked", target.display(), HumanBytes(remote.size))?
@@ -84,6 +98,17 @@ pub fn run(args: &PullArgs, out: &mut impl Write) -> Result<(), PullError> {
     Ok(())
 }
 
+/// The file that is meant, among those whose names can be used.
+fn choose(model: &HubModel, listing: &Listing) -> Result<FileName, PullError> {
+    match (model.choose(&listing.files), listing.unusable.first()) {
+        (Ok(file), _) => Ok(file.clone()),
+        (Err(error), None) => Err(error.into()),
+        (Err(error), Some(example)) => {
+            Err(PullError::Names { error: Box::new(error), count: listing.unusable.len(), example: example.clone() })
+        }
+    }
+}
+
 fn list(out: &mut impl Write) -> io::Result<()> {
     let here = |name: &str| if models::locate(name).is_ok() { "here" } else { "" };
     writeln!(out, "{:<16} {:<5} from", "alias", "")?;
@@ -97,8 +122,8 @@ fn list(out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Drawn on standard error, and only on a terminal.
-fn progress_bar(file: &str, size: u64) -> ProgressBar {
+fn progress_bar(file: &FileName, size: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})");
-    let bar = ProgressBar::new(size).with_message(file.to_owned());
+    let bar = ProgressBar::new(size).with_message(file.to_string());
     style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
 }
