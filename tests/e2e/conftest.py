@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from parkade import Server, default_model
+from parkade import PATIENCE, Server, default_model
 
 
 @pytest.fixture(scope="session")
@@ -29,13 +29,13 @@ def the_shared_server_stays_healthy(request):
 
 @pytest.fixture
 def client(server):
-    with openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=60) as client:
+    with openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=PATIENCE) as client:
         yield client
 
 
 @pytest.fixture
 async def async_client(server):
-    async with openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=60) as client:
+    async with openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=PATIENCE) as client:
         yield client
 
 

@@ -7,6 +7,8 @@ import socket
 import httpx
 import pytest
 
+from parkade import PATIENCE
+
 MODEL = "default"
 # Sixteen requests of different prompts, lengths and ways to pick tokens.
 REQUESTS = [
@@ -64,7 +66,7 @@ async def test_a_cancelled_stream_frees_its_blocks(server, async_client):
     aborted = await asyncio.to_thread(aborts, server)
     for stream in streams:
         await stream.close()
-    await asyncio.to_thread(server.await_idle, 5)
+    await asyncio.to_thread(server.await_idle)
     assert await asyncio.to_thread(aborts, server) == aborted + 4
 
 
@@ -80,7 +82,7 @@ async def test_a_client_that_does_not_wait_for_a_whole_answer_frees_its_blocks(s
     async with httpx.AsyncClient(base_url=server.url) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.post("/v1/completions", json=body, timeout=0.5)
-    await asyncio.to_thread(server.await_idle, 5)
+    await asyncio.to_thread(server.await_idle)
 
 
 def test_clients_that_vanish_at_any_moment_are_forgotten(server):
@@ -90,7 +92,7 @@ def test_clients_that_vanish_at_any_moment_are_forgotten(server):
     host, port = server.url.removeprefix("http://").split(":")
     for cut in [0, 1, 10, len(head) - 2, len(head), len(head) + 5, len(whole) - 1, len(whole)]:
         for wait_for_bytes in (0, 1, 2000):
-            with socket.create_connection((host, int(port)), timeout=10) as connection:
+            with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
                 connection.sendall(whole[:cut])
                 if wait_for_bytes and cut == len(whole):
                     got = 0
@@ -104,7 +106,7 @@ def test_clients_that_vanish_at_any_moment_are_forgotten(server):
 
 async def test_two_hundred_connections_at_once_all_get_their_answers(server):
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
-    async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=110) as client:
+    async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=PATIENCE) as client:
 
         async def one(i: int) -> tuple[int, str]:
             body = {"model": MODEL, "prompt": f"{i % 10}, {i % 10 + 1},", "max_tokens": 4, "temperature": 0}

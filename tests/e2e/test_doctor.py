@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from parkade import default_model, environment, parkade
+from parkade import PATIENCE, default_model, environment, parkade
 
 
 def lines(done) -> dict[str, str]:
@@ -61,7 +61,7 @@ def test_too_many_threads_are_warned_of():
 
 
 def test_a_forced_slow_kernel_is_warned_of():
-    done = parkade("doctor", env=environment(PARKADE_CPU="scalar"), timeout=110)
+    done = parkade("doctor", env=environment(PARKADE_CPU="scalar"), timeout=PATIENCE)
     assert lines(done)["processor"] == "warn"
     assert done.returncode == 0
 

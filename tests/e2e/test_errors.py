@@ -8,6 +8,8 @@ import httpx
 import openai
 import pytest
 
+from parkade import PATIENCE
+
 MODEL = "default"
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
@@ -104,7 +106,7 @@ def envelope(answer: httpx.Response, status: int) -> dict:
 
 def post(server, content: bytes, path="/v1/chat/completions", **headers) -> httpx.Response:
     headers = {"content-type": "application/json", **headers}
-    return httpx.post(server.url + path, content=content, headers=headers, timeout=30)
+    return httpx.post(server.url + path, content=content, headers=headers, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_a_head_over_the_limit_ends_that_connection_only(server):
 @pytest.mark.parametrize("noise", [b"\x16\x03\x01\x02\x00\x01\x00\x01", b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, b"POST /v1/completions HTTP/1.1\r\ncontent-length: -1\r\n\r\n"])
 def test_what_is_no_http_ends_that_connection_only(server, noise):
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(noise)
         connection.shutdown(socket.SHUT_WR)
         answer = b""

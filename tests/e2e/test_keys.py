@@ -6,7 +6,7 @@ import time
 import openai
 import pytest
 
-from parkade import parkade
+from parkade import PATIENCE, parkade
 
 SHORT = {"model": "default", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
 
@@ -17,11 +17,11 @@ def entry(name: str, key: str, more: str = "") -> str:
 
 
 def client(server, key: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.url + "/v1", api_key=key, max_retries=0, timeout=60)
+    return openai.OpenAI(base_url=server.url + "/v1", api_key=key, max_retries=0, timeout=PATIENCE)
 
 
 def eventually(condition, what: str) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < until, f"never: {what}"
         time.sleep(0.02)

@@ -14,14 +14,14 @@ import httpx
 import openai
 import pytest
 
-from parkade import Server, default_model, environment, parkade
+from parkade import PATIENCE, Server, default_model, environment, parkade
 
 SHORT = {"model": "default", "prompt": "x", "max_tokens": 1}
 LONG = {"model": "default", "prompt": "Once upon a time", "max_tokens": 300, "temperature": 0, "extra_body": {"ignore_eos": True}}
 
 
 def openai_client(server):
-    return openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=60)
+    return openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=PATIENCE)
 
 
 def refused(*arguments, code=1, **keywords) -> str:
@@ -52,11 +52,11 @@ def test_a_running_stream_ends_whole_and_new_work_is_refused_while_draining(star
     pieces = [next(stream).choices[0].text]
     server.signal(number)
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     refusal = None
     while refusal is None and time.monotonic() < deadline:
         try:
-            answer = httpx.post(server.url + "/v1/completions", json={"prompt": "x", "max_tokens": 1}, timeout=5)
+            answer = httpx.post(server.url + "/v1/completions", json={"prompt": "x", "max_tokens": 1}, timeout=PATIENCE)
             if answer.status_code != 200:
                 refusal = answer
         except httpx.ConnectError:
@@ -70,15 +70,13 @@ def test_a_running_stream_ends_whole_and_new_work_is_refused_while_draining(star
     for chunk in stream:
         pieces += [choice.text for choice in chunk.choices]
     assert "".join(pieces) == expected
-    assert server.wait(20) == 0
+    assert server.wait() == 0
 
 
 def test_an_idle_server_ends_at_once(start):
-    server = start()
-    started = time.monotonic()
+    server = start("--drain-seconds", "86400")
     server.signal(signal.SIGTERM)
-    assert server.wait(10) == 0
-    assert time.monotonic() - started < 5
+    assert server.wait() == 0
 
 
 def test_a_second_interrupt_ends_the_server_at_once(start):
@@ -86,10 +84,11 @@ def test_a_second_interrupt_ends_the_server_at_once(start):
     stream = openai_client(server).completions.create(**{**LONG, "max_tokens": 1500}, stream=True)
     next(stream)
     server.signal(signal.SIGINT)
-    time.sleep(0.3)
-    assert server.process.poll() is None
+    while "stopping: running answers end first" not in server.log:
+        assert server.process.poll() is None
+        time.sleep(0.01)
     server.signal(signal.SIGINT)
-    assert server.wait(5) == 130
+    assert server.wait() == 130
 
 
 def test_what_runs_longer_than_the_drain_limit_gets_an_end_too(start):
@@ -97,9 +96,9 @@ def test_what_runs_longer_than_the_drain_limit_gets_an_end_too(start):
     endless = {**LONG, "prompt": "Once", "max_tokens": 2000}
     read = in_background(server, "running", lambda: list(openai_client(server).completions.create(**endless, stream=True)))
     server.signal(signal.SIGTERM)
-    assert server.wait(15) == 0
+    assert server.wait() == 0
     # It began, and so its end is an error in the stream, that says why.
-    error = read.exception(10)
+    error = read.exception(PATIENCE)
     assert isinstance(error, openai.APIError) and error.code == "shutting_down", error
 
 
@@ -110,17 +109,17 @@ def test_who_waits_when_the_drain_begins_is_refused_if_that_was_asked_for(start,
     next(running)
     waiting = in_background(server, "waiting", lambda: openai_client(server).completions.create(**SHORT))
     server.signal(signal.SIGTERM)
-    refusal = waiting.exception(20)
+    refusal = waiting.exception(PATIENCE)
     assert isinstance(refusal, openai.APIStatusError), refusal
     assert (refusal.status_code, refusal.code) == (503, "shutting_down")
     assert [chunk.choices[0].finish_reason for chunk in running if chunk.choices][-1] == "length"
-    assert server.wait(20) == 0
+    assert server.wait() == 0
 
 
 def test_the_port_answers_before_the_model_is_loaded(start):
     server = start(wait=False)
     seen = set()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while 200 not in seen and time.monotonic() < deadline:
         assert server.get("/health").status_code == 200
         status = server.get("/health/ready").status_code
@@ -211,7 +210,7 @@ def test_many_requests_on_a_small_kv_budget_all_finish_correctly(start):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(100)
+        thread.join(PATIENCE)
     assert got == {i: expected[i % 4] for i in range(24)}
 
 
@@ -228,7 +227,7 @@ def test_a_full_queue_is_overload_with_a_time_to_come_back(start):
     assert caught.value.code == "server_is_overloaded"
     assert 1 <= int(caught.value.response.headers["retry-after"]) <= 120
     running.close()
-    waiting.result(20)
+    waiting.result(PATIENCE)
 
 
 def test_a_limit_that_makes_no_sense_is_wrong_usage():
@@ -254,10 +253,10 @@ def test_the_log_says_how_long_each_request_was_in_line_and_its_class(start):
     short = {"prompt": "x", "max_tokens": 1, "service_tier": "priority"}
     with httpx.stream("POST", url, json=long, headers={"x-request-id": "at-once"}) as at_once:
         too_late = httpx.post(url, json=short, headers={"x-request-id": "too-late", "x-request-timeout-ms": "50"})
-        behind = httpx.post(url, json=short, headers={"x-request-id": "behind"}, timeout=60)
+        behind = httpx.post(url, json=short, headers={"x-request-id": "behind"}, timeout=PATIENCE)
         at_once.read()
     server.signal(signal.SIGTERM)
-    assert server.wait(20) == 0
+    assert server.wait() == 0
     answers = [at_once, too_late, behind]
     assert [answer.status_code for answer in answers] == [200, 503, 200]
     told = {answer.headers["x-request-id"]: int(answer.headers["x-parkade-queue-ms"]) for answer in answers}

@@ -8,13 +8,15 @@ import pytest
 
 from test_concurrency import REQUESTS, tokens_of
 
+from parkade import PATIENCE
+
 
 TIGHT = ["--kv-cache-mb", "8"]
 SHORT = [{"role": "user", "content": "Tell me something."}]
 
 
 def async_client(server):
-    return openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=100)
+    return openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=PATIENCE)
 
 
 async def answers(server, requests) -> list:
@@ -42,12 +44,12 @@ async def test_every_stream_gets_the_tokens_that_the_default_scheduler_gives_it(
 async def test_a_deadline_that_passes_is_refused_and_says_so(start):
     lot = await asyncio.to_thread(start, "--scheduler", "parking-lot")
     body = {"prompt": "Once upon a time", "max_tokens": 1500, "ignore_eos": True}
-    async with httpx.AsyncClient(base_url=lot.url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=lot.url, timeout=PATIENCE) as client:
         answer = await client.post("/v1/completions", json=body, headers={"x-request-timeout-ms": "300"})
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "deadline_exceeded"
     assert answer.headers["x-should-retry"] == "false"
-    await asyncio.to_thread(lot.await_idle, 5)
+    await asyncio.to_thread(lot.await_idle)
 
 
 async def test_a_stream_of_a_lower_class_is_not_harmed_by_a_higher_one(start):

@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 
+from parkade import PATIENCE
+
 
 def test_promtool_finds_nothing_wrong_with_the_metrics(server, client):
     client.completions.create(model="default", prompt="Hello", max_tokens=4)
@@ -10,7 +12,7 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(server, client):
     assert promtool, "promtool is missing; `make test` as root installs Debian's package prometheus, else install it"
     page = server.get("/metrics")
     assert page.headers["content-type"].startswith("text/plain")
-    checked = subprocess.run([promtool, "check", "metrics"], input=page.text.encode(), capture_output=True, timeout=30)
+    checked = subprocess.run([promtool, "check", "metrics"], input=page.text.encode(), capture_output=True, timeout=PATIENCE)
     assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
 
 

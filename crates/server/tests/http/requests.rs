@@ -210,7 +210,7 @@ async fn an_integer_priority_says_who_is_ahead_and_the_wait_is_estimated() {
     // Once something has run, rates are known.
     let warm = json!({"prompt": "hello", "max_tokens": 8, "ignore_eos": true});
     assert!(server.exchange(&wire_post(COMPLETIONS, "connection: close\r\n", &warm)).await.starts_with("HTTP/1.1 200"));
-    let _held = fill(&server, 40, "").await;
+    let held = fill(&server, 40, "").await;
     let mut waiters = Vec::new();
     for (count, (id, priority)) in
         [("last", json!(5)), ("middle", json!(null)), ("first", json!(-1))].into_iter().enumerate()
@@ -229,6 +229,7 @@ async fn an_integer_priority_says_who_is_ahead_and_the_wait_is_estimated() {
         waits.push(card["estimated_wait_ms"].as_u64().unwrap_or_else(|| panic!("no estimate: {card}")));
     }
     assert!(waits.is_sorted(), "{waits:?}");
+    drop(held);
     for mut waiter in waiters {
         assert!(read_to_end(&mut waiter).await.starts_with("HTTP/1.1 200"));
     }

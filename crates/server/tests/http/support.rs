@@ -21,7 +21,7 @@ pub const CHAT: &str = "/v1/chat/completions";
 pub const COMPLETIONS: &str = "/v1/completions";
 
 /// How long anything in these tests may take before it counts as stuck.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// ChatML with what tools and keyword arguments leave in the prompt, so that tests can see them arrive.
 const CHATML: &str = "{%- for tool in tools or [] %}{{ tool.function.name }}\n{% endfor -%}\
