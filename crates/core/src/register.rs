@@ -84,6 +84,7 @@ impl OwnFigures {
             blocks_used: self.blocks,
             blocks_cached: 0,
             blocks_free: engine.blocks_total.saturating_sub(self.blocks),
+            blocks_available: engine.blocks_total.saturating_sub(self.blocks),
             blocks_promised: self.blocks,
             prefill_rate: 0.0,
             decode_rate: 0.0,
