@@ -135,9 +135,9 @@ def test_a_malformed_body_is_a_bad_request_in_the_envelope(server, body):
 
 
 def test_an_unknown_path_and_a_wrong_method_get_the_envelope(server):
-    envelope(httpx.get(server.url + "/v1/nothing"), 404)
-    envelope(httpx.get(server.url + "/"), 404)
-    wrong = httpx.get(server.url + "/v1/chat/completions")
+    envelope(httpx.get(server.url + "/v1/nothing", timeout=PATIENCE), 404)
+    envelope(httpx.get(server.url + "/", timeout=PATIENCE), 404)
+    wrong = httpx.get(server.url + "/v1/chat/completions", timeout=PATIENCE)
     envelope(wrong, 405)
     assert "POST" in wrong.headers["allow"]
     envelope(httpx.delete(server.url + "/v1/models"), 405)
@@ -148,9 +148,9 @@ def test_a_body_over_the_limit_is_refused(server):
 
 
 def test_every_answer_carries_a_request_id_and_the_clients_own_is_kept(server):
-    for answer in (server.get("/v1/models"), httpx.get(server.url + "/v1/nothing"), post(server, b"{")):
+    for answer in (server.get("/v1/models"), httpx.get(server.url + "/v1/nothing", timeout=PATIENCE), post(server, b"{")):
         assert answer.headers["x-request-id"]
-    named = httpx.get(server.url + "/v1/models", headers={"x-request-id": "mine-1"})
+    named = httpx.get(server.url + "/v1/models", headers={"x-request-id": "mine-1"}, timeout=PATIENCE)
     assert named.headers["x-request-id"] == "mine-1"
 
 
@@ -160,7 +160,7 @@ def test_text_outside_of_ascii_comes_back_whole(server):
 
 
 def test_a_head_over_the_limit_ends_that_connection_only(server):
-    answer = httpx.get(server.url + "/v1/models", headers={"x-long": "y" * 200_000})
+    answer = httpx.get(server.url + "/v1/models", headers={"x-long": "y" * 200_000}, timeout=PATIENCE)
     assert answer.status_code == 431
     assert server.get("/v1/models").status_code == 200
 
@@ -185,7 +185,7 @@ async def test_bad_requests_in_between_do_not_disturb_a_running_stream(server):
 
         async def bad(i: int):
             body = [b"{", b"[" * 1000, b'{"prompt": [99999999], "max_tokens": 1}', b'{"prompt": ""}'][i % 4]
-            async with httpx.AsyncClient() as raw:
+            async with httpx.AsyncClient(timeout=PATIENCE) as raw:
                 answer = await raw.post(server.url + "/v1/completions", content=body, headers={"content-type": "application/json"})
                 assert answer.status_code == 400
 

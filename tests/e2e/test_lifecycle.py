@@ -65,7 +65,7 @@ def test_a_running_stream_ends_whole_and_new_work_is_refused_while_draining(star
     assert refusal.status_code == 503
     assert refusal.json()["error"]["code"] == "shutting_down"
     assert 1 <= int(refusal.headers["retry-after"]) <= 120
-    assert httpx.get(server.url + "/health/ready").status_code == 503
+    assert httpx.get(server.url + "/health/ready", timeout=PATIENCE).status_code == 503
 
     for chunk in stream:
         pieces += [choice.text for choice in chunk.choices]
@@ -124,7 +124,7 @@ def test_the_port_answers_before_the_model_is_loaded(start):
         assert server.get("/health").status_code == 200
         status = server.get("/health/ready").status_code
         if status == 503:
-            answer = httpx.post(server.url + "/v1/completions", json={"prompt": "x", "max_tokens": 1})
+            answer = httpx.post(server.url + "/v1/completions", json={"prompt": "x", "max_tokens": 1}, timeout=PATIENCE)
             assert answer.status_code in (200, 503)
         seen.add(status)
     assert seen <= {200, 503} and 200 in seen
@@ -251,8 +251,8 @@ def test_the_log_says_how_long_each_request_was_in_line_and_its_class(start):
     url = server.url + "/v1/completions"
     long = {"prompt": "Once upon a time", "max_tokens": 300, "ignore_eos": True, "stream": True}
     short = {"prompt": "x", "max_tokens": 1, "service_tier": "priority"}
-    with httpx.stream("POST", url, json=long, headers={"x-request-id": "at-once"}) as at_once:
-        too_late = httpx.post(url, json=short, headers={"x-request-id": "too-late", "x-request-timeout-ms": "50"})
+    with httpx.stream("POST", url, json=long, headers={"x-request-id": "at-once"}, timeout=PATIENCE) as at_once:
+        too_late = httpx.post(url, json=short, headers={"x-request-id": "too-late", "x-request-timeout-ms": "50"}, timeout=PATIENCE)
         behind = httpx.post(url, json=short, headers={"x-request-id": "behind"}, timeout=PATIENCE)
         at_once.read()
     server.signal(signal.SIGTERM)
@@ -277,7 +277,7 @@ def test_a_model_outside_of_the_data_directory_is_served_by_its_file_name(start,
 def test_the_address_in_the_log_is_the_one_that_answers(start):
     server = start("--host", "0.0.0.0")
     port = int(re.search(r":(\d+)$", server.url).group(1))
-    assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=PATIENCE).status_code == 200
 
 
 def test_server_class_reports_a_start_that_fails():
