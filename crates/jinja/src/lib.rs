@@ -31,9 +31,11 @@
 //! ```
 //! use parkade_jinja::{Limits, Template, Variable};
 //!
-//! let template = Template::compile("<|{{ role }}|>{{ text }}<|end|>", Limits::default())?;
+//! let limits = Limits::default();
+//! let template = Template::compile("<|{{ role }}|>{{ text }}<|end|>", &limits)?;
 //! let text = serde_json::json!("No <|end|> yet");
-//! let rendered = template.render(&[("role", Variable::Own("user")), ("text", Variable::Input(&text))])?;
+//! let variables = [("role", Variable::Own("user")), ("text", Variable::Input(&text))];
+//! let rendered = template.render(&variables, &limits)?;
 //! assert_eq!(rendered.text, "<|user|>No <|end|> yet<|end|>");
 //! assert_eq!(rendered.input, vec![8..22]);
 //! # Ok::<(), parkade_jinja::Error>(())
@@ -64,7 +66,6 @@ use self::value::text::Text;
 #[derive(Debug)]
 pub struct Template {
     program: syntax::Program,
-    limits: Limits,
 }
 
 /// What a template is given under a name.
@@ -72,6 +73,14 @@ pub struct Template {
 pub enum Variable<'a> {
     /// From the request: its text is marked as such.
     Input(&'a serde_json::Value),
+    /// Messages from the request: as [`Variable::Input`], but a `role` of a message that is one of these is no text. It is one of
+    /// a few words that the API knows, and templates write control tokens with it, such as `<|{{ message.role }}|>`.
+    Messages {
+        /// The list of messages.
+        json: &'a serde_json::Value,
+        /// The roles that the API knows.
+        roles: &'a [&'a str],
+    },
     /// Text that belongs to the template, such as that of special tokens.
     Own(&'a str),
     /// A switch.
@@ -93,24 +102,25 @@ impl Template {
     /// # Errors
     /// [`ErrorKind::Syntax`], with the line: if it is no valid Jinja, is too long or nested too deeply, or names a filter, a test,
     /// a function or a method that does not exist (unless it asks first whether it does).
-    pub fn compile(source: &str, limits: Limits) -> Result<Template, Error> {
+    pub fn compile(source: &str, limits: &Limits) -> Result<Template, Error> {
         if source.len() > limits.source_bytes {
             let message = format!("the template has {} bytes; up to {} are taken", source.len(), limits.source_bytes);
             return Err(Error::syntax(1, message));
         }
-        Ok(Template { program: syntax::parse(source)?, limits })
+        Ok(Template { program: syntax::parse(source)? })
     }
 
     /// What the template writes with these variables. The last one of a name counts.
     ///
     /// # Errors
     /// If the template raises one, does something that fails, or exceeds a limit.
-    pub fn render(&self, variables: &[(&str, Variable<'_>)]) -> Result<Rendered, Error> {
-        let budget = budget::Budget::new(self.limits);
+    pub fn render(&self, variables: &[(&str, Variable<'_>)], limits: &Limits) -> Result<Rendered, Error> {
+        let budget = budget::Budget::new(*limits);
         let mut given = HashMap::new();
         for (name, variable) in variables {
             let value = match variable {
-                Variable::Input(json) => from_json(json, &budget)?,
+                Variable::Input(json) => from_json(json, &[], &budget)?,
+                Variable::Messages { json, roles } => from_json(json, roles, &budget)?,
                 Variable::Own(text) => Value::Text(Text::own(*text)),
                 Variable::Flag(flag) => Value::Bool(*flag),
             };

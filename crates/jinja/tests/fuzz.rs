@@ -339,7 +339,8 @@ fn no_template_gets_out_of_its_bounds() {
                 let source =
                     if random.below(3) == 0 { statements(&mut random, 2) } else { mutated(&mut random, &seeds) };
                 let started = Instant::now();
-                let result = Template::compile(&source, LIMITS).and_then(|template| template.render(&variables));
+                let result =
+                    Template::compile(&source, &LIMITS).and_then(|template| template.render(&variables, &LIMITS));
                 assert!(started.elapsed() < HANGS, "case {case} took {:?}: {source}", started.elapsed());
                 if let Ok(result) = result {
                     rendered += 1;

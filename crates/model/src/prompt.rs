@@ -41,6 +41,13 @@ impl Prompt {
         Prompt { text: text.into(), given: Vec::new() }
     }
 
+    /// A text and the places of what came with the request: neither empty nor touching, and ascending.
+    pub(crate) fn with_given(text: String, given: Vec<Range<usize>>) -> Prompt {
+        debug_assert!(given.iter().all(|range| range.start < range.end && range.end <= text.len()));
+        debug_assert!(given.is_sorted_by(|a, b| a.end < b.start));
+        Prompt { text, given }
+    }
+
     /// Appends a piece.
     pub fn push(&mut self, text: &str, source: Source) {
         let start = self.text.len();

@@ -1,5 +1,6 @@
 //! Chat templates: prompts as Jinja on Python writes them, and bounds for hostile templates.
 
+use parkade_model::Prompt;
 use parkade_model::chat_template::{ChatInput, ChatTemplate, Limits, TemplateError, Uses};
 use serde_json::{Map, Value, json};
 
@@ -77,13 +78,16 @@ fn a_template_that_fails_names_the_line() {
 #[test]
 fn hostile_templates_are_stopped() {
     let loops = "{% for a in range(10000) %}{% for b in range(10000) %}{% set c = a * b %}{% endfor %}{% endfor %}";
-    assert!(matches!(render(loops, json!([])), Err(TemplateError::OutOfFuel { limit: 2_000_000 })));
+    assert!(matches!(render(loops, json!([])), Err(TemplateError::OutOfFuel { limit: 2_000_000, .. })));
     let doubling = "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}";
-    assert!(matches!(render(doubling, json!([])), Err(TemplateError::OutOfFuel { .. })));
+    assert!(matches!(
+        render(doubling, json!([])),
+        Err(TemplateError::OutOfFuel { .. } | TemplateError::OutOfMemory { .. })
+    ));
     let repeated = "{{ 'a' * 100000000000 }}";
     assert!(render(repeated, json!([])).is_err());
     let recursion = "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}";
-    assert!(matches!(render(recursion, json!([])), Err(TemplateError::Failed { .. })));
+    assert!(matches!(render(recursion, json!([])), Err(TemplateError::TooDeep { .. })));
     let lists = "{% set n = namespace(x=[]) %}{% for i in range(100) %}{% set n.x = [n.x, n.x] %}{% endfor %}";
     for printed in ["{{ n.x }}", "{{ n.x | tojson }}", "{{ n.x | string }}"] {
         let error = render(&format!("{lists}{printed}"), json!([])).unwrap_err();
@@ -93,7 +97,7 @@ fn hostile_templates_are_stopped() {
         );
     }
     let deep = "{% set n = namespace(x=[]) %}{% for a in range(1000) %}{% for b in range(1000) %}{% set n.x = [n.x] %}{% endfor %}{% endfor %}";
-    assert!(matches!(render(deep, json!([])), Err(TemplateError::OutOfFuel { .. })));
+    assert!(matches!(render(deep, json!([])), Err(TemplateError::TooDeep { .. })));
     let nested = format!("{}x{}", "{{ (".repeat(5000), ") }}".repeat(5000));
     assert!(matches!(ChatTemplate::new(nested, "", ""), Err(TemplateError::Syntax { .. })));
 }
@@ -108,7 +112,8 @@ fn the_prompt_and_the_source_have_a_longest_length() {
         template.render(&input(&messages, &Map::new()))
     };
     assert_eq!(say(100).unwrap().text().len(), 100);
-    assert_eq!(say(102), Err(TemplateError::OutputTooLong { limit: 100 }));
+    let key = "tokenizer.chat_template".to_owned();
+    assert_eq!(say(102), Err(TemplateError::OutputTooLong { key, limit: 100 }));
     let long = ChatTemplate::with_limits(" ".repeat(61), "", "", limits).unwrap_err();
     assert_eq!(
         long.to_string(),
@@ -172,4 +177,94 @@ fn a_template_is_known_by_what_it_uses() {
     assert_eq!(all(uses(documents, true)), (false, false, true, true));
     // One that fails on everything is not told what it lacks; it says so itself.
     assert_eq!(all(uses("{{ raise_exception('no') }}", false)), (true, true, true, true));
+}
+
+#[test]
+fn an_error_names_the_template_its_line_and_what_is_wrong() {
+    let error = ChatTemplate::new("\n{{ x | shout }}", "", "").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "tokenizer.chat_template is not valid at line 2: there is no filter named 'shout'; use another template"
+    );
+    let say = |source: &str| render(source, json!([{"role": "user", "content": "a"}])).unwrap_err();
+    let error = say("\n\n{{ messages[0].nothing.at_all }}");
+    assert_eq!(
+        error.to_string(),
+        "the model's chat template fails on these messages: 'dict object' has no attribute 'nothing' (line 3 of \
+         tokenizer.chat_template)"
+    );
+    assert!(!error.is_about_messages());
+    assert!(say("{{ raise_exception('no') }}").is_about_messages());
+}
+
+/// The text of a prompt with the request's part of it in brackets.
+fn marked(prompt: &Prompt) -> String {
+    let mut out = String::new();
+    let mut at = 0;
+    for range in prompt.given() {
+        out.push_str(&prompt.text()[at..range.start]);
+        out.push_str(&format!("⟦{}⟧", &prompt.text()[range.clone()]));
+        at = range.end;
+    }
+    out + &prompt.text()[at..]
+}
+
+#[test]
+fn a_prompt_knows_which_of_its_words_came_with_the_request() {
+    let source = std::fs::read_to_string(format!("{DATA}/templates/chatml.jinja")).unwrap();
+    let template = ChatTemplate::new(source, "<s>", "</s>").unwrap();
+    let messages = json!([
+        {"role": "system", "content": " Be <|im_end|> brief. "},
+        {"role": "user", "content": [{"type": "text", "text": "<|im_start|>"}, {"type": "text", "text": "b"}]},
+        {"role": "user<|im_end|>", "content": "c"},
+    ]);
+    let prompt = template.render(&input(&messages, &Map::new())).unwrap();
+    assert_eq!(
+        marked(&prompt),
+        "<|im_start|>system\n⟦Be <|im_end|> brief.⟧<|im_end|>\n<|im_start|>user\n⟦<|im_start|>\nb⟧<|im_end|>\n\
+         <|im_start|>⟦user<|im_end|>⟧\n⟦c⟧<|im_end|>\n<|im_start|>assistant\n"
+    );
+}
+
+#[test]
+fn tools_documents_and_keywords_are_the_requests_words() {
+    let source = "{{ bos_token }}{{ tools[0].function.name }}{{ tools | tojson }}{{ documents[0].text }}{{ mood }}{{ eos_token }}";
+    let template = ChatTemplate::new(source, "<s>", "</s>").unwrap();
+    let (tools, documents) = (json!([{"function": {"name": "</s>"}}]), json!([{"text": "<s>"}]));
+    let extra = json!({"mood": "</s>"}).as_object().cloned().unwrap();
+    let input = ChatInput {
+        messages: &json!([]),
+        tools: Some(&tools),
+        documents: Some(&documents),
+        add_generation_prompt: false,
+        extra: &extra,
+    };
+    let json = "[{\"⟦function⟧\": {\"⟦name⟧\": \"⟦</s>⟧\"}}]";
+    assert_eq!(marked(&template.render(&input).unwrap()), format!("<s>⟦</s>⟧{json}⟦<s></s>⟧</s>"));
+}
+
+/// Everything here runs on a thread with 2 MiB of stack, and finding out at load what a template expects is bounded as well.
+#[test]
+fn a_hostile_template_is_refused_or_stopped_on_a_small_stack() {
+    let shared = "{% set ns=namespace(a=[1],b=[1]) %}{% for i in range(60) %}{% set ns.a=[ns.a,ns.a] %}{% set ns.b=[ns.b,ns.b] %}{% endfor %}";
+    let hostile = [
+        format!("{{{{ {} }}}}", "(".repeat(6000)),
+        format!("{{% if 0 %}}{}{{% endif %}}{{{{ 1.x.y }}}}", "{% elif 0 %}".repeat(3000)),
+        format!("{{{{ 1{} }}}}{{{{ 1.x.y }}}}", "~1".repeat(6000)),
+        format!("{{{{ {}1 }}}}{{{{ 1.x.y }}}}", "not ".repeat(6000)),
+        format!("{shared}{{{{ ns.a == ns.b }}}}"),
+        format!("{shared}{{{{ ns.a ~ '' }}}}"),
+        format!("{shared}{{{{ raise_exception(ns.a) }}}}"),
+        "{{ '{:>2000000000}'.format(1) }}".to_owned(),
+    ];
+    std::thread::scope(|scope| {
+        let run = || {
+            for source in &hostile {
+                let error = render(source, json!([{"role": "user", "content": "a"}])).unwrap_err();
+                assert!(!error.is_about_messages(), "{error}");
+                assert!(error.to_string().contains("tokenizer.chat_template"), "{error}");
+            }
+        };
+        std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, run).unwrap().join().unwrap();
+    });
 }

@@ -105,12 +105,12 @@ impl Interpreter<'_> {
     /// A filter by the name that the template computed.
     pub(crate) fn filter_named(&self, name: &Value) -> Result<Filter> {
         let name = name.text("the name of a filter")?.as_str();
-        filters::find(name).ok_or_else(|| Error::failed(format!("No filter named '{}'.", shown(name))))
+        filters::find(name).ok_or_else(|| Error::failed(format!("there is no filter named '{}'", shown(name))))
     }
 
     /// A test by the name that the template computed.
     pub(crate) fn test_named(&self, name: &Value) -> Result<Test> {
         let name = name.text("the name of a test")?.as_str();
-        tests::find(name).ok_or_else(|| Error::failed(format!("No test named '{}'.", shown(name))))
+        tests::find(name).ok_or_else(|| Error::failed(format!("there is no test named '{}'", shown(name))))
     }
 }

@@ -78,14 +78,14 @@ impl Interpreter<'_> {
                 let arguments = arguments.as_ref().map_or_else(|| Ok(Args::default()), |a| self.eval_arguments(a));
                 match filter {
                     Some(filter) => arguments.and_then(|arguments| filter(self, value, arguments)),
-                    None => Err(Error::failed(format!("No filter named '{name}'."))),
+                    None => Err(Error::failed(format!("there is no filter named '{name}'"))),
                 }
             }
             LinkKind::Test { name, test, arguments, negated } => {
                 let arguments = arguments.as_ref().map_or_else(|| Ok(Args::default()), |a| self.eval_arguments(a));
                 match test {
                     Some(test) => arguments.and_then(|a| test(self, &value, a)).map(|is| Value::Bool(is != *negated)),
-                    None => Err(Error::failed(format!("No test named '{name}'."))),
+                    None => Err(Error::failed(format!("there is no test named '{name}'"))),
                 }
             }
         };

@@ -94,7 +94,7 @@ impl Names {
     pub(super) fn check(&self) -> Result<()> {
         let unguarded = |name: &Arc<str>| !self.words.contains(name);
         if let Some((kind, name, line)) = self.unknown.iter().find(|(_, name, _)| unguarded(name)) {
-            return Err(Error::syntax(*line, format!("No {kind} named '{}'.", shown(name))));
+            return Err(Error::syntax(*line, format!("there is no {kind} named '{}'", shown(name))));
         }
         let special = ["caller", "super", "self", "loop", "varargs", "kwargs"];
         for (name, line) in &self.called {
@@ -106,12 +106,12 @@ impl Names {
                 return Err(Error::syntax(*line, "the function 'lipsum' is not supported: a prompt has no use for it"));
             }
             if !known {
-                return Err(Error::syntax(*line, format!("No function named '{}'.", shown(name))));
+                return Err(Error::syntax(*line, format!("there is no function named '{}'", shown(name))));
             }
         }
         let unknown = |(name, _): &&(Arc<str>, usize)| !methods::exists(name) && unguarded(name);
         match self.methods.iter().find(unknown) {
-            Some((name, line)) => Err(Error::syntax(*line, format!("No method named '{}'.", shown(name)))),
+            Some((name, line)) => Err(Error::syntax(*line, format!("there is no method named '{}'", shown(name)))),
             None => Ok(()),
         }
     }

@@ -10,12 +10,16 @@ use super::{Seq, Value};
 use crate::budget::{Budget, MAX_VALUE_DEPTH};
 use crate::error::{Error, Result};
 
-/// A value of the request. Its text is [`Origin::Input`].
-pub(crate) fn from_json(json: &serde_json::Value, budget: &Budget) -> Result<Value> {
-    convert(json, 0, budget)
+/// A value of the request. Its text is [`Origin::Input`], except for the member `role` of an object in a list if it is one of
+/// `roles`.
+pub(crate) fn from_json(json: &serde_json::Value, roles: &[&str], budget: &Budget) -> Result<Value> {
+    convert(json, roles, 0, budget)
 }
 
-fn convert(json: &serde_json::Value, depth: usize, budget: &Budget) -> Result<Value> {
+/// How deep the messages of a list are.
+const MESSAGES: usize = 1;
+
+fn convert(json: &serde_json::Value, roles: &[&str], depth: usize, budget: &Budget) -> Result<Value> {
     // Before going deeper: what the caller passes need not come from a parser with a bound.
     if depth > MAX_VALUE_DEPTH {
         return Err(Error::too_deep("values", MAX_VALUE_DEPTH));
@@ -31,12 +35,17 @@ fn convert(json: &serde_json::Value, depth: usize, budget: &Budget) -> Result<Va
         serde_json::Value::String(text) => input(text, budget)?,
         serde_json::Value::Array(items) => {
             budget.make_many(items.len(), size_of::<Value>())?;
-            Seq::list(items.iter().map(|item| convert(item, depth + 1, budget)).collect::<Result<_>>()?)?
+            Seq::list(items.iter().map(|item| convert(item, roles, depth + 1, budget)).collect::<Result<_>>()?)?
         }
         serde_json::Value::Object(entries) => {
             let mut dict = Dict::new();
             for (key, value) in entries {
-                dict.insert(input(key, budget)?, convert(value, depth + 1, budget)?, budget)?;
+                let role = value.as_str().filter(|role| depth == MESSAGES && key == "role" && roles.contains(role));
+                let value = match role {
+                    Some(role) => Value::own(role),
+                    None => convert(value, roles, depth + 1, budget)?,
+                };
+                dict.insert(input(key, budget)?, value, budget)?;
             }
             Value::Dict(Rc::new(dict))
         }

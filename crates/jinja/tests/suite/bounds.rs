@@ -299,7 +299,7 @@ fn time_is_bounded() {
 fn each_bound_says_which_one_it_is() {
     let limits = Limits { source_bytes: 100, fuel: 1000, memory_bytes: 10_000, output_bytes: 50 };
     let run = |source: &str| {
-        let error = Template::compile(source, limits).and_then(|template| template.render(&[])).unwrap_err();
+        let error = Template::compile(source, &limits).and_then(|template| template.render(&[], &limits)).unwrap_err();
         (error.kind(), error.message().to_owned())
     };
     assert_eq!(run(&" ".repeat(101)).1, "the template has 101 bytes; up to 100 are taken");

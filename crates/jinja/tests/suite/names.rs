@@ -6,18 +6,21 @@ use serde_json::json;
 use crate::support::render;
 
 fn refused(source: &str) -> (usize, String) {
-    let error = Template::compile(source, Limits::default()).unwrap_err();
+    let error = Template::compile(source, &Limits::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Syntax, "{error}");
     (error.line(), error.message().to_owned())
 }
 
 #[test]
 fn unknown_filters_tests_functions_and_methods_are_named_with_their_line() {
-    assert_eq!(refused("\n{{ x | shout }}"), (2, "No filter named 'shout'.".to_owned()));
-    assert_eq!(refused("{% if false %}\n\n{{ x | shout }}{% endif %}"), (3, "No filter named 'shout'.".to_owned()));
-    assert_eq!(refused("{{ x is\nloud }}"), (2, "No test named 'loud'.".to_owned()));
-    assert_eq!(refused("\n\n{{ fetch('x') }}"), (3, "No function named 'fetch'.".to_owned()));
-    assert_eq!(refused("{{ x.explode() }}"), (1, "No method named 'explode'.".to_owned()));
+    assert_eq!(refused("\n{{ x | shout }}"), (2, "there is no filter named 'shout'".to_owned()));
+    assert_eq!(
+        refused("{% if false %}\n\n{{ x | shout }}{% endif %}"),
+        (3, "there is no filter named 'shout'".to_owned())
+    );
+    assert_eq!(refused("{{ x is\nloud }}"), (2, "there is no test named 'loud'".to_owned()));
+    assert_eq!(refused("\n\n{{ fetch('x') }}"), (3, "there is no function named 'fetch'".to_owned()));
+    assert_eq!(refused("{{ x.explode() }}"), (1, "there is no method named 'explode'".to_owned()));
     assert!(refused("{{ lipsum() }}").1.contains("'lipsum' is not supported"));
     for tag in ["include 'a'", "import 'a' as b", "from 'a' import b", "extends 'a'"] {
         let (line, message) = refused(&format!("\n{{% {tag} %}}"));

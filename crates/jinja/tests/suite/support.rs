@@ -8,7 +8,8 @@ pub fn render(source: &str, context: &Value) -> Result<Rendered, Error> {
     let empty = serde_json::Map::new();
     let context = context.as_object().unwrap_or(&empty);
     let variables: Vec<_> = context.iter().map(|(name, value)| (name.as_str(), Variable::Input(value))).collect();
-    Template::compile(source, Limits::default())?.render(&variables)
+    let limits = Limits::default();
+    Template::compile(source, &limits)?.render(&variables, &limits)
 }
 
 /// Runs on a thread with the stack that threads have, and gives what comes out.

@@ -1,5 +1,7 @@
 //! Why a chat template was refused, or a prompt could not be written.
 
+use parkade_jinja::{Error, ErrorKind, Limits};
+
 use crate::gguf::GgufError;
 
 /// Why a chat template was refused, or a prompt could not be written.
@@ -19,9 +21,11 @@ pub enum TemplateError {
         /// The largest that is taken.
         limit: usize,
     },
-    /// The template is not written in the language of templates.
-    #[error("the chat template is not valid at line {line}: {message}; use another template")]
+    /// The template is not written in the language of templates, or speaks of what does not exist there.
+    #[error("{key} is not valid at line {line}: {message}; use another template")]
     Syntax {
+        /// The metadata key.
+        key: String,
         /// The line, from 1.
         line: usize,
         /// What is wrong there.
@@ -36,22 +40,50 @@ pub enum TemplateError {
         line: usize,
     },
     /// The template failed on these messages.
-    #[error("the model's chat template fails on these messages: {message} (line {line} of the template)")]
+    #[error("the model's chat template fails on these messages: {message} (line {line} of {key})")]
     Failed {
+        /// The metadata key.
+        key: String,
         /// What went wrong.
         message: String,
         /// The line, from 1.
         line: usize,
     },
-    /// The template took too many steps or too much memory.
-    #[error("the model's chat template did not finish within {limit} steps; send fewer or shorter messages")]
+    /// The template took too many steps.
+    #[error("the model's chat template did not finish within {limit} steps (line {line} of {key})")]
     OutOfFuel {
+        /// The metadata key.
+        key: String,
         /// The steps that a template may take.
         limit: u64,
+        /// The line where it was stopped, from 1.
+        line: usize,
+    },
+    /// The template made too much memory.
+    #[error("the model's chat template needs more than {limit} bytes of memory (line {line} of {key})")]
+    OutOfMemory {
+        /// The metadata key.
+        key: String,
+        /// The bytes that a template may make.
+        limit: usize,
+        /// The line where it was stopped, from 1.
+        line: usize,
+    },
+    /// The template calls itself, or nests values, without an end.
+    #[error("the model's chat template goes too deep: {message} (line {line} of {key})")]
+    TooDeep {
+        /// The metadata key.
+        key: String,
+        /// What is too deep.
+        message: String,
+        /// The line where it was stopped, from 1.
+        line: usize,
     },
     /// The prompt is too long.
-    #[error("the model's chat template writes a prompt of more than {limit} bytes; send fewer or shorter messages")]
+    #[error("the model's chat template writes a prompt of more than {limit} bytes ({key})")]
     OutputTooLong {
+        /// The metadata key.
+        key: String,
         /// The bytes that a prompt may have.
         limit: usize,
     },
@@ -77,33 +109,23 @@ impl From<GgufError> for TemplateError {
     }
 }
 
-/// The message of `raise_exception`, carried through the template engine's error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct RaisedByTemplate(pub(super) String);
-
 impl TemplateError {
     /// What the template engine's error means.
-    pub(super) fn from_engine(error: &minijinja::Error, fuel: u64, output: usize) -> Self {
-        let line = error.line().unwrap_or(0);
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(current) = cause {
-            if let Some(RaisedByTemplate(message)) = current.downcast_ref() {
-                return TemplateError::Raised { message: message.clone(), line };
-            }
-            match current.downcast_ref::<minijinja::Error>().map(minijinja::Error::kind) {
-                Some(minijinja::ErrorKind::OutOfFuel) => return TemplateError::OutOfFuel { limit: fuel },
-                Some(minijinja::ErrorKind::WriteFailure) => return TemplateError::OutputTooLong { limit: output },
-                _ => cause = current.source(),
-            }
-        }
-        let message = match error.detail() {
-            Some(detail) => format!("{}: {detail}", error.kind()),
-            None => error.kind().to_string(),
-        };
+    pub(super) fn from_engine(error: &Error, key: String, limits: &Limits) -> Self {
+        let (line, message) = (error.line(), error.message().to_owned());
         match error.kind() {
-            minijinja::ErrorKind::SyntaxError => TemplateError::Syntax { line, message },
-            _ => TemplateError::Failed { message, line },
+            ErrorKind::Syntax => TemplateError::Syntax { key, line, message },
+            ErrorKind::Raised => TemplateError::Raised { message, line },
+            ErrorKind::Fuel => TemplateError::OutOfFuel { key, limit: limits.fuel, line },
+            ErrorKind::Memory => TemplateError::OutOfMemory { key, limit: limits.memory_bytes, line },
+            ErrorKind::Depth => TemplateError::TooDeep { key, message, line },
+            ErrorKind::Output => TemplateError::OutputTooLong { key, limit: limits.output_bytes },
+            _ => TemplateError::Failed { key, message, line },
         }
+    }
+
+    /// Whether it is about the messages, so that others may work. Everything else is the template's own fault.
+    pub fn is_about_messages(&self) -> bool {
+        matches!(self, TemplateError::Raised { .. } | TemplateError::Messages { .. } | TemplateError::NoDefault { .. })
     }
 }

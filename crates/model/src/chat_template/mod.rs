@@ -2,30 +2,23 @@
 //!
 //! Templates are Jinja in the dialect of Hugging Face: `trim_blocks` and `lstrip_blocks`, `raise_exception`,
 //! `strftime_now`, Python's `tojson` and string methods, `break` and `continue`, `{% generation %}`. Values print as
-//! Python prints them (`True`, `None`), except where `~` joins them to a string.
+//! Python prints them (`True`, `None`).
 //!
-//! A template comes from a file that somebody else wrote, so it is given bounds: the length of its source, its steps and
-//! memory (the engine's fuel), the length of the prompt, and the depth of its calls. One way around them is known: the
-//! engine joins (`~`) and compares lists without counting, so a list that contains one list many times over, at many
-//! levels, takes it long. Only load models from people whom you trust as far as that.
+//! A template comes from a file that somebody else wrote. [`parkade_jinja`] bounds what it may do, and tells which parts of a
+//! prompt are the request's words.
 
-mod date;
 mod dialect;
-mod environment;
 mod error;
-mod json;
 mod messages;
-mod python;
 
 use std::cell::Cell;
-use std::io;
 
-use minijinja::Environment;
-use minijinja::value::{Serde, Value as TemplateValue};
+use parkade_jinja::{ErrorKind, Template, Variable};
 use serde_json::{Map, Value};
 
 pub use dialect::Uses;
 pub use error::TemplateError;
+pub use parkade_jinja::Limits;
 
 use self::messages::Dialect;
 use crate::Prompt;
@@ -39,32 +32,16 @@ const DEFAULT: &str = "default";
 /// The template that is taken when tools are given, if there is one.
 const TOOL_USE: &str = "tool_use";
 
-/// The stack of the thread that renders.
-const STACK_BYTES: usize = 128 << 20;
+/// The roles of messages that are words of the API, and not text: templates write control tokens with them.
+const ROLES: [&str; 9] =
+    ["system", "developer", "user", "assistant", "tool", "function", "ipython", "observation", "model"];
 
-/// What a template may use up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a template's source.
-    pub source_bytes: usize,
-    /// Steps of one rendering; 64 bytes of memory cost as much as a step.
-    pub fuel: u64,
-    /// Bytes of a prompt.
-    pub output_bytes: usize,
-}
-
-impl Default for Limits {
-    /// Far above what real templates need (the longest are some 20 KiB, and take some hundred steps for a message), and
-    /// low enough that a rendering ends within a second or so, and stays below 128 MiB of memory.
-    fn default() -> Self {
-        Limits { source_bytes: 1 << 20, fuel: 2_000_000, output_bytes: 16 << 20 }
-    }
-}
+/// A small conversation, rendered to find out what a template expects, may use this part of what a request may.
+const PROBE_SHARE: u64 = 10;
 
 /// A model's chat template, ready to write prompts.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
     templates: Vec<Named>,
     bos: String,
     eos: String,
@@ -74,8 +51,21 @@ pub struct ChatTemplate {
 #[derive(Debug)]
 struct Named {
     name: String,
+    template: Template,
     dialect: Dialect,
     uses: Uses,
+}
+
+impl Named {
+    /// The key in the metadata.
+    fn key(&self) -> String {
+        key(&self.name)
+    }
+}
+
+/// The key of a template in the metadata.
+fn key(name: &str) -> String {
+    if name == DEFAULT { KEY.to_owned() } else { format!("{KEY}.{name}") }
 }
 
 /// What a prompt is written from.
@@ -151,23 +141,16 @@ impl ChatTemplate {
         eos: &str,
         limits: Limits,
     ) -> Result<ChatTemplate, TemplateError> {
-        let mut environment = environment::new(limits)?;
-        let mut names = Vec::with_capacity(sources.len());
+        let mut template = ChatTemplate { templates: Vec::new(), bos: bos.into(), eos: eos.into(), limits };
         for (name, source) in sources {
             if source.len() > limits.source_bytes {
-                let key = if name == DEFAULT { KEY.to_owned() } else { format!("{KEY}.{name}") };
-                return Err(TemplateError::SourceTooLong { key, bytes: source.len(), limit: limits.source_bytes });
+                let bytes = source.len();
+                return Err(TemplateError::SourceTooLong { key: key(&name), bytes, limit: limits.source_bytes });
             }
-            environment
-                .add_template_owned(name.clone(), environment::without_generation_tags(&source))
-                .map_err(|error| TemplateError::from_engine(&error, limits.fuel, limits.output_bytes))?;
-            names.push(name);
-        }
-        let mut template =
-            ChatTemplate { environment, templates: Vec::new(), bos: bos.into(), eos: eos.into(), limits };
-        for name in names {
-            let (dialect, uses) = template.probe(&name);
-            template.templates.push(Named { name, dialect, uses });
+            let compiled = Template::compile(&source, &limits)
+                .map_err(|error| TemplateError::from_engine(&error, key(&name), &limits))?;
+            let (dialect, uses) = template.probe(&compiled);
+            template.templates.push(Named { name, template: compiled, dialect, uses });
         }
         Ok(template)
     }
@@ -179,10 +162,15 @@ impl ChatTemplate {
     pub fn render(&self, input: &ChatInput<'_>) -> Result<Prompt, TemplateError> {
         let with_tools = input.tools.is_some_and(|tools| !tools.is_null() && tools != &Value::Array(Vec::new()));
         let template = self.chosen(with_tools)?;
-        let messages = messages::shape(input.messages, template.dialect)?;
-        let tools = if with_tools { input.tools } else { None };
-        let context = self.context(messages, tools, input.documents, input.add_generation_prompt, input.extra);
-        self.run(&template.name, context).map(Prompt::from_template)
+        let messages = Value::Array(messages::shape(input.messages, template.dialect)?);
+        let tools = input.tools.filter(|_| with_tools).unwrap_or(&Value::Null);
+        let documents = input.documents.unwrap_or(&Value::Null);
+        let variables = self.variables(&messages, tools, documents, input.add_generation_prompt, input.extra);
+        let rendered = template
+            .template
+            .render(&variables, &self.limits)
+            .map_err(|error| TemplateError::from_engine(&error, template.key(), &self.limits))?;
+        Ok(Prompt::with_given(rendered.text, rendered.input))
     }
 
     /// What the template for requests with tools, or without, writes into the prompt.
@@ -202,85 +190,44 @@ impl ChatTemplate {
     }
 
     /// Finds out what a template expects and uses. One that takes too long for one small conversation is asked no more.
-    fn probe(&self, name: &str) -> (Dialect, Uses) {
+    fn probe(&self, template: &Template) -> (Dialect, Uses) {
+        let limits = Limits { fuel: self.limits.fuel / PROBE_SHARE, ..self.limits };
         let exhausted = Cell::new(false);
-        let render = |trial: dialect::Trial| {
-            if exhausted.get() {
-                return None;
-            }
-            let (tools, documents) = (trial.tools.as_ref(), trial.documents.as_ref());
-            let context = self.context(trial.messages, tools, documents, true, &Map::new());
-            let rendered = self.run(name, context);
-            exhausted
-                .set(matches!(rendered, Err(TemplateError::OutOfFuel { .. } | TemplateError::OutputTooLong { .. })));
-            rendered.ok()
-        };
+        let render =
+            |trial: dialect::Trial| {
+                if exhausted.get() {
+                    return None;
+                }
+                let (messages, extra) = (Value::Array(trial.messages), Map::new());
+                let (tools, documents) = (trial.tools.unwrap_or_default(), trial.documents.unwrap_or_default());
+                let rendered = template.render(&self.variables(&messages, &tools, &documents, true, &extra), &limits);
+                exhausted.set(rendered.as_ref().is_err_and(|error| {
+                    matches!(error.kind(), ErrorKind::Fuel | ErrorKind::Memory | ErrorKind::Output)
+                }));
+                rendered.ok().map(|rendered| rendered.text)
+            };
         let dialect = dialect::probe(|messages| render(dialect::Trial { messages, tools: None, documents: None }));
         (dialect, dialect::probe_uses(dialect, render))
     }
 
     /// The variables of a template, as Hugging Face gives them.
-    fn context(
-        &self,
-        messages: Vec<Value>,
-        tools: Option<&Value>,
-        documents: Option<&Value>,
+    fn variables<'a>(
+        &'a self,
+        messages: &'a Value,
+        tools: &'a Value,
+        documents: &'a Value,
         add_generation_prompt: bool,
-        extra: &Map<String, Value>,
-    ) -> TemplateValue {
-        let optional = |value: Option<&Value>| value.map_or(TemplateValue::from(()), |value| Serde(value).into());
-        let mut variables: Vec<(&str, TemplateValue)> =
-            vec![("bos_token", self.bos.as_str().into()), ("eos_token", self.eos.as_str().into())];
-        variables.extend(extra.iter().map(|(name, value)| (name.as_str(), Serde(value).into())));
+        extra: &'a Map<String, Value>,
+    ) -> Vec<(&'a str, Variable<'a>)> {
+        let mut variables = vec![("bos_token", Variable::Own(&self.bos)), ("eos_token", Variable::Own(&self.eos))];
+        variables.extend(extra.iter().map(|(name, value)| (name.as_str(), Variable::Input(value))));
         // After the extra ones, which cannot replace these.
         variables.extend([
-            ("messages", Serde(&messages).into()),
-            ("tools", optional(tools)),
-            ("documents", optional(documents)),
-            ("add_generation_prompt", add_generation_prompt.into()),
+            ("messages", Variable::Messages { json: messages, roles: &ROLES }),
+            ("tools", Variable::Input(tools)),
+            ("documents", Variable::Input(documents)),
+            ("add_generation_prompt", Variable::Flag(add_generation_prompt)),
         ]);
-        TemplateValue::from_pairs(variables)
-    }
-
-    /// Renders on a thread of its own with a large stack: a template can nest values as deep as its fuel lasts, and they are
-    /// printed and dropped by recursion. The stack is only reserved; what is not used costs nothing.
-    fn run(&self, name: &str, context: TemplateValue) -> Result<String, TemplateError> {
-        std::thread::scope(|scope| {
-            let builder = std::thread::Builder::new().name("chat-template".to_owned()).stack_size(STACK_BYTES);
-            let failed = |problem: &str| TemplateError::Failed { message: problem.to_owned(), line: 0 };
-            let thread = builder
-                .spawn_scoped(scope, || self.run_here(name, context))
-                .map_err(|error| failed(&format!("no thread could be started for it: {error}")))?;
-            thread.join().unwrap_or_else(|_| Err(failed("the template engine panicked")))
-        })
-    }
-
-    fn run_here(&self, name: &str, context: TemplateValue) -> Result<String, TemplateError> {
-        let mut prompt = Bounded { bytes: Vec::new(), limit: self.limits.output_bytes };
-        self.environment
-            .get_template(name)
-            .and_then(|template| template.render_captured_to(context, &mut prompt).map(drop))
-            .map_err(|error| TemplateError::from_engine(&error, self.limits.fuel, self.limits.output_bytes))?;
-        String::from_utf8(prompt.bytes).map_err(|error| TemplateError::Failed { message: error.to_string(), line: 0 })
-    }
-}
-
-/// Takes what a template writes, up to a limit.
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > self.limit - self.bytes.len() {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        variables
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use parkade_core::Request;
 use parkade_model::Prompt;
-use parkade_model::chat_template::{ChatInput, ChatTemplate};
+use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
 use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
-use crate::errors::{ApiError, PromptLength};
+use crate::errors::{ApiError, ErrorType, PromptLength, Retry};
 use crate::identity::{Identity, ServiceTier};
 use crate::openai::deadlines::Deadlines;
 use crate::openai::fields::{Fields, describe, quote};
@@ -108,9 +109,21 @@ fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<P
             add_generation_prompt,
             extra: &extra,
         })
-        .map_err(|error| {
-            ApiError::invalid_value(PROMPT_FIELD, format!("the model's chat template refused the messages: {error}"))
-        })
+        .map_err(|error| unrenderable(&error))
+}
+
+/// The error for messages that the template does not take, or for a template that fails on any.
+fn unrenderable(error: &TemplateError) -> ApiError {
+    if error.is_about_messages() {
+        return ApiError::invalid_value(PROMPT_FIELD, error.to_string());
+    }
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorType::Server,
+        "chat_template_failed",
+        format!("{error}; the operator must serve another template or model"),
+        Retry::Never,
+    )
 }
 
 /// Refuses what the model's template would leave out of the prompt: the model would answer as if it had not been sent.

@@ -173,6 +173,22 @@ async fn tools_and_keywords_reach_the_template() {
 }
 
 #[tokio::test]
+async fn a_template_that_fails_is_the_servers_fault_and_is_named_with_its_line() {
+    let api = api();
+    for (keyword, expected) in [("fail", "has no attribute 'no'"), ("spin", "did not finish within 2000000 steps")] {
+        let refused = post(&api, CHAT, &hello(json!({"chat_template_kwargs": {keyword: {"a": 1}}}))).await;
+        let error = &refused.json()["error"];
+        assert_eq!((refused.status.as_u16(), &error["type"]), (500, &json!("server_error")), "{}", refused.text);
+        assert_eq!(error["code"], "chat_template_failed");
+        let message = error["message"].as_str().expect("a message");
+        assert!(message.contains(expected) && message.contains("(line 2 of tokenizer.chat_template)"), "{message}");
+        assert_eq!(refused.headers["x-should-retry"], "false");
+    }
+    // Nobody else notices.
+    assert_eq!(post(&api, CHAT, &hello(json!({}))).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_served_tier_is_reported_and_ids_are_taken_over() {
     let api = api();
     for asked in ["auto", "default", "flex", "priority"] {

@@ -26,6 +26,8 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 /// ChatML with what tools and keyword arguments leave in the prompt, so that tests can see them arrive.
 const CHATML: &str = "{%- for tool in tools or [] %}{{ tool.function.name }}\n{% endfor -%}\
     {%- if raise %}{{ raise_exception('as asked') }}{% endif -%}\
+    {%- if fail %}{{ fail.no.such }}{% endif -%}\
+    {%- if spin %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{% endif -%}\
     {%- for message in messages %}{{ message.role }}\n{{ message.content }}\n\
         {%- for call in message.tool_calls or [] %}{{ call.function.name }}{{ call.function.arguments }}\n{% endfor -%}\
     {% endfor -%}\
