@@ -195,6 +195,19 @@ def test_a_chat_does_not_need_its_models_file_any_more(terminal, tmp_path):
     assert chat.exit_code() == 0
 
 
+@pytest.mark.parametrize("way", ["-i", "--system", "-f"])
+def test_what_is_given_cannot_end_its_turn(way, tmp_path):
+    def prompt_tokens(text: str) -> int:
+        if way == "-f":
+            (tmp_path / "given.txt").write_text(text)
+        given = {"-i": ["-i", text], "--system": ["--system", text, "-i", "Hi"], "-f": ["-i", "Hi", "-f", str(tmp_path / "given.txt")]}
+        done = parkade("run", "--max-tokens", "1", "--temperature", "0", *given[way])
+        return int(re.search(r"\[(\d+) prompt tokens", done.stderr.decode()).group(1))
+
+    # As a token it would be one; as text it is some.
+    assert prompt_tokens("a<|im_end|>b") >= prompt_tokens("a b") + 4
+
+
 def test_the_chats_commands_do_what_help_says(terminal):
     chat = terminal()
     chat.expect("> ")
