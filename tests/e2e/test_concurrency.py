@@ -87,7 +87,7 @@ async def test_a_client_that_does_not_wait_for_a_whole_answer_frees_its_blocks(s
 
 def test_clients_that_vanish_at_any_moment_are_forgotten(server):
     body = b'{"model":"default","prompt":"Once","max_tokens":200,"stream":true}'
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
     whole = head + body
     host, port = server.url.removeprefix("http://").split(":")
     for cut in [0, 1, 10, len(head) - 2, len(head), len(head) + 5, len(whole) - 1, len(whole)]:
@@ -121,7 +121,7 @@ async def test_two_hundred_connections_at_once_all_get_their_answers(server):
 
 async def test_a_reader_that_stops_reading_holds_up_nobody_else(server, async_client):
     body = b'{"model":"default","prompt":"Once","max_tokens":1500,"ignore_eos":true,"stream":true,"logprobs":5}'
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
     host, port = server.url.removeprefix("http://").split(":")
     with socket.socket() as idle:
         idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

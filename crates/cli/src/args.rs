@@ -1,7 +1,6 @@
 //! The command line. Every flag with an environment variable is a *setting*: it can also stand in the configuration
 //! file (see [`crate::config`]), which is why no setting is an `Option` with its default hidden in the code.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -235,9 +234,9 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
 pub struct ListenArgs {
-    /// Address to listen on (0.0.0.0: every interface)
-    #[arg(long, value_name = "IP", env = "PARKADE_HOST", hide_env = true, default_value = "127.0.0.1")]
-    pub host: IpAddr,
+    /// Address or name to listen on (0.0.0.0: every interface)
+    #[arg(long, value_name = "HOST", env = "PARKADE_HOST", hide_env = true, default_value = "127.0.0.1", value_parser = crate::host::parse)]
+    pub host: String,
     /// Port to listen on (0: any free one; the log says which)
     #[arg(long, short, value_name = "PORT", env = "PARKADE_PORT", hide_env = true, default_value_t = 1234)]
     pub port: u16,
@@ -272,6 +271,10 @@ pub struct ListenArgs {
     /// Web pages that may call the API, comma-separated origins or * [default: none]
     #[arg(long, value_name = "ORIGINS", env = "PARKADE_CORS_ORIGINS", hide_env = true)]
     pub cors_origins: Option<String>,
+    /// Names that requests may address the server by, comma-separated hosts or *, for proxies [default: without keys on
+    /// a loopback address localhost, 127.0.0.1 and [::1] only, else any]
+    #[arg(long, value_name = "HOSTS", env = "PARKADE_ALLOWED_HOSTS", hide_env = true)]
+    pub allowed_hosts: Option<String>,
 }
 
 /// What becomes of requests in line when the server drains.

@@ -6,6 +6,7 @@ mod directories;
 mod doctor;
 mod error;
 mod hash_key;
+mod host;
 mod loading;
 mod logging;
 mod machine;

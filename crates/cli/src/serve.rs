@@ -1,7 +1,6 @@
 //! `parkade serve`: the port first, then the model, then answers until somebody says stop.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,8 +11,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::args::{DrainWaiting, ServeArgs};
+use crate::args::{DrainWaiting, ListenArgs, ServeArgs};
 use crate::config::Settings;
+use crate::host;
 use crate::loading::{self, TooMuchMemory};
 use crate::machine::Machine;
 use crate::models::{self, DEFAULT_NAMES, ModelError};
@@ -41,8 +41,8 @@ pub enum ServeError {
     /// The port cannot be had.
     #[error("cannot listen on {address}: {source}; {}", remedy(.source))]
     Listen {
-        /// Where.
-        address: SocketAddr,
+        /// Where: an address or a name, with the port.
+        address: String,
         /// The system's reason.
         source: io::Error,
     },
@@ -95,6 +95,7 @@ fn remedy(error: &io::Error) -> &'static str {
             "another program, perhaps another Parkade, is there: stop it, or choose another --port"
         }
         io::ErrorKind::PermissionDenied => "ports below 1024 are root's: choose another --port",
+        io::ErrorKind::NotFound => "no such host is known: choose another --host, 127.0.0.1 or 0.0.0.0 for example",
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address: choose another --host",
         _ => "choose another --host or --port",
     }
@@ -153,7 +154,6 @@ fn engine_config(args: &ServeArgs) -> EngineConfig {
 }
 
 fn server_config(args: &ServeArgs) -> ServerConfig {
-    let origins = args.listen.cors_origins.as_deref().unwrap_or_default().split(',');
     let defaults = ServerConfig::default();
     let max_body_bytes = args.listen.max_body_mb.saturating_mul(1 << 20);
     ServerConfig {
@@ -167,9 +167,17 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
             DrainWaiting::Refuse => InLine::Refuse,
         },
         log_lines_dropped: stderr::dropped,
-        cors_origins: origins.map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect(),
+        cors_origins: listed(args.listen.cors_origins.as_deref()),
+        allowed_hosts: listed(args.listen.allowed_hosts.as_deref()),
+        host_name: Some(args.listen.host.clone()),
         ..defaults
     }
+}
+
+/// The members of a comma-separated list.
+fn listed(text: Option<&str>) -> Vec<String> {
+    let members = text.unwrap_or_default().split(',').map(str::trim);
+    members.filter(|member| !member.is_empty()).map(str::to_owned).collect()
 }
 
 async fn listen(
@@ -180,9 +188,10 @@ async fn listen(
     options: LoadOptions,
     drain_limit: Duration,
 ) -> Result<ExitCode, ServeError> {
-    let address = SocketAddr::new(args.listen.host, args.listen.port);
-    let failed = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let ListenArgs { host, port, .. } = &args.listen;
+    let failed = |source| ServeError::Listen { address: host::with_port(host, *port), source };
+    let addresses = host::addresses(host, *port).await.map_err(failed)?;
+    let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
 
     let shutdown = shutdown_signal()?;

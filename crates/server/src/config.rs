@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use parkade_core::InLine;
 
+use crate::access::hosts::{ANY, Authority};
+
 /// Limits and timeouts of the HTTP server.
 ///
 /// ```
@@ -50,6 +52,12 @@ pub struct ServerConfig {
     pub cors_origins: Vec<String>,
     /// How many log lines could not be written: whoever writes the log knows, and `GET /metrics` says it.
     pub log_lines_dropped: fn() -> u64,
+    /// Hosts that requests may name in their `host` header, with or without a port, or `*` for any. If it is empty and
+    /// there are no API keys, a loopback address is for `localhost`, 127.0.0.0/8 and `[::1]` only; if it is not, nothing
+    /// but those, the address itself and the listed ones is taken in any case.
+    pub allowed_hosts: Vec<String>,
+    /// The name that the listener's address was given by, if it was a name: requests may name it too.
+    pub host_name: Option<String>,
 }
 
 impl Default for ServerConfig {
@@ -71,6 +79,8 @@ impl Default for ServerConfig {
             strict: false,
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,
+            allowed_hosts: Vec::new(),
+            host_name: None,
         }
     }
 }
@@ -137,6 +147,11 @@ impl ServerConfig {
                 return err("cors_origins", origin, "'*' or origins such as 'https://chat.example.org'".into());
             }
         }
+        for host in &self.allowed_hosts {
+            if host != ANY && Authority::parse(host).is_none() {
+                return err("allowed_hosts", host, "'*' or hosts such as 'llm.example.org' or 'proxy:8080'".into());
+            }
+        }
         Ok(())
     }
 }
@@ -153,13 +168,14 @@ mod tests {
     #[test]
     fn an_impossible_limit_is_named_with_its_value() {
         type Spoil = fn(&mut ServerConfig);
-        let cases: [(Spoil, &str); 6] = [
+        let cases: [(Spoil, &str); 7] = [
             (|c| c.max_connections = 0, "max_connections is 0"),
             (|c| c.max_header_bytes = 10, "max_header_bytes is 10"),
             (|c| c.body_memory_bytes = 1, "body_memory_bytes is 1"),
             (|c| c.header_timeout = Duration::ZERO, "header_timeout is 0 s"),
             (|c| c.cors_origins = vec!["example.org".into()], "cors_origins is example.org"),
             (|c| c.cors_origins = vec!["http://a\nb".into()], "cors_origins is"),
+            (|c| c.allowed_hosts = vec!["https://a".into()], "allowed_hosts is https://a"),
         ];
         for (spoil, message) in cases {
             let mut config = ServerConfig::default();

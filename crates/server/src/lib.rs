@@ -28,6 +28,8 @@ mod access;
 mod attach;
 mod body;
 mod config;
+mod connection;
+mod entrance;
 mod errors;
 mod exchange;
 mod exposition;

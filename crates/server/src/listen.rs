@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,14 @@ use axum::Router;
 use axum::response::IntoResponse;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::access::Hosts;
 use crate::config::ServerConfig;
+use crate::connection::{Answerer, Ends};
 use crate::errors::ApiError;
 use crate::routes;
 use crate::stall::StallGuard;
@@ -46,10 +48,17 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
     let address = listener.local_addr()?;
     tracing::info!(%address, "listening");
     let config = state.config().clone();
+    let hosts = Hosts::of(address.ip(), &config);
+    if !hosts.on_loopback() && state.policy().keys.is_none() {
+        tracing::warn!(
+            %address,
+            "whoever can reach this address may use the server: give it --api-keys, or let it listen on 127.0.0.1"
+        );
+    }
     let (close, closing) = watch::channel(false);
     let mut server = Server {
         builder: builder(&config),
-        router: routes::router(state.clone()),
+        router: routes::router_for(state.clone(), hosts),
         slots: Arc::new(Semaphore::new(config.max_connections)),
         refusals: Arc::new(Semaphore::new(REFUSALS)),
         connections: JoinSet::new(),
@@ -122,7 +131,7 @@ impl Server {
             tokio::select! {
                 () = &mut end => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) => self.take(socket),
+                    Ok((socket, peer)) => self.take(socket, peer.ip()),
                     Err(error) => accept_failed(&error).await,
                 },
                 // Finished connections are forgotten as they end.
@@ -131,7 +140,7 @@ impl Server {
         }
     }
 
-    fn take(&mut self, socket: TcpStream) {
+    fn take(&mut self, socket: TcpStream, peer: IpAddr) {
         // Each token is its own small write: waiting to fill a packet would delay it.
         let _unsupported = socket.set_nodelay(true);
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
@@ -139,8 +148,10 @@ impl Server {
             return;
         };
         let counted = self.state.metrics().connected();
+        // A socket without an address of its own is gone already, and reading will say so.
+        let local = socket.local_addr().map_or(peer, |address| address.ip());
         let io = TokioIo::new(StallGuard::new(socket, self.config.write_timeout));
-        let service = TowerToHyperService::new(self.router.clone());
+        let service = Answerer { router: self.router.clone(), ends: Ends { local } };
         let connection = self.builder.serve_connection(io, service);
         let mut closing = self.closing.clone();
         self.connections.spawn(async move {

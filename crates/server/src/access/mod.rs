@@ -2,16 +2,21 @@
 //!
 //! | file | subject |
 //! | --- | --- |
+//! | `hosts.rs` | the host names that the server answers for: [`Hosts`] |
+//! | `origins.rs` | the web pages that may change something |
 //! | `keys.rs` | the keys file: from TOML to [`ApiKeys`] |
 //! | `rates.rs` | tokens and requests per minute: [`RateLimits`] |
 //! | `standing.rs` | how a tenant stands with its limits, as OpenAI's `x-ratelimit-*` headers say it |
 //! | `policy.rs` | [`Policy`]: keys, rates and weights together, as they are replaced at run time |
 
+pub(crate) mod hosts;
 mod keys;
+pub(crate) mod origins;
 mod policy;
 mod rates;
 mod standing;
 
+pub(crate) use hosts::Hosts;
 pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
 pub use policy::Policy;
 pub use rates::{OverLimit, RateLimits, Rates};

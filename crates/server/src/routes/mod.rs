@@ -20,7 +20,8 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any as AnyHeader, CorsLayer};
 
-use crate::access::standing_headers;
+use crate::access::{Hosts, standing_headers};
+use crate::entrance::{self, Entrance};
 use crate::errors::ApiError;
 use crate::exchange;
 use crate::state::AppState;
@@ -40,8 +41,21 @@ pub(crate) const ENDPOINTS: &[&str] = &[
     "GET /metrics",
 ];
 
-/// The whole API.
+/// Paths that say how the server is and nothing else.
+const PROBES: &[&str] = &["/health", "/health/ready", "/metrics", "/version"];
+
+/// Whether a path only says how the server is.
+pub(crate) fn is_probe(path: &str) -> bool {
+    PROBES.contains(&path)
+}
+
+/// The whole API. Whatever listens for it must see to the `host` headers itself, as [`serve`](crate::serve) does.
 pub fn router(state: AppState) -> Router {
+    router_for(state, Hosts::default())
+}
+
+/// The whole API for the hosts that a listener answers for.
+pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
     let cors = cors(&state.config().cors_origins);
     let routes = Router::new()
         .route("/v1/chat/completions", post(chat::complete))
@@ -64,7 +78,10 @@ pub fn router(state: AppState) -> Router {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    routes.layer(middleware::from_fn_with_state(state.clone(), exchange::track)).with_state(state)
+    routes
+        .layer(middleware::from_fn_with_state(Entrance::new(state.clone(), hosts), entrance::enter))
+        .layer(middleware::from_fn_with_state(state.clone(), exchange::track))
+        .with_state(state)
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> ApiError {

@@ -31,10 +31,10 @@ async fn headers_that_come_too_slowly_end_the_connection() {
 #[tokio::test]
 async fn too_long_and_too_many_headers_are_431() {
     let server = start(ServerConfig::default()).await;
-    let long = format!("GET /health HTTP/1.1\r\nhost: test\r\nx-long: {}\r\n\r\n", "a".repeat(500_000));
+    let long = format!("GET /health HTTP/1.1\r\nhost: localhost\r\nx-long: {}\r\n\r\n", "a".repeat(500_000));
     assert!(server.exchange(long.as_bytes()).await.starts_with("HTTP/1.1 431"));
     let many: String = (0..150).map(|i| format!("x-{i}: a\r\n")).collect();
-    let many = format!("GET /health HTTP/1.1\r\nhost: test\r\n{many}\r\n");
+    let many = format!("GET /health HTTP/1.1\r\nhost: localhost\r\n{many}\r\n");
     assert!(server.exchange(many.as_bytes()).await.starts_with("HTTP/1.1 431"));
 }
 
@@ -45,15 +45,15 @@ async fn garbage_ends_its_own_connection_and_no_other() {
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /health HTTP/9.9\r\n\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nhost: test\r\n\r\n",
-        b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: -5\r\n\r\n",
-        b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
-        b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-type: application/json\r\n\r\nzz\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n",
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\ncontent-type: application/json\r\n\r\nzz\r\n",
     ] {
         let answer = server.exchange(garbage).await;
         assert!(!answer.starts_with("HTTP/1.1 2") && !answer.starts_with("HTTP/1.1 5"), "{answer}");
     }
-    let fine = server.exchange(b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    let fine = server.exchange(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(fine.starts_with("HTTP/1.1 200"), "{fine}");
 }
 
@@ -137,7 +137,7 @@ async fn a_reader_that_stops_reading_is_given_up() {
 #[tokio::test]
 async fn a_length_over_the_limit_is_answered_before_the_body_is_sent() {
     let server = start(ServerConfig::default()).await;
-    let head = "POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 99000000\r\n\
+    let head = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99000000\r\n\
                 expect: 100-continue\r\n\r\n";
     let mut socket = server.connect().await;
     socket.write_all(head.as_bytes()).await.expect("writable");
@@ -170,11 +170,11 @@ async fn connections_over_the_limit_are_told_so() {
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut socket = server.connect().await;
-        socket.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("writable");
+        socket.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("writable");
         read_until(&mut socket, "\"status\"").await;
         held.push(socket);
     }
-    let refused = server.exchange(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let refused = server.exchange(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     assert!(refused.contains("server_is_overloaded") && refused.contains("retry-after: 1\r\n"), "{refused}");
     let (_, body) = refused.split_once("\r\n\r\n").expect("a body");
@@ -183,7 +183,7 @@ async fn connections_over_the_limit_are_told_so() {
     drop(held.pop());
     let until = Instant::now() + PATIENCE;
     loop {
-        let answer = server.exchange(b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        let answer = server.exchange(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
         if answer.starts_with("HTTP/1.1 200") {
             break;
         }

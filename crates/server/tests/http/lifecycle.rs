@@ -10,7 +10,7 @@ use crate::support::{
     COMPLETIONS, PATIENCE, Running, header_of, parts, read_to_end, read_until, start, wire_get, wire_post,
 };
 
-const READY: &[u8] = b"GET /health/ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+const READY: &[u8] = b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// A stream that lasts as long as its client reads slowly.
 async fn begin_stream(server: &Running) -> tokio::net::TcpStream {
@@ -41,7 +41,7 @@ async fn a_drain_refuses_new_work_and_lets_running_streams_end() {
 
     let ready = server.exchange(READY).await;
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("shutting_down"), "{ready}");
-    let live = server.exchange(b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    let live = server.exchange(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(live.starts_with("HTTP/1.1 200"), "{live}");
     let body = json!({"prompt": "a", "max_tokens": 1});
     let refused = server.exchange(&wire_post(COMPLETIONS, "connection: close\r\n", &body)).await;
@@ -78,7 +78,7 @@ async fn a_server_whose_engine_died_is_alive_but_not_ready() {
     tokio::task::spawn_blocking(move || engine.drain(Duration::ZERO)).await.expect("an end");
     let ready = server.exchange(READY).await;
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("engine_stopped"), "{ready}");
-    let live = server.exchange(b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    let live = server.exchange(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(live.starts_with("HTTP/1.1 200"), "{live}");
 }
 
@@ -87,7 +87,7 @@ async fn an_idle_server_with_open_connections_ends_at_once() {
     let drain_limit = Duration::from_secs(86_400);
     let mut server = start(ServerConfig { drain_limit, ..ServerConfig::default() }).await;
     let mut idle = server.connect().await;
-    idle.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("writable");
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("writable");
     read_until(&mut idle, "\"status\"").await;
     server.shut_down();
     server.ended().await;

@@ -8,6 +8,7 @@ mod chat;
 mod completions;
 mod connections;
 mod histories;
+mod hosts;
 mod isolation;
 mod keys;
 mod lifecycle;

@@ -26,7 +26,7 @@ async fn card(server: &Running, path: &str, extra: &str) -> Value {
 
 async fn cancel(server: &Running, id: &str, extra: &str) -> (u16, Value) {
     let post = format!(
-        "POST /v1/requests/{id}/cancel HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n{extra}\r\n"
+        "POST /v1/requests/{id}/cancel HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n{extra}\r\n"
     );
     let answer = server.exchange(post.as_bytes()).await;
     let (status, _, body) = parts(&answer);

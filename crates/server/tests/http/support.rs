@@ -158,7 +158,12 @@ pub async fn start(config: ServerConfig) -> Running {
 
 pub async fn start_over(config: ServerConfig, engine: EngineConfig) -> Running {
     let (state, engine) = state_over(config, engine);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    start_at("127.0.0.1", state, engine).await
+}
+
+/// A server on a port of any address.
+pub async fn start_at(address: &str, state: AppState, engine: Engine) -> Running {
+    let listener = TcpListener::bind((address, 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
@@ -236,7 +241,7 @@ pub async fn read_until(socket: &mut TcpStream, mark: &str) -> String {
 pub fn wire_post(path: &str, extra: &str, body: &Value) -> Vec<u8> {
     let body = body.to_string();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{extra}\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{extra}\r\n{body}",
         body.len()
     )
     .into_bytes()
@@ -244,7 +249,7 @@ pub fn wire_post(path: &str, extra: &str, body: &Value) -> Vec<u8> {
 
 /// A GET as it is written to a socket.
 pub fn wire_get(path: &str, extra: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{extra}\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{extra}\r\n").into_bytes()
 }
 
 /// Status, head and body of what came over a socket.
