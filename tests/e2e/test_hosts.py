@@ -52,3 +52,17 @@ def test_a_host_that_is_none_is_said_with_its_remedy(arguments, words):
     assert done.returncode in (1, 2) and done.stdout == b""
     for word in words:
         assert word in message
+
+
+def test_few_files_are_made_more_for_the_connections_that_are_configured(start):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        server = start("--max-connections", "512", wait=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limits = open(f"/proc/{server.process.pid}/limits").read()
+    open_files = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+    assert int(open_files.split()[3]) >= min(512, hard), open_files

@@ -240,9 +240,12 @@ pub struct ListenArgs {
     /// Port to listen on (0: any free one; the log says which)
     #[arg(long, short, value_name = "PORT", env = "PARKADE_PORT", hide_env = true, default_value_t = 1234)]
     pub port: u16,
-    /// Connections at once; those above get 503
+    /// Connections at once; the idlest gives way to a newcomer, and when all are at work newcomers get 503
     #[arg(long, value_name = "N", env = "PARKADE_MAX_CONNECTIONS", hide_env = true, default_value_t = ServerConfig::default().max_connections)]
     pub max_connections: usize,
+    /// Seconds that a connection may stay open without a request
+    #[arg(long, value_name = "S", env = "PARKADE_IDLE_SECONDS", hide_env = true, default_value_t = ServerConfig::default().idle_timeout.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub idle_seconds: u64,
     /// Largest request body, in MiB
     #[arg(long, value_name = "MIB", env = "PARKADE_MAX_BODY_MB", hide_env = true, default_value_t = ServerConfig::default().max_body_bytes >> 20)]
     pub max_body_mb: usize,

@@ -12,6 +12,7 @@ mod logging;
 mod machine;
 mod models;
 mod names;
+mod open_files;
 mod policy;
 mod pull;
 mod run;

@@ -17,6 +17,7 @@ use crate::host;
 use crate::loading::{self, TooMuchMemory};
 use crate::machine::Machine;
 use crate::models::{self, DEFAULT_NAMES, ModelError};
+use crate::open_files;
 use crate::policy::{self, PolicyError};
 use crate::stderr;
 
@@ -122,6 +123,7 @@ pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<ExitCode, ServeErr
     let options = loading::options(&args.model, engine, &Machine::read())?;
     let config = server_config(args);
     let drain_limit = config.drain_limit;
+    open_files::make_room_for(config.max_connections);
     let state = AppState::new(config)?;
     load_policy(&state, args, file)?;
 
@@ -158,9 +160,11 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
     let max_body_bytes = args.listen.max_body_mb.saturating_mul(1 << 20);
     ServerConfig {
         max_connections: args.listen.max_connections,
+        idle_timeout: Duration::from_secs(args.listen.idle_seconds),
         strict: args.listen.strict,
         max_body_bytes,
-        body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes),
+        // Several of the largest must fit, of several senders.
+        body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes.saturating_mul(4)),
         drain_limit: Duration::from_secs(args.listen.drain_seconds),
         drain_in_line: match args.listen.drain_waiting {
             DrainWaiting::Finish => InLine::Finish,

@@ -1,64 +1,24 @@
 //! Reading a request's body within bounds of length, time and memory, and parsing it as JSON.
 
-use std::sync::Arc;
+use std::error::Error;
+use std::io;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use crate::body_memory::{BYTES_PER_VALUE, Payer, Share};
+use crate::config::ServerConfig;
+use crate::connection::StoodStill;
 use crate::errors::ApiError;
 use crate::state::AppState;
 
-/// Body memory is counted in pieces of this many bytes, so that the count fits a semaphore.
-const PERMIT_BYTES: usize = 1024;
-
-/// What one parsed JSON value may take in memory, measured generously: the value itself, its share of the growing
-/// list or map that holds it, and a small allocation.
-const BYTES_PER_VALUE: usize = 160;
-
 /// How many bytes past the limit are read and thrown away so that the client sees the answer and not a reset.
 const LINGER_BYTES: usize = 64 << 20;
-
-/// When to come back if other bodies take all the memory that bodies may have.
-const BODY_MEMORY_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// The number of semaphore permits that stand for so many bytes.
-pub(crate) fn permits(bytes: usize) -> usize {
-    bytes.div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS)
-}
-
-/// A share of the memory that bodies may take; it is given back when this is dropped.
-struct Share {
-    pool: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
-}
-
-impl Share {
-    /// Grows the share to cover `bytes`.
-    fn cover(&mut self, bytes: usize) -> Result<(), ApiError> {
-        let wanted = permits(bytes);
-        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let Some(missing) = wanted.checked_sub(held).filter(|more| *more > 0) else {
-            return Ok(());
-        };
-        let more = u32::try_from(missing)
-            .ok()
-            .and_then(|missing| self.pool.clone().try_acquire_many_owned(missing).ok())
-            .ok_or_else(|| {
-                ApiError::overloaded(
-                    "other requests' bodies take all the memory set aside for bodies",
-                    BODY_MEMORY_RETRY,
-                )
-            })?;
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            None => self.held = Some(more),
-        }
-        Ok(())
-    }
-}
 
 /// A body in memory, and its share of the memory for bodies.
 pub(crate) struct RawBody {
@@ -74,58 +34,122 @@ pub(crate) struct JsonBody {
     _share: Share,
 }
 
-/// Reads a JSON body.
+/// Reads a JSON body on the account of `payer`.
 ///
 /// # Errors
-/// 400 for another content type, 413 when it is too long, 408 when it takes too long, 503 when bodies take too much
-/// memory already.
-pub(crate) async fn read(state: &AppState, headers: &HeaderMap, body: Body) -> Result<RawBody, ApiError> {
+/// 400 for another content type, 415 for another encoding, 413 when it is too long, 408 when it takes too long, 429 and
+/// 503 when bodies take too much memory already.
+pub(crate) async fn read(state: &AppState, payer: Payer, headers: &HeaderMap, body: Body) -> Result<RawBody, ApiError> {
     let config = state.config();
+    require_plain(headers)?;
     require_json(headers)?;
     let limit = config.max_body_bytes;
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse::<usize>().ok());
-    let mut share = Share { pool: state.body_memory().clone(), held: None };
-    let read = async {
-        let mut chunks = body.into_data_stream();
-        let too_large = || ApiError::body_too_large(limit);
-        if announced.is_some_and(|length| length > limit) {
-            // A client that asked for leave to send (`expect: 100-continue`) gets its answer before it sends.
-            if !headers.contains_key(header::EXPECT) {
-                discard(&mut chunks).await;
-            }
-            return Err(too_large());
+    let mut arrival = Arrival::new(body, config);
+    if announced.is_some_and(|length| length > limit) {
+        // A client that asked for leave to send (`expect: 100-continue`) gets its answer before it sends.
+        if !headers.contains_key(header::EXPECT) {
+            arrival.discard().await;
         }
-        share.cover(announced.unwrap_or(0))?;
-        let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
-        while let Some(chunk) = chunks.next().await {
-            let chunk =
-                chunk.map_err(|error| ApiError::invalid_body(format!("the body could not be read: {error}")))?;
-            if bytes.len() + chunk.len() > limit {
-                discard(&mut chunks).await;
-                return Err(too_large());
-            }
-            share.cover(bytes.len() + chunk.len())?;
-            bytes.extend_from_slice(&chunk);
+        return Err(ApiError::body_too_large(limit));
+    }
+    let mut share = state.body_memory().share(payer);
+    let mut bytes = Vec::new();
+    while let Some(chunk) = arrival.next().await? {
+        if bytes.len() + chunk.len() > limit {
+            arrival.discard().await;
+            return Err(ApiError::body_too_large(limit));
         }
-        Ok(bytes)
-    };
-    let bytes = tokio::time::timeout(config.body_timeout, read)
-        .await
-        .map_err(|_| ApiError::body_timeout(config.body_timeout))??;
+        make_room(&mut bytes, chunk.len(), announced.unwrap_or(limit), &mut share)?;
+        bytes.extend_from_slice(&chunk);
+    }
     Ok(RawBody { bytes, share, max_values: config.max_json_values })
 }
 
-/// Reads on for a while without keeping anything.
-async fn discard(chunks: &mut axum::body::BodyDataStream) {
-    let mut discarded = 0;
-    while let Some(Ok(chunk)) = chunks.next().await {
-        discarded += chunk.len();
-        if discarded > LINGER_BYTES {
-            return;
+/// Makes room for `more` bytes: twice as much as there was, but no more than the whole body is to be.
+fn make_room(bytes: &mut Vec<u8>, more: usize, whole: usize, share: &mut Share) -> Result<(), ApiError> {
+    let needed = bytes.len() + more;
+    if needed > bytes.capacity() {
+        let capacity = needed.max(bytes.capacity().saturating_mul(2).min(whole));
+        share.cover(capacity)?;
+        bytes.reserve_exact(capacity - bytes.len());
+    }
+    Ok(())
+}
+
+/// A body while it comes, which must not take for ever: not as a whole, and not for each part of it.
+struct Arrival {
+    chunks: BodyDataStream,
+    began: Instant,
+    timeout: Duration,
+    grace: Duration,
+    bytes_per_second: usize,
+    received: usize,
+}
+
+impl Arrival {
+    fn new(body: Body, config: &ServerConfig) -> Self {
+        Self {
+            chunks: body.into_data_stream(),
+            began: Instant::now(),
+            timeout: config.body_timeout,
+            grace: config.body_grace,
+            bytes_per_second: config.body_bytes_per_second,
+            received: 0,
         }
+    }
+
+    /// The next part; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let earned = Duration::from_secs_f64(self.received as f64 / self.bytes_per_second as f64);
+        let allowed = self.grace.saturating_add(earned);
+        let too_slow = || match allowed < self.timeout {
+            true => ApiError::body_too_slow(self.bytes_per_second),
+            false => ApiError::body_timeout(self.timeout),
+        };
+        let deadline = self.began + allowed.min(self.timeout);
+        let chunk = tokio::time::timeout_at(deadline, self.chunks.next()).await.map_err(|_| too_slow())?;
+        let chunk = chunk.transpose().map_err(|error| unreadable(&error))?;
+        self.received += chunk.as_ref().map_or(0, Bytes::len);
+        Ok(chunk)
+    }
+
+    /// Reads on for a while without keeping anything.
+    async fn discard(&mut self) {
+        let most = self.received.saturating_add(LINGER_BYTES);
+        while let Ok(Some(_)) = self.next().await {
+            if self.received > most {
+                return;
+            }
+        }
+    }
+}
+
+/// What a body that broke off or is not well-formed is told.
+fn unreadable(error: &axum::Error) -> ApiError {
+    let mut source: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(cause) = source {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<StoodStill>()) {
+            return ApiError::body_stood_still();
+        }
+        source = cause.source();
+    }
+    ApiError::invalid_body(format!("the body could not be read: {error}"))
+}
+
+/// Refuses bodies that would have to be unpacked first.
+fn require_plain(headers: &HeaderMap) -> Result<(), ApiError> {
+    let encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    match encodings
+        .map(|encoding| encoding.to_str().unwrap_or("?").trim())
+        .find(|e| !e.eq_ignore_ascii_case("identity"))
+    {
+        Some(encoding) => Err(ApiError::unsupported_encoding(encoding)),
+        None => Ok(()),
     }
 }
 
@@ -172,7 +196,7 @@ impl RawBody {
                 self.max_values
             )));
         }
-        self.share.cover(self.bytes.len() + values * BYTES_PER_VALUE)?;
+        self.share.cover(self.bytes.capacity() + values * BYTES_PER_VALUE)?;
         let value = serde_json::from_slice(&self.bytes).map_err(|error| {
             let what = match std::str::from_utf8(&self.bytes) {
                 Ok(_) => error.to_string(),
@@ -204,13 +228,11 @@ pub(crate) fn count_values(json: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body_memory::BodyMemory;
 
     fn raw(json: &str, max_values: usize) -> RawBody {
-        RawBody {
-            bytes: json.as_bytes().to_vec(),
-            share: Share { pool: Arc::new(Semaphore::new(permits(1 << 20))), held: None },
-            max_values,
-        }
+        let memory = BodyMemory::with_bounds(1 << 20, 1 << 20);
+        RawBody { bytes: json.as_bytes().to_vec(), share: memory.share(Payer::Address(None)), max_values }
     }
 
     fn values_in(value: &Value) -> usize {
@@ -243,22 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_given_back_when_the_body_is_dropped() {
-        let body = raw(&format!("[{}1]", "1,".repeat(1000)), 5000);
-        let pool = body.share.pool.clone();
-        let before = pool.available_permits();
-        let parsed = body.parse().expect("valid");
-        assert!(pool.available_permits() < before);
-        drop(parsed);
-        assert_eq!(pool.available_permits(), before);
-    }
-
-    #[test]
     fn a_body_that_does_not_fit_the_memory_is_refused_with_a_time_to_come_back() {
         let mut body = raw("[1,2,3]", 50);
-        body.share.pool = Arc::new(Semaphore::new(0));
+        body.share = BodyMemory::with_bounds(0, 0).share(Payer::Address(None));
         let error = body.parse().err().expect("refused");
         assert_eq!(error.code(), Some("server_is_overloaded"));
         assert_eq!(error.retry_after_seconds(), Some(1));
+    }
+
+    #[test]
+    fn memory_is_charged_as_it_is_taken_and_never_beyond_what_was_announced() {
+        let mut share = BodyMemory::with_bounds(100, 100).share(Payer::Address(None));
+        let mut bytes = Vec::new();
+        for piece in [10, 20, 30, 40] {
+            make_room(&mut bytes, piece, 100, &mut share).expect("it fits to the byte");
+            bytes.resize(bytes.len() + piece, 0);
+            assert!(bytes.capacity() <= 100, "{}", bytes.capacity());
+        }
+        assert!(make_room(&mut bytes, 1, 101, &mut share).is_err());
     }
 }

@@ -21,20 +21,28 @@ pub struct ServerConfig {
     /// Most JSON values (numbers, strings, objects, members) in one body. A parsed value takes many times its text,
     /// so the length in bytes alone does not bound the memory.
     pub max_json_values: usize,
-    /// Bytes that all bodies in flight may take together; what does not fit is refused with 503.
+    /// Bytes that all bodies in flight may take together; what does not fit is refused with 503. One sender may take a
+    /// quarter of it, or as much as one largest body needs.
     pub body_memory_bytes: usize,
     /// How long a client may take to send a body after its head.
     pub body_timeout: Duration,
+    /// How long a body may come as slowly as it likes.
+    pub body_grace: Duration,
+    /// How quickly it must come on average after that.
+    pub body_bytes_per_second: usize,
     /// Largest request head (request line and headers) in bytes; a larger one is answered with 431.
     pub max_header_bytes: usize,
     /// Most header fields in one request; more are answered with 431.
     pub max_headers: usize,
-    /// How long a connection may take from being ready for a request until the head has arrived. This ends slow
-    /// senders of headers and idle keep-alive connections alike.
+    /// How long a client may take to send a head, from its first byte.
     pub header_timeout: Duration,
+    /// How long a connection may stay open without a request. Longer than clients and proxies keep theirs, which is up to
+    /// 90 s: who closes first never sends a request into a connection that is just being closed.
+    pub idle_timeout: Duration,
     /// How long a client may leave a response unread, while there is something to send, before it counts as gone.
     pub write_timeout: Duration,
-    /// Most connections at once; those above are told so with 503 and closed.
+    /// Most connections at once. When all are taken the idlest gives way to a newcomer; when all are at work, newcomers
+    /// may ask how the server is, and are told with 503 otherwise.
     pub max_connections: usize,
     /// How long a stream stays silent before a comment line is sent to keep proxies from closing it.
     pub keep_alive_comment: Duration,
@@ -67,9 +75,12 @@ impl Default for ServerConfig {
             max_json_values: 1 << 18,
             body_memory_bytes: 256 << 20,
             body_timeout: Duration::from_secs(30),
+            body_grace: Duration::from_secs(5),
+            body_bytes_per_second: 8 << 10,
             max_header_bytes: 32 << 10,
             max_headers: 100,
             header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(120),
             write_timeout: Duration::from_secs(60),
             max_connections: 1024,
             keep_alive_comment: Duration::from_secs(10),
@@ -112,6 +123,7 @@ impl ServerConfig {
         for (field, value) in [
             ("max_body_bytes", self.max_body_bytes),
             ("max_json_values", self.max_json_values),
+            ("body_bytes_per_second", self.body_bytes_per_second),
             ("max_headers", self.max_headers),
             ("max_connections", self.max_connections),
         ] {
@@ -132,6 +144,7 @@ impl ServerConfig {
         for (field, value) in [
             ("body_timeout", self.body_timeout),
             ("header_timeout", self.header_timeout),
+            ("idle_timeout", self.idle_timeout),
             ("write_timeout", self.write_timeout),
             ("keep_alive_comment", self.keep_alive_comment),
         ] {

@@ -1,6 +1,8 @@
-//! What each request must pass before it meets a handler: it is meant for this server, and comes from no foreign page.
+//! What each request must pass before it meets a handler: there is a place for it, it is meant for this server, and it
+//! comes from no foreign page.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -8,9 +10,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::access::{Hosts, origins};
-use crate::connection::Ends;
+use crate::connection::{Admission, Ends};
 use crate::errors::ApiError;
+use crate::routes::is_probe;
 use crate::state::AppState;
+
+/// When a client above the connection limit should come back.
+const CONNECTION_RETRY: Duration = Duration::from_secs(1);
 
 /// What the entrance has to know.
 #[derive(Clone)]
@@ -25,9 +31,15 @@ impl Entrance {
     }
 
     fn check(&self, request: &Parts) -> Result<(), ApiError> {
+        let ends = request.extensions.get::<Ends>();
+        if ends.is_some_and(|ends| ends.admission == Admission::Probe) && !is_probe(request.uri.path()) {
+            self.state.metrics().refused_connection();
+            let limit = self.state.config().max_connections;
+            let message = format!("the server has reached its limit of {limit} connections; reuse them");
+            return Err(ApiError::overloaded(message, CONNECTION_RETRY));
+        }
         let keyed = self.state.policy().keys.is_some();
-        let local = request.extensions.get::<Ends>().map(|ends| ends.local);
-        self.hosts.check(request, keyed, local)?;
+        self.hosts.check(request, keyed, ends.map(|ends| ends.local))?;
         // A page that has a key was given it.
         if keyed { Ok(()) } else { origins::check(request, &self.hosts, &self.state.config().cors_origins) }
     }

@@ -214,6 +214,42 @@ impl ApiError {
         )
     }
 
+    /// The body comes more slowly than it must.
+    pub fn body_too_slow(bytes_per_second: usize) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorType::InvalidRequest,
+            "body_timeout",
+            format!(
+                "the request body came too slowly; after a few seconds it must come with {bytes_per_second} bytes a second"
+            ),
+            Retry::Now,
+        )
+    }
+
+    /// The body stood still, and its connection was wanted for another request.
+    pub fn body_stood_still() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorType::InvalidRequest,
+            "body_timeout",
+            "the request body stood still while all connections were taken, and others waited",
+            Retry::Now,
+        )
+    }
+
+    /// The body is packed.
+    pub fn unsupported_encoding(encoding: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorType::InvalidRequest,
+            "unsupported_content_encoding",
+            format!("content-encoding is {}; send the body as it is", crate::openai::fields::quote(encoding)),
+            Retry::Never,
+        )
+        .with_param("content-encoding")
+    }
+
     /// No key, or a wrong one.
     pub fn invalid_api_key(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, ErrorType::Authentication, "invalid_api_key", message, Retry::Never)

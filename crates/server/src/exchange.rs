@@ -16,8 +16,11 @@ use parkade_core::{Priority, Usage};
 use parkade_sync::Mutex;
 use uuid::Uuid;
 
-use crate::access::Standing;
+use crate::access::{OpenRequest, Standing};
+use crate::body_memory::Payer;
+use crate::connection::{Ends, Sender};
 use crate::errors::ErrorCode;
+use crate::identity::Identity;
 use crate::openai::ignored::IgnoredFields;
 use crate::state::AppState;
 
@@ -29,7 +32,7 @@ const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-parkade-ignored-fi
 const LONGEST_ID: usize = 128;
 
 /// The route of requests that met none.
-const NO_ROUTE: &str = "none";
+pub(crate) const NO_ROUTE: &str = "none";
 
 /// The status in log and metrics of a request whose client left before the response began, as nginx logs it.
 const CLIENT_LEFT: u16 = 499;
@@ -48,6 +51,8 @@ pub(crate) struct Exchange {
     queued: OnceLock<Duration>,
     ignored: OnceLock<IgnoredFields>,
     standing: Mutex<Option<Standing>>,
+    sender: Option<Sender>,
+    open: OnceLock<OpenRequest>,
     delivery: OnceLock<Delivery>,
 }
 
@@ -91,6 +96,19 @@ impl Exchange {
         if let Some(fields) = fields {
             self.state.ignored_log().tell(&fields);
             let _first = self.ignored.set(fields);
+        }
+    }
+
+    /// Keeps the request counted as open until it ends.
+    pub fn holds(&self, open: OpenRequest) {
+        let _first = self.open.set(open);
+    }
+
+    /// On whose account the request's body is held.
+    pub fn payer(&self, identity: &Identity) -> Payer {
+        match identity.owner() {
+            Some(key) => Payer::Key(key.to_owned()),
+            None => Payer::Address(self.sender),
         }
     }
 
@@ -191,6 +209,8 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
         queued: OnceLock::new(),
         ignored: OnceLock::new(),
         standing: Mutex::new("server.standing", None),
+        sender: request.extensions().get::<Ends>().map(|ends| ends.peer.into()),
+        open: OnceLock::new(),
         delivery: OnceLock::new(),
         state: state.clone(),
     });
@@ -219,13 +239,18 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
     })
 }
 
+/// An id for a request that has none.
+pub(crate) fn new_id() -> String {
+    format!("req_{}", Uuid::new_v4().simple())
+}
+
 /// The client's id if it is one that can stand in a header and a log line, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let valid = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     match sent.filter(valid) {
         Some(id) => id.to_owned(),
-        None => format!("req_{}", Uuid::new_v4().simple()),
+        None => new_id(),
     }
 }
 

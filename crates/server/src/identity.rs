@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use parkade_core::{CacheScope, Priority};
 
 use crate::access::ApiKey;
 use crate::errors::ApiError;
+use crate::exchange::Exchange;
 use crate::state::AppState;
+
+/// Where Anthropic's clients put the key.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The tenant of requests that name no `user`.
 const ANONYMOUS: &str = "anonymous";
@@ -90,21 +94,41 @@ impl FromRequestParts<AppState> for Identity {
         let Some(keys) = &policy.keys else {
             return Ok(Self::Anonymous);
         };
-        match keys.find(bearer(&parts.headers)?) {
-            Some(key) => Ok(Self::Key(key)),
-            None => Err(ApiError::invalid_api_key("the API key is not known to this server")),
+        let unknown = || ApiError::invalid_api_key("the API key is not known to this server");
+        let key = keys.find(sent_key(&parts.headers)?).ok_or_else(unknown)?;
+        if let Some(exchange) = parts.extensions.get::<Arc<Exchange>>() {
+            exchange.holds(state.open_requests().enter(&key.name, keys.len())?);
         }
+        Ok(Self::Key(key))
     }
 }
 
-/// The key of an `authorization: Bearer KEY` header.
-fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
-    let header = headers.get(header::AUTHORIZATION).ok_or_else(|| {
-        ApiError::invalid_api_key("this server wants an API key; send the header 'authorization: Bearer KEY'")
-    })?;
-    let malformed = || ApiError::invalid_api_key("the authorization header is not of the form 'Bearer KEY'");
-    let (scheme, key) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(key.trim()) } else { Err(malformed()) }
+/// The key that a request carries: `authorization: Bearer KEY`, or `x-api-key: KEY` as Anthropic's clients send it. A
+/// proxy may use `authorization` for something of its own, so a key in `x-api-key` counts beside another scheme; of two
+/// keys the one in `authorization` does.
+fn sent_key(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let once = |name: &HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(ApiError::invalid_api_key(format!("the {name} header is there twice; send it once"))),
+            (value, None) => Ok(value.map(|value| value.to_str().unwrap_or_default())),
+        }
+    };
+    let (authorization, api_key) = (once(&header::AUTHORIZATION)?, once(&API_KEY)?);
+    let bearer = authorization.and_then(|text| {
+        let (scheme, key) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    match (bearer, api_key, authorization) {
+        (Some(key), _, _) => Ok(key),
+        (None, Some(key), _) => Ok(key.trim()),
+        (None, None, Some(_)) => {
+            Err(ApiError::invalid_api_key("the authorization header is not of the form 'Bearer KEY'"))
+        }
+        (None, None, None) => Err(ApiError::invalid_api_key(
+            "this server wants an API key; send the header 'authorization: Bearer KEY' or 'x-api-key: KEY'",
+        )),
+    }
 }
 
 /// OpenAI's `service_tier`.
@@ -210,18 +234,30 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_from_its_header() {
-        let with = |value: &'static str| {
+    fn a_key_is_read_from_either_header() {
+        let with = |sent: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
-            bearer(&headers).map(str::to_owned)
+            for (name, value) in sent {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            sent_key(&headers).map(str::to_owned)
         };
-        assert_eq!(with("Bearer sk-1").as_deref(), Ok("sk-1"));
-        assert_eq!(with("bearer  sk-1 ").as_deref(), Ok("sk-1"));
-        for bad in ["sk-1", "Basic sk-1", ""] {
-            let error = with(bad).expect_err(bad);
+        let (authorization, api_key) = ("authorization", "x-api-key");
+        assert_eq!(with(&[(authorization, "Bearer sk-1")]).as_deref(), Ok("sk-1"));
+        assert_eq!(with(&[(authorization, "bearer  sk-1 ")]).as_deref(), Ok("sk-1"));
+        assert_eq!(with(&[(api_key, " sk-1 ")]).as_deref(), Ok("sk-1"));
+        assert_eq!(with(&[(api_key, "sk-2"), (authorization, "Bearer sk-1")]).as_deref(), Ok("sk-1"));
+        assert_eq!(with(&[(api_key, "sk-1"), (authorization, "Basic sk-2")]).as_deref(), Ok("sk-1"));
+        for bad in [
+            &[(authorization, "sk-1")][..],
+            &[(authorization, "Basic sk-1")],
+            &[(authorization, "")],
+            &[(authorization, "Bearer sk-1"), (authorization, "Bearer sk-1")],
+            &[(api_key, "sk-1"), (api_key, "sk-1")],
+            &[],
+        ] {
+            let error = with(bad).expect_err("no key");
             assert!(!error.message().contains("sk-1"), "{error}");
         }
-        assert!(bearer(&HeaderMap::new()).is_err());
     }
 }

@@ -27,6 +27,7 @@
 mod access;
 mod attach;
 mod body;
+mod body_memory;
 mod config;
 mod connection;
 mod entrance;

@@ -8,18 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::IntoResponse;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::access::Hosts;
 use crate::config::ServerConfig;
-use crate::connection::{Answerer, Ends};
-use crate::errors::ApiError;
+use crate::connection::{Admission, Answerer, Door, Ends, Gate};
 use crate::routes;
 use crate::stall::StallGuard;
 use crate::state::AppState;
@@ -30,15 +28,6 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 /// How long to wait after an error of `accept` that will not go away at once (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many connections above the limit are told so at the same time; those above are closed without a word.
-const REFUSALS: usize = 64;
-
-/// How long a refused connection may take to read its answer.
-const REFUSAL_TIME: Duration = Duration::from_secs(2);
-
-/// When a client above the connection limit should come back.
-const CONNECTION_RETRY: Duration = Duration::from_secs(1);
-
 /// Serves the API until `shutdown` completes and then drains: readiness turns false, new work is refused, running
 /// requests end (or are cancelled after [`ServerConfig::drain_limit`]), and connections are closed.
 ///
@@ -47,8 +36,7 @@ const CONNECTION_RETRY: Duration = Duration::from_secs(1);
 pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let address = listener.local_addr()?;
     tracing::info!(%address, "listening");
-    let config = state.config().clone();
-    let hosts = Hosts::of(address.ip(), &config);
+    let hosts = Hosts::of(address.ip(), state.config());
     if !hosts.on_loopback() && state.policy().keys.is_none() {
         tracing::warn!(
             %address,
@@ -57,13 +45,11 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
     }
     let (close, closing) = watch::channel(false);
     let mut server = Server {
-        builder: builder(&config),
+        builder: builder(state.config()),
         router: routes::router_for(state.clone(), hosts),
-        slots: Arc::new(Semaphore::new(config.max_connections)),
-        refusals: Arc::new(Semaphore::new(REFUSALS)),
+        door: Door::new(state.clone()),
         connections: JoinSet::new(),
         closing,
-        config,
         state: state.clone(),
     };
     server.accept_until(&listener, shutdown).await;
@@ -104,7 +90,8 @@ fn builder(config: &ServerConfig) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
+        // The gate sees to it.
+        .header_read_timeout(None)
         .max_headers(config.max_headers)
         .max_header_size(config.max_header_bytes)
         .max_buf_size(config.max_header_bytes)
@@ -116,11 +103,9 @@ fn builder(config: &ServerConfig) -> http1::Builder {
 struct Server {
     builder: http1::Builder,
     router: Router,
-    slots: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
+    door: Arc<Door>,
     connections: JoinSet<()>,
     closing: watch::Receiver<bool>,
-    config: ServerConfig,
     state: AppState,
 }
 
@@ -132,7 +117,7 @@ impl Server {
                 () = &mut end => return,
                 accepted = listener.accept() => match accepted {
                     Ok((socket, peer)) => self.take(socket, peer.ip()),
-                    Err(error) => accept_failed(&error).await,
+                    Err(error) => self.accept_failed(&error).await,
                 },
                 // Finished connections are forgotten as they end.
                 Some(_) = self.connections.join_next() => {}
@@ -141,21 +126,22 @@ impl Server {
     }
 
     fn take(&mut self, socket: TcpStream, peer: IpAddr) {
+        let Some(place) = self.door.enter(peer, Instant::now()) else { return };
         // Each token is its own small write: waiting to fill a packet would delay it.
         let _unsupported = socket.set_nodelay(true);
-        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
-            self.refuse(socket);
-            return;
-        };
         let counted = self.state.metrics().connected();
         // A socket without an address of its own is gone already, and reading will say so.
         let local = socket.local_addr().map_or(peer, |address| address.ip());
-        let io = TokioIo::new(StallGuard::new(socket, self.config.write_timeout));
-        let service = Answerer { router: self.router.clone(), ends: Ends { local } };
-        let connection = self.builder.serve_connection(io, service);
+        let (admission, presence) = (place.admission, place.presence.clone());
+        let guarded = StallGuard::new(socket, self.state.config().write_timeout);
+        let io = TokioIo::new(Gate::new(guarded, self.state.clone(), presence.clone()));
+        let service = Answerer { router: self.router.clone(), ends: Ends { peer, local, admission }, presence };
+        let mut builder = self.builder.clone();
+        builder.keep_alive(admission == Admission::Full);
+        let connection = builder.serve_connection(io, service);
         let mut closing = self.closing.clone();
         self.connections.spawn(async move {
-            let _held = (slot, counted);
+            let _held = (place, counted);
             let mut connection = pin!(connection);
             // A server that is gone closes its connections too.
             let closing = async { closing.wait_for(|closing| *closing).await.is_ok() };
@@ -172,49 +158,15 @@ impl Server {
         });
     }
 
-    /// Tells a connection above the limit that it is one.
-    fn refuse(&mut self, socket: TcpStream) {
-        self.state.metrics().refused_connection();
-        let Ok(permit) = self.refusals.clone().try_acquire_owned() else {
+    async fn accept_failed(&self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+        // The client was gone before it was accepted.
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
             return;
-        };
-        let limit = self.config.max_connections;
-        self.connections.spawn(async move {
-            let _held = permit;
-            let message = format!("the server has reached its limit of {limit} connections; reuse them");
-            let told = tell(socket, ApiError::overloaded(message, CONNECTION_RETRY));
-            // Whether the client heard it changes nothing: the connection is closed.
-            let _heard = tokio::time::timeout(REFUSAL_TIME, told).await;
-        });
-    }
-}
-
-async fn accept_failed(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    // The client was gone before it was accepted.
-    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        return;
-    }
-    tracing::error!(%error, "no connection could be accepted");
-    tokio::time::sleep(ACCEPT_PAUSE).await;
-}
-
-/// Writes an error to a connection that gets no more than that.
-async fn tell(mut socket: TcpStream, error: ApiError) -> io::Result<()> {
-    let body = error.envelope().to_string();
-    let response = error.into_response();
-    let mut text = format!("HTTP/1.1 {}\r\n", response.status());
-    for (name, value) in response.headers() {
-        if name != axum::http::header::CONTENT_LENGTH {
-            let value = value.to_str().unwrap_or_default();
-            text.push_str(&format!("{name}: {value}\r\n"));
         }
+        // Most likely the process may have no more files: an idle connection is one.
+        let made_room = self.door.make_room(Instant::now());
+        tracing::error!(%error, made_room, "no connection could be accepted");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
-    text.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()));
-    socket.write_all(text.as_bytes()).await?;
-    socket.shutdown().await?;
-    // What the client has sent must be read, or closing would reset the connection before the answer is seen.
-    let mut sent = [0; 4096];
-    while socket.read(&mut sent).await? > 0 {}
-    Ok(())
 }

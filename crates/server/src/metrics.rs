@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::exchange::NO_ROUTE;
+
 /// Label values: method, route, status.
 type RequestLabels = [(&'static str, String); 3];
 type RouteLabel = [(&'static str, String); 1];
@@ -26,6 +28,7 @@ pub(crate) struct HttpMetrics {
     in_flight: Gauge,
     connections: Gauge,
     refused_connections: Counter,
+    evicted_connections: Counter,
 }
 
 fn seconds() -> Histogram {
@@ -74,6 +77,12 @@ impl HttpMetrics {
                 "Connections above the limit, which were answered with 503",
                 Counter::default(),
             ),
+            evicted_connections: register(
+                page,
+                "http_connections_evicted",
+                "Idle connections that were closed to make room for others",
+                Counter::default(),
+            ),
             registry,
         }
     }
@@ -114,13 +123,28 @@ impl HttpMetrics {
         self.seconds.get_or_create(&[("route", route.to_owned())]).observe(elapsed.as_secs_f64());
     }
 
+    /// A request whose head was not in order, and that no handler saw.
+    pub fn refused_head(&self, status: u16, code: Option<&'static str>) {
+        let labels = [("method", "other".to_owned()), ("route", NO_ROUTE.to_owned()), ("status", status.to_string())];
+        self.requests.get_or_create(&labels).inc();
+        if let Some(code) = code {
+            self.failed(code);
+        }
+    }
+
     pub fn connected(&self) -> Connected {
         self.connections.inc();
         Connected(self.connections.clone())
     }
 
+    /// A connection above the limit was told so, or found not even a place to be told.
     pub fn refused_connection(&self) {
         self.refused_connections.inc();
+    }
+
+    /// An idle connection was closed to make room for another one.
+    pub fn evicted_connection(&self) {
+        self.evicted_connections.inc();
     }
 }
 

@@ -12,7 +12,8 @@ use parkade_sync::RwLock;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use crate::access::{Policy, RateLimits};
+use crate::access::{OpenRequests, Policy, RateLimits};
+use crate::body_memory::BodyMemory;
 use crate::config::{ConfigError, ServerConfig};
 use crate::errors::ApiError;
 use crate::in_flight::InFlight;
@@ -113,7 +114,8 @@ struct Shared {
     in_flight: InFlight,
     draining: AtomicBool,
     metrics: HttpMetrics,
-    body_memory: Arc<Semaphore>,
+    body_memory: Arc<BodyMemory>,
+    open_requests: OpenRequests,
     preparation: Arc<Semaphore>,
     ignored_log: IgnoredLog,
     started: Instant,
@@ -145,7 +147,8 @@ impl AppState {
         let log_lines_dropped = config.log_lines_dropped;
         // Templates and tokenizers compete with the model for the same cores: no more of them at once than cores.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let body_memory = Arc::new(Semaphore::new(crate::body::permits(config.body_memory_bytes)));
+        let body_memory = BodyMemory::new(&config);
+        let open_requests = OpenRequests::new(config.max_connections);
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
@@ -156,6 +159,7 @@ impl AppState {
                 draining: AtomicBool::new(false),
                 metrics: HttpMetrics::new(log_lines_dropped),
                 body_memory,
+                open_requests,
                 preparation: Arc::new(Semaphore::new(cores)),
                 ignored_log: IgnoredLog::new(),
                 started: Instant::now(),
@@ -286,8 +290,12 @@ impl AppState {
         &self.shared.metrics
     }
 
-    pub(crate) fn body_memory(&self) -> &Arc<Semaphore> {
+    pub(crate) fn body_memory(&self) -> &Arc<BodyMemory> {
         &self.shared.body_memory
+    }
+
+    pub(crate) fn open_requests(&self) -> &OpenRequests {
+        &self.shared.open_requests
     }
 
     /// Permission to render and tokenise.

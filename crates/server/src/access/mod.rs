@@ -7,10 +7,12 @@
 //! | `keys.rs` | the keys file: from TOML to [`ApiKeys`] |
 //! | `rates.rs` | tokens and requests per minute: [`RateLimits`] |
 //! | `standing.rs` | how a tenant stands with its limits, as OpenAI's `x-ratelimit-*` headers say it |
+//! | `open_requests.rs` | how many requests one key may have open at the door |
 //! | `policy.rs` | [`Policy`]: keys, rates and weights together, as they are replaced at run time |
 
 pub(crate) mod hosts;
 mod keys;
+mod open_requests;
 pub(crate) mod origins;
 mod policy;
 mod rates;
@@ -18,6 +20,7 @@ mod standing;
 
 pub(crate) use hosts::Hosts;
 pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
+pub(crate) use open_requests::{OpenRequest, OpenRequests};
 pub use policy::Policy;
 pub use rates::{OverLimit, RateLimits, Rates};
 pub(crate) use standing::header_names as standing_headers;

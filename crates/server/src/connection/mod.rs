@@ -1,37 +1,23 @@
-//! One connection: where it comes from, and how its requests are answered.
+//! One connection: its place, what it waits for, and how its requests come in and are answered.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `door.rs` | the places for connections, and who gives one up |
+//! | `gate.rs` | between the socket and the HTTP library: one request at a time, with time limits |
+//! | `head.rs` | the check of a request's head |
+//! | `framing.rs` | where a body ends |
+//! | `presence.rs` | what a connection is waiting for |
+//! | `answerer.rs` | its requests to the router, and their answers |
+//! | `refusal.rs` | an error written by hand |
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::net::IpAddr;
-use std::pin::Pin;
+mod answerer;
+mod door;
+mod framing;
+mod gate;
+mod head;
+mod presence;
+mod refusal;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, Response};
-use hyper::body::Incoming;
-use tower::Service as _;
-
-/// The two ends of a connection. Each of its requests carries them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ends {
-    /// By which address of this machine.
-    pub local: IpAddr,
-}
-
-/// Answers the requests of one connection.
-pub(crate) struct Answerer {
-    pub router: Router,
-    pub ends: Ends,
-}
-
-impl hyper::service::Service<Request<Incoming>> for Answerer {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.ends);
-        // A router is always ready.
-        Box::pin(self.router.clone().call(request))
-    }
-}
+pub(crate) use answerer::{Answerer, Ends};
+pub(crate) use door::{Admission, Door, Sender};
+pub(crate) use gate::{Gate, StoodStill};

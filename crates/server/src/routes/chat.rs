@@ -28,7 +28,7 @@ pub(super) async fn complete(
 ) -> Result<Response, ApiError> {
     state.admits()?;
     let deadlines = Deadlines::from_headers(&headers)?;
-    let raw = body::read(&state, &headers, body).await?;
+    let raw = body::read(&state, exchange.payer(&identity), &headers, body).await?;
     let (shared, sender) = (state.clone(), identity.clone());
     // A template is a program from a file that somebody made: never on an async thread.
     let chat =

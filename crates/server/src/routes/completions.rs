@@ -29,7 +29,7 @@ pub(super) async fn complete(
 ) -> Result<Response, ApiError> {
     state.admits()?;
     let deadlines = Deadlines::from_headers(&headers)?;
-    let raw = body::read(&state, &headers, body).await?;
+    let raw = body::read(&state, exchange.payer(&identity), &headers, body).await?;
     let (shared, sender) = (state.clone(), identity.clone());
     let inline = raw.len() <= routes::SMALL_BODY;
     let completions =

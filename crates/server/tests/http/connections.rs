@@ -21,21 +21,8 @@ async fn headers_that_come_too_slowly_end_the_connection() {
     // On a busy machine the time may be over before this.
     let _written = socket.write_all(b"POST /v1/completions HTTP/1.1\r\nhost: te").await;
     let answer = read_to_end(&mut socket).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("head_timeout"), "{answer}");
     assert!(began.elapsed() >= header_timeout);
-    // An idle connection ends the same way.
-    let mut idle = server.connect().await;
-    assert_eq!(read_to_end(&mut idle).await, "");
-}
-
-#[tokio::test]
-async fn too_long_and_too_many_headers_are_431() {
-    let server = start(ServerConfig::default()).await;
-    let long = format!("GET /health HTTP/1.1\r\nhost: localhost\r\nx-long: {}\r\n\r\n", "a".repeat(500_000));
-    assert!(server.exchange(long.as_bytes()).await.starts_with("HTTP/1.1 431"));
-    let many: String = (0..150).map(|i| format!("x-{i}: a\r\n")).collect();
-    let many = format!("GET /health HTTP/1.1\r\nhost: localhost\r\n{many}\r\n");
-    assert!(server.exchange(many.as_bytes()).await.starts_with("HTTP/1.1 431"));
 }
 
 #[tokio::test]
@@ -162,33 +149,6 @@ async fn two_hundred_connections_at_once_are_all_answered() {
         assert!(answer.contains("\"length\""), "{answer}");
     }
     server.idle().await;
-}
-
-#[tokio::test]
-async fn connections_over_the_limit_are_told_so() {
-    let server = start(ServerConfig { max_connections: 2, ..ServerConfig::default() }).await;
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        let mut socket = server.connect().await;
-        socket.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("writable");
-        read_until(&mut socket, "\"status\"").await;
-        held.push(socket);
-    }
-    let refused = server.exchange(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
-    assert!(refused.contains("server_is_overloaded") && refused.contains("retry-after: 1\r\n"), "{refused}");
-    let (_, body) = refused.split_once("\r\n\r\n").expect("a body");
-    assert!(serde_json::from_str::<serde_json::Value>(body).is_ok(), "{body}");
-    // A place that is given back is taken again.
-    drop(held.pop());
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let answer = server.exchange(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
-        if answer.starts_with("HTTP/1.1 200") {
-            break;
-        }
-        assert!(Instant::now() < until, "{answer}");
-    }
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod charges;
 mod chat;
 mod completions;
 mod connections;
+mod door;
+mod heads;
 mod histories;
 mod hosts;
 mod isolation;
@@ -15,6 +17,7 @@ mod lifecycle;
 #[cfg(feature = "parking-lot-scheduler")]
 mod lot;
 mod metrics;
+mod mortal;
 mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;

@@ -1,0 +1,24 @@
+//! An error as it is written to a socket by hand, where no HTTP library can do it.
+
+use axum::http::header;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+
+use crate::errors::ApiError;
+use crate::exchange;
+
+/// The whole response. It is the last one on its connection.
+pub(super) fn on_the_wire(error: ApiError) -> Bytes {
+    let body = error.envelope().to_string();
+    let response = error.into_response();
+    let mut text = format!("HTTP/1.1 {}\r\n", response.status());
+    for (name, value) in response.headers() {
+        if name != header::CONTENT_LENGTH {
+            let value = value.to_str().unwrap_or_default();
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    let id = exchange::new_id();
+    text.push_str(&format!("x-request-id: {id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()));
+    Bytes::from(text)
+}
