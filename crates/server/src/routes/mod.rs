@@ -10,15 +10,16 @@ mod requests;
 mod snapshot;
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, Any as AnyHeader, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer};
 
 use crate::access::{Hosts, standing_headers};
 use crate::entrance::{self, Entrance};
@@ -58,11 +59,9 @@ pub fn router(state: AppState) -> Router {
 pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
     let cors = cors(&state.config().cors_origins);
     let routes = Router::new()
-        .route("/v1/chat/completions", post(chat::complete))
-        .route("/v1/completions", post(completions::complete))
-        .route("/v1/models", get(models::list))
-        // Names of models may have slashes in them.
-        .route("/v1/models/{*name}", get(models::retrieve))
+        .nest("/v1", openai())
+        // For clients whose base URL lacks it.
+        .merge(openai())
         .route("/v1/requests/{id}", get(requests::status))
         .route("/v1/requests/{id}/cancel", post(requests::cancel))
         .route("/v1/requests/{id}/stream", get(requests::attach))
@@ -84,12 +83,32 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
         .with_state(state)
 }
 
-async fn unknown_path(method: Method, uri: Uri) -> ApiError {
-    ApiError::unknown_path(method.as_str(), uri.path())
+/// What OpenAI's clients ask for.
+fn openai() -> Router<AppState> {
+    Router::new()
+        .route("/chat/completions", post(chat::complete))
+        .route("/completions", post(completions::complete))
+        .route("/models", get(models::list))
+        // Names of models may have slashes in them.
+        .route("/models/{*name}", get(models::retrieve))
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
-    ApiError::method_not_allowed(method.as_str(), uri.path())
+async fn unknown_path(method: Method, uri: Uri) -> Response {
+    match (method, uri.path()) {
+        // The server as a whole.
+        (Method::OPTIONS, "*") => {
+            (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
+        }
+        (method, path) => ApiError::unknown_path(method.as_str(), path).into_response(),
+    }
+}
+
+/// The router adds what is allowed.
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    match method {
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        method => ApiError::method_not_allowed(method.as_str(), uri.path()).into_response(),
+    }
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
@@ -101,6 +120,9 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(message, "a handler panicked");
     ApiError::internal("the server failed on this request; it may be sent again").into_response()
 }
+
+/// How long a browser may remember what it asked before a request.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let any = origins.iter().any(|origin| origin == "*");
@@ -115,8 +137,11 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::POST])
-            .allow_headers(AnyHeader)
+            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            // Whatever is asked for by name: `*` would not cover `authorization`.
+            .allow_headers(AllowHeaders::mirror_request())
+            .allow_private_network(AllowPrivateNetwork::yes())
+            .max_age(PREFLIGHT_AGE)
             .expose_headers(exposed.collect::<Vec<_>>()),
     )
 }

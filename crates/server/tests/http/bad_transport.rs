@@ -58,7 +58,6 @@ async fn unknown_paths_and_methods_have_the_envelope() {
     for (method, path, allow) in [
         (Method::GET, CHAT, "POST"),
         (Method::DELETE, COMPLETIONS, "POST"),
-        (Method::OPTIONS, CHAT, "POST"),
         (Method::POST, "/v1/models", "GET,HEAD"),
         (Method::POST, "/health", "GET,HEAD"),
         (Method::from_bytes(b"BREW").expect("a method"), "/metrics", "GET,HEAD"),
@@ -124,6 +123,61 @@ async fn without_a_model_the_port_answers_and_nothing_is_ready() {
     assert_eq!(chat.error(), expected(503, None, "model_loading"));
     assert_eq!(get(&api, "/v1/models").await.json()["data"], json!([]));
     assert_eq!(get(&api, "/metrics").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_path_says_what_may_be_done_with_it_and_get_has_its_head() {
+    let api = api();
+    for (path, allow) in [(CHAT, "POST"), ("/v1/models", "GET,HEAD"), ("/health", "GET,HEAD")] {
+        let request = Request::builder().method(Method::OPTIONS).uri(path).body(Body::empty());
+        let answer = send(&api, request.expect("a request")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (204, Some(allow)), "{path}");
+    }
+    for path in ["/v1/models", "/v1/models/tiny", "/models", "/health", "/health/ready", "/version", "/metrics"] {
+        let request = Request::builder().method(Method::HEAD).uri(path).body(Body::empty());
+        let answer = send(&api, request.expect("a request")).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, ""), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_base_url_without_its_version_works_too() {
+    let api = api();
+    let chat = json!({"messages": [{"role": "user", "content": "a"}], "max_tokens": 1});
+    assert_eq!(post(&api, "/chat/completions", &chat).await.status, 200);
+    assert_eq!(post(&api, "/completions", &json!({"prompt": "a", "max_tokens": 1})).await.status, 200);
+    assert_eq!(get(&api, "/models").await.json(), get(&api, "/v1/models").await.json());
+    assert_eq!(get(&api, "/models/org/tiny-llama").await.json()["root"], "tiny");
+}
+
+#[tokio::test]
+async fn a_preflight_allows_the_headers_that_it_names() {
+    let ask = async |origins: &[&str]| {
+        let cors_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        let config = ServerConfig { cors_origins, ..ServerConfig::default() };
+        let api = router(AppState::new(config).expect("valid"));
+        let request = Request::builder()
+            .method(Method::OPTIONS)
+            .uri(CHAT)
+            .header("origin", "https://chat.example.org")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type,x-api-key,x-stainless-os");
+        send(&api, request.body(Body::empty()).expect("a request")).await
+    };
+    for origin in ["*", "https://chat.example.org"] {
+        let allowed = ask(&[origin]).await;
+        assert_eq!(allowed.header("access-control-allow-origin"), Some(origin));
+        let headers = allowed.header("access-control-allow-headers").expect("headers");
+        for name in ["authorization", "content-type", "x-api-key", "x-stainless-os"] {
+            assert!(headers.split(',').any(|header| header.trim() == name), "`*` never covers {name}: {headers}");
+        }
+        let methods = allowed.header("access-control-allow-methods").expect("methods");
+        assert!(methods.contains("POST") && methods.contains("GET"), "{methods}");
+    }
+    for origins in [&[][..], &["https://other.example.org"]] {
+        let refused = ask(origins).await;
+        assert_eq!(refused.header("access-control-allow-origin"), None);
+    }
 }
 
 #[tokio::test]

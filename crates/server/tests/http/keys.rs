@@ -77,6 +77,15 @@ async fn without_a_key_there_is_only_health_and_metrics() {
     assert_eq!(ask(&api, "sk-ada", &json!({"prompt": "a", "max_tokens": 1})).await.status, 200);
 }
 
+#[tokio::test]
+async fn a_key_may_come_as_anthropics_clients_send_it() {
+    let (api, _) = guarded(&[("ada", "")]);
+    for (key, status) in [("sk-ada", 200), ("sk-bob", 401)] {
+        let request = Request::get("/v1/models").header("x-api-key", key).body(Body::empty());
+        assert_eq!(send(&api, request.expect("a request")).await.status.as_u16(), status, "{key}");
+    }
+}
+
 #[cfg(feature = "parking-lot-scheduler")]
 #[tokio::test]
 async fn the_tier_that_was_served_is_reported_and_capped_by_the_key() {
