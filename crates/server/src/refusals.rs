@@ -34,7 +34,7 @@ impl ApiError {
                 Self::deadline_exceeded(message, estimate.saturating_sub(allowed))
             }
             Refusal::Draining { retry_after } => Self::shutting_down(retry_after),
-            Refusal::Stopped => Self::internal(message),
+            Refusal::Stopped => Self::engine_stopped(),
         }
     }
 }
@@ -46,6 +46,7 @@ impl ApiError {
             RequestError::Cancelled => "request_cancelled",
             RequestError::Deadline { .. } => "deadline_exceeded",
             RequestError::ShuttingDown => "shutting_down",
+            RequestError::Stopped => "engine_stopped",
             _ => "internal_error",
         })
     }
@@ -65,12 +66,12 @@ impl From<RequestError> for ApiError {
             // So long was not enough just now.
             RequestError::Deadline { allowed } => Self::deadline_exceeded(error.to_string(), allowed),
             RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
+            RequestError::Stopped => Self::engine_stopped(),
             RequestError::NoRoom
             | RequestError::NoLogits
             | RequestError::Forward { .. }
             | RequestError::Text { .. }
-            | RequestError::Panicked { .. }
-            | RequestError::Stopped => {
+            | RequestError::Panicked { .. } => {
                 // The details are for the operator; a client can do nothing with them.
                 tracing::error!(%error, "the engine failed on a request");
                 Self::internal("the engine failed on this request; it may be sent again")
@@ -164,7 +165,7 @@ mod tests {
                 Some("1"),
                 "true",
             ),
-            (Refusal::Stopped, 500, "server_error", "internal_error", None, None, "true"),
+            (Refusal::Stopped, 503, unavailable, "engine_stopped", None, None, "false"),
         ]
     }
 
@@ -221,7 +222,7 @@ mod tests {
             (RequestError::Deadline { allowed }, 503, "deadline_exceeded"),
             (RequestError::ShuttingDown, 503, "shutting_down"),
             (RequestError::NoLogits, 500, "internal_error"),
-            (RequestError::Stopped, 500, "internal_error"),
+            (RequestError::Stopped, 503, "engine_stopped"),
         ] {
             assert_eq!(ApiError::code_of(&error), Some(code));
             let error = ApiError::from(error);

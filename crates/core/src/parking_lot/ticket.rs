@@ -166,9 +166,16 @@ impl Shared {
         if self.closing.load(Ordering::Relaxed) {
             return RequestError::ShuttingDown;
         }
-        // The lot gives up who waits and cannot be done in time any more. Nobody else ends them while there is a worker.
-        let given_up = limits.into_iter().flatten().min().filter(|_| in_line && self.pool().is_alive());
-        given_up.map_or(RequestError::Stopped, allowed)
+        if !self.pool().is_alive() {
+            return RequestError::Stopped;
+        }
+        // The lot gives up who waits and cannot be done in time any more.
+        let given_up = limits.into_iter().flatten().min().filter(|_| in_line);
+        // Nobody else is ended while there is a worker, but by a panic that the worker has outlived.
+        given_up.map_or_else(
+            || RequestError::Panicked { message: "it was part of a step that panicked".to_owned() },
+            allowed,
+        )
     }
 }
 

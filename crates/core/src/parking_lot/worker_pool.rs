@@ -131,7 +131,11 @@ impl InferenceWorkerPool {
             Err(rejected) => {
                 stream.release();
                 rejected.task.withdraw();
-                Err(refusal(rejected.error))
+                // A lot that has lost its worker takes no more, as one that drains; but nobody is shutting down.
+                match refusal(rejected.error) {
+                    Refusal::Draining { .. } if !self.shared.pool().is_alive() => Err(Refusal::Stopped),
+                    refusal => Err(refusal),
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ mod chat;
 mod completions;
 mod connections;
 mod door;
+mod engine_death;
 mod heads;
 mod histories;
 mod hosts;
