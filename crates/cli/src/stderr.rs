@@ -18,8 +18,10 @@ use parkade_sync::{Condvar, Mutex};
 
 /// Bytes that may be in the queue: about a thousand lines.
 const QUEUE_BYTES: usize = 256 << 10;
-/// How long somebody who talks to a person waits until the text can be seen, and the end of the process for the last lines.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long somebody who talks to a person waits until the text can be seen.
+const SAY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for the last lines: on a busy machine the writer's turn may come late.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before another try when whoever shares the pipe has made it non-blocking and it is full.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -32,12 +34,12 @@ static STDERR: LazyLock<Outlet> = LazyLock::new(|| match io::stderr().as_fd().tr
 /// Says something to whoever runs the command, and comes back when it can be seen: what is written to the terminal next is below it.
 pub fn say(text: impl fmt::Display) {
     STDERR.offer(format!("{text}\n").as_bytes());
-    STDERR.flush(PATIENCE);
+    STDERR.flush(SAY_PATIENCE);
 }
 
 /// Waits for what has been said and logged, but not for ever: for the end of the process.
 pub fn flush() {
-    STDERR.flush(PATIENCE);
+    STDERR.flush(END_PATIENCE);
 }
 
 /// How many lines could not be written.
