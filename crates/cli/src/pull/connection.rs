@@ -3,11 +3,9 @@
 //! A token was given for one scheme, host and port. It is sent there and to no other, also when the hub itself says where to go on.
 //! So redirects are followed here and not by the HTTP client, which looks at the host's name alone.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use hf_hub::Cache;
 use ureq::http::uri::Scheme;
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body};
@@ -23,7 +21,7 @@ pub(super) const REDIRECTS: usize = 5;
 /// Characters of an address that are shown.
 const SHOWN: usize = 300;
 /// More than any access token has.
-const TOKEN_BYTES: u64 = 4096;
+const TOKEN_BYTES: usize = 4096;
 
 /// What a secret is given for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,13 +121,10 @@ impl Connection {
     }
 }
 
-/// What Hugging Face's own tools leave after a login.
+/// What Hugging Face's own tools leave after a login; hf-hub knows where.
 fn login_token() -> Option<String> {
-    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = folder("HF_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache/huggingface")))?;
-    let mut text = String::new();
-    File::open(home.join("token")).ok()?.take(TOKEN_BYTES).read_to_string(&mut text).ok()?;
-    Some(text.trim().to_owned()).filter(|token| !token.is_empty())
+    let text = Cache::from_env().token()?;
+    Some(text.trim().to_owned()).filter(|token| (1..=TOKEN_BYTES).contains(&token.len()))
 }
 
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

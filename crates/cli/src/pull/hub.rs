@@ -1,10 +1,14 @@
 //! Talking to the Hugging Face hub: which files a repository has, and what is known of one. Nothing that it says is believed
 //! without a limit.
+//!
+//! hf-hub knows the form of its answers and where a login leaves its token. The transfer is ours: hf-hub's sends the token to other
+//! ports of the hub's host, resumes blindly (it appends whatever comes back, even when the server ignored the range), and checks no
+//! checksum.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use hf_hub::api::{RepoInfo, Siblings};
 use ureq::Body;
 use ureq::http::{Response, StatusCode};
 
@@ -90,17 +94,6 @@ pub struct Listing {
     pub unusable: Vec<BadName>,
 }
 
-/// The part of the hub's answer that matters.
-#[derive(Deserialize)]
-struct Repository {
-    siblings: Vec<Sibling>,
-}
-
-#[derive(Deserialize)]
-struct Sibling {
-    rfilename: String,
-}
-
 /// A connection to the hub.
 pub struct Hub {
     connection: Connection,
@@ -124,10 +117,9 @@ impl Hub {
         let mut answer = self.connection.follow(&url, None)?;
         self.check(&url, answer.status())?;
         let text = read_listing(answer.body_mut().as_reader(), &url)?;
-        let repository: Repository =
-            serde_json::from_slice(&text).map_err(|error| nonsense(&url, error.to_string()))?;
+        let repository: RepoInfo = serde_json::from_slice(&text).map_err(|error| nonsense(&url, error.to_string()))?;
         let mut listing = Listing { files: Vec::new(), unusable: Vec::new() };
-        for Sibling { rfilename } in repository.siblings {
+        for Siblings { rfilename } in repository.siblings {
             match FileName::parse(&rfilename) {
                 Ok(file) => listing.files.push(file),
                 Err(bad) => listing.unusable.push(bad),
