@@ -114,7 +114,8 @@ impl Exchange {
 
     /// How long it was in line, as far as that is known.
     fn time_in_line(&self) -> Option<Duration> {
-        self.usage.get().map(|usage| usage.queue).or(self.queued.get().copied())
+        // What the client was told first stays: a stream's head tells it before the usage is known.
+        self.queued.get().copied().or(self.usage.get().map(|usage| usage.queue))
     }
 
     /// The id that request and response carry.
