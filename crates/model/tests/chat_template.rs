@@ -161,6 +161,23 @@ fn today_is_written_by_strftime_now() {
     assert!(rendered.parse::<u32>().unwrap() >= 2025, "{rendered}");
 }
 
+/// In the manner of DeepSeek.
+const CALLS_WITHOUT_CONTENT: &str = "{% for m in messages %}\
+    {% if m.role == 'assistant' and m.content is none %}\
+    {% for c in m.tool_calls %}<call>{{ c.function.name }} {{ c.function.arguments | tojson }}{% endfor %}\
+    {% else %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor %}";
+
+#[test]
+fn calls_that_a_template_writes_only_without_content_are_written() {
+    let call = json!({"id": "1", "type": "function", "function": {"name": "now", "arguments": "{\"a\": 1}"}});
+    for content in [json!({"content": null}), json!({})] {
+        let mut message = json!({"role": "assistant", "tool_calls": [call]});
+        message.as_object_mut().unwrap().extend(content.as_object().unwrap().clone());
+        let messages = json!([{"role": "user", "content": "x"}, message]);
+        assert_eq!(render(CALLS_WITHOUT_CONTENT, messages).unwrap(), "<user>x<call>now {\"a\": 1}");
+    }
+}
+
 #[test]
 fn a_template_is_known_by_what_it_uses() {
     let uses =
@@ -175,6 +192,8 @@ fn a_template_is_known_by_what_it_uses() {
     assert_eq!(all(uses(&file("turns"), false)), (false, false, true, false));
     let documents = "{% for d in documents or [] %}{{ d['text'] }}{% endfor %}{{ messages[-1].content }}";
     assert_eq!(all(uses(documents, true)), (false, false, true, true));
+    // It writes calls only where nothing was said, as null and not as an empty text.
+    assert_eq!(all(uses(CALLS_WITHOUT_CONTENT, false)), (false, true, true, false));
     // One that fails on everything is not told what it lacks; it says so itself.
     assert_eq!(all(uses("{{ raise_exception('no') }}", false)), (true, true, true, true));
 }

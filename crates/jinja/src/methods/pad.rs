@@ -68,6 +68,7 @@ fn expand_tabs(interpreter: &Interpreter<'_>, text: &Text, size: i128) -> Result
     let mut out = TextBuilder::new(interpreter.budget);
     let mut column = 0;
     for part in text.as_str().split_inclusive(['\t', '\n', '\r']) {
+        interpreter.budget.step(1)?;
         let plain = part.trim_end_matches('\t');
         out.push_part(text, plain)?;
         column += plain.chars().count();

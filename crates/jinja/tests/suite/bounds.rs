@@ -278,6 +278,7 @@ fn time_is_bounded() {
         "{% set x = 'a' * 1000000 %}{% for a in range(100000) %}{% set y = {'a': 1}[x] %}{% endfor %}",
         "{% set x = 'a' * 1000000 %}{% for a in range(100000) %}{% set y = x is lower %}{% endfor %}",
         "{% set x = 'a' * 1000000 %}{% for a in range(100000) %}{% set y = x | int + x | float + x | wordcount %}{% endfor %}",
+        "{% set x = '\t' * 20000000 %}{% for a in range(1000) %}{% set y = x.expandtabs(0) %}{% endfor %}",
         "{% set x = range(100000) | list %}{% for a in range(100000) %}{{ -1 in x }}{% endfor %}",
         "{% set x = range(100000) | list %}{% for a in range(100000) %}{{ x | sort | length }}{% endfor %}",
         "{% set x = range(100000) | list %}{% for a in range(100000) %}{{ x | max }}{% endfor %}",

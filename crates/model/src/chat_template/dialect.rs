@@ -24,9 +24,15 @@ pub(super) fn probe(render: impl Fn(Vec<Value>) -> Option<String>) -> Dialect {
         ])
     };
 
-    let nothing = || text("", content_parts);
-    let object = with_call(nothing(), json!({NEEDLE: 1}));
-    let string = with_call(nothing(), json!(json!({NEEDLE: 1}).to_string()));
+    let forms = || [json!({NEEDLE: 1}), json!(json!({NEEDLE: 1}).to_string())];
+    let shows_call = |content: Value| {
+        let mut forms = forms().into_iter();
+        forms.any(|arguments| with_call(content.clone(), arguments).is_some_and(|out| out.contains(NEEDLE)))
+    };
+    // Some templates (DeepSeek's) write calls only where the content is null.
+    let only_null = !shows_call(text("", content_parts)) && shows_call(Value::Null);
+    let nothing = || if only_null { Value::Null } else { text("", content_parts) };
+    let [object, string] = forms().map(|arguments| with_call(nothing(), arguments));
     let as_json =
         |rendered: &Option<String>| rendered.as_ref().is_some_and(|out| out.contains(&format!("\"{NEEDLE}\":")));
     let object_arguments = as_json(&object) || !as_json(&string);
@@ -34,10 +40,11 @@ pub(super) fn probe(render: impl Fn(Vec<Value>) -> Option<String>) -> Dialect {
 
     let arguments = if object_arguments { json!({NEEDLE: 1}) } else { json!(json!({NEEDLE: 1}).to_string()) };
     let nones = |rendered: &str| rendered.matches("None").count();
-    let null_content = match (with_call(Value::Null, arguments.clone()), with_call(nothing(), arguments)) {
-        (Some(null), Some(empty)) => nones(&null) <= nones(&empty),
-        (null, empty) => null.is_some() && empty.is_none(),
-    };
+    let null_content = only_null
+        || match (with_call(Value::Null, arguments.clone()), with_call(nothing(), arguments)) {
+            (Some(null), Some(empty)) => nones(&null) <= nones(&empty),
+            (null, empty) => null.is_some() && empty.is_none(),
+        };
     Dialect { content_parts, null_content, object_arguments, text_arguments }
 }
 
@@ -76,12 +83,11 @@ pub(super) struct Trial {
 /// Tries `render` with each part of a request and without it.
 pub(super) fn probe_uses(dialect: Dialect, render: impl Fn(Trial) -> Option<String>) -> Uses {
     let say = |role: &str, words: &str| json!({"role": role, "content": text(words, dialect.content_parts)});
-    let called = |words: &str| {
+    let calling = |content: Value, name: &str| {
         let arguments = if dialect.object_arguments { json!({"a": 1}) } else { json!("{\"a\": 1}") };
-        let mut message = say("assistant", words);
-        message["tool_calls"] = json!([called("look_up", arguments)]);
-        message
+        json!({"role": "assistant", "content": content, "tool_calls": [called(name, arguments)]})
     };
+    let called = |words: &str| calling(text(words, dialect.content_parts), "look_up");
     let answered = |words: &str| result(text(words, dialect.content_parts));
     let plain = |messages: &[Value]| Trial { messages: messages.to_vec(), tools: None, documents: None };
     let tooled = |messages: &[Value]| Trial { tools: Some(json!([described()])), ..plain(messages) };
@@ -99,12 +105,16 @@ pub(super) fn probe_uses(dialect: Dialect, render: impl Fn(Trial) -> Option<Stri
         [answered, vec![say("user", "a"), assistant, say("user", "e")]]
     });
     let histories = || with_calls.iter().zip(&without);
+    // Calls that are written only where nothing was said: one name or another.
+    let silent = ["look_up", "look_down"].map(|name| vec![say("user", "a"), calling(Value::Null, name), answered("d")]);
+    let silent = || dialect.null_content.then(|| differs(plain(&silent[0]), plain(&silent[1])));
     let results = |words: &str| [vec![say("user", "a"), called("c"), answered(words)]];
     Uses {
         tools: any(questions.iter().map(|messages| differs(tooled(messages), plain(messages)))),
         tool_calls: any(histories()
             .map(|(with, without)| differs(plain(with), plain(without)))
-            .chain(histories().map(|(with, without)| differs(tooled(with), tooled(without))))),
+            .chain(histories().map(|(with, without)| differs(tooled(with), tooled(without))))
+            .chain(silent())),
         tool_results: any(results(NEEDLE).iter().zip(&results("d")).map(|(a, b)| differs(plain(a), plain(b)))),
         documents: any(questions.iter().map(|messages| differs(informed(messages), plain(messages)))),
     }

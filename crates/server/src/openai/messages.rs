@@ -40,7 +40,7 @@ fn read_message(message: &Value, path: String, calls: &mut Calls) -> Result<Valu
     let fields = Fields::at(message, path)?;
     let role = role(&fields)?;
     fields.string("name")?;
-    refuse_audio(&fields)?;
+    refuse_unsupported(&fields)?;
     let made = calls.made(&fields, role)?;
     let Content { text, thoughts } = content(&fields, role, made.is_some())?;
 
@@ -83,14 +83,20 @@ fn role<'a>(fields: &Fields<'a>) -> Result<&'a str, ApiError> {
     })
 }
 
-fn refuse_audio(fields: &Fields<'_>) -> Result<(), ApiError> {
-    match fields.get("audio") {
-        None => Ok(()),
-        Some(value) => Err(ApiError::unsupported(
-            fields.name("audio"),
-            format!("{} is {}, which is not supported; send text in content", fields.name("audio"), describe(value)),
-        )),
+/// What other servers read in a message and what would change the answer; the rest is the template's.
+const UNSUPPORTED: &[(&str, &str)] =
+    &[("audio", "send text in content"), ("images", "the models here read text only: leave it out")];
+
+fn refuse_unsupported(fields: &Fields<'_>) -> Result<(), ApiError> {
+    for (name, instead) in UNSUPPORTED {
+        let Some(value) = fields.get(name).filter(|value| **value != Value::Bool(false) && **value != json!([])) else {
+            continue;
+        };
+        let path = fields.name(name);
+        let message = format!("{path} is {}, which is not supported; {instead}", describe(value));
+        return Err(ApiError::unsupported(path, message));
     }
+    Ok(())
 }
 
 /// What a message says.

@@ -110,6 +110,7 @@ async fn what_cannot_be_understood_is_still_refused_by_its_place() {
         (json!({"role": "assistant", "tool_calls": [call(json!(5))]}), "messages[1].tool_calls[0].function.arguments"),
         (json!({"role": "assistant", "function_call": "f"}), "messages[1].function_call"),
         (json!({"role": "assistant", "content": "x", "audio": {"id": "y"}}), "messages[1].audio"),
+        (json!({"role": "assistant", "content": "x", "images": ["QUJD"]}), "messages[1].images"),
         (json!({"role": "tool", "content": "x", "tool_call_id": 5}), "messages[1].tool_call_id"),
     ] {
         let answer = send(std::slice::from_ref(&history)).await;

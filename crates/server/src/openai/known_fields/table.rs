@@ -102,6 +102,19 @@ pub(super) const KNOWN: &[Row] = &[
     refused(Both, &["min_keep"], &[AtMost(1.0)], "one token is always kept here, and no more; leave it out"),
     refused(Both, &["repeat_last_n", "penalty_last_n"], &[Number(-1.0)], WHOLE_ANSWER),
     refused(Both, &["repetition_penalty_range", "penalty_range", "rep_pen_range"], &[AtMost(0.0)], WHOLE_ANSWER),
+    refused(
+        Both,
+        &["repetition_context_size", "presence_context_size", "frequency_context_size", "frequency_penalty_range"],
+        &[AtMost(0.0)],
+        WHOLE_ANSWER,
+    ),
+    refused(Both, &["rep_pen", "temp", "typical"], &[], "use repetition_penalty, temperature or typical_p"),
+    refused(
+        Both,
+        &["suppress_tokens", "bad_words_ids", "forced_bos_token_id", "forced_eos_token_id"],
+        &[EmptyList],
+        USE_LOGIT_BIAS,
+    ),
     refused(Both, &["penalize_nl"], &[True], "line ends are penalised like other tokens here; leave it out"),
     refused(Both, &["do_sample"], &[True], "use \"temperature\": 0"),
     refused(Both, &["use_beam_search", "early_stopping"], &[False], NO_BEAMS),
@@ -112,7 +125,7 @@ pub(super) const KNOWN: &[Row] = &[
     refused(Both, &["stop_regex"], &[EmptyText, EmptyList], USE_STOP),
     refused(
         Both,
-        &["stop_sequences", "stop_strings", "stopping_strings", "custom_stopping_strings"],
+        &["stop_sequences", "stop_strings", "stopping_strings", "custom_stopping_strings", "stop_words"],
         &[EmptyList],
         USE_STOP,
     ),
@@ -121,7 +134,7 @@ pub(super) const KNOWN: &[Row] = &[
     refused(Both, &["ban_eos_token"], &[False], "use ignore_eos"),
     refused(
         Both,
-        &["max_new_tokens", "max_length", "max_gen_len", "num_predict", "max_output_tokens"],
+        &["max_new_tokens", "max_length", "max_gen_len", "num_predict", "max_output_tokens", "max_tokens_to_sample"],
         &[],
         USE_MAX_TOKENS,
     ),
