@@ -7,6 +7,7 @@ use parkade_model::tokenizer::Tokenizer;
 
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
+use crate::geometry::Geometry;
 use crate::metrics::EngineMetrics;
 #[cfg(feature = "parking-lot-scheduler")]
 use crate::parking_lot::InferenceWorkerPool;
@@ -27,6 +28,7 @@ pub struct Engine {
 struct Inner {
     scheduler: Box<dyn Scheduler>,
     metrics: Arc<EngineMetrics>,
+    geometry: Geometry,
     vocab: usize,
 }
 
@@ -62,6 +64,7 @@ impl Engine {
         let vocab = backend.vocab();
         let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
+        let geometry = stepper.geometry();
         let scheduler: Box<dyn Scheduler> = match config.scheduler {
             SchedulerKind::Default => Box::new(DefaultScheduler::start(stepper, &config, Arc::clone(&metrics))?),
             #[cfg(feature = "parking-lot-scheduler")]
@@ -71,7 +74,21 @@ impl Engine {
             #[cfg(not(feature = "parking-lot-scheduler"))]
             SchedulerKind::ParkingLot => return Err(EngineError::SchedulerMissing { name: config.scheduler.name() }),
         };
-        Ok(Engine { inner: Arc::new(Inner { scheduler, metrics, vocab }) })
+        Ok(Engine { inner: Arc::new(Inner { scheduler, metrics, geometry, vocab }) })
+    }
+
+    /// The most tokens that a request can use: its prompt, and its answers if each becomes as long as it may and as there
+    /// is room for.
+    ///
+    /// # Errors
+    /// If it can never be served, not even by an empty server. [`submit`](Self::submit) would refuse it for the same reason.
+    pub fn most_tokens(&self, request: &Request) -> Result<u64, Refusal> {
+        if !self.is_alive() {
+            return Err(Refusal::Stopped);
+        }
+        request.validate(self.inner.vocab)?;
+        let answers = self.inner.geometry.need(request)?.answer.saturating_mul(request.n);
+        Ok(request.prompt.len().saturating_add(answers) as u64)
     }
 
     /// Hands a request in. It never blocks: the request is taken or refused at once.
@@ -119,6 +136,11 @@ impl Engine {
     #[cfg(feature = "parking-lot-scheduler")]
     pub fn parking_lot(&self) -> Option<&InferenceWorkerPool> {
         self.inner.scheduler.parking_lot()
+    }
+
+    /// Whether the worker is there. One that has died takes no more requests: only a restart helps.
+    pub fn is_alive(&self) -> bool {
+        self.inner.scheduler.is_alive()
     }
 
     /// Whether requests are served by class; if not, all are served alike.

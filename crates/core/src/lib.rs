@@ -36,7 +36,7 @@ pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
 pub use record::{End, RequestRecord, RequestState};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, retry_seconds};
 pub use request::{CacheScope, Priority, Request, RequestId};
 pub use sampling::{OutOfRange, SamplingParams};
 pub use scheduler::InLine;

@@ -1,6 +1,10 @@
 //! Why a request is turned away at the door.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// Bounds of the seconds that somebody is told to wait.
+const RETRY_SECONDS: RangeInclusive<u64> = 1..=120;
 
 /// Why [`Engine::submit`](crate::Engine::submit) turned a request away. Nothing of it was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +44,7 @@ pub enum Refusal {
     },
     /// The waiting line is full.
     // How many wait is a matter of others than the one who is told.
-    #[error("the server is overloaded: its waiting line is full; retry in {} s", .retry_after.as_secs())]
+    #[error("the server is overloaded: its waiting line is full; retry in {} s", retry_seconds(*.retry_after))]
     QueueFull {
         /// What is counted: requests, or their tokens.
         unit: &'static str,
@@ -52,7 +56,7 @@ pub enum Refusal {
         retry_after: Duration,
     },
     /// This tenant's own share of the waiting line is full.
-    #[error("tenant '{tenant}' already has {waiting} {unit} waiting and {limit} are allowed; retry in {} s", .retry_after.as_secs())]
+    #[error("tenant '{tenant}' already has {waiting} {unit} waiting and {limit} are allowed; retry in {} s", retry_seconds(*.retry_after))]
     TenantQueueFull {
         /// The tenant.
         tenant: String,
@@ -66,7 +70,7 @@ pub enum Refusal {
         retry_after: Duration,
     },
     /// This tenant has used up its rate.
-    #[error("Rate limit reached for tenant '{tenant}': {limit} {unit}. Please try again in {}s.", whole_seconds(.retry_after))]
+    #[error("Rate limit reached for tenant '{tenant}': {limit} {unit}. Please try again in {}s.", retry_seconds(*.retry_after))]
     RateLimited {
         /// The tenant.
         tenant: String,
@@ -83,11 +87,11 @@ pub enum Refusal {
     Deadline {
         /// How long the answer is likely to take.
         estimate: Duration,
-        /// How long it may take.
+        /// How long it may take, as its client said.
         allowed: Duration,
     },
     /// The server is shutting down.
-    #[error("the server is shutting down; retry in {} s", .retry_after.as_secs())]
+    #[error("the server is shutting down; retry in {} s", retry_seconds(*.retry_after))]
     Draining {
         /// When another server is likely to be there.
         retry_after: Duration,
@@ -97,9 +101,11 @@ pub enum Refusal {
     Stopped,
 }
 
-/// As `retry-after` says it: never 0.
-fn whole_seconds(time: &Duration) -> u64 {
-    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
+/// When to come back, in whole seconds: rounded up, from 1 to 120. A message and the header `retry-after` beside it both
+/// say this.
+pub fn retry_seconds(wait: Duration) -> u64 {
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+    seconds.clamp(*RETRY_SECONDS.start(), *RETRY_SECONDS.end())
 }
 
 impl Refusal {
@@ -137,5 +143,17 @@ impl Refusal {
             | Refusal::RequestTooLarge { .. }
             | Refusal::Stopped => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_from_1_to_120() {
+        let told = |ms| retry_seconds(Duration::from_millis(ms));
+        assert_eq!([0, 1, 1000, 1001, 119_001, 120_001, 131_000].map(told), [1, 1, 1, 2, 120, 120, 120]);
+        assert_eq!(retry_seconds(Duration::MAX), 120);
     }
 }

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use parkade_core::retry_seconds;
 use serde_json::{Value, json};
 
 /// Tells OpenAI's clients outright whether they should send the request again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-
-/// Bounds of `Retry-After` in seconds.
-const RETRY_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 1..=120;
 
 /// Whether sending the same request again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +98,11 @@ impl ApiError {
     /// The body as a whole is not what it should be.
     pub fn invalid_body(message: impl Into<String>) -> Self {
         Self::bad_request("invalid_json", message)
+    }
+
+    /// The request is not HTTP as it must be.
+    pub fn malformed(message: impl Into<String>) -> Self {
+        Self::bad_request("malformed_request", message)
     }
 
     /// A field has the wrong type.
@@ -350,13 +353,12 @@ impl ApiError {
         }})
     }
 
-    /// `Retry-After` in whole seconds, rounded up.
+    /// `Retry-After` in whole seconds.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let (Retry::After(wait) | Retry::IfStillWanted(wait)) = self.retry else {
             return None;
         };
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Some(seconds.clamp(*RETRY_AFTER_SECONDS.start(), *RETRY_AFTER_SECONDS.end()))
+        Some(retry_seconds(wait))
     }
 }
 
@@ -377,6 +379,10 @@ impl IntoResponse for ApiError {
         );
         if let Some(seconds) = self.retry_after_seconds() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        // The rest of the body is not waited for.
+        if self.status == StatusCode::PAYLOAD_TOO_LARGE {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(code) = self.code {
             response.extensions_mut().insert(ErrorCode(code));

@@ -207,6 +207,23 @@ mod tests {
     }
 
     #[test]
+    fn a_message_and_its_header_say_the_same_time_to_come_back() {
+        for wait in [0, 1, 1500, 59_999, 119_500, 131_000, 4_000_000].map(Duration::from_millis) {
+            let tenant = || "a".to_owned();
+            for refusal in [
+                Refusal::QueueFull { unit: "requests", waiting: 1, limit: 1, retry_after: wait },
+                Refusal::TenantQueueFull { tenant: tenant(), unit: "tokens", waiting: 1, limit: 1, retry_after: wait },
+                Refusal::RateLimited { tenant: tenant(), unit: "tokens per minute", limit: 1, retry_after: wait },
+            ] {
+                let error = ApiError::from_refusal(refusal, "messages");
+                let mut numbers = error.message().split(|letter: char| !letter.is_ascii_digit());
+                let said = numbers.rfind(|digits| !digits.is_empty()).expect("a number");
+                assert_eq!(said.parse().ok(), error.retry_after_seconds(), "{wait:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
     fn a_failure_of_the_engine_keeps_its_details_to_itself() {
         let error = ApiError::from(RequestError::Forward { message: "/secret/path".into() });
         assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -104,6 +104,7 @@ impl InferenceWorkerPool {
     /// Hands in a request whose fields make sense.
     fn take(&self, request: Request) -> Result<RequestStream, Refusal> {
         let now = Instant::now();
+        let deadlines = [request.ttft_slo, request.timeout];
         let (metadata, need) = self.shared.adapter.priced(&request, now)?;
         let names = self.shared.names.lock();
         if self.shared.is_live(&metadata.id) {
@@ -131,9 +132,14 @@ impl InferenceWorkerPool {
             Err(rejected) => {
                 stream.release();
                 rejected.task.withdraw();
-                // A lot that has lost its worker takes no more, as one that drains; but nobody is shutting down.
                 match refusal(rejected.error) {
+                    // A lot that has lost its worker takes no more, as one that drains; but nobody is shutting down.
                     Refusal::Draining { .. } if !self.shared.pool().is_alive() => Err(Refusal::Stopped),
+                    // A moment of it has passed already; its client knows it by the whole.
+                    Refusal::Deadline { estimate, allowed } => {
+                        let whole = deadlines.into_iter().flatten().filter(|whole| *whole >= allowed).min();
+                        Err(Refusal::Deadline { estimate, allowed: whole.unwrap_or(allowed) })
+                    }
                     refusal => Err(refusal),
                 }
             }
@@ -358,6 +364,10 @@ impl Scheduler for InferenceWorkerPool {
         if report.given_up > 0 {
             tracing::error!(requests = report.given_up, "requests did not stop and were given up");
         }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.shared.pool().is_alive()
     }
 
     fn has_classes(&self) -> bool {

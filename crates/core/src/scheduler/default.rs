@@ -102,6 +102,10 @@ impl Scheduler for DefaultScheduler {
         self.shared.register.own_figures(tenant)
     }
 
+    fn is_alive(&self) -> bool {
+        self.shared.desk.lock().worker_alive
+    }
+
     fn drain(&self, limit: Duration, in_line: InLine) {
         let mut desk = self.shared.desk.lock();
         if in_line == InLine::Refuse {

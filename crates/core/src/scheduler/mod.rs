@@ -38,6 +38,8 @@ pub(crate) trait Scheduler: Send + Sync {
     fn own_figures(&self, tenant: &str) -> OwnFigures;
     /// Refuses new requests, finishes those that are there, cancels what is left after `limit`, and waits for the worker's end.
     fn drain(&self, limit: Duration, in_line: InLine);
+    /// Whether its worker is there.
+    fn is_alive(&self) -> bool;
     /// Whether it serves requests by class.
     fn has_classes(&self) -> bool {
         false

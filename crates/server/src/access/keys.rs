@@ -179,6 +179,13 @@ pub enum KeysError {
     },
 }
 
+/// What serde says of a value, with plain words for whole numbers.
+fn in_words(message: &str) -> String {
+    message
+        .replace("expected u32", "expected a whole number from 0 to 4294967295")
+        .replace("expected u64", "expected a whole number, 0 or more")
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -243,7 +250,7 @@ impl ApiKeys {
         let file: File = toml::from_str(text).map_err(|error| KeysError::Form {
             path: path.to_owned(),
             line: error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count()),
-            message: error.message().to_owned(),
+            message: in_words(error.message()),
         })?;
         if file.key.is_empty() {
             return Err(KeysError::Empty { path: path.to_owned() });
@@ -396,6 +403,15 @@ mod tests {
 
     fn problem(text: &str) -> String {
         parse(text).expect_err("a refused file").to_string()
+    }
+
+    #[test]
+    fn a_number_of_the_wrong_kind_is_told_by_its_line_and_in_plain_words() {
+        for bad in ["-1", "18446744073709551616", "1.5", "'many'", "nan"] {
+            let message = problem(&entry("ada", "sk-1", &format!("tokens_per_minute = {bad}")));
+            assert!(message.starts_with("keys.toml, line 5: "), "{message}");
+            assert!(!message.contains("u64") && !message.contains("number too"), "{message}");
+        }
     }
 
     #[test]

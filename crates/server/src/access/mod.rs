@@ -22,6 +22,6 @@ pub(crate) use hosts::Hosts;
 pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
 pub(crate) use open_requests::{OpenRequest, OpenRequests};
 pub use policy::Policy;
-pub use rates::{OverLimit, RateLimits, Rates};
+pub use rates::{Advance, Demand, OverLimit, RateLimits, Rates};
 pub(crate) use standing::header_names as standing_headers;
 pub use standing::{Meter, Standing};

@@ -1,8 +1,12 @@
 //! Token buckets: how many requests and tokens a tenant may have per minute.
 //!
-//! A bucket holds at most a minute's worth and fills evenly. A request is charged before it is handed to the engine with
-//! its prompt and the answer that is expected of it, and settled with what it really used: the difference is given
-//! back, or owed. No clock in here: `now` is an argument.
+//! A bucket holds at most a minute's worth and fills evenly. A request is charged with the most that it can use before it
+//! is handed to the engine, and settled with what it really used: the rest is given back. So what runs can never use more
+//! than there is, however many come at once.
+//!
+//! One request at a time is let in on what it will *likely* use, and takes all that is left: without that a request whose
+//! longest answer is larger than the limit could never run, and one that states no limit would wait for a full bucket.
+//! What it uses above its charge is owed. No clock in here: `now` is an argument.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -33,6 +37,25 @@ impl Rates {
     }
 }
 
+/// How many tokens a request takes. Each number includes those before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Those of its prompt.
+    pub prompt: u64,
+    /// With the answer that is expected of it.
+    pub likely: u64,
+    /// With the longest answer that it can have.
+    pub most: u64,
+}
+
+/// What a request was charged before it ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Advance {
+    tokens: u64,
+    /// It may use more than that.
+    is_open: bool,
+}
+
 /// A request is over a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverLimit {
@@ -57,6 +80,8 @@ pub struct RateLimits {
 struct Account {
     requests: Bucket,
     tokens: Bucket,
+    /// A request runs that may use more than it was charged.
+    has_open: bool,
     seen: Instant,
 }
 
@@ -82,6 +107,12 @@ impl Bucket {
         }
     }
 
+    /// Whether `amount` is there.
+    fn covers(&self, amount: u64) -> bool {
+        // A part in a million: what rounding may have left out.
+        self.limit.is_none() || self.left + 1e-6 >= amount as f64
+    }
+
     /// How long until `amount` is there.
     fn wait_for(&self, amount: f64) -> Duration {
         match self.limit {
@@ -105,14 +136,30 @@ impl Bucket {
 impl Account {
     fn new(rates: Rates, now: Instant) -> Self {
         let full = |limit: Option<u64>| Bucket { left: limit.unwrap_or(0) as f64, limit };
-        Self { requests: full(rates.requests_per_minute), tokens: full(rates.tokens_per_minute), seen: now }
+        let (requests, tokens) = (full(rates.requests_per_minute), full(rates.tokens_per_minute));
+        Self { requests, tokens, has_open: false, seen: now }
     }
 
-    fn advance(&mut self, now: Instant) {
+    fn fill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.seen);
         self.requests.fill(elapsed);
         self.tokens.fill(elapsed);
         self.seen = self.seen.max(now);
+    }
+
+    /// What a request is charged, or how long it has to wait: for all that it can use, or, if nobody else is in on that, for
+    /// what it will likely use.
+    fn advance_for(&self, demand: Demand) -> Result<Advance, Duration> {
+        if self.tokens.covers(demand.most) {
+            return Ok(Advance { tokens: demand.most, is_open: false });
+        }
+        let limit = self.tokens.limit.unwrap_or(u64::MAX);
+        let needed = if self.has_open { demand.most } else { demand.likely }.min(limit);
+        if !self.has_open && self.tokens.covers(needed) {
+            // Not less than it needs: what rounding has left out is there.
+            return Ok(Advance { tokens: (self.tokens.left as u64).max(needed), is_open: true });
+        }
+        Err(self.tokens.wait_for(needed as f64))
     }
 
     fn standing(&self) -> Standing {
@@ -131,8 +178,7 @@ impl RateLimits {
         Self { accounts: Mutex::new("server.rates", HashMap::new()), most }
     }
 
-    /// Charges a request that needs `prompt` tokens and probably `answer` more, and says where the tenant stands then
-    /// and how many tokens were charged. An answer that would not fit into any bucket is charged as far as it does.
+    /// Charges a request, and says where the tenant stands then and what was charged.
     ///
     /// # Errors
     /// If it is over a limit; then nothing is charged.
@@ -140,10 +186,9 @@ impl RateLimits {
         &self,
         tenant: &str,
         rates: Rates,
-        prompt: u64,
-        answer: u64,
+        demand: Demand,
         now: Instant,
-    ) -> Result<(Standing, u64), OverLimit> {
+    ) -> Result<(Standing, Advance), OverLimit> {
         let mut accounts = self.accounts.lock();
         if !accounts.contains_key(tenant) {
             self.make_room(&mut accounts, now);
@@ -152,47 +197,41 @@ impl RateLimits {
         let account = accounts.get_mut(tenant).expect("it was put there if it was not");
         account.requests.limit_to(rates.requests_per_minute);
         account.tokens.limit_to(rates.tokens_per_minute);
-        account.advance(now);
+        account.fill(now);
 
         let over = |unit, limit, retry_after| OverLimit { unit, limit, retry_after, standing: account.standing() };
-        let mut tokens = prompt.saturating_add(answer);
-        if let Some(limit) = rates.tokens_per_minute {
-            if prompt > limit {
-                return Err(over("tokens per minute", limit, None));
-            }
-            tokens = tokens.min(limit);
+        if let Some(limit) = account.tokens.limit.filter(|limit| demand.prompt > *limit) {
+            return Err(over("tokens per minute", limit, None));
         }
-        for (unit, bucket, amount) in
-            [("requests per minute", account.requests, 1.0), ("tokens per minute", account.tokens, tokens as f64)]
-        {
-            match bucket.limit {
-                // A part in a million: what rounding may have left out.
-                Some(limit) if bucket.left + 1e-6 < amount => {
-                    return Err(over(unit, limit, Some(bucket.wait_for(amount))));
-                }
-                _ => {}
-            }
+        if let Some(limit) = account.requests.limit.filter(|_| !account.requests.covers(1)) {
+            return Err(over("requests per minute", limit, Some(account.requests.wait_for(1.0))));
         }
+        let advance = account.advance_for(demand).map_err(|wait| {
+            let limit = account.tokens.limit.unwrap_or_default();
+            over("tokens per minute", limit, Some(wait))
+        })?;
         account.requests.left -= 1.0;
-        account.tokens.left -= tokens as f64;
-        Ok((account.standing(), tokens))
+        account.tokens.left -= advance.tokens as f64;
+        account.has_open |= advance.is_open;
+        Ok((account.standing(), advance))
     }
 
     /// Settles a request that was charged with what it used.
-    pub fn settle(&self, tenant: &str, charged: u64, used: u64, now: Instant) {
+    pub fn settle(&self, tenant: &str, charged: Advance, used: u64, now: Instant) {
         let mut accounts = self.accounts.lock();
         // An account that was forgotten meanwhile is a full one.
         if let Some(account) = accounts.get_mut(tenant) {
-            account.advance(now);
+            account.fill(now);
+            account.has_open &= !charged.is_open;
             if let Some(limit) = account.tokens.limit {
-                account.tokens.left = (account.tokens.left + charged as f64 - used as f64).min(limit as f64);
+                account.tokens.left = (account.tokens.left + charged.tokens as f64 - used as f64).min(limit as f64);
             }
         }
     }
 
     /// Gives a request back that was charged and then refused: neither it nor its tokens count. Says where the tenant stands then, if it is still
     /// known.
-    pub fn refund(&self, tenant: &str, charged: u64, now: Instant) -> Option<Standing> {
+    pub fn refund(&self, tenant: &str, charged: Advance, now: Instant) -> Option<Standing> {
         self.settle(tenant, charged, 0, now);
         let mut accounts = self.accounts.lock();
         let account = accounts.get_mut(tenant)?;
@@ -207,8 +246,8 @@ impl RateLimits {
             return;
         }
         accounts.retain(|_, account| {
-            account.advance(now);
-            !(account.requests.is_full() && account.tokens.is_full())
+            account.fill(now);
+            account.has_open || !(account.requests.is_full() && account.tokens.is_full())
         });
         while accounts.len() >= self.most {
             let oldest = accounts.iter().min_by_key(|(_, account)| account.seen).map(|(name, _)| name.clone());
@@ -224,8 +263,18 @@ mod tests {
 
     const PER_MINUTE: Rates = Rates { tokens_per_minute: Some(600), requests_per_minute: Some(60) };
 
+    /// A request whose answer cannot be longer than what is expected.
+    fn exactly(prompt: u64, answer: u64) -> Demand {
+        Demand { prompt, likely: prompt + answer, most: prompt + answer }
+    }
+
     fn after(start: Instant, seconds: f64) -> Instant {
         start + Duration::from_secs_f64(seconds)
+    }
+
+    /// How many tokens are left.
+    fn left(standing: Standing) -> u64 {
+        standing.tokens.expect("a limit").remaining
     }
 
     #[test]
@@ -233,33 +282,33 @@ mod tests {
         let limits = RateLimits::default();
         let start = Instant::now();
         for left in (0..60).rev() {
-            let (standing, _) = limits.charge("a", PER_MINUTE, 1, 0, start).expect("within the limit");
+            let (standing, _) = limits.charge("a", PER_MINUTE, exactly(1, 0), start).expect("within the limit");
             assert_eq!(standing.requests.expect("a limit").remaining, left);
         }
-        let over = limits.charge("a", PER_MINUTE, 1, 0, start).expect_err("over the limit");
+        let over = limits.charge("a", PER_MINUTE, exactly(1, 0), start).expect_err("over the limit");
         assert_eq!((over.unit, over.limit), ("requests per minute", 60));
         assert_eq!(over.retry_after, Some(Duration::from_secs(1)));
         assert_eq!(over.standing.requests.expect("a limit").reset, Duration::from_secs(60));
-        assert!(limits.charge("a", PER_MINUTE, 1, 0, after(start, 0.9)).is_err());
-        assert!(limits.charge("a", PER_MINUTE, 1, 0, after(start, 1.0)).is_ok());
-        assert!(limits.charge("b", PER_MINUTE, 1, 0, start).is_ok(), "another tenant has its own");
+        assert!(limits.charge("a", PER_MINUTE, exactly(1, 0), after(start, 0.9)).is_err());
+        assert!(limits.charge("a", PER_MINUTE, exactly(1, 0), after(start, 1.0)).is_ok());
+        assert!(limits.charge("b", PER_MINUTE, exactly(1, 0), start).is_ok(), "another tenant has its own");
     }
 
     #[test]
-    fn tokens_are_charged_as_expected_and_settled_as_used() {
+    fn tokens_are_charged_as_they_can_be_used_and_settled_as_they_were() {
         let limits = RateLimits::default();
         let start = Instant::now();
-        let (standing, charged) = limits.charge("a", PER_MINUTE, 100, 400, start).expect("within the limit");
-        assert_eq!((charged, standing.tokens.expect("a limit").remaining), (500, 100));
+        let (standing, charged) = limits.charge("a", PER_MINUTE, exactly(100, 400), start).expect("within the limit");
+        assert_eq!(left(standing), 100);
         assert_eq!(standing.tokens.expect("a limit").reset, Duration::from_secs(50));
-        let over = limits.charge("a", PER_MINUTE, 100, 50, start).expect_err("over the limit");
+        let over = limits.charge("a", PER_MINUTE, exactly(100, 50), start).expect_err("over the limit");
         assert_eq!((over.unit, over.retry_after), ("tokens per minute", Some(Duration::from_secs(5))));
         limits.settle("a", charged, 110, start);
-        let (standing, _) = limits.charge("a", PER_MINUTE, 100, 50, start).expect("the rest was given back");
-        assert_eq!(standing.tokens.expect("a limit").remaining, 600 - 110 - 150);
-        limits.settle("a", 150, 940, start);
-        let over = limits.charge("a", PER_MINUTE, 1, 0, start).expect_err("the rest is owed");
-        assert_eq!(over.standing.tokens.expect("a limit").remaining, 0);
+        let (standing, second) = limits.charge("a", PER_MINUTE, exactly(100, 50), start).expect("the rest is back");
+        assert_eq!(left(standing), 600 - 110 - 150);
+        limits.settle("a", second, 940, start);
+        let over = limits.charge("a", PER_MINUTE, exactly(1, 0), start).expect_err("the rest is owed");
+        assert_eq!(left(over.standing), 0);
         assert_eq!(
             over.retry_after,
             Some(Duration::from_secs_f64(45.1)),
@@ -268,47 +317,96 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_over_the_whole_limit_never_fits_and_a_long_answer_is_charged_as_far_as_it_does() {
+    fn those_that_run_at_once_pass_the_limit_by_no_more_than_one_request() {
+        let now = Instant::now();
+        for most in [1, 7, 50, 120, 299, 300, 599, 600, 601, 5000] {
+            for likely in [1, most / 10 + 1, most] {
+                let limits = RateLimits::default();
+                let demand = Demand { prompt: 1, likely, most };
+                let rates = Rates { tokens_per_minute: Some(600), requests_per_minute: None };
+                let running: Vec<Advance> =
+                    (0..1000).map_while(|_| Some(limits.charge("a", rates, demand, now).ok()?.1)).collect();
+                assert!(!running.is_empty(), "{demand:?}");
+                let can_be_used = running.len() as u64 * most;
+                assert!(can_be_used < 600 + most, "{} of {demand:?} run at once", running.len());
+                assert!(running.len() as u64 >= 600 / most, "as many as fit in any case: {demand:?}");
+                // All of them use what they can. Nobody comes in before that is made up for.
+                running.iter().for_each(|charged| limits.settle("a", *charged, most, now));
+                let over = can_be_used.saturating_sub(600);
+                let standing = limits.charge("a", rates, exactly(601, 0), now).expect_err("never").standing;
+                let owed = standing.tokens.expect("a limit").reset.as_secs_f64() * 10.0;
+                assert!((owed - (600 + over).min(can_be_used) as f64).abs() < 1.0, "{demand:?}: {owed}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_may_run_on_what_is_likely_and_takes_all_that_is_left() {
         let limits = RateLimits::default();
         let now = Instant::now();
-        assert_eq!(limits.charge("a", PER_MINUTE, 601, 0, now).expect_err("too long").retry_after, None);
-        let (standing, charged) = limits.charge("a", PER_MINUTE, 10, 100_000, now).expect("an empty account");
-        assert_eq!((charged, standing.tokens.expect("a limit").remaining), (600, 0));
+        let unbounded = Demand { prompt: 10, likely: 60, most: 100_000 };
+        let (standing, first) = limits.charge("a", PER_MINUTE, unbounded, now).expect("a full account");
+        assert_eq!(left(standing), 0);
+        // What has come back meanwhile is for requests that it covers in full.
+        let later = after(now, 20.0);
+        let over = limits.charge("a", PER_MINUTE, unbounded, later).expect_err("one may do that");
+        assert_eq!(over.retry_after, Some(Duration::from_secs(40)), "when the account is full");
+        let (_, covered) = limits.charge("a", PER_MINUTE, exactly(50, 50), later).expect("it fits");
+        limits.settle("a", covered, 100, later);
+        limits.settle("a", first, 60, later);
+        let (standing, _) = limits.charge("a", PER_MINUTE, unbounded, later).expect("the first one has ended");
+        assert_eq!(left(standing), 0);
+    }
+
+    #[test]
+    fn a_prompt_over_the_whole_limit_never_fits_and_a_long_answer_does_when_all_is_there() {
+        let limits = RateLimits::default();
+        let now = Instant::now();
+        assert_eq!(limits.charge("a", PER_MINUTE, exactly(601, 0), now).expect_err("too long").retry_after, None);
+        let (_, first) = limits.charge("a", PER_MINUTE, exactly(10, 10), now).expect("a full account");
+        let over = limits.charge("a", PER_MINUTE, exactly(10, 100_000), now).expect_err("20 are gone");
+        assert_eq!(over.retry_after, Some(Duration::from_secs(2)));
+        limits.refund("a", first, now);
+        let (standing, _) = limits.charge("a", PER_MINUTE, exactly(10, 100_000), now).expect("a full account");
+        assert_eq!(left(standing), 0);
     }
 
     #[test]
     fn a_refund_leaves_no_trace() {
         let limits = RateLimits::default();
         let now = Instant::now();
-        let (_, charged) = limits.charge("a", PER_MINUTE, 10, 10, now).expect("within the limit");
-        limits.refund("a", charged, now);
-        let (standing, _) = limits.charge("a", PER_MINUTE, 0, 0, now).expect("within the limit");
-        assert_eq!(standing.requests.expect("a limit").remaining, 59);
-        assert_eq!(standing.tokens.expect("a limit").remaining, 600);
+        for demand in [exactly(10, 10), exactly(10, 100_000)] {
+            let (_, charged) = limits.charge("a", PER_MINUTE, demand, now).expect("within the limit");
+            limits.refund("a", charged, now);
+        }
+        let (standing, _) = limits.charge("a", PER_MINUTE, exactly(0, 0), now).expect("within the limit");
+        assert_eq!((standing.requests.expect("a limit").remaining, left(standing)), (59, 600));
+        assert!(limits.charge("a", PER_MINUTE, exactly(10, 100_000), now).is_ok(), "nobody else is in on that");
     }
 
     #[test]
     fn a_new_limit_holds_at_once_and_forgives_nothing() {
         let limits = RateLimits::default();
         let now = Instant::now();
-        limits.charge("a", PER_MINUTE, 500, 0, now).expect("within the limit");
+        limits.charge("a", PER_MINUTE, exactly(500, 0), now).expect("within the limit");
         let raised = Rates { tokens_per_minute: Some(1000), ..PER_MINUTE };
-        let (standing, _) = limits.charge("a", raised, 100, 0, now).expect("within the new limit");
-        assert_eq!(standing.tokens.expect("a limit").remaining, 400);
+        let (standing, _) = limits.charge("a", raised, exactly(100, 0), now).expect("within the new limit");
+        assert_eq!(left(standing), 400);
         let lowered = Rates { tokens_per_minute: Some(100), ..PER_MINUTE };
-        assert!(limits.charge("a", lowered, 1, 0, now).is_err());
+        assert!(limits.charge("a", lowered, exactly(1, 0), now).is_err());
     }
 
     #[test]
     fn memory_is_bounded_however_many_tenants_there_are() {
         let limits = RateLimits::with_room_for(8);
         let start = Instant::now();
-        limits.charge("busy", PER_MINUTE, 600, 0, after(start, 99.0)).expect("within the limit");
+        limits.charge("busy", PER_MINUTE, exactly(600, 0), after(start, 99.0)).expect("within the limit");
         for number in 0..100 {
             let now = after(start, f64::from(number));
-            limits.charge(&format!("t{number}"), PER_MINUTE, 1, 0, now).expect("within the limit");
+            limits.charge(&format!("t{number}"), PER_MINUTE, exactly(1, 0), now).expect("within the limit");
             assert!(limits.accounts.lock().len() <= 8);
         }
-        assert!(limits.charge("busy", PER_MINUTE, 100, 0, after(start, 99.0)).is_err(), "who used it lately is known");
+        let busy = limits.charge("busy", PER_MINUTE, exactly(100, 0), after(start, 99.0));
+        assert!(busy.is_err(), "who used it lately is known");
     }
 }

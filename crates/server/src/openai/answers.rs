@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use parkade_core::{Event, FinishReason, Request, RequestError, RequestStream, TokenLogprob, Usage};
+use parkade_core::{Engine, Event, FinishReason, Refusal, Request, RequestError, RequestStream, TokenLogprob, Usage};
 
 use crate::errors::ApiError;
 use crate::exchange::Exchange;
@@ -53,6 +53,14 @@ impl Drop for Answers {
     }
 }
 
+/// The most tokens that requests can use together, if each of them can be served at all.
+fn most_tokens(engine: &Engine, requests: &[Request]) -> Result<u64, Refusal> {
+    requests.iter().try_fold(0u64, |sum, request| {
+        let most = engine.most_tokens(request).inspect_err(|refusal| engine.note_refusal(refusal))?;
+        Ok(sum.saturating_add(most))
+    })
+}
+
 /// An event of an answer whose text is not wanted.
 pub(crate) fn without_text(event: Event) -> Option<Event> {
     match event {
@@ -67,13 +75,15 @@ pub(crate) fn without_text(event: Event) -> Option<Event> {
 
 impl Answers {
     /// Hands all requests in, or none: when one is refused, those before it are cancelled. They are charged to their
-    /// tenant first.
+    /// tenant first, and before that it is known that each can be served at all: what never can is told so, whatever else
+    /// its tenant may do.
     pub fn submit(submission: Submission<'_>, requests: Vec<Request>) -> Result<Self, ApiError> {
         let Submission { state, model, identity, exchange, prompt_field, prompt_only, encoder } = submission;
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
         let first = requests.first().ok_or_else(|| ApiError::internal("there is no prompt"))?;
         exchange.asks_as(first.priority);
-        let charge = Charge::take(state, model, &requests, identity, &exchange)?;
+        let most = most_tokens(&model.engine, &requests).map_err(refused)?;
+        let charge = Charge::take(state, model, &requests, most, identity, &exchange)?;
         let entry = state.in_flight().enter(NewEntry {
             id: exchange.id(),
             model: model.clone(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use parkade_core::{Engine, Refusal, Request};
 
-use crate::access::{OverLimit, Rates};
+use crate::access::{Advance, Demand, OverLimit, Rates};
 use crate::errors::{ApiError, ErrorType, Retry};
 use crate::exchange::Exchange;
 use crate::identity::Identity;
@@ -17,11 +17,12 @@ pub(crate) struct Charge {
     state: AppState,
     tenant: String,
     rates: Rates,
-    tokens: u64,
+    advance: Advance,
 }
 
 impl Charge {
-    /// Charges the requests of one HTTP request as one request. The exchange learns where the tenant stands then.
+    /// Charges the requests of one HTTP request as one request; together they can use `most` tokens. The exchange learns
+    /// where the tenant stands then.
     ///
     /// # Errors
     /// 429 if the tenant is over a limit.
@@ -29,6 +30,7 @@ impl Charge {
         state: &AppState,
         model: &ModelEntry,
         requests: &[Request],
+        most: u64,
         identity: &Identity,
         exchange: &Arc<Exchange>,
     ) -> Result<Self, ApiError> {
@@ -37,24 +39,20 @@ impl Charge {
             Identity::Key(key) => key.limits.rates,
             Identity::Anonymous => state.policy().rates(&tenant),
         };
-        let mut charge = Self { state: state.clone(), tenant, rates, tokens: 0 };
+        let mut charge = Self { state: state.clone(), tenant, rates, advance: Advance::default() };
         if rates.is_unlimited() {
             return Ok(charge);
         }
-        let prompts = requests.iter().map(|request| request.prompt.len() as u64).sum();
-        let answers = match rates.tokens_per_minute {
-            Some(_) => requests.iter().map(|request| expected_tokens(model, request)).fold(0, u64::saturating_add),
-            None => 0,
-        };
-        match state.rates().charge(&charge.tenant, rates, prompts, answers, Instant::now()) {
-            Ok((standing, tokens)) => {
+        let demand = demand(model, requests, most);
+        match state.rates().charge(&charge.tenant, rates, demand, Instant::now()) {
+            Ok((standing, advance)) => {
                 exchange.stands(standing);
-                charge.tokens = tokens;
+                charge.advance = advance;
                 Ok(charge)
             }
             Err(over) => {
                 exchange.stands(over.standing);
-                Err(refused(over, charge.tenant, &model.engine, prompts))
+                Err(refused(over, charge.tenant, &model.engine, demand.prompt))
             }
         }
     }
@@ -62,21 +60,21 @@ impl Charge {
     /// The requests have ended and used this many tokens.
     pub fn settle(&self, used: u64) {
         if !self.rates.is_unlimited() {
-            self.state.rates().settle(&self.tenant, self.tokens, used, Instant::now());
+            self.state.rates().settle(&self.tenant, self.advance, used, Instant::now());
         }
     }
 
     /// The requests were refused by the engine.
     pub fn refund(self, exchange: &Exchange) {
         if !self.rates.is_unlimited()
-            && let Some(standing) = self.state.rates().refund(&self.tenant, self.tokens, Instant::now())
+            && let Some(standing) = self.state.rates().refund(&self.tenant, self.advance, Instant::now())
         {
             exchange.stands(standing);
         }
     }
 }
 
-fn refused(over: OverLimit, tenant: String, engine: &Engine, prompts: u64) -> ApiError {
+fn refused(over: OverLimit, tenant: String, engine: &Engine, prompt: u64) -> ApiError {
     let OverLimit { unit, limit, retry_after, .. } = over;
     let refusal = Refusal::RateLimited { tenant, unit, limit, retry_after: retry_after.unwrap_or(Duration::ZERO) };
     engine.note_refusal(&refusal);
@@ -87,20 +85,28 @@ fn refused(over: OverLimit, tenant: String, engine: &Engine, prompts: u64) -> Ap
         StatusCode::TOO_MANY_REQUESTS,
         ErrorType::RateLimit,
         "rate_limit_exceeded",
-        format!("the prompt has {prompts} tokens, and this tenant may use {limit} {unit}; shorten it"),
+        format!("the prompt has {prompt} tokens, and this tenant may use {limit} {unit}; shorten it"),
         Retry::Never,
     )
 }
 
-/// How many tokens the answers to a request will probably have: what the lot has learnt of the tenant's, else the most
-/// that they can.
-fn expected_tokens(model: &ModelEntry, request: &Request) -> u64 {
+/// What the requests take together, if they take no more than `most`.
+fn demand(model: &ModelEntry, requests: &[Request], most: u64) -> Demand {
+    let prompt = requests.iter().map(|request| request.prompt.len() as u64).sum();
+    let answers = requests.iter().map(|request| likely_answers(model, request).unwrap_or(most));
+    let likely = answers.fold(prompt, u64::saturating_add);
+    Demand { prompt, likely: likely.min(most), most }
+}
+
+/// How many tokens the answers to a request will probably have, by what the lot has learnt of the tenant's; `None` if
+/// nothing tells.
+fn likely_answers(model: &ModelEntry, request: &Request) -> Option<u64> {
     #[cfg(feature = "parking-lot-scheduler")]
-    if let Some(lot) = model.engine.parking_lot() {
-        // What cannot be priced is refused by the engine in a moment.
-        return lot.adapter().price(request).map_or(0, |price| price.expected_tokens);
+    if !request.ignore_eos
+        && let Some(lot) = model.engine.parking_lot()
+    {
+        return Some(lot.adapter().price(request).ok()?.expected_tokens);
     }
-    let room = model.config.context_length.saturating_sub(request.prompt.len());
-    let most = request.max_tokens.map_or(room, |most| most.min(room));
-    (most as u64).saturating_mul(request.n as u64)
+    let (_, _) = (model, request);
+    None
 }

@@ -9,8 +9,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::keys::policy;
+use crate::mortal;
 use crate::support::{
-    COMPLETIONS, Running, header_of, parts, read_to_end, read_until, start_over, wire_get, wire_post,
+    COMPLETIONS, Running, header_of, parts, read_to_end, read_until, start_at, start_over, wire_get, wire_post,
 };
 
 /// Nothing in these tests takes as long.
@@ -194,4 +195,55 @@ async fn a_stream_that_others_read_to_its_end_is_charged_in_full_although_its_fi
     read_to_end(&mut along).await;
     assert_eq!(limited.ended().await, (480, json!(null)));
     limited.has_charged(20 + 480).await;
+}
+
+/// A token comes back each fiftieth of a second: that much may be used beside the limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_cannot_use_more_than_the_limit_and_one_request() {
+    const LIMIT: u64 = 3000;
+    for scheduler in [SchedulerKind::Default, SchedulerKind::ParkingLot] {
+        if scheduler == SchedulerKind::ParkingLot && !cfg!(feature = "parking-lot-scheduler") {
+            continue;
+        }
+        for ignore_eos in [true, false] {
+            let engine = EngineConfig { scheduler, ..EngineConfig::default() };
+            let (state, engine, fate) = mortal::state_over(ServerConfig::default(), engine);
+            state.set_policy(policy(&[("ada", &format!("tokens_per_minute = {LIMIT}"))])).expect("valid weights");
+            let server = start_at("127.0.0.1", state, engine).await;
+            // None of them ends before all have come.
+            fate.allow(0);
+            let begun = Instant::now();
+            let body = json!({"prompt": vec![5; 20], "max_tokens": 400, "ignore_eos": ignore_eos});
+            let mut sockets = Vec::new();
+            for _ in 0..24 {
+                let mut socket = server.connect().await;
+                socket.write_all(&wire_post(COMPLETIONS, KEY, &body)).await.expect("writable");
+                sockets.push(socket);
+            }
+            let decided = |page: &str| {
+                let refused = page.lines().find_map(|line| {
+                    line.strip_prefix("parkade_request_refusals_total{reason=\"rate_limit_exceeded\"} ")?.parse().ok()
+                });
+                refused.unwrap_or(0)
+            };
+            while {
+                let taken = server.engine.snapshot().running + server.engine.snapshot().waiting;
+                taken + decided(&server.exchange(&wire_get("/metrics", "")).await) < 24
+            } {
+                assert!(begun.elapsed() < PATIENCE, "they are never decided on");
+            }
+            let most = LIMIT + 420 + (begun.elapsed().as_secs_f64() * LIMIT as f64 / 60.0).ceil() as u64;
+            fate.release();
+            let mut used = 0;
+            for socket in &mut sockets {
+                let answer = read_to_end(socket).await;
+                let (status, _, body) = parts(&answer);
+                assert!(status == 200 || status == 429, "{answer}");
+                let body: Value = serde_json::from_str(body).expect("JSON");
+                used += body["usage"]["total_tokens"].as_u64().unwrap_or(0);
+            }
+            assert!(used <= most, "{used} of {LIMIT} were used, {most} may be");
+            assert!(used > LIMIT - 420 || !ignore_eos, "{used} of {LIMIT} were used: another one would have fitted");
+        }
+    }
 }

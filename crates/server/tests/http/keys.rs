@@ -188,15 +188,38 @@ async fn tokens_are_charged_before_and_settled_after() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_refused_otherwise_is_not_charged() {
-    let (api, _) = guarded(&[("ada", "requests_per_minute = 3\ntokens_per_minute = 100000")]);
-    let too_long: Vec<u32> = vec![5; 600];
-    let refused = ask(&api, "sk-ada", &json!({"prompt": too_long, "max_tokens": 1})).await;
-    assert_eq!(refused.error().2.as_deref(), Some("context_length_exceeded"));
-    assert_eq!(refused.header("x-ratelimit-remaining-requests"), Some("3"), "it got its charge back");
-    assert_eq!(refused.header("x-ratelimit-remaining-tokens"), Some("100000"));
-    let answer = ask(&api, "sk-ada", &json!({"prompt": "a", "max_tokens": 1})).await;
-    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("2"));
+async fn what_can_never_be_served_is_told_so_whatever_the_rate_allows_and_costs_nothing_of_it() {
+    let (api, _) = guarded(&[("ada", "requests_per_minute = 1\ntokens_per_minute = 100")]);
+    let never = async |when: &str| {
+        for (body, param, code) in [
+            (json!({"prompt": vec![5; 600]}), "prompt", "context_length_exceeded"),
+            (json!({"prompt": [vec![5; 3], vec![5; 512]]}), "prompt", "context_length_exceeded"),
+            (json!({"prompt": "a ".repeat(5000)}), "prompt", "context_length_exceeded"),
+            (json!({"prompt": [5], "n": 65}), "prompt", "request_too_large"),
+            (json!({"prompt": [5], "n": 129}), "n", "invalid_value"),
+            (json!({"prompt": [1 << 20]}), "prompt", "invalid_value"),
+        ] {
+            let refused = ask(&api, "sk-ada", &body).await;
+            assert_eq!(refused.error(), (400, Some(param.into()), Some(code.into())), "{when}: {}", refused.text);
+            assert_eq!(refused.header("x-should-retry"), Some("false"));
+        }
+    };
+    never("when all is left").await;
+    let answer = ask(&api, "sk-ada", &json!({"prompt": [5], "max_tokens": 1})).await;
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("0"), "{}", answer.text);
+    assert_eq!(answer.header("x-ratelimit-remaining-tokens"), Some("98"));
+    assert_eq!(ask(&api, "sk-ada", &json!({"prompt": [5], "max_tokens": 1})).await.status, 429);
+    never("when nothing is left").await;
+    let page = get(&api, "/metrics").await.text;
+    assert!(page.contains("parkade_request_refusals_total{reason=\"context_length_exceeded\"} 4"), "{page}");
+}
+
+#[tokio::test]
+async fn what_the_whole_memory_cannot_hold_is_told_so_before_any_rate() {
+    let (state, _) = crate::support::state_with_memory(32 << 10);
+    state.set_policy(policy(&[("ada", "tokens_per_minute = 10")])).expect("valid weights");
+    let refused = ask(&router(state), "sk-ada", &json!({"prompt": vec![5; 400], "max_tokens": 1})).await;
+    assert_eq!(refused.error(), (400, Some("prompt".into()), Some("request_too_large".into())), "{}", refused.text);
 }
 
 #[tokio::test]

@@ -65,9 +65,16 @@ fn was_refused_at_once(server: &Running, answer: &str) -> bool {
 async fn a_deadline_that_passes_in_line_is_a_503_also_for_a_stream() {
     let server = start_over(ServerConfig::default(), lot(40)).await;
     let _held = fill(&server, 40, "").await;
-    for (stream, header) in [(false, "x-request-timeout-ms"), (true, "x-request-timeout-ms"), (true, "x-slo-ttft-ms")] {
-        let answer = ask(&server, &format!("{header}: 150\r\n"), &short(stream)).await;
+    for (stream, header, ms) in [
+        (false, "x-request-timeout-ms", 150),
+        (true, "x-request-timeout-ms", 150),
+        (true, "x-slo-ttft-ms", 150),
+        (false, "x-request-timeout-ms", 1),
+        (true, "x-slo-ttft-ms", 1),
+    ] {
+        let answer = ask(&server, &format!("{header}: {ms}\r\n"), &short(stream)).await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{header}: {answer}");
+        assert!(answer.contains(&format!("deadline of {ms} ms ")), "what the client said: {answer}");
         assert_eq!(code(&answer), "deadline_exceeded");
         assert_eq!(header_of(&answer, "x-should-retry"), Some("false"));
         let seconds = header_of(&answer, "retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
