@@ -17,9 +17,6 @@ use crate::connection::StoodStill;
 use crate::errors::ApiError;
 use crate::state::AppState;
 
-/// How many bytes past the limit are read and thrown away so that the client sees the answer and not a reset.
-const LINGER_BYTES: usize = 64 << 20;
-
 /// A body in memory, and its share of the memory for bodies.
 pub(crate) struct RawBody {
     bytes: Vec<u8>,
@@ -37,8 +34,9 @@ pub(crate) struct JsonBody {
 /// Reads a JSON body on the account of `payer`.
 ///
 /// # Errors
-/// 400 for another content type, 415 for another encoding, 413 when it is too long, 408 when it takes too long, 429 and
-/// 503 when bodies take too much memory already.
+/// 400 for another content type or a body that breaks off, 415 for another encoding, 413 when it is too long, 408 when it
+/// takes too long, 429 and 503 when bodies take too much memory already. Each at once: what is still on its way is read
+/// and thrown away when the connection ends.
 pub(crate) async fn read(state: &AppState, payer: Payer, headers: &HeaderMap, body: Body) -> Result<RawBody, ApiError> {
     let config = state.config();
     require_plain(headers)?;
@@ -48,19 +46,14 @@ pub(crate) async fn read(state: &AppState, payer: Payer, headers: &HeaderMap, bo
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse::<usize>().ok());
-    let mut arrival = Arrival::new(body, config);
     if announced.is_some_and(|length| length > limit) {
-        // A client that asked for leave to send (`expect: 100-continue`) gets its answer before it sends.
-        if !headers.contains_key(header::EXPECT) {
-            arrival.discard().await;
-        }
         return Err(ApiError::body_too_large(limit));
     }
+    let mut arrival = Arrival::new(body, config);
     let mut share = state.body_memory().share(payer);
     let mut bytes = Vec::new();
     while let Some(chunk) = arrival.next().await? {
         if bytes.len() + chunk.len() > limit {
-            arrival.discard().await;
             return Err(ApiError::body_too_large(limit));
         }
         make_room(&mut bytes, chunk.len(), announced.unwrap_or(limit), &mut share)?;
@@ -116,16 +109,6 @@ impl Arrival {
         self.received += chunk.as_ref().map_or(0, Bytes::len);
         Ok(chunk)
     }
-
-    /// Reads on for a while without keeping anything.
-    async fn discard(&mut self) {
-        let most = self.received.saturating_add(LINGER_BYTES);
-        while let Ok(Some(_)) = self.next().await {
-            if self.received > most {
-                return;
-            }
-        }
-    }
 }
 
 /// What a body that broke off or is not well-formed is told.
@@ -138,7 +121,14 @@ fn unreadable(error: &axum::Error) -> ApiError {
         }
         source = cause.source();
     }
-    ApiError::invalid_body(format!("the body could not be read: {error}"))
+    // The innermost cause is what the HTTP library found; those around it only say that it was reading a body.
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    ApiError::malformed(format!(
+        "the body could not be read ({cause}); send as many bytes as content-length says, or well-formed chunks to the last"
+    ))
 }
 
 /// Refuses bodies that would have to be unpacked first.

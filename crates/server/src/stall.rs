@@ -1,8 +1,8 @@
 //! A socket that gives up on a reader who does not read, and that does not hang up while the other side still talks.
 //!
 //! When a socket is closed with bytes unread, the system resets the connection, and the client may lose the answer that
-//! says what was wrong: "431" to a head that is too long, "413" to a body that is. So the end waits a moment for the
-//! client to stop.
+//! says what was wrong: "431" to a head that is too long, "413" to a body that is. So the answer goes out at once, and the
+//! end reads and throws away what the client still sends, until that stops or for a while.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,8 +13,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// How long an end waits for the other side to end too.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long an end waits for the other side to send more, or to end too.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How long an end waits in all.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// How much is thrown away at once.
+const PIECE: usize = 16 << 10;
 
 /// Fails a write when the other side has taken nothing for `limit` although there was something to take.
 pub(crate) struct StallGuard<S> {
@@ -22,8 +28,27 @@ pub(crate) struct StallGuard<S> {
     limit: Duration,
     /// Set while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Set once our side has ended: when to stop waiting for the other.
-    linger: Option<Pin<Box<Sleep>>>,
+    /// Set once our side has ended.
+    linger: Option<Linger>,
+}
+
+/// Waiting for the other side's end.
+struct Linger {
+    until: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Linger {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { until: now + LINGER, timer: Box::pin(tokio::time::sleep_until(now + QUIET)) }
+    }
+
+    /// The other side has sent something.
+    fn heard(&mut self) {
+        let quiet = Instant::now() + QUIET;
+        self.timer.as_mut().reset(quiet.min(self.until));
+    }
 }
 
 impl<S> StallGuard<S> {
@@ -81,12 +106,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
             let shut = Pin::new(&mut guard.socket).poll_shutdown(cx);
             ready!(guard.watch(cx, shut))?;
         }
-        let linger = guard.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-        let mut unread = [MaybeUninit::uninit(); 4096];
-        while linger.as_mut().poll(cx).is_pending() {
+        let linger = guard.linger.get_or_insert_with(Linger::new);
+        let mut unread = [MaybeUninit::uninit(); PIECE];
+        while linger.timer.as_mut().poll(cx).is_pending() {
             let mut unread = ReadBuf::uninit(&mut unread);
             match ready!(Pin::new(&mut guard.socket).poll_read(cx, &mut unread)) {
-                Ok(()) if !unread.filled().is_empty() => {}
+                Ok(()) if !unread.filled().is_empty() => linger.heard(),
                 // The other side has ended, or is gone.
                 _ => break,
             }
@@ -141,13 +166,30 @@ mod tests {
         assert_eq!(client.await.expect("client"), b"answer");
     }
 
-    #[tokio::test]
-    async fn the_end_does_not_wait_for_ever() {
-        tokio::time::timeout(LINGER * 5, async {
-            let (near, _far) = tokio::io::duplex(16);
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_as_long_as_the_client_goes_on_but_not_for_ever() {
+        let begun = Instant::now();
+        let (near, far) = tokio::io::duplex(16);
+        StallGuard::new(near, LINGER).shutdown().await.expect("an end");
+        assert_eq!(begun.elapsed().as_secs(), QUIET.as_secs(), "it said nothing");
+        drop(far);
+
+        let drip = |pieces: u32| async move {
+            let begun = Instant::now();
+            let (near, mut far) = tokio::io::duplex(16);
+            let client = tokio::spawn(async move {
+                for _ in 0..pieces {
+                    tokio::time::sleep(QUIET / 2).await;
+                    if far.write_all(b"more").await.is_err() {
+                        return;
+                    }
+                }
+            });
             StallGuard::new(near, LINGER).shutdown().await.expect("an end");
-        })
-        .await
-        .expect("in time");
+            client.abort();
+            begun.elapsed()
+        };
+        assert_eq!(drip(8).await.as_secs(), 4, "its end is the end");
+        assert_eq!(drip(1000).await.as_secs(), LINGER.as_secs());
     }
 }

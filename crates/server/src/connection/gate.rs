@@ -228,6 +228,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
                 count => gate.last_words.advance(count),
             }
         }
-        Pin::new(&mut gate.socket).poll_shutdown(cx)
+        match gate.presence.watch(cx.waker()) {
+            // Its place is somebody else's: it is not waited for.
+            Phase::GivenUp => Poll::Ready(Ok(())),
+            _ => Pin::new(&mut gate.socket).poll_shutdown(cx),
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::errors::{ApiError, ErrorType, Retry};
 use crate::openai::fields::quote;
 
 /// Before the number of a version in a request's first line.
-const VERSION: &[u8] = b" HTTP/";
+const VERSION: &[u8] = b"HTTP/";
 
 /// Bounds of a head.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,7 @@ pub(super) fn read(bytes: &[u8], limits: &HeadLimits) -> Result<Head, ApiError> 
     };
     let target = request.path.unwrap_or_default();
     if Uri::try_from(target).is_err() {
-        return Err(bad("malformed_request", format!("the request's target {} is not valid", quote(target))));
+        return Err(ApiError::malformed(format!("the request's target {} is not valid", quote(target))));
     }
     let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let fields = Fields(request.headers);
@@ -74,7 +74,7 @@ fn malformed(error: Error, bytes: &[u8], limits: &HeadLimits) -> ApiError {
         Error::TooManyHeaders => {
             return too_large(format!("the request has more than {} header fields", limits.fields));
         }
-        Error::Version if bytes.windows(VERSION.len()).any(|window| window == VERSION) => {
+        Error::Version if has_a_version(bytes) => {
             return bad("http_version_not_supported", "the request's HTTP version is not supported; send HTTP/1.1");
         }
         // A TLS client hello.
@@ -84,9 +84,22 @@ fn malformed(error: Error, bytes: &[u8], limits: &HeadLimits) -> ApiError {
         Error::HeaderName => "the name of a header field is not valid",
         Error::HeaderValue => "the value of a header field is not valid",
         Error::NewLine => "a line does not end as it must",
-        Error::Token | Error::Status | Error::Version => "its first line is not 'METHOD /path HTTP/1.1'",
+        Error::Token | Error::Status | Error::Version => {
+            "its first line is not 'METHOD /path HTTP/1.1'; a space in the path is written %20"
+        }
     };
-    bad("malformed_request", format!("the request is not HTTP: {problem}"))
+    ApiError::malformed(format!("the request is not HTTP: {problem}"))
+}
+
+/// Whether a request's first line is one of HTTP, of whatever version: method, target and version, and no more.
+fn has_a_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    let number = words.next().and_then(|word| word.strip_prefix(VERSION)).filter(|_| words.next().is_none());
+    number.is_some_and(|number| {
+        let parts: Vec<&[u8]> = number.split(|byte| *byte == b'.').collect();
+        parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
+    })
 }
 
 struct Fields<'a, 'b>(&'a [Header<'b>]);
@@ -296,12 +309,26 @@ mod tests {
             "GET / HTTP/1.1\r\nhost: a\0b\r\n\r\n",
             "GET / HTTP/1.1\r\nno colon\r\n\r\n",
             "GET http:// HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET /hea lth HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET /a b c HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET /hea lth HTTP/2.0\r\nhost: a\r\n\r\n",
+            "GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET / http/1.1\r\nhost: a\r\n\r\n",
+            "GET / HTTP/1.1 \r\nhost: a\r\n\r\n",
+            "GET / HTTP/one\r\nhost: a\r\n\r\n",
+            "GET / HTTP/\r\nhost: a\r\n\r\n",
+            "GET /\r\nx: a HTTP/2.0\r\n\r\n",
         ] {
             assert_eq!(wrong(read_text(text)), (400, "malformed_request", None), "{text}");
         }
         let tls = read(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", &LIMITS).expect_err("TLS");
         assert!(tls.message().contains("http://"), "{tls}");
-        for text in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/9.9\r\nhost: a\r\n\r\n"] {
+        for text in [
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "GET / HTTP/9.9\r\nhost: a\r\n\r\n",
+            "\r\nGET /health HTTP/3\r\n\r\n",
+            "GET / HTTP/2.0",
+        ] {
             assert_eq!(wrong(read_text(text)), (400, "http_version_not_supported", None), "{text}");
         }
         assert_eq!(wrong(with("expect: 200-maybe\r\n")), (417, "expectation_failed", Some("expect".to_owned())));

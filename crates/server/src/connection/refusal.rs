@@ -13,7 +13,7 @@ pub(super) fn on_the_wire(error: ApiError) -> Bytes {
     let response = error.into_response();
     let mut text = format!("HTTP/1.1 {}\r\n", response.status());
     for (name, value) in response.headers() {
-        if name != header::CONTENT_LENGTH {
+        if name != header::CONTENT_LENGTH && name != header::CONNECTION {
             let value = value.to_str().unwrap_or_default();
             text.push_str(&format!("{name}: {value}\r\n"));
         }

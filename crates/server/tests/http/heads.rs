@@ -4,7 +4,7 @@ use parkade_server::ServerConfig;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{COMPLETIONS, header_of, parts, read_to_end, read_until, start, wire_get, wire_post};
+use crate::support::{COMPLETIONS, PATIENCE, header_of, parts, read_to_end, read_until, start, wire_get, wire_post};
 
 const JSON: &str = "host: localhost\r\ncontent-type: application/json\r\n";
 const BODY: &str = r#"{"prompt": "a", "max_tokens": 1}"#;
@@ -24,6 +24,7 @@ async fn a_head_that_is_not_in_order_gets_the_envelope_and_an_end() {
         ("GET /health HTTP/1.1\r\nhost: localhost\r\nx: a\0b\r\n\r\n".to_owned(), 400, "malformed_request"),
         ("GET /health HTTP/1.1\r\nhost: localhost\r\nx : a\r\n\r\n".to_owned(), 400, "malformed_request"),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400, "http_version_not_supported"),
+        ("GET /hea lth HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(), 400, "malformed_request"),
         ("GET /health HTTP/1.1\r\n\r\n".to_owned(), 400, "invalid_host"),
         ("GET /health HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n".to_owned(), 400, "invalid_host"),
         (format!("GET /health HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\n\r\n"), 431, "headers_too_large"),
@@ -50,7 +51,7 @@ async fn a_head_that_is_not_in_order_gets_the_envelope_and_an_end() {
         assert!(header_of(&answer, "x-request-id").is_some_and(|id| id.starts_with("req_")), "{head}");
     }
     let page = server.exchange(&wire_get("/metrics", "")).await;
-    assert!(page.contains("parkade_http_errors_total{code=\"malformed_request\"} 4\n"), "{page}");
+    assert!(page.contains("parkade_http_errors_total{code=\"malformed_request\"} 5\n"), "{page}");
     assert!(page.contains("parkade_http_requests_total{method=\"other\",route=\"none\",status=\"417\"} 1\n"), "{page}");
 }
 
@@ -74,8 +75,6 @@ async fn a_second_request_cannot_be_hidden_in_a_body() {
 async fn a_body_that_is_not_in_order_gets_the_envelope() {
     let server = start(ServerConfig::default()).await;
     for (fields, body, status, code) in [
-        ("transfer-encoding: chunked\r\n", "zz\r\nhello\r\n0\r\n\r\n", 400, "invalid_json"),
-        ("transfer-encoding: chunked\r\n", "5\r\nhello_without_an_end", 400, "invalid_json"),
         ("content-encoding: gzip\r\ncontent-length: 4\r\n", "\x1f\u{7f}\x08\0", 415, "unsupported_content_encoding"),
         ("content-encoding: br\r\ncontent-length: 2\r\n", "{}", 415, "unsupported_content_encoding"),
         ("content-length: 2\r\n", "{]", 400, "invalid_json"),
@@ -86,6 +85,67 @@ async fn a_body_that_is_not_in_order_gets_the_envelope() {
         let error = serde_json::from_str::<Value>(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
         assert_eq!((got, &error["error"]["code"]), (status, &json!(code)), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_as_http_says_is_malformed_whatever_is_in_it() {
+    let server = start(ServerConfig::default()).await;
+    let chunked = "transfer-encoding: chunked\r\n";
+    let short = format!("content-length: {}\r\n", BODY.len() + 1);
+    let in_chunks = format!("{:x}\r\n{BODY}\r\n", BODY.len());
+    for (fields, body) in [
+        (chunked, "zz\r\nhello\r\n0\r\n\r\n"),
+        (chunked, "5\r\nhello_without_an_end"),
+        (chunked, "-5\r\nhello\r\n0\r\n\r\n"),
+        (chunked, "0x5\r\nhello\r\n0\r\n\r\n"),
+        (chunked, "\r\n5\r\nhello\r\n0\r\n\r\n"),
+        (chunked, "fffffffffffffffff\r\nhello"),
+        (chunked, &in_chunks.replace("}\r\n", "}XX0\r\n\r\n")),
+        // Cut short: the client ends without the rest.
+        (chunked, ""),
+        (chunked, "5"),
+        (chunked, "5\r\nhel"),
+        (chunked, &in_chunks),
+        (chunked, &format!("{in_chunks}0\r\n")),
+        (&short, ""),
+        (&short, BODY),
+    ] {
+        let mut socket = server.connect().await;
+        let request = post(&format!("{JSON}{fields}"), body);
+        socket.write_all(request.as_bytes()).await.expect("writable");
+        socket.shutdown().await.expect("closable");
+        let answer = read_to_end(&mut socket).await;
+        let (status, _, text) = parts(&answer);
+        let error = serde_json::from_str::<Value>(text).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        assert_eq!((status, &error["error"]["code"]), (400, &json!("malformed_request")), "{body:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_answered_at_once_and_the_client_sees_it() {
+    // Whoever waits for the body waits longer than this test.
+    let never = PATIENCE * 4;
+    let config =
+        ServerConfig { max_body_bytes: 1000, body_grace: never, body_timeout: never, ..ServerConfig::default() };
+    let server = start(config).await;
+    let refused = |answer: &str| {
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    };
+    // It announces more than it may, and sends little of it: nothing, a piece, or a piece in chunks.
+    let announced = format!("{JSON}content-length: {}\r\n", 1 << 30);
+    for (fields, body) in [
+        (announced.as_str(), String::new()),
+        (&announced, BODY.to_owned()),
+        (&format!("{announced}expect: 100-continue\r\n"), String::new()),
+        (&format!("{JSON}transfer-encoding: chunked\r\n"), format!("{:x}\r\n{}", 1 << 30, " ".repeat(2000))),
+    ] {
+        refused(&server.exchange(post(fields, &body).as_bytes()).await);
+    }
+    // It sends all of it before it reads.
+    let long = " ".repeat(20 << 20);
+    let whole = post(&format!("{JSON}content-length: {}\r\n", long.len()), &long);
+    refused(&server.exchange(whole.as_bytes()).await);
 }
 
 #[tokio::test]
