@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "parking-lot-scheduler")]
+use axum::http::StatusCode;
+#[cfg(feature = "parking-lot-scheduler")]
+use axum::response::IntoResponse;
 use axum::response::Response;
 
 use crate::errors::ApiError;
@@ -10,8 +14,10 @@ use crate::openai::fields::quote;
 
 /// Answers with the events of one of the entry's prompts, each numbered, from number `from` on.
 ///
+/// Whoever has read all of a stream that has ended is told so by 204, on which browsers stop coming back.
+///
 /// # Errors
-/// 404 if its stream is not remembered, 410 if its beginning is not any more.
+/// 404 if its stream is not remembered, 410 if its beginning is not any more, 400 if there are not so many events.
 #[cfg(feature = "parking-lot-scheduler")]
 pub(crate) fn respond(entry: &Entry, prompt: usize, from: u64, keep_alive: Duration) -> Result<Response, ApiError> {
     let Some(id) = entry.engine_ids.get(prompt) else {
@@ -22,6 +28,9 @@ pub(crate) fn respond(entry: &Entry, prompt: usize, from: u64, keep_alive: Durat
         return Err(not_kept(entry));
     };
     let stream = lot.streams().attach(id, from).map_err(reading::refused)?;
+    if stream.is_over() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     Ok(reading::respond(stream, entry, prompt, from, keep_alive))
 }
 
@@ -78,6 +87,7 @@ mod reading {
                 ApiError::new(StatusCode::GONE, ErrorType::InvalidRequest, "events_forgotten", message, Retry::Never)
                     .with_param("from")
             }
+            AttachError::TooFarAhead { .. } => ApiError::bad_request("out_of_range", message).with_param("from"),
         }
     }
 

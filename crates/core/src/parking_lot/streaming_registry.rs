@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -53,6 +54,16 @@ pub enum AttachError {
         from: u64,
         /// The oldest one that is there.
         oldest: u64,
+    },
+    /// There are not so many events.
+    #[error("event {from} does not exist: the stream has {events} so far, from 0 on{}", if *.ended { ", and has ended" } else { "" })]
+    TooFarAhead {
+        /// The event that was asked for.
+        from: u64,
+        /// How many there are.
+        events: u64,
+        /// There will be no more.
+        ended: bool,
     },
 }
 
@@ -145,17 +156,21 @@ impl StreamingRegistry {
         }
     }
 
-    /// Reads along from event number `from` (0 is the first). The stream is not cancelled while somebody reads along.
+    /// Reads along from event number `from` (0 is the first), which may be the next one to come. The stream is not cancelled
+    /// while somebody reads along.
     ///
     /// # Errors
-    /// If there is no such stream, or its events from there on are not remembered any more.
+    /// If there is no such stream, or its events from there on are not remembered any more or are not the next ones to come.
     pub fn attach(&self, id: &RequestId, from: u64) -> Result<AttachedStream, AttachError> {
         let mut entries = self.entries.lock();
         self.tidy(&mut entries, Instant::now());
         let replay = entries.streams.get(id).ok_or_else(|| AttachError::Unknown(id.clone()))?;
-        let oldest = replay.oldest();
-        if from < oldest {
-            return Err(AttachError::TooFarBack { from, oldest });
+        let (events, ended) = replay.remembered();
+        if from < events.start {
+            return Err(AttachError::TooFarBack { from, oldest: events.start });
+        }
+        if from > events.end {
+            return Err(AttachError::TooFarAhead { from, events: events.end, ended });
         }
         replay.readers.fetch_add(1, Ordering::SeqCst);
         Ok(AttachedStream { replay: Arc::clone(replay), next: from })
@@ -225,8 +240,10 @@ impl Replay {
         self.tape.lock().bytes
     }
 
-    fn oldest(&self) -> u64 {
-        self.tape.lock().first
+    /// The numbers of the remembered events, and whether the last of them is the stream's last.
+    fn remembered(&self) -> (Range<u64>, bool) {
+        let tape = self.tape.lock();
+        (tape.first..tape.first + tape.events.len() as u64, tape.is_complete)
     }
 }
 
@@ -287,6 +304,11 @@ pub struct AttachedStream {
 }
 
 impl AttachedStream {
+    /// Whether there is nothing to come: the stream has ended before the next event.
+    pub fn is_over(&self) -> bool {
+        matches!(self.replay.event(self.next), Err(Missing::End))
+    }
+
     /// The next event with its number; `None` after the last one.
     ///
     /// # Errors
@@ -375,6 +397,28 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_joined_at_its_next_event_and_not_beyond() {
+        let registry = StreamingRegistry::new(ReplayLimits::default());
+        let id = RequestId::from("a");
+        let replay = registry.open(&id);
+        (0..3).for_each(|number| replay.record(&token(number)));
+        let next = registry.attach(&id, 3).unwrap();
+        assert!(!next.is_over());
+        let beyond = |from, events, ended| {
+            let error = registry.attach(&id, from).unwrap_err();
+            assert_eq!(error, AttachError::TooFarAhead { from, events, ended });
+        };
+        beyond(4, 3, false);
+        beyond(u64::MAX, 3, false);
+        replay.record(&Event::Done(Usage::default()));
+        assert!(!next.is_over());
+        assert!(registry.attach(&id, 4).unwrap().is_over());
+        beyond(5, 4, true);
+        assert_eq!(ids(next), [3]);
+        assert_eq!(replay.readers(), 0);
+    }
+
+    #[test]
     fn what_is_forgotten_is_said() {
         let registry = StreamingRegistry::new(ReplayLimits { events: 4, ..ReplayLimits::default() });
         let id = RequestId::from("a");
@@ -395,7 +439,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             let replay = registry.open(&name.into());
             (0..9).for_each(|number| replay.record(&token(number)));
-            assert_eq!((replay.oldest(), replay.bytes()), (5, 4 * each));
+            assert_eq!((replay.remembered(), replay.bytes()), ((5..9, false), 4 * each));
             registry.close(&name.into(), &replay, Instant::now());
         }
         assert_eq!(registry.len(), 2, "three times four are more than nine");
@@ -406,7 +450,7 @@ mod tests {
         let reader = registry.attach(&"d".into(), 0).unwrap();
         replay.record(&large);
         replay.record(&Event::Done(Usage::default()));
-        assert_eq!(replay.oldest(), 1, "it is forgotten as soon as there is another");
+        assert_eq!(replay.remembered(), (1..2, true), "it is forgotten as soon as there is another");
         drop(reader);
     }
 

@@ -82,6 +82,15 @@ pub(super) async fn cancel(
     Ok(Json(card))
 }
 
+/// A whole number; one that has no end is as far as any.
+fn number(name: &'static str, text: &str) -> Result<u64, ApiError> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let message = format!("{name} is {}; allowed: a whole number, 0 or more", quote(text));
+        return Err(ApiError::invalid_value(name, message));
+    }
+    Ok(text.parse().unwrap_or(u64::MAX))
+}
+
 /// From where to read along.
 #[derive(Debug, Deserialize)]
 pub(super) struct From {
@@ -99,11 +108,6 @@ pub(super) async fn attach(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let entry = find(&state, &id, &identity)?;
-    let number = |name: &'static str, text: &str| {
-        text.parse::<u64>().map_err(|_| {
-            ApiError::invalid_value(name, format!("{name} is {}; allowed: a whole number, 0 or more", quote(text)))
-        })
-    };
     let last = headers.get("last-event-id").map(|last| String::from_utf8_lossy(last.as_bytes()));
     let from = match (&asked.from, last) {
         (Some(from), _) => number("from", from)?,

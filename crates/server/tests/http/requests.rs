@@ -162,11 +162,42 @@ async fn a_stream_can_be_joined_while_it_runs_and_after_from_any_event() {
         assert!(rest_numbers.iter().all(|number| *number > middle) && rest_numbers.last() == Some(&301));
         assert!(!rest.is_empty() && text.ends_with(&rest));
     }
-    for (query, param) in [("from=-1", "from"), ("from=x", "from"), ("prompt=1", "prompt")] {
+    for (query, param, code) in [
+        ("from=-1", "from", "invalid_value"),
+        ("from=x", "from", "invalid_value"),
+        ("from=", "from", "invalid_value"),
+        ("from=%2B5", "from", "invalid_value"),
+        ("from=1.5", "from", "invalid_value"),
+        ("from=303", "from", "out_of_range"),
+        ("from=18446744073709551615", "from", "out_of_range"),
+        ("from=99999999999999999999", "from", "out_of_range"),
+        ("prompt=1", "prompt", "invalid_value"),
+        ("prompt=99999999999999999999", "prompt", "invalid_value"),
+    ] {
         let (status, body) = get(&server, &format!("/v1/requests/it/stream?{query}"), "").await;
         let body: Value = serde_json::from_str(&body).expect("JSON");
-        assert_eq!((status, &body["error"]["param"]), (400, &json!(param)), "{query}");
+        let error = &body["error"];
+        assert_eq!((status, &error["param"], &error["code"]), (400, &json!(param), &json!(code)), "{query}");
+        if code == "out_of_range" {
+            assert!(error["message"].as_str().is_some_and(|said| said.contains("has 302 so far")), "{error}");
+        }
     }
+    for (path, extra) in [("/v1/requests/it/stream?from=302", ""), ("/v1/requests/it/stream", "last-event-id: 301\r\n")]
+    {
+        assert_eq!(get(&server, path, extra).await, (204, String::new()), "all of it was read: {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_runs_cannot_be_joined_beyond_its_next_event() {
+    let server = start_over(ServerConfig::default(), lot(40)).await;
+    let _held = fill(&server, 40, "x-request-id: it\r\n").await;
+    for extra in ["", "last-event-id: 99999999\r\n"] {
+        let query = if extra.is_empty() { "?from=99999999" } else { "" };
+        let (status, body) = get(&server, &format!("/v1/requests/it/stream{query}"), extra).await;
+        assert_eq!((status, code(&body).as_str()), (400, "out_of_range"), "{body}");
+    }
+    assert_eq!(server.engine.snapshot().running, 1, "it goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
