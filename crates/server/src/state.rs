@@ -259,17 +259,25 @@ impl AppState {
         if self.shared.models.read().is_empty() {
             return Err(ApiError::model_loading());
         }
-        Ok(())
+        if self.has_died() { Err(ApiError::engine_stopped()) } else { Ok(()) }
+    }
+
+    /// Whether an engine has ended although nobody stopped the server: only a restart helps.
+    pub fn has_died(&self) -> bool {
+        !self.is_draining() && self.shared.models.read().iter().any(|model| !model.engine.is_alive())
     }
 
     /// Whether a request would be taken, asked for one that has come: counted as refused if not.
     pub(crate) fn admits(&self) -> Result<(), ApiError> {
-        if self.is_draining()
-            && let Some(model) = self.shared.models.read().first()
-        {
-            model.engine.note_refusal(&Refusal::Draining { retry_after: self.shared.config.drain_limit });
+        let refused = self.ready();
+        if let (Err(_), Some(model)) = (&refused, self.shared.models.read().first()) {
+            let refusal = match self.is_draining() {
+                true => Refusal::Draining { retry_after: self.shared.config.drain_limit },
+                false => Refusal::Stopped,
+            };
+            model.engine.note_refusal(&refusal);
         }
-        self.ready()
+        refused
     }
 
     /// The limits.

@@ -9,25 +9,24 @@ use crate::state::AppState;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The process is alive: 200 from the moment that the port is open.
-pub(super) async fn live(State(state): State<AppState>) -> Json<Value> {
+/// The process is alive: 200 from the moment that the port is open, and 503 when only a restart helps.
+pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+    if state.has_died() {
+        return Err(ApiError::engine_stopped());
+    }
     let models: Vec<String> = state.models().iter().map(|model| model.name.clone()).collect();
-    Json(json!({
+    Ok(Json(json!({
         "status": "ok",
         "version": VERSION,
         "uptime_seconds": state.uptime().as_secs(),
         "ready": state.ready().is_ok(),
         "models": models,
-    }))
+    })))
 }
 
 /// A request would be taken: 503 while the model is loaded and while the server drains.
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
     state.ready()?;
-    // A worker that died takes no requests any more; only a restart helps.
-    if state.models().iter().any(|model| model.engine.snapshot().active_workers == 0) {
-        return Err(ApiError::engine_stopped());
-    }
     Ok(Json(json!({"status": "ready"})))
 }
 

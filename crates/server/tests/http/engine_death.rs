@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::mortal::{self, Control};
 use crate::support::{
-    COMPLETIONS, PATIENCE, Running, header_of, parts, read_to_end, read_until, start_at, wire_get, wire_post,
+    CHAT, COMPLETIONS, PATIENCE, Running, header_of, parts, read_to_end, read_until, start_at, wire_get, wire_post,
 };
 
 const CLOSE: &str = "connection: close\r\n";
@@ -43,8 +43,10 @@ fn body(stream: bool) -> Value {
 async fn three_when_a_step_panics(server: &Running, control: &Control) -> (String, [TcpStream; 2]) {
     control.allow(2);
     let mut stream = server.connect().await;
-    stream.write_all(&wire_post(COMPLETIONS, CLOSE, &body(true))).await.expect("writable");
+    let post = wire_post(COMPLETIONS, &format!("{CLOSE}x-request-id: first\r\n"), &body(true));
+    stream.write_all(&post).await.expect("writable");
     read_until(&mut stream, "data: ").await;
+    until(&server.engine, |_| control.holds_a_step()).await;
     let mut others = [server.connect().await, server.connect().await];
     for (number, socket) in others.iter_mut().enumerate() {
         socket.write_all(&wire_post(COMPLETIONS, CLOSE, &body(false))).await.expect("writable");
@@ -61,10 +63,20 @@ async fn everything_is_engine_stopped(server: &Running) {
         assert_eq!((status, code(body)), (503, json!("engine_stopped")), "{answer}");
         assert_eq!(header_of(&answer, "x-should-retry"), Some("false"), "only a restart helps");
     }
-    let ready = server.exchange(&wire_get("/health/ready", "")).await;
-    let (status, _, body) = parts(&ready);
-    assert_eq!((status, code(body)), (503, json!("engine_stopped")), "{ready}");
-    assert_eq!(parts(&server.exchange(&wire_get("/health", "")).await).0, 200);
+    // Nothing else about a request matters then.
+    let chat = json!({"messages": []});
+    for (path, body) in [(CHAT, &chat), (COMPLETIONS, &json!([])), (COMPLETIONS, &json!({"prompt": vec![5; 9999]}))] {
+        let answer = server.exchange(&wire_post(path, CLOSE, body)).await;
+        assert_eq!((parts(&answer).0, code(parts(&answer).2)), (503, json!("engine_stopped")), "{answer}");
+    }
+    // Whoever watches it has to start it again.
+    for path in ["/health/ready", "/health"] {
+        let answer = server.exchange(&wire_get(path, "")).await;
+        assert_eq!((parts(&answer).0, code(parts(&answer).2)), (503, json!("engine_stopped")), "{answer}");
+    }
+    for path in ["/version", "/metrics", "/v1/metrics", "/v1/models"] {
+        assert_eq!(parts(&server.exchange(&wire_get(path, "")).await).0, 200, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -79,6 +91,9 @@ async fn a_worker_that_dies_is_engine_stopped_for_everyone() {
     }
     until(&server.engine, |now| now.active_workers == 0).await;
     everything_is_engine_stopped(&server).await;
+    let card = server.exchange(&wire_get("/v1/requests/first", "")).await;
+    let card: Value = serde_json::from_str(parts(&card).2).expect("JSON");
+    assert_eq!((&card["state"], &card["error"]), (&json!("ended"), &json!("engine_stopped")), "{card}");
 }
 
 #[cfg(feature = "parking-lot-scheduler")]

@@ -72,17 +72,6 @@ async fn a_drain_ends_at_its_limit_and_tells_the_clients() {
 }
 
 #[tokio::test]
-async fn a_server_whose_engine_died_is_alive_but_not_ready() {
-    let server = start(ServerConfig::default()).await;
-    let engine = server.engine.clone();
-    tokio::task::spawn_blocking(move || engine.drain(Duration::ZERO)).await.expect("an end");
-    let ready = server.exchange(READY).await;
-    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("engine_stopped"), "{ready}");
-    let live = server.exchange(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
-    assert!(live.starts_with("HTTP/1.1 200"), "{live}");
-}
-
-#[tokio::test]
 async fn an_idle_server_with_open_connections_ends_at_once() {
     let drain_limit = Duration::from_secs(86_400);
     let mut server = start(ServerConfig { drain_limit, ..ServerConfig::default() }).await;

@@ -14,6 +14,8 @@ use parkade_server::{AppState, ModelEntry, ServerConfig};
 struct Fate {
     /// How many steps it may still make; `usize::MAX` is as many as it likes.
     steps: AtomicUsize,
+    /// A step waits for leave.
+    waits: AtomicBool,
     dies: AtomicBool,
 }
 
@@ -27,8 +29,10 @@ impl Fate {
         while !self.dies.load(Ordering::SeqCst)
             && self.steps.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_err()
         {
+            self.waits.store(true, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.waits.store(false, Ordering::SeqCst);
     }
 }
 
@@ -39,6 +43,11 @@ impl Control {
     /// Lets the engine make so many steps more.
     pub fn allow(&self, steps: usize) {
         self.0.steps.store(steps, Ordering::SeqCst);
+    }
+
+    /// Whether a step has begun that must wait: who comes now is not part of it.
+    pub fn holds_a_step(&self) -> bool {
+        self.0.waits.load(Ordering::SeqCst)
     }
 
     /// Lets the engine go on for ever.
@@ -109,7 +118,11 @@ pub fn state_over(config: ServerConfig, engine: EngineConfig) -> (AppState, Engi
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-F32.gguf");
     let options = LoadOptions { threads: Some(1), kv_cache_bytes: Some(1 << 20), ..LoadOptions::default() };
     let tiny = parkade_core::load(Path::new(path), &options).expect("the tiny model");
-    let fate = Arc::new(Fate { steps: AtomicUsize::new(usize::MAX), dies: AtomicBool::new(false) });
+    let fate = Arc::new(Fate {
+        steps: AtomicUsize::new(usize::MAX),
+        waits: AtomicBool::new(false),
+        dies: AtomicBool::new(false),
+    });
     let backend = Mortal { vocab: tiny.config.vocab, fate: fate.clone(), questions_left: Cell::new(None) };
     let engine = Engine::start(Box::new(backend), tiny.tokenizer.clone(), engine).expect("an engine");
     let state = AppState::new(config).expect("valid limits");
