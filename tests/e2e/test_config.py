@@ -202,7 +202,21 @@ def test_wrong_usage_is_exit_code_2_and_a_hint():
     assert parkade().returncode == 2
 
 
-def test_a_wrong_log_level_is_refused():
-    done = parkade("serve", "--print-config", "--log-level", "parkade=loudest")
-    assert done.returncode == 2
-    assert "loudest" in done.stderr.decode()
+@pytest.mark.parametrize("level", ["zzz", "parkade=loudest", "loud,info", "9"])
+def test_a_log_level_that_is_none_is_refused_and_does_not_silence_the_log(config, level):
+    given = {
+        "for '--log-level ": parkade("serve", "--print-config", "--log-level", level),
+        "environment variable PARKADE_LOG_LEVEL": parkade("serve", "--print-config", env=environment(PARKADE_LOG_LEVEL=level)),
+        "key `log-level`": parkade("serve", "--print-config", "--config", config(f"log-level = '{level}'\n")),
+    }
+    for origin, done in given.items():
+        message = done.stderr.decode()
+        assert done.returncode == 2 and done.stdout == b""
+        assert origin in message and level in message and "use error, warn, info, debug, trace or off" in message, message
+
+
+def test_naming_a_module_hides_nothing_else(start):
+    server = start("--log-level", "no_such_module=debug", env=environment(RUST_LOG="zzz"))
+    assert '"message":"listening"' in server.log
+    other = start(env=environment(RUST_LOG="zzz"))
+    assert '"message":"listening"' in other.log and "RUST_LOG is ignored" in other.log

@@ -10,6 +10,9 @@ use parkade_bench::BenchArgs;
 use parkade_core::{EngineConfig, SchedulerKind};
 use parkade_server::ServerConfig;
 
+use crate::logging::Directives;
+use crate::numbers::{decimal, whole};
+
 const EXAMPLES: &str = "\
 Examples:
   parkade run                                  chat in the terminal
@@ -24,6 +27,9 @@ Settings: a flag wins over the environment (PARKADE_PORT for --port, and so on),
 file (port = 1234), which wins over the default. An empty variable counts as unset. The file is PARKADE_CONFIG or --config FILE, else
 $XDG_CONFIG_HOME/parkade/config.toml (~/.config/parkade/config.toml) if it exists; `parkade serve --print-config`
 shows one. Models lie in $PARKADE_HOME, else $XDG_CACHE_HOME/parkade, else ~/.cache/parkade.";
+
+/// The longest time that a setting may be, in seconds: a day.
+const LONGEST_SECONDS: u64 = 86_400;
 
 /// Serves open-weight language models on ordinary CPU machines.
 #[derive(Debug, Parser)]
@@ -45,8 +51,8 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "PARKADE_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
     /// Log level, or directives as in RUST_LOG [default: info for serve, else warn]
-    #[arg(long, global = true, value_name = "LEVEL", env = "PARKADE_LOG_LEVEL", hide_env = true)]
-    pub log_level: Option<String>,
+    #[arg(long, global = true, value_name = "LEVEL", env = "PARKADE_LOG_LEVEL", hide_env = true, value_parser = Directives::parse)]
+    pub log_level: Option<Directives>,
     /// Shape of the log lines on standard error
     #[arg(
         long,
@@ -98,10 +104,10 @@ pub struct ModelArgs {
     #[arg(long, short, value_name = "MODEL", env = "PARKADE_MODEL", hide_env = true, default_value = "default")]
     pub model: String,
     /// Threads that compute [default: the physical cores that this process may use]
-    #[arg(long, value_name = "N", env = "PARKADE_THREADS", hide_env = true, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", env = "PARKADE_THREADS", hide_env = true, value_parser = whole::<u32>(1..=1024))]
     pub threads: Option<u32>,
     /// Memory for the KV cache, in MiB [default: half of what is free beside the weights]
-    #[arg(long, value_name = "MIB", env = "PARKADE_KV_CACHE_MB", hide_env = true, value_parser = clap::value_parser!(u64).range(1..=16_777_216))]
+    #[arg(long, value_name = "MIB", env = "PARKADE_KV_CACHE_MB", hide_env = true, value_parser = whole::<u64>(1..=16_777_216))]
     pub kv_cache_mb: Option<u64>,
 }
 
@@ -135,11 +141,11 @@ pub struct SamplingArgs {
         env = "PARKADE_TEMPERATURE",
         hide_env = true,
         default_value_t = 0.2,
-        allow_negative_numbers = true
+        value_parser = decimal
     )]
     pub temperature: f32,
     /// Only among the K likeliest tokens (0: all)
-    #[arg(long, value_name = "K", env = "PARKADE_TOP_K", hide_env = true, default_value_t = 40)]
+    #[arg(long, value_name = "K", env = "PARKADE_TOP_K", hide_env = true, default_value_t = 40, value_parser = whole::<u32>(0..=u32::MAX))]
     pub top_k: u32,
     /// Only among the likeliest tokens that together have probability P
     #[arg(
@@ -148,7 +154,7 @@ pub struct SamplingArgs {
         env = "PARKADE_TOP_P",
         hide_env = true,
         default_value_t = 0.9,
-        allow_negative_numbers = true
+        value_parser = decimal
     )]
     pub top_p: f32,
     /// Only tokens with at least P times the likeliest one's probability
@@ -158,7 +164,7 @@ pub struct SamplingArgs {
         env = "PARKADE_MIN_P",
         hide_env = true,
         default_value_t = 0.0,
-        allow_negative_numbers = true
+        value_parser = decimal
     )]
     pub min_p: f32,
     /// Locally typical sampling (1: off)
@@ -168,7 +174,7 @@ pub struct SamplingArgs {
         env = "PARKADE_TYPICAL_P",
         hide_env = true,
         default_value_t = 1.0,
-        allow_negative_numbers = true
+        value_parser = decimal
     )]
     pub typical_p: f32,
     /// Lowers the score of tokens that the answer has already (0: off)
@@ -178,7 +184,7 @@ pub struct SamplingArgs {
         env = "PARKADE_PRESENCE_PENALTY",
         hide_env = true,
         default_value_t = 0.0,
-        allow_negative_numbers = true
+        value_parser = decimal
     )]
     pub presence_penalty: f32,
     /// The same, for each time that it has them (0: off)
@@ -188,7 +194,7 @@ pub struct SamplingArgs {
         env = "PARKADE_FREQUENCY_PENALTY",
         hide_env = true,
         default_value_t = 0.0,
-        allow_negative_numbers = true
+        value_parser = decimal
     )]
     pub frequency_penalty: f32,
     /// Divides the score of tokens that were there before (1: off)
@@ -198,11 +204,11 @@ pub struct SamplingArgs {
         env = "PARKADE_REPETITION_PENALTY",
         hide_env = true,
         default_value_t = 1.0,
-        allow_negative_numbers = true
+        value_parser = decimal
     )]
     pub repetition_penalty: f32,
     /// Same seed, same answer [default: another one each time]
-    #[arg(long, value_name = "N", env = "PARKADE_SEED", hide_env = true)]
+    #[arg(long, value_name = "N", env = "PARKADE_SEED", hide_env = true, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
     /// Longest answer, in tokens
     #[arg(
@@ -211,7 +217,7 @@ pub struct SamplingArgs {
         env = "PARKADE_MAX_TOKENS",
         hide_env = true,
         default_value = "1024",
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = whole::<u32>(1..=u32::MAX)
     )]
     pub max_tokens: Option<u32>,
 }
@@ -238,19 +244,19 @@ pub struct ListenArgs {
     #[arg(long, value_name = "HOST", env = "PARKADE_HOST", hide_env = true, default_value = "127.0.0.1", value_parser = crate::host::parse)]
     pub host: String,
     /// Port to listen on (0: any free one; the log says which)
-    #[arg(long, short, value_name = "PORT", env = "PARKADE_PORT", hide_env = true, default_value_t = 1234)]
+    #[arg(long, short, value_name = "PORT", env = "PARKADE_PORT", hide_env = true, default_value_t = 1234, value_parser = whole::<u16>(0..=u16::MAX))]
     pub port: u16,
     /// Connections at once; the idlest gives way to a newcomer, and when all are at work newcomers get 503
-    #[arg(long, value_name = "N", env = "PARKADE_MAX_CONNECTIONS", hide_env = true, default_value_t = ServerConfig::default().max_connections)]
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_CONNECTIONS", hide_env = true, default_value_t = ServerConfig::default().max_connections, value_parser = whole::<usize>(1..=1_000_000))]
     pub max_connections: usize,
     /// Seconds that a connection may stay open without a request
-    #[arg(long, value_name = "S", env = "PARKADE_IDLE_SECONDS", hide_env = true, default_value_t = ServerConfig::default().idle_timeout.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "S", env = "PARKADE_IDLE_SECONDS", hide_env = true, default_value_t = ServerConfig::default().idle_timeout.as_secs(), value_parser = whole::<u64>(1..=LONGEST_SECONDS))]
     pub idle_seconds: u64,
     /// Largest request body, in MiB
-    #[arg(long, value_name = "MIB", env = "PARKADE_MAX_BODY_MB", hide_env = true, default_value_t = ServerConfig::default().max_body_bytes >> 20)]
+    #[arg(long, value_name = "MIB", env = "PARKADE_MAX_BODY_MB", hide_env = true, default_value_t = ServerConfig::default().max_body_bytes >> 20, value_parser = whole::<usize>(1..=1 << 20))]
     pub max_body_mb: usize,
     /// Seconds that running answers may still take after SIGTERM or Ctrl-C
-    #[arg(long, value_name = "S", env = "PARKADE_DRAIN_SECONDS", hide_env = true, default_value_t = ServerConfig::default().drain_limit.as_secs())]
+    #[arg(long, value_name = "S", env = "PARKADE_DRAIN_SECONDS", hide_env = true, default_value_t = ServerConfig::default().drain_limit.as_secs(), value_parser = whole::<u64>(0..=LONGEST_SECONDS))]
     pub drain_seconds: u64,
     /// What becomes of requests in line then: they may finish too, or are refused at once
     #[arg(long, value_name = "HOW", env = "PARKADE_DRAIN_WAITING", hide_env = true, default_value = "finish")]
@@ -312,13 +318,13 @@ pub struct SchedulingArgs {
     #[arg(long, value_name = "HOW", env = "PARKADE_RESERVE", hide_env = true, default_value = "predicted")]
     pub reserve: Reserve,
     /// Sequences that run at once; by default 8 for each hardware thread, from 16 to 64
-    #[arg(long, value_name = "N", env = "PARKADE_MAX_SEQS", hide_env = true, default_value_t = default_max_seqs())]
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_SEQS", hide_env = true, default_value_t = default_max_seqs(), value_parser = whole::<usize>(EngineConfig::SEQS))]
     pub max_seqs: usize,
     /// Prompt tokens in one step
-    #[arg(long, value_name = "N", env = "PARKADE_MAX_BATCHED_TOKENS", hide_env = true, default_value_t = EngineConfig::default().max_batched_tokens)]
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_BATCHED_TOKENS", hide_env = true, default_value_t = EngineConfig::default().max_batched_tokens, value_parser = whole::<usize>(EngineConfig::BATCHED_TOKENS))]
     pub max_batched_tokens: usize,
     /// Requests that may wait; those above get 503
-    #[arg(long, value_name = "N", env = "PARKADE_MAX_QUEUE_DEPTH", hide_env = true, default_value_t = EngineConfig::default().max_queue_depth)]
+    #[arg(long, value_name = "N", env = "PARKADE_MAX_QUEUE_DEPTH", hide_env = true, default_value_t = EngineConfig::default().max_queue_depth, value_parser = whole::<usize>(EngineConfig::QUEUE_DEPTH))]
     pub max_queue_depth: usize,
     /// Whether the KV of past prompts is kept while nothing else needs the memory
     #[arg(long, value_name = "BOOL", env = "PARKADE_PREFIX_CACHE", hide_env = true, action = ArgAction::Set, default_value_t = EngineConfig::default().prefix_cache)]

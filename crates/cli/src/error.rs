@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use parkade_bench::BenchError;
 
 use crate::hash_key::HashKeyError;
-use crate::logging::LogLevelError;
 use crate::pull::PullError;
 use crate::run::RunError;
 use crate::serve::ServeError;
@@ -17,9 +16,6 @@ pub const WRONG_USAGE: u8 = 2;
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The log level is none.
-    #[error(transparent)]
-    LogLevel(#[from] LogLevelError),
     /// `parkade run`.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -45,7 +41,6 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         let usage = match self {
-            CliError::LogLevel(_) => true,
             CliError::Run(error) => error.is_usage(),
             CliError::Serve(error) => error.is_usage(),
             CliError::Bench(error) => matches!(error, BenchError::Url { .. } | BenchError::Options(_)),
@@ -59,7 +54,6 @@ impl CliError {
     #[must_use]
     pub fn settings(&self) -> Vec<&'static str> {
         match self {
-            CliError::LogLevel(_) => vec!["log-level"],
             CliError::Run(error) => error.settings(),
             CliError::Serve(error) => error.settings(),
             _ => Vec::new(),

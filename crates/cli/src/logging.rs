@@ -5,35 +5,78 @@ use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 
 use crate::args::{Global, LogFormat};
 use crate::stderr;
 
-/// A log level that is none.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "log level '{directives}' is not understood ({source}); use error, warn, info, debug or trace, or directives such as parkade_core=debug,info"
-)]
-pub struct LogLevelError {
-    directives: String,
-    source: tracing_subscriber::filter::ParseError,
+/// The words for levels.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// What is logged: a level, or directives as in RUST_LOG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directives {
+    text: String,
+    /// There is a level for whatever is not named.
+    has_general: bool,
+}
+
+impl Directives {
+    /// Reads a level or directives. A word that is no level is refused: as the name of a module it would turn the log off.
+    ///
+    /// # Errors
+    /// What is not understood, and what would be.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        let wrong = |part: &str| {
+            format!(
+                "'{part}' is not understood; use error, warn, info, debug, trace or off, or directives such as \
+                 parkade_core=debug,info"
+            )
+        };
+        if parts.is_empty() {
+            return Err(wrong(text));
+        }
+        match parts.iter().find(|part| !is_level(part) && !is_directive(part)) {
+            Some(part) => Err(wrong(part)),
+            None => Ok(Self { has_general: parts.iter().any(|part| is_level(part)), text: parts.join(",") }),
+        }
+    }
+
+    /// What is not named has the default level: naming a module shows more of it, and hides nothing else.
+    fn filter(&self, default_level: &str) -> EnvFilter {
+        let Self { text, has_general } = self;
+        let builder = EnvFilter::builder();
+        if *has_general { builder.parse_lossy(text) } else { builder.parse_lossy(format!("{default_level},{text}")) }
+    }
+}
+
+fn is_level(word: &str) -> bool {
+    LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
+}
+
+/// Whether it is `MODULE=LEVEL`, or has a span in brackets and can be read.
+fn is_directive(part: &str) -> bool {
+    let in_module = |letter: char| letter.is_ascii_alphanumeric() || "_:-.".contains(letter);
+    match part.split_once('=') {
+        Some((module, level)) if !part.contains('[') => {
+            !module.is_empty() && module.chars().all(in_module) && is_level(level)
+        }
+        _ => part.contains('[') && part.contains(']') && part.parse::<Directive>().is_ok(),
+    }
 }
 
 /// Starts the log. `--log-level` wins over RUST_LOG, which wins over the command's own default. A RUST_LOG that cannot be read is
 /// another program's affair: it is ignored, and the log says so.
-///
-/// # Errors
-/// The level cannot be read.
-pub fn start(global: &Global, default_level: &str) -> Result<(), LogLevelError> {
+pub fn start(global: &Global, default_level: &str) {
     let common = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.trim().is_empty());
-    let (filter, ignored) = match (&global.log_level, common) {
-        (Some(directives), _) => (parse(directives)?, None),
-        (None, Some(directives)) => match parse(&directives) {
-            Ok(filter) => (filter, None),
-            Err(error) => (parse(default_level)?, Some(error)),
-        },
-        (None, None) => (parse(default_level)?, None),
+    let (directives, ignored) = match (&global.log_level, common.map(|text| Directives::parse(&text))) {
+        (Some(directives), _) => (Some(directives.clone()), None),
+        (None, Some(Ok(directives))) => (Some(directives), None),
+        (None, Some(Err(problem))) => (None, Some(problem)),
+        (None, None) => (None, None),
     };
+    let filter = directives.map_or_else(|| EnvFilter::new(default_level), |given| given.filter(default_level));
     // A line that cannot be written is dropped by the writer; the subscriber's own complaint about it would go the same way, and panic.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| stderr::Log).log_internal_errors(false);
     match global.log_format {
@@ -41,15 +84,9 @@ pub fn start(global: &Global, default_level: &str) -> Result<(), LogLevelError> 
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
     }
     std::panic::set_hook(Box::new(log_panic));
-    if let Some(error) = ignored {
-        tracing::warn!("the environment variable {} is ignored: {error}", EnvFilter::DEFAULT_ENV);
+    if let Some(problem) = ignored {
+        tracing::warn!("the environment variable {} is ignored: {problem}", EnvFilter::DEFAULT_ENV);
     }
-    Ok(())
-}
-
-fn parse(directives: &str) -> Result<EnvFilter, LogLevelError> {
-    let filter = EnvFilter::builder().parse(directives);
-    filter.map_err(|source| LogLevelError { directives: directives.to_owned(), source })
 }
 
 /// In place of std's hook, which blocks where standard error does.
@@ -66,4 +103,47 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         "panicked: {}",
         message.unwrap_or("no message")
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_directives_are_understood() {
+        for (text, filter) in [
+            ("info", "info"),
+            ("WARN", "warn"),
+            ("off", "off"),
+            (" debug ,", "debug"),
+            ("parkade_core=debug,info", "parkade_core=debug,info"),
+            ("parkade_core=debug", "parkade_core=debug,info"),
+            ("hyper::proto=off, tower-http=warn", "hyper::proto=off,tower-http=warn,info"),
+            ("[request]=debug,error", "error,[request]=debug"),
+        ] {
+            let directives = Directives::parse(text).expect(text);
+            assert_eq!(directives.filter("info").to_string(), filter, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_silence_the_log_by_mistake_is_refused_by_its_name() {
+        for (text, wrong) in [
+            ("zzz", "'zzz'"),
+            ("", "''"),
+            (" , ", "' , '"),
+            ("loud,info", "'loud'"),
+            ("parkade=loudest", "'parkade=loudest'"),
+            ("=info", "'=info'"),
+            ("parkade=", "'parkade='"),
+            ("a b=info", "'a b=info'"),
+            ("info;debug", "'info;debug'"),
+            ("9", "'9'"),
+            ("-1", "'-1'"),
+            ("[open", "'[open'"),
+        ] {
+            let message = Directives::parse(text).expect_err(text);
+            assert!(message.starts_with(wrong) && message.contains("use error, warn, info"), "{text}: {message}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod logging;
 mod machine;
 mod models;
 mod names;
+mod numbers;
 mod open_files;
 mod policy;
 mod pull;
@@ -66,7 +67,7 @@ fn show(error: &clap::Error) {
 
 fn execute(settings: &Settings) -> Result<ExitCode, CliError> {
     let cli = &settings.cli;
-    logging::start(&cli.global, if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" })?;
+    logging::start(&cli.global, if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" });
     for ServiceLink { variable, value } in &settings.service_links {
         tracing::info!(variable, value, "ignored: Kubernetes announces a service of that name so (enableServiceLinks)");
     }

@@ -156,8 +156,19 @@ impl From<&TenantLimits> for Tenant {
     }
 }
 
+/// A value of the wrong kind: its key first, and in plain words what it may be.
+fn in_words(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let text = text.trim_end();
+    let (message, key) = text.rsplit_once("\nin ").map_or((text, None), |(message, key)| (message, Some(key)));
+    let message = message
+        .replace("expected u32", "expected a whole number from 0 to 4294967295")
+        .replace("expected u64", "expected a whole number, 0 or more");
+    key.map_or_else(|| message.clone(), |key| format!("{key}: {message}"))
+}
+
 fn with_section(mut policy: Policy, section: &Table) -> Result<Policy, String> {
-    let section: Section = section.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let section: Section = section.clone().try_into().map_err(|error| in_words(&error))?;
     policy.tenant = section.tenant.limits("tenant")?;
     for (name, tenant) in &section.tenants {
         policy.tenants.insert(name.clone(), tenant.limits(&format!("tenants.{name}"))?);
@@ -292,9 +303,17 @@ mod tests {
             ("[tenants.ada]\nweight = 0", "tenants.ada.weight is 0; use a whole number from 1 to 10000"),
             ("[tenant]\ntokens-per-minute = 0", "tenant.tokens-per-minute is 0"),
             ("colour = 1", "unknown field `colour`, expected one of `class-burst`"),
-            ("[tenant]\nspeed = 1", "unknown field `speed`"),
-            ("preempt = 1", "invalid type: integer `1`, expected a boolean"),
-            ("class-burst = -1", "invalid value: integer `-1`"),
+            ("[tenant]\nspeed = 1", "`tenant`: unknown field `speed`"),
+            ("preempt = 1", "`preempt`: invalid type: integer `1`, expected a boolean"),
+            ("class-burst = -1", "`class-burst`: invalid value: integer `-1`, expected a whole number, 0 or more"),
+            (
+                "[tenants.ada]\nweight = 4294967296",
+                "`tenants.ada.weight`: invalid value: integer `4294967296`, expected a",
+            ),
+            (
+                "[tenant]\nmax-waiting = 'x'",
+                "`tenant.max-waiting`: invalid type: string \"x\", expected a whole number",
+            ),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.starts_with(said), "{error}");

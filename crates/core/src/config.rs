@@ -1,5 +1,6 @@
 //! The engine's settings.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::engine::EngineError;
@@ -84,21 +85,29 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
+    /// What [`max_seqs`](Self::max_seqs) may be.
+    pub const SEQS: RangeInclusive<usize> = 1..=1 << 16;
+    /// What [`max_batched_tokens`](Self::max_batched_tokens) may be.
+    pub const BATCHED_TOKENS: RangeInclusive<usize> = 1..=1 << 20;
+    /// What [`max_queue_depth`](Self::max_queue_depth) may be.
+    pub const QUEUE_DEPTH: RangeInclusive<usize> = 0..=1 << 24;
+
     /// Checks each value.
     ///
     /// # Errors
     /// The first one that makes no sense, with what is allowed.
     pub fn validate(&self) -> Result<(), EngineError> {
-        let within = |field, value: usize, least: usize, most: usize| {
-            if (least..=most).contains(&value) {
+        let within = |field, value: usize, range: RangeInclusive<usize>| {
+            if range.contains(&value) {
                 return Ok(());
             }
-            Err(EngineError::Config { field, value: value.to_string(), allowed: format!("from {least} to {most}") })
+            let allowed = format!("from {} to {}", range.start(), range.end());
+            Err(EngineError::Config { field, value: value.to_string(), allowed })
         };
-        within("max_seqs", self.max_seqs, 1, 1 << 16)?;
-        within("max_batched_tokens", self.max_batched_tokens, 1, 1 << 20)?;
-        within("max_queue_depth", self.max_queue_depth, 0, 1 << 24)?;
-        within("stream_capacity", self.stream_capacity, 8, 1 << 20)?;
+        within("max_seqs", self.max_seqs, Self::SEQS)?;
+        within("max_batched_tokens", self.max_batched_tokens, Self::BATCHED_TOKENS)?;
+        within("max_queue_depth", self.max_queue_depth, Self::QUEUE_DEPTH)?;
+        within("stream_capacity", self.stream_capacity, 8..=1 << 20)?;
         #[cfg(feature = "parking-lot-scheduler")]
         self.parking_lot.validate()?;
         Ok(())

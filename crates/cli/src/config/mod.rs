@@ -141,9 +141,14 @@ fn settings<'a>(arguments: impl Iterator<Item = &'a Arg>) -> impl Iterator<Item 
     arguments.filter(|a| a.get_env().is_some() && a.get_long().is_some() && a.get_long() != Some("config"))
 }
 
-/// The command as its flags alone fill it: what the environment says is put in by [`environment::fill_in`].
+/// The command as its flags alone fill it: what the environment says is put in by [`environment::fill_in`]. A negative
+/// number is a value and no flag, so that whoever gives one is told what is allowed.
 fn flags_only(command: Command) -> Command {
-    command.mut_args(|arg| arg.env(Resettable::Reset)).mut_subcommands(flags_only)
+    let alone = |arg: Arg| {
+        let takes_values = arg.get_long().is_some() && arg.get_action().takes_values();
+        arg.env(Resettable::Reset).allow_negative_numbers(takes_values)
+    };
+    command.mut_args(alone).mut_subcommands(flags_only)
 }
 
 /// The configuration file, and who named it.
@@ -244,10 +249,98 @@ mod tests {
         assert!(refused(&[], &[("PARKADE_LOG_FORMAT", "xml")], "").contains("PARKADE_LOG_FORMAT"));
     }
 
+    /// What Rust and clap say of numbers, instead of what is allowed.
+    const RAW: [&str; 8] = [
+        "invalid digit",
+        "number too",
+        "cannot parse",
+        "invalid float",
+        "out of range integral",
+        "provided string",
+        "is not in",
+        "unexpected argument",
+    ];
+
+    /// The settings of `parkade serve`: their keys and variables.
+    fn settings_of_serve() -> Vec<(String, String)> {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").expect("a command");
+        settings(command.get_arguments())
+            .chain(settings(serve.get_arguments()))
+            .map(|arg| {
+                let variable = arg.get_env().and_then(OsStr::to_str).expect("a setting has a variable");
+                (arg.get_long().expect("a setting has a flag").to_owned(), variable.to_owned())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn whatever_a_setting_is_given_it_is_taken_or_refused_with_source_and_value_and_what_is_allowed() {
+        let all = settings_of_serve();
+        assert!(all.len() > 20, "{all:?}");
+        let mut refused_settings = 0;
+        for (key, variable) in &all {
+            let mut refused_once = false;
+            for value in ["zzz", "-1", "99999999999999999999999", "1.5", "nan", "1e999", " ", "é", ""] {
+                let quoted = Value::String(value.to_owned());
+                let flag = format!("--{key}={value}");
+                let mut given = vec![
+                    (format!("--{key}"), serve(&[&flag], &[], "")),
+                    (format!("environment variable {variable}"), serve(&[], &[(variable, value)], "")),
+                    (format!("FILE: key `serve.{key}`"), serve(&[], &[], &format!("[serve]\n{key} = {quoted}"))),
+                ];
+                if matches!(key.as_str(), "log-level" | "log-format") {
+                    // They hold for every command, and stand at the top.
+                    given[2] = (format!("FILE: key `{key}`"), serve(&[], &[], &format!("{key} = {quoted}")));
+                }
+                for (source, settings) in given {
+                    let Some(message) = settings.err() else { continue };
+                    refused_once = true;
+                    assert!(message.contains(&source), "{source}: {message}");
+                    assert!(value.is_empty() || message.contains(&format!("'{value}'")), "{source}: {message}");
+                    assert!(!RAW.iter().any(|raw| message.contains(raw)), "{source}: {message}");
+                    let says_what = ["expected", "possible values", "use ", "give ", "a value is required"];
+                    assert!(says_what.iter().any(|words| message.contains(words)), "{source}: {message}");
+                }
+            }
+            refused_settings += usize::from(refused_once);
+        }
+        assert!(refused_settings > 16, "{refused_settings} of {} refuse anything", all.len());
+    }
+
+    #[test]
+    fn a_number_in_the_file_that_is_none_of_the_allowed_ones_is_refused_by_its_key() {
+        for (text, key, value) in [
+            ("threads = -1", "threads", "'-1'"),
+            ("threads = 0", "threads", "'0'"),
+            ("threads = 1.5", "threads", "'1.5'"),
+            ("threads = nan", "threads", "'NaN'"),
+            ("threads = true", "threads", "'true'"),
+            ("[serve]\nthreads = 99999999999999999999999", "threads", "99999999999999999999999"),
+            ("port = 0x10000", "port", "'65536'"),
+            ("port = -99999999999999999999999", "port", "-99999999999999999999999"),
+            ("max-seqs = ''", "max-seqs", "''"),
+        ] {
+            let message = refused(&[], &[], text);
+            assert!(message.starts_with("FILE: ") && message.contains(key), "{text}: {message}");
+            assert!(message.contains(value), "{text}: {message}");
+            assert!(!RAW.iter().any(|raw| message.contains(raw)), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value_and_no_flag() {
+        for key in ["threads", "port", "drain-seconds", "max-queue-depth"] {
+            let message = refused(&[&format!("--{key}"), "-1"], &[], "");
+            assert!(message.contains(&format!("invalid value '-1' for '--{key} ")), "{message}");
+            assert!(message.contains("expected a whole number from "), "{message}");
+        }
+    }
+
     #[test]
     fn what_is_found_wrong_later_says_it_too() {
         let settings = serve(
-            &["--max-seqs", "0"],
+            &["--max-seqs", "9"],
             &[("PARKADE_MAX_QUEUE_DEPTH", "5"), ("PARKADE_MAX_SEQS", "1"), ("PARKADE_MAX_BODY_MB", "3")],
             "host = '127.0.0.1'\n[serve]\nmax-queue-depth = 4\n",
         );
