@@ -183,11 +183,13 @@ async def test_bad_requests_in_between_do_not_disturb_a_running_stream(server):
         settings = {"model": MODEL, "prompt": "1, 2, 3,", "max_tokens": 60, "temperature": 0}
         alone = (await client.completions.create(**settings)).choices[0].text
 
-        async def bad(i: int):
-            body = [b"{", b"[" * 1000, b'{"prompt": [99999999], "max_tokens": 1}', b'{"prompt": ""}'][i % 4]
-            async with httpx.AsyncClient(timeout=PATIENCE) as raw:
+        # One client: making each takes so long on a busy machine that the first one's body would come too late.
+        async with httpx.AsyncClient(timeout=PATIENCE) as raw:
+
+            async def bad(i: int):
+                body = [b"{", b"[" * 1000, b'{"prompt": [99999999], "max_tokens": 1}', b'{"prompt": ""}'][i % 4]
                 answer = await raw.post(server.url + "/v1/completions", content=body, headers={"content-type": "application/json"})
                 assert answer.status_code == 400
 
-        answer, *_ = await asyncio.gather(client.completions.create(**settings), *(bad(i) for i in range(40)))
+            answer, *_ = await asyncio.gather(client.completions.create(**settings), *(bad(i) for i in range(40)))
     assert answer.choices[0].text == alone
