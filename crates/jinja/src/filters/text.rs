@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use crate::budget::Work;
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, given};
@@ -77,7 +76,7 @@ pub(super) fn replace(interpreter: &mut Interpreter<'_>, value: Value, args: Arg
 pub(super) fn wordcount(interpreter: &mut Interpreter<'_>, value: Value, args: Args) -> Result<Value> {
     args.none("wordcount")?;
     let text = interpreter.str(&value)?;
-    interpreter.budget.work(Work::Look, text.len())?;
+    interpreter.budget.read(text.len())?;
     let words = text.as_str().split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
     Ok(Value::Int(words.count() as i128))
 }

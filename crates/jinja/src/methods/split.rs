@@ -1,6 +1,5 @@
 //! `split` and its kin, `join`.
 
-use crate::budget::Work;
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, flag, given, int};
@@ -9,13 +8,13 @@ use crate::value::{Seq, Value};
 
 pub(super) fn call(interpreter: &mut Interpreter<'_>, text: &Text, method: &str, args: Args) -> Result<Value> {
     let budget = interpreter.budget;
-    budget.work(Work::Look, text.len())?;
+    budget.read(text.len())?;
     match method {
         "partition" | "rpartition" => {
             let separator = args.one(method, "sep")?;
             let separator = separator.text("the separator")?;
             not_empty(separator)?;
-            budget.work(Work::Search, separator.len())?;
+            budget.read(separator.len())?;
             partition(interpreter, text, separator, method == "partition")
         }
         "splitlines" => {
@@ -37,7 +36,7 @@ pub(super) fn call(interpreter: &mut Interpreter<'_>, text: &Text, method: &str,
             };
             let separator = separator.text("the separator")?;
             not_empty(separator)?;
-            budget.work(Work::Search, separator.len())?;
+            budget.read(separator.len())?;
             match from_left {
                 true => Seq::list(list(interpreter, text, whole.splitn(parts, separator.as_str()))?),
                 false => reversed(list(interpreter, text, whole.rsplitn(parts, separator.as_str()))?),

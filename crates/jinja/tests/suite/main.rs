@@ -3,7 +3,6 @@
 
 mod bounds;
 mod names;
-mod prices;
 mod provenance;
 mod support;
 mod witness;
