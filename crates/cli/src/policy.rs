@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use parkade_core::EngineError;
 #[cfg(feature = "parking-lot-scheduler")]
 use parkade_core::parking_lot::PerPriority;
-use parkade_server::{ApiKeys, KeysError, Policy, Rates, TenantLimits};
+use parkade_server::{ApiKeys, KeysError, Policy, Rates, TenantLimits, in_plain_words};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -161,9 +161,7 @@ fn in_words(error: &toml::de::Error) -> String {
     let text = error.to_string();
     let text = text.trim_end();
     let (message, key) = text.rsplit_once("\nin ").map_or((text, None), |(message, key)| (message, Some(key)));
-    let message = message
-        .replace("expected u32", "expected a whole number from 0 to 4294967295")
-        .replace("expected u64", "expected a whole number, 0 or more");
+    let message = in_plain_words(message);
     key.map_or_else(|| message.clone(), |key| format!("{key}: {message}"))
 }
 

@@ -46,7 +46,8 @@ mod stall;
 mod state;
 
 pub use access::{
-    ApiKey, ApiKeys, KeysError, Meter, OverLimit, Policy, RateLimits, Rates, Standing, TenantLimits, hash_key,
+    Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Rates, Standing, TenantLimits,
+    hash_key, in_plain_words,
 };
 pub use config::{ConfigError, ServerConfig};
 pub use errors::{ApiError, ErrorType, PromptLength, Retry};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command};
+use parkade_server::in_plain_words;
 use toml::{Table, Value};
 
 use super::origin::{Origin, Origins};
@@ -20,12 +21,14 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// Not TOML.
-    #[error("{}: not valid TOML: {source}", path.display())]
+    #[error("{}: not valid TOML: line {line}: {message}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: toml::de::Error,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there, with what stands there.
+        message: String,
     },
     /// A key that no command knows.
     #[error("{}: unknown key `{key}`; the nearest valid key is `{nearest}` (`parkade serve --print-config` shows all)", path.display())]
@@ -55,7 +58,13 @@ pub enum ConfigError {
 /// If it cannot be read or is no TOML.
 pub fn read_table(path: &Path) -> Result<Table, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })
+    toml::from_str(&text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = 1 + text[..start].matches('\n').count();
+        let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
+        let message = format!("`{shown}`: {}", in_plain_words(error.message()));
+        ConfigError::Syntax { path: path.to_owned(), line, message }
+    })
 }
 
 /// Makes the file's values the defaults of the flags of the same name. A command's section wins over the top level.

@@ -250,7 +250,7 @@ mod tests {
     }
 
     /// What Rust and clap say of numbers, instead of what is allowed.
-    const RAW: [&str; 8] = [
+    const RAW: [&str; 9] = [
         "invalid digit",
         "number too",
         "cannot parse",
@@ -259,6 +259,7 @@ mod tests {
         "provided string",
         "is not in",
         "unexpected argument",
+        "i128",
     ];
 
     /// The settings of `parkade serve`: their keys and variables.
