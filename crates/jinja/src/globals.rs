@@ -1,5 +1,6 @@
 //! Functions that every template has: those of Jinja and those of Hugging Face.
 
+use crate::budget::Work;
 use crate::date;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::args::Args;
@@ -10,6 +11,9 @@ use crate::value::{ObjectKind, Range, Value};
 
 /// The sandbox of Jinja makes no longer ranges.
 const MAX_RANGE: usize = 100_000;
+
+/// Characters that are told of what a template raises: it goes into an answer and a line of the log.
+const LONGEST_MESSAGE: usize = 2000;
 
 /// A function that every template has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +63,15 @@ pub(crate) fn call(interpreter: &mut Interpreter<'_>, builtin: Builtin, args: Ar
         Builtin::Lipsum => Err(Error::failed("the function 'lipsum' is not supported")),
         Builtin::RaiseException => {
             let message = args.one("raise_exception", "message")?;
-            Err(Error::new(ErrorKind::Raised, interpreter.str(&message)?.as_str()))
+            let message: String = interpreter.str(&message)?.as_str().chars().take(LONGEST_MESSAGE).collect();
+            Err(Error::new(ErrorKind::Raised, message))
         }
         Builtin::StrftimeNow => {
             let format = args.one("strftime_now", "format")?;
             let format = format.text("the format of strftime_now")?;
             // A code becomes at most 18 characters.
             interpreter.budget.make(format.len().saturating_mul(9))?;
+            interpreter.budget.work(Work::Rewrite, format.len())?;
             Value::made(date::strftime_now(format.as_str()), format.origin(), interpreter.budget)
         }
     }

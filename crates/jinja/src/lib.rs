@@ -12,7 +12,7 @@
 //! has. [`Limits`] says what one rendering may use up:
 //!
 //! - *Steps*: each part of an expression that is evaluated, each element that is compared, sorted, searched, hashed, printed or
-//!   copied, and each 64 bytes of text that are made or read.
+//!   copied, and text by its bytes, at the price of what is done with them.
 //! - *Memory*: all that it makes, charged before it is made and not given back, so that what is alive is never more.
 //! - *Output*: bytes of the result.
 //!

@@ -1,6 +1,6 @@
 //! Filters for HTML. A prompt is no HTML, but some templates escape what others wrote.
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Work};
 use crate::error::{Error, Result, shown};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, flag};
@@ -40,16 +40,16 @@ pub(crate) fn escape(text: &Text, budget: &Budget) -> Result<Text> {
         return Ok(text.clone());
     }
     let mut out = TextBuilder::new(budget);
-    write_pieces(text, &mut out, |c| {
-        let entity = match c {
+    write_pieces(text, &mut out, |c, escaped| {
+        escaped.push_str(match c {
             '&' => "&amp;",
             '<' => "&lt;",
             '>' => "&gt;",
             '\'' => "&#39;",
             '"' => "&#34;",
-            _ => return None,
-        };
-        Some(entity.to_owned())
+            _ => return false,
+        });
+        true
     })?;
     out.finish().with_markup(budget)
 }
@@ -78,7 +78,7 @@ pub(super) fn striptags(interpreter: &mut Interpreter<'_>, value: Value, args: A
     let budget = interpreter.budget;
     let text = interpreter.str(&value)?;
     let whole = text.as_str();
-    budget.read(whole.len().saturating_mul(2))?;
+    budget.work(Work::Rewrite, whole.len())?;
     let mut plain = TextBuilder::new(budget);
     let mut at = 0;
     while let Some(start) = whole[at..].find('<').map(|start| at + start) {
@@ -153,7 +153,7 @@ pub(super) fn xmlattr(interpreter: &mut Interpreter<'_>, value: Value, args: Arg
             continue;
         }
         let key = interpreter.str(key)?;
-        budget.read(key.len())?;
+        budget.work(Work::Look, key.len())?;
         if key.as_str().contains(|c: char| c.is_ascii_whitespace() || matches!(c, '\u{b}' | '/' | '>' | '=')) {
             return Err(Error::failed(format!("Invalid character in attribute name: '{}'", shown(key.as_str()))));
         }

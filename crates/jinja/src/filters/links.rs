@@ -1,11 +1,12 @@
 //! Filters for addresses of the web.
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Work};
 use crate::error::{Error, Result, shown};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, flag, given};
 use crate::filters::html;
 use crate::value::Value;
+use crate::value::print::write_pieces;
 use crate::value::text::{Text, TextBuilder, is_space};
 
 /// Domains that are taken for addresses without `http://`.
@@ -40,11 +41,20 @@ pub(super) fn urlencode(interpreter: &mut Interpreter<'_>, value: Value, args: A
 
 /// Python's `quote`; in a query spaces become `+`, and `/` is encoded too.
 fn quote(text: &Text, query: bool, out: &mut TextBuilder<'_>) -> Result<()> {
-    crate::value::print::write_pieces(text, out, |c| match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' | '-' | '~' => None,
-        '/' if !query => None,
-        ' ' if query => Some("+".to_owned()),
-        c => Some(c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()),
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    write_pieces(text, out, |c, escaped| {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' | '-' | '~' => return false,
+            '/' if !query => return false,
+            ' ' if query => escaped.push('+'),
+            c => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    let digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)].into());
+                    escaped.extend(['%', digits[0], digits[1]]);
+                }
+            }
+        }
+        true
     })
 }
 
@@ -95,7 +105,7 @@ pub(super) fn urlize(interpreter: &mut Interpreter<'_>, value: Value, args: Args
 
 impl Links {
     fn write(&self, text: &Text, budget: &Budget) -> Result<Text> {
-        budget.read(text.len().saturating_mul(8))?;
+        budget.work(Work::Rewrite, text.len().saturating_mul(2))?;
         let mut out = TextBuilder::new(budget);
         let mut rest = text.as_str();
         while !rest.is_empty() {

@@ -1,10 +1,12 @@
 //! Filters of numbers.
 
+use crate::budget::Work;
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, flag, int as int_argument};
 use crate::value::Value;
 use crate::value::number::{self, Number, parse_float, parse_int};
+use crate::value::text::Text;
 
 pub(super) fn abs(_: &mut Interpreter<'_>, value: Value, args: Args) -> Result<Value> {
     args.none("abs")?;
@@ -27,7 +29,7 @@ pub(super) fn int(interpreter: &mut Interpreter<'_>, value: Value, args: Args) -
     let default = default.unwrap_or(Value::Int(0));
     Ok(match &value {
         Value::Text(text) => {
-            interpreter.budget.read(text.len())?;
+            read_number(interpreter, text)?;
             let whole = parse_int(text.as_str(), base as u32);
             whole.or_else(|| parse_float(text.as_str()).and_then(truncate)).map_or(default, Value::Int)
         }
@@ -35,6 +37,12 @@ pub(super) fn int(interpreter: &mut Interpreter<'_>, value: Value, args: Args) -
         Value::Float(f) => truncate(*f).map_or(default, Value::Int),
         other => other.as_int().map_or(default, Value::Int),
     })
+}
+
+/// Charges for reading a number: for the digits, and for a copy of them without underscores.
+fn read_number(interpreter: &Interpreter<'_>, text: &Text) -> Result<()> {
+    interpreter.budget.make(text.len())?;
+    interpreter.budget.work(Work::Rewrite, text.len())
 }
 
 fn truncate(number: f64) -> Option<i128> {
@@ -47,7 +55,7 @@ pub(super) fn float(interpreter: &mut Interpreter<'_>, value: Value, args: Args)
     value.defined()?;
     let number = match &value {
         Value::Text(text) => {
-            interpreter.budget.read(text.len())?;
+            read_number(interpreter, text)?;
             parse_float(text.as_str())
         }
         other => Number::of(other).map(Number::as_f64),
@@ -98,7 +106,7 @@ pub(super) fn filesizeformat(interpreter: &mut Interpreter<'_>, value: Value, ar
     value.defined()?;
     let bytes = match &value {
         Value::Text(text) => {
-            interpreter.budget.read(text.len())?;
+            read_number(interpreter, text)?;
             parse_float(text.as_str())
         }
         other => Number::of(other).map(Number::as_f64),

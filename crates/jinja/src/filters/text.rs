@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::budget::Work;
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, given};
@@ -76,7 +77,7 @@ pub(super) fn replace(interpreter: &mut Interpreter<'_>, value: Value, args: Arg
 pub(super) fn wordcount(interpreter: &mut Interpreter<'_>, value: Value, args: Args) -> Result<Value> {
     args.none("wordcount")?;
     let text = interpreter.str(&value)?;
-    interpreter.budget.read(text.len())?;
+    interpreter.budget.work(Work::Look, text.len())?;
     let words = text.as_str().split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
     Ok(Value::Int(words.count() as i128))
 }

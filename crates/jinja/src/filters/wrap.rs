@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Work};
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, flag, given, int};
@@ -24,7 +24,8 @@ pub(super) fn indent(interpreter: &mut Interpreter<'_>, value: Value, args: Args
             spaces.finish()
         }
     };
-    budget.read(text.len())?;
+    // Once for the last line, and once for all of them.
+    budget.work(Work::Look, text.len().saturating_mul(2))?;
     let (first, blank) = (flag(first.as_ref(), false), flag(blank.as_ref(), false));
     let mut out = TextBuilder::new(budget);
     if first {
@@ -64,6 +65,7 @@ pub(super) fn truncate(interpreter: &mut Interpreter<'_>, value: Value, args: Ar
         return Ok(value);
     }
     let text = value.text("what is truncated")?;
+    budget.work(Work::Search, text.len())?;
     let kept = usize::try_from(length - end_length).unwrap_or(usize::MAX);
     let cut = text.as_str().char_indices().nth(kept).map_or(text.len(), |(at, _)| at);
     let cut = if flag(killwords.as_ref(), false) { cut } else { text.as_str()[..cut].rfind(' ').unwrap_or(cut) };
@@ -86,7 +88,7 @@ pub(super) fn wordwrap(interpreter: &mut Interpreter<'_>, value: Value, args: Ar
         return Err(Error::failed(format!("invalid width {width} (must be > 0)")));
     }
     let between = given(between).map_or_else(|| Ok(Text::own("\n")), |between| between.text("wrapstring").cloned())?;
-    budget.read(text.len().saturating_mul(4))?;
+    budget.work(Work::Rewrite, text.len().saturating_mul(2))?;
     let mut out = TextBuilder::new(budget);
     let mut first = true;
     for ((start, end), _) in lines(text.as_str()) {
@@ -177,11 +179,14 @@ impl Wrapping {
         while start < line.end {
             let rest = &text[start..line.end];
             let space = rest.starts_with(is_space);
-            let end = rest.find(|c| is_space(c) != space).unwrap_or(rest.len());
-            let end = if space || !self.hyphens { end } else { hyphen_end(&rest[..end]) };
-            budget.make_many(1, size_of::<Chunk>())?;
-            chunks.push(Chunk { range: start..start + end, chars: rest[..end].chars().count(), space });
-            start += end;
+            let mut run = &rest[..rest.find(|c| is_space(c) != space).unwrap_or(rest.len())];
+            while !run.is_empty() {
+                let end = if space || !self.hyphens { run.len() } else { hyphen_end(run) };
+                budget.make_many(1, size_of::<Chunk>())?;
+                chunks.push(Chunk { range: start..start + end, chars: run[..end].chars().count(), space });
+                start += end;
+                run = &run[end..];
+            }
         }
         Ok(chunks)
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::spec;
+use crate::budget::Work;
 use crate::error::{Error, Result, shown};
 use crate::eval::Interpreter;
 use crate::eval::args::Args;
@@ -40,7 +41,7 @@ pub(crate) fn format_map(interpreter: &mut Interpreter<'_>, format: &Text, map: 
 }
 
 fn run(interpreter: &mut Interpreter<'_>, format: &Text, source: Source<'_>) -> Result<Value> {
-    interpreter.budget.read(format.len())?;
+    interpreter.budget.work(Work::Search, format.len())?;
     let mut out = TextBuilder::new(interpreter.budget);
     let mut writer = Writer { interpreter, format, source, numbering: Numbering::Undecided };
     writer.write(0..format.len(), MAX_DEPTH, &mut out)?;

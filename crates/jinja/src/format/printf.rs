@@ -1,6 +1,7 @@
 //! `'%s' % value`
 
 use super::number;
+use crate::budget::Work;
 use crate::error::{Error, Result, shown};
 use crate::eval::Interpreter;
 use crate::filters::html;
@@ -22,7 +23,7 @@ struct Flags {
 
 /// `format % values`
 pub(crate) fn format(interpreter: &mut Interpreter<'_>, format: &Text, values: &Value) -> Result<Text> {
-    interpreter.budget.read(format.len())?;
+    interpreter.budget.work(Work::Search, format.len())?;
     let (list, lenient) = match values {
         Value::Seq(seq) if seq.is_tuple() => (seq.items.clone(), false),
         Value::Seq(_) | Value::Dict(_) | Value::Undefined(_) => (vec![values.clone()], true),
@@ -170,6 +171,7 @@ impl Formatter<'_, '_, '_> {
 
     fn write_text(&self, text: &Text, flags: Flags, out: &mut TextBuilder<'_>) -> Result<()> {
         let length = text.chars(self.interpreter.budget)?;
+        self.interpreter.budget.work(Work::Search, text.len())?;
         let kept = flags.precision.map_or(length, |precision| precision.min(length));
         let end = text.as_str().char_indices().nth(kept).map_or(text.len(), |(at, _)| at);
         let missing = flags.width.saturating_sub(kept);

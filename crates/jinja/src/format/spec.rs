@@ -1,7 +1,7 @@
 //! `format(value, spec)`: Python's format specifications.
 
 use super::number;
-use crate::budget::Budget;
+use crate::budget::{Budget, Work};
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::value::Value;
@@ -98,7 +98,7 @@ pub(super) fn write(
     if spec.is_empty() {
         return interpreter.write_str(value, out);
     }
-    interpreter.budget.read(spec.len())?;
+    interpreter.budget.work(Work::Search, spec.len())?;
     let parsed = Spec::parse(spec.as_str())?;
     match (value, Number::of(value)) {
         (Value::Text(text), _) => write_text(interpreter, text, parsed, out),
@@ -119,6 +119,7 @@ fn write_text(interpreter: &Interpreter<'_>, text: &Text, spec: Spec, out: &mut 
         return Err(Error::failed("'=' alignment not allowed in string format specifier"));
     }
     let length = text.chars(interpreter.budget)?;
+    interpreter.budget.work(Work::Search, text.len())?;
     let kept = spec.precision.map_or(length, |precision| precision.min(length));
     let end = text.as_str().char_indices().nth(kept).map_or(text.len(), |(at, _)| at);
     let missing = spec.width.saturating_sub(kept);

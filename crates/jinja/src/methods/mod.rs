@@ -7,6 +7,7 @@ pub(crate) mod search;
 pub(crate) mod split;
 
 pub(crate) use self::pad::center;
+use crate::budget::Work;
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::eval::args::Args;
@@ -136,7 +137,7 @@ pub(crate) fn call(interpreter: &mut Interpreter<'_>, method: &Method, args: Arg
             }
             _ if name.starts_with("is") => {
                 args.none(name)?;
-                interpreter.budget.read(text.len())?;
+                interpreter.budget.work(Work::Look, text.len())?;
                 Ok(Value::Bool(case::is(text.as_str(), name)))
             }
             _ => search::call(interpreter, text, name, args),

@@ -1,5 +1,6 @@
 //! `center`, `ljust`, `rjust`, `zfill`, `expandtabs`.
 
+use crate::budget::Work;
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, int};
@@ -67,6 +68,7 @@ fn expand_tabs(interpreter: &Interpreter<'_>, text: &Text, size: i128) -> Result
     let size = usize::try_from(size).unwrap_or(0);
     let mut out = TextBuilder::new(interpreter.budget);
     let mut column = 0;
+    interpreter.budget.work(Work::Look, text.len())?;
     for part in text.as_str().split_inclusive(['\t', '\n', '\r']) {
         interpreter.budget.step(1)?;
         let plain = part.trim_end_matches('\t');

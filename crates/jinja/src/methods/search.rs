@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Work};
 use crate::error::{Error, Result, shown};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, given};
@@ -22,7 +22,7 @@ pub(super) fn call(interpreter: &mut Interpreter<'_>, text: &Text, method: &str,
         "removeprefix" | "removesuffix" => {
             let part = args.one(method, "affix")?;
             let part = part.text("the affix")?.as_str();
-            budget.read(part.len())?;
+            budget.work(Work::Copy, part.len())?;
             let whole = text.as_str();
             let kept = if method == "removeprefix" { whole.strip_prefix(part) } else { whole.strip_suffix(part) };
             text.part(kept.unwrap_or(whole), budget).map(Value::Text)
@@ -38,7 +38,7 @@ pub(super) fn call(interpreter: &mut Interpreter<'_>, text: &Text, method: &str,
             let Some(window) = window(text, from, to, budget)? else { return Ok(Value::Bool(false)) };
             let window = &text.as_str()[window];
             let matches = |affix: &Text| -> Result<bool> {
-                budget.read(affix.len())?;
+                budget.work(Work::Copy, affix.len())?;
                 let affix = affix.as_str();
                 Ok(if method == "startswith" { window.starts_with(affix) } else { window.ends_with(affix) })
             };
@@ -69,7 +69,9 @@ fn find(text: &Text, method: &str, args: Args, budget: &Budget) -> Result<Value>
     let part = part.unwrap_or(Value::None);
     let part = part.text("the substring")?.as_str();
     let window = window(text, from, to, budget)?;
-    budget.read(text.len() + part.len())?;
+    // Each place is looked at that is counted.
+    let work = if method == "count" { Work::Look } else { Work::Search };
+    budget.work(work, text.len() + part.len())?;
     let whole = text.as_str();
     if method == "count" {
         let Some(window) = window else { return Ok(Value::Int(0)) };
@@ -99,6 +101,7 @@ fn window(text: &Text, from: Option<Value>, to: Option<Value>, budget: &Budget) 
         Ok(if index < 0 { index.saturating_add(length).max(0) } else { index })
     };
     let (from, to) = (clip(from, 0)?, clip(to, length)?.min(length));
+    budget.work(Work::Search, text.len().saturating_mul(2))?;
     if from > to {
         return Ok(None);
     }
@@ -108,7 +111,7 @@ fn window(text: &Text, from: Option<Value>, to: Option<Value>, budget: &Budget) 
 
 /// `strip`: of white space, or of the given characters, on the left, on the right, or on both sides.
 pub(crate) fn strip(text: &Text, chars: Option<&Text>, (left, right): (bool, bool), budget: &Budget) -> Result<Text> {
-    budget.read(text.len())?;
+    budget.work(Work::Look, text.len())?;
     let mut set = HashSet::new();
     if let Some(chars) = chars {
         budget.make_many(chars.chars(budget)?, size_of::<char>())?;
@@ -127,7 +130,7 @@ pub(crate) fn strip(text: &Text, chars: Option<&Text>, (left, right): (bool, boo
 
 /// `replace`; a negative count means all.
 pub(crate) fn replace(text: &Text, old: &Text, new: &Text, count: i128, budget: &Budget) -> Result<Value> {
-    budget.read(text.len() + old.len())?;
+    budget.work(Work::Search, text.len() + old.len())?;
     let whole = text.as_str();
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let mut out = TextBuilder::new(budget);

@@ -1,5 +1,6 @@
 //! `split` and its kin, `join`.
 
+use crate::budget::Work;
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
 use crate::eval::args::{Args, flag, given, int};
@@ -8,13 +9,13 @@ use crate::value::{Seq, Value};
 
 pub(super) fn call(interpreter: &mut Interpreter<'_>, text: &Text, method: &str, args: Args) -> Result<Value> {
     let budget = interpreter.budget;
-    budget.read(text.len())?;
+    budget.work(Work::Look, text.len())?;
     match method {
         "partition" | "rpartition" => {
             let separator = args.one(method, "sep")?;
             let separator = separator.text("the separator")?;
             not_empty(separator)?;
-            budget.read(separator.len())?;
+            budget.work(Work::Search, separator.len())?;
             partition(interpreter, text, separator, method == "partition")
         }
         "splitlines" => {
@@ -36,7 +37,7 @@ pub(super) fn call(interpreter: &mut Interpreter<'_>, text: &Text, method: &str,
             };
             let separator = separator.text("the separator")?;
             not_empty(separator)?;
-            budget.read(separator.len())?;
+            budget.work(Work::Search, separator.len())?;
             match from_left {
                 true => Seq::list(list(interpreter, text, whole.splitn(parts, separator.as_str()))?),
                 false => reversed(list(interpreter, text, whole.rsplitn(parts, separator.as_str()))?),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::dict::Dict;
 use super::number::Number;
 use super::{Seq, Value};
-use crate::budget::Budget;
+use crate::budget::{Budget, Work};
 use crate::error::{Error, Result};
 
 /// `a == b`
@@ -20,7 +20,7 @@ pub(crate) fn equal(a: &Value, b: &Value, budget: &Budget) -> Result<bool> {
     match (a, b) {
         (Value::Undefined(_), Value::Undefined(_)) | (Value::None, Value::None) => Ok(true),
         (Value::Text(a), Value::Text(b)) => {
-            budget.read(a.len().min(b.len()))?;
+            budget.work(Work::Copy, a.len().min(b.len()))?;
             Ok(a.as_str() == b.as_str())
         }
         (Value::Seq(a), Value::Seq(b)) if a.kind == b.kind || (a.is_tuple() && b.is_tuple()) => {
@@ -79,7 +79,7 @@ pub(crate) fn less(a: &Value, b: &Value, symbol: &str, budget: &Budget) -> Resul
     }
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => {
-            budget.read(a.len().min(b.len()))?;
+            budget.work(Work::Copy, a.len().min(b.len()))?;
             // The order of UTF-8 is that of code points.
             Ok(a.as_str() < b.as_str())
         }

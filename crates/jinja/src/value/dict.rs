@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use super::text::Text;
 use super::{ObjectId, Seq, Value};
-use crate::budget::{Budget, MAX_VALUE_DEPTH};
+use crate::budget::{Budget, MAX_VALUE_DEPTH, Work};
 use crate::error::{Error, Result};
 
 /// Up to so many entries are searched one by one.
@@ -39,7 +39,7 @@ impl Key {
             Value::Float(f) if f.fract() == 0.0 && f.abs() < 1e30 => Key::Int(*f as i128),
             Value::Float(f) => Key::Float(f.to_bits()),
             Value::Text(text) => {
-                budget.read(text.len())?;
+                budget.work(Work::Copy, text.len())?;
                 Key::Text(text.clone())
             }
             Value::Seq(seq) if seq.is_tuple() => {
@@ -173,7 +173,7 @@ impl Dict {
             return self.get(&Value::Text(Text::own(key)), budget);
         }
         budget.step(1)?;
-        budget.read(key.len())?;
+        budget.work(Work::Copy, key.len())?;
         let entry = self.entries.iter().find(|(other, _)| matches!(other, Value::Text(t) if t.as_str() == key));
         Ok(entry.map(|(_, value)| value))
     }

@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use super::dict::Dict;
-use super::print::{float_repr, write_pieces};
+use super::print::{float_repr, push_hex, write_pieces};
 use super::text::{Origin, Text, TextBuilder};
 use super::{Seq, Value};
-use crate::budget::{Budget, MAX_VALUE_DEPTH};
+use crate::budget::{Budget, MAX_VALUE_DEPTH, Work};
 use crate::error::{Error, Result};
 
 /// A value of the request. Its text is [`Origin::Input`], except for the member `role` of an object in a list if it is one of
@@ -96,7 +96,7 @@ impl Writer<'_> {
                 let mut entries = entries.collect::<Result<Vec<_>>>()?;
                 if self.style.sort_keys {
                     let bytes: usize = dict.keys().filter_map(Value::as_str).map(str::len).sum();
-                    self.budget.read(bytes.saturating_mul(entries.len().max(1).ilog2() as usize + 1))?;
+                    self.budget.work(Work::Copy, bytes.saturating_mul(entries.len().max(1).ilog2() as usize + 1))?;
                     entries.sort_by(|(a, _), (b, _)| a.as_ref().map(Text::as_str).cmp(&b.as_ref().map(Text::as_str)));
                 }
                 self.items(entries.into_iter(), ("{", "}"), depth, out)
@@ -140,19 +140,22 @@ impl Writer<'_> {
 
     fn string(&self, text: &Text, out: &mut TextBuilder<'_>) -> Result<()> {
         out.push_own("\"")?;
-        write_pieces(text, out, |c| match c {
-            '"' => Some("\\\"".to_owned()),
-            '\\' => Some("\\\\".to_owned()),
-            '\n' => Some("\\n".to_owned()),
-            '\r' => Some("\\r".to_owned()),
-            '\t' => Some("\\t".to_owned()),
-            '\u{8}' => Some("\\b".to_owned()),
-            '\u{c}' => Some("\\f".to_owned()),
-            '\0'..='\u{1f}' => Some(format!("\\u{:04x}", c as u32)),
-            '\u{7f}'.. if self.style.ascii => {
-                Some(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect())
+        write_pieces(text, out, |c, escaped| {
+            match c {
+                '"' => escaped.push_str("\\\""),
+                '\\' => escaped.push_str("\\\\"),
+                '\n' => escaped.push_str("\\n"),
+                '\r' => escaped.push_str("\\r"),
+                '\t' => escaped.push_str("\\t"),
+                '\u{8}' => escaped.push_str("\\b"),
+                '\u{c}' => escaped.push_str("\\f"),
+                '\0'..='\u{1f}' => push_hex(escaped, 'u', c as u32, 4),
+                '\u{7f}'.. if self.style.ascii => {
+                    c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| push_hex(escaped, 'u', (*unit).into(), 4));
+                }
+                _ => return false,
             }
-            _ => None,
+            true
         })?;
         out.push_own("\"")
     }

@@ -6,7 +6,7 @@ use super::compare::{among, equal};
 use super::dict::Dict;
 use super::text::{Text, TextBuilder};
 use super::{Method, Range, Seq, SeqKind, Value, missing};
-use crate::budget::{Budget, MAX_VALUE_DEPTH};
+use crate::budget::{Budget, MAX_VALUE_DEPTH, Work};
 use crate::error::{Error, Result, shown};
 use crate::eval::{Interpreter, Object};
 use crate::methods;
@@ -129,7 +129,7 @@ impl Interpreter<'_> {
         let budget = self.budget;
         match (container, item) {
             (Value::Text(text), Value::Text(part)) => {
-                budget.read(text.len() + part.len())?;
+                budget.work(Work::Search, text.len() + part.len())?;
                 Ok(text.as_str().contains(part.as_str()))
             }
             (Value::Text(_), other) => {
@@ -235,6 +235,7 @@ impl Interpreter<'_> {
                     Value::Range(range) => Ok(place(index, range.len()).map(|index| range.get(index))),
                     Value::Text(text) => {
                         let Some(index) = place(index, text.chars(budget)?) else { return Ok(None) };
+                        budget.work(Work::Search, text.len())?;
                         let Some((start, c)) = text.as_str().char_indices().nth(index) else { return Ok(None) };
                         Ok(Some(Value::Text(text.slice(start..start + c.len_utf8(), budget)?)))
                     }
@@ -280,6 +281,7 @@ pub(crate) fn place(index: i128, length: usize) -> Option<usize> {
 fn slice_text(text: &Text, bounds: [Option<i128>; 3], budget: &Budget) -> Result<Text> {
     let length = text.chars(budget)?;
     let indices = Indices::new(bounds, length)?;
+    budget.work(Work::Search, text.len())?;
     let whole = text.as_str();
     if indices.step == 1 {
         let (from, count) = (indices.from as usize, indices.count());

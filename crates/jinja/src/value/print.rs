@@ -1,6 +1,6 @@
 //! What Python writes for a value: `str` and `repr`.
 
-use super::text::{Origin, Text, TextBuilder, is_printable};
+use super::text::{Text, TextBuilder, is_printable};
 use super::{Seq, SeqKind, Value};
 use crate::budget::MAX_VALUE_DEPTH;
 use crate::error::{Error, Result};
@@ -108,49 +108,47 @@ pub(crate) fn quote(text: &Text, out: &mut TextBuilder<'_>) -> Result<()> {
     let whole = text.as_str();
     let quote = if whole.contains('\'') && !whole.contains('"') { "\"" } else { "'" };
     out.push_own(quote)?;
-    write_pieces(text, out, |c| match c {
-        '\\' => Some("\\\\".to_owned()),
-        '\n' => Some("\\n".to_owned()),
-        '\r' => Some("\\r".to_owned()),
-        '\t' => Some("\\t".to_owned()),
-        '\'' | '"' if quote.starts_with(c) => Some(format!("\\{c}")),
-        c if is_printable(c) => None,
-        c => Some(match c as u32 {
-            code @ ..=0xff => format!("\\x{code:02x}"),
-            code @ ..=0xffff => format!("\\u{code:04x}"),
-            code => format!("\\U{code:08x}"),
-        }),
+    write_pieces(text, out, |c, escaped| {
+        match c {
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\t' => escaped.push_str("\\t"),
+            '\'' | '"' if quote.starts_with(c) => escaped.extend(['\\', c]),
+            c if is_printable(c) => return false,
+            c => match c as u32 {
+                code @ ..=0xff => push_hex(escaped, 'x', code, 2),
+                code @ ..=0xffff => push_hex(escaped, 'u', code, 4),
+                code => push_hex(escaped, 'U', code, 8),
+            },
+        }
+        true
     })?;
     out.push_own(quote)
 }
 
-/// Writes a text with some characters replaced; `None` leaves a character as it is.
+/// Appends an escape such as `\u00e9`.
+pub(crate) fn push_hex(out: &mut String, kind: char, code: u32, digits: u32) {
+    out.extend(['\\', kind]);
+    let digit = |place| char::from_digit((code >> (4 * place)) & 15, 16).unwrap_or('0');
+    out.extend((0..digits).rev().map(digit));
+}
+
+/// Writes a text with some characters replaced: `escape` appends what stands for one, or says false to leave it as it is.
 pub(crate) fn write_pieces(
     text: &Text,
     out: &mut TextBuilder<'_>,
-    escape: impl Fn(char) -> Option<String>,
+    mut escape: impl FnMut(char, &mut String) -> bool,
 ) -> Result<()> {
-    for (piece, origin) in text.pieces(0..text.len()) {
-        write_escaped(piece, origin, out, &escape)?;
-    }
-    Ok(())
-}
-
-fn write_escaped(
-    piece: &str,
-    origin: Origin,
-    out: &mut TextBuilder<'_>,
-    escape: impl Fn(char) -> Option<String>,
-) -> Result<()> {
-    let mut plain = 0;
-    for (at, c) in piece.char_indices() {
-        if let Some(escaped) = escape(c) {
-            out.push(&piece[plain..at], origin)?;
-            out.push(&escaped, origin)?;
-            plain = at + c.len_utf8();
+    out.push_changed(text, |part| {
+        let mut written = String::with_capacity(part.len());
+        for c in part.chars() {
+            if !escape(c, &mut written) {
+                written.push(c);
+            }
         }
-    }
-    out.push(&piece[plain..], origin)
+        written
+    })
 }
 
 /// Python's shortest form of a number that comes back as the same: `1.0`, `0.1`, `1e-05`, `1e+16`.
@@ -183,6 +181,7 @@ pub(crate) fn float_repr(number: f64) -> String {
 mod tests {
     use super::*;
     use crate::budget::{Budget, Limits};
+    use crate::value::text::Origin;
 
     #[test]
     fn floats_are_written_as_python_does() {

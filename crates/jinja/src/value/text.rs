@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Work};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Who wrote a piece of text.
@@ -24,6 +24,9 @@ impl Origin {
         if self == Origin::Input { self } else { other }
     }
 }
+
+/// What a text takes besides its bytes: its contents with their counts, and three allocations' overheads.
+const TEXT_BYTES: usize = size_of::<Contents>() + 2 * size_of::<usize>() + size_of::<Run>() + 3 * 16;
 
 /// Long texts are worked on in parts of this size.
 const PART_BYTES: usize = 16 << 10;
@@ -76,7 +79,7 @@ impl Text {
 
     /// Its characters.
     pub(crate) fn chars(&self, budget: &Budget) -> Result<usize> {
-        budget.read(self.len())?;
+        budget.work(Work::Copy, self.len())?;
         Ok(self.as_str().chars().count())
     }
 
@@ -154,19 +157,10 @@ impl Text {
         })
     }
 
-    /// Each piece replaced by what `change` makes of it, which is about as long. Long ones are taken in parts, so that no
-    /// second copy of a long text is made.
-    pub(crate) fn map_pieces(&self, budget: &Budget, mut change: impl FnMut(&str) -> String) -> Result<Text> {
+    /// Each piece replaced by what `change` makes of it; see [`TextBuilder::push_changed`].
+    pub(crate) fn map_pieces(&self, budget: &Budget, change: impl FnMut(&str) -> String) -> Result<Text> {
         let mut out = TextBuilder::new(budget);
-        for (mut piece, origin) in self.pieces(0..self.len()) {
-            while !piece.is_empty() {
-                let boundary = (PART_BYTES..piece.len()).find(|at| piece.is_char_boundary(*at)).unwrap_or(piece.len());
-                let (part, rest) = piece.split_at(boundary);
-                budget.read(part.len())?;
-                out.push(&change(part), origin)?;
-                piece = rest;
-            }
-        }
+        out.push_changed(self, change)?;
         Ok(out.finish())
     }
 
@@ -214,6 +208,10 @@ fn add_run(runs: &mut Vec<Run>, end: usize, origin: Origin) -> bool {
         }
         None if end == 0 => false,
         _ => {
+            // Most texts have one.
+            if runs.is_empty() {
+                runs.reserve_exact(1);
+            }
             runs.push(Run { end, origin });
             true
         }
@@ -258,7 +256,8 @@ impl<'b> TextBuilder<'b> {
         self.budget.make(text.len())?;
         self.text.push_str(text);
         if add_run(&mut self.runs, self.text.len(), origin) {
-            self.budget.make(size_of::<Run>())?;
+            // A text of one character takes far more than a byte.
+            self.budget.make(if self.runs.len() == 1 { TEXT_BYTES } else { size_of::<Run>() })?;
         }
         Ok(())
     }
@@ -279,6 +278,21 @@ impl<'b> TextBuilder<'b> {
     /// A part of a text; see [`Text::range_of`].
     pub(crate) fn push_part(&mut self, text: &Text, part: &str) -> Result<()> {
         self.push_slice(text, text.range_of(part))
+    }
+
+    /// A text with each piece replaced by what `change` makes of it, which is about as long. Long ones are taken in parts, so that
+    /// no second copy of a long text is made.
+    pub(crate) fn push_changed(&mut self, text: &Text, mut change: impl FnMut(&str) -> String) -> Result<()> {
+        for (mut piece, origin) in text.pieces(0..text.len()) {
+            while !piece.is_empty() {
+                let boundary = (PART_BYTES..piece.len()).find(|at| piece.is_char_boundary(*at)).unwrap_or(piece.len());
+                let (part, rest) = piece.split_at(boundary);
+                self.budget.work(Work::Rewrite, part.len())?;
+                self.push(&change(part), origin)?;
+                piece = rest;
+            }
+        }
+        Ok(())
     }
 
     /// A text many times over.

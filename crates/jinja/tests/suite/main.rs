@@ -3,6 +3,7 @@
 
 mod bounds;
 mod names;
+mod prices;
 mod provenance;
 mod support;
 mod witness;

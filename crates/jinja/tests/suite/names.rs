@@ -50,6 +50,8 @@ fn what_a_template_makes_sure_of_is_not_refused() {
 fn what_a_template_raises_is_told_apart_from_what_fails_in_it() {
     let error = render("\n{{ raise_exception('no ' ~ x) }}", &json!({"x": 1})).unwrap_err();
     assert_eq!((error.kind(), error.line(), error.message()), (ErrorKind::Raised, 2, "no 1"));
+    let error = render("{{ raise_exception('é' * 10 ** 6) }}", &json!({})).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Raised, &*"é".repeat(2000)));
     let error = render("a\n{{ x ~\n ('a' + 1) }}", &json!({})).unwrap_err();
     assert_eq!((error.kind(), error.line()), (ErrorKind::Failed, 2));
     let error = render("{% macro f(x) %}\n{{ x.y.z }}{% endmacro %}\n{{ f(x) }}", &json!({"x": {}})).unwrap_err();
