@@ -2,27 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, in its helpers too")]
 
+#[path = "support/installed.rs"]
+mod installed;
+
 use std::ops::Range;
-use std::path::PathBuf;
 
 use parkade_model::chat_template::{ChatInput, ChatTemplate};
-use parkade_model::gguf::Gguf;
 use parkade_model::tokenizer::{Bos, SpecialTokens, Tokenizer, Vocabulary};
 use parkade_model::{Prompt, Source, TokenId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// The default model, where the set-up put it.
-fn default_model() -> Gguf {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let data = variable("PARKADE_HOME")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|dir| dir.join("parkade")))
-        .or_else(|| variable("HOME").map(|dir| dir.join(".cache/parkade")))
-        .expect("one of PARKADE_HOME, XDG_CACHE_HOME and HOME is set");
-    let path = data.join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
-    Gguf::open(&path).unwrap()
-}
+use self::installed::default_model;
 
 /// Tokens that are added to the default model's vocabulary, all of the kind "user-defined" but the last one, and whether its
 /// template writes them.

@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, in its helpers too")]
 
-use std::path::PathBuf;
+#[path = "support/installed.rs"]
+mod installed;
 
 use parkade_model::TokenId;
-use parkade_model::gguf::write::GgufWriter;
-use parkade_model::gguf::{self, Gguf};
 use parkade_model::tokenizer::{Bos, SpecialTokens, TextStream, Tokenizer, Vocabulary};
 use proptest::prelude::*;
 use serde_json::Value;
+
+use self::installed::default_model;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -19,18 +20,6 @@ fn json(path: &str) -> Value {
 
 fn ids(value: &Value) -> Vec<TokenId> {
     serde_json::from_value(value.clone()).unwrap()
-}
-
-/// The default model, where the set-up put it.
-fn default_model() -> Gguf {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let data = variable("PARKADE_HOME")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|dir| dir.join("parkade")))
-        .or_else(|| variable("HOME").map(|dir| dir.join(".cache/parkade")))
-        .expect("one of PARKADE_HOME, XDG_CACHE_HOME and HOME is set");
-    let path = data.join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
-    Gguf::open(&path).unwrap()
 }
 
 fn encode(tokenizer: &Tokenizer, text: &str) -> Vec<TokenId> {
@@ -297,104 +286,4 @@ fn a_character_that_cannot_be_expressed_is_an_error_without_an_unknown_token() {
     vocabulary.unknown = Some(0);
     let with_unknown = Tokenizer::from_vocabulary(&vocabulary).unwrap();
     assert_eq!(with_unknown.encode("a?", SpecialTokens::Parse, Bos::Never).unwrap(), [0, 1, 0]);
-}
-
-/// A file with a small vocabulary of the default model's kind.
-fn small_gguf(extra: &[(&str, gguf::Value)]) -> Gguf {
-    let mut writer = GgufWriter::new();
-    writer.set("tokenizer.ggml.model", "gpt2").set("tokenizer.ggml.pre", "gpt-2");
-    writer.set("tokenizer.ggml.tokens", gguf::Array::Str(strings(&["a", "b", "ab", "<s>"])));
-    writer.set("tokenizer.ggml.token_type", gguf::Array::I32(vec![1, 1, 1, 3]));
-    writer.set("tokenizer.ggml.merges", gguf::Array::Str(strings(&["a b"])));
-    extra.iter().for_each(|(key, value)| {
-        writer.set(key, value.clone());
-    });
-    let mut file = Vec::new();
-    writer.write(&mut file, |_| Ok(Vec::new())).unwrap();
-    Gguf::from_bytes(file).unwrap()
-}
-
-#[test]
-fn special_ids_that_name_no_token_are_warnings_and_count_as_missing() {
-    let keys = [
-        "bos",
-        "eos",
-        "unknown",
-        "eot",
-        "eom",
-        "padding",
-        "separator",
-        "seperator",
-        "mask",
-        "cls",
-        "fim_pad",
-        "fim_rep",
-        "fim_sep",
-        "fim_pre",
-        "fim_suf",
-        "fim_mid",
-        "prefix",
-        "suffix",
-        "middle",
-    ];
-    let none: [gguf::Value; 8] = [
-        4u32.into(),
-        u32::MAX.into(),
-        (-1i32).into(),
-        (-1i64).into(),
-        u64::MAX.into(),
-        1.5f32.into(),
-        "3".into(),
-        true.into(),
-    ];
-    let plain = Tokenizer::from_gguf(&small_gguf(&[])).unwrap();
-    assert!(plain.warnings().is_empty(), "{:?}", plain.warnings());
-    for name in keys {
-        let key = format!("tokenizer.ggml.{name}_token_id");
-        for value in &none {
-            let tokenizer = Tokenizer::from_gguf(&small_gguf(&[(&key, value.clone())])).unwrap();
-            let [warning] = tokenizer.warnings() else { panic!("{key} {value}: {:?}", tokenizer.warnings()) };
-            assert!(warning.contains(&key) && warning.contains("it counts as missing"), "{warning}");
-            assert_eq!((tokenizer.bos(), tokenizer.eos()), (None, None));
-            assert!((0..4).all(|id| !tokenizer.is_end(id)));
-            assert_eq!(encode(&tokenizer, "ab<s>ba"), [2, 3, 1, 0]);
-        }
-        let right = Tokenizer::from_gguf(&small_gguf(&[(&key, 3u64.into())])).unwrap();
-        assert!(right.warnings().is_empty(), "any type that fits: {:?}", right.warnings());
-    }
-    let flags = [("tokenizer.ggml.bos_token_id", 3u32.into()), ("tokenizer.ggml.add_bos_token", 1u8.into())];
-    assert_eq!(encode(&Tokenizer::from_gguf(&small_gguf(&flags)).unwrap(), "a"), [3, 0]);
-}
-
-#[test]
-fn a_flag_for_a_token_that_is_not_named_counts_as_false() {
-    for (flag, key) in [("add_bos_token", "bos_token_id"), ("add_eos_token", "eos_token_id")] {
-        let (flag, key) = (format!("tokenizer.ggml.{flag}"), format!("tokenizer.ggml.{key}"));
-        let tokenizer = Tokenizer::from_gguf(&small_gguf(&[(&flag, true.into())])).unwrap();
-        let expected = format!("{flag} is true, but {key} names no token; it counts as false");
-        assert_eq!((tokenizer.warnings(), encode(&tokenizer, "a")), (&[expected][..], vec![0]));
-        let odd = Tokenizer::from_gguf(&small_gguf(&[(&flag, "yes".into())])).unwrap();
-        assert!(odd.warnings()[0].contains(&flag) && encode(&odd, "a") == [0], "{:?}", odd.warnings());
-    }
-    // Llama's vocabularies have their places for them: a wrong id leaves these.
-    let case = &json("tests/data/sentencepiece.json")["llama"];
-    let tokens: Vec<String> = serde_json::from_value(case["tokens"].clone()).unwrap();
-    let vocabulary = Vocabulary { model: "llama", tokens: &tokens, bos: Some(u32::MAX), ..Vocabulary::default() };
-    let tokenizer = Tokenizer::from_vocabulary(&vocabulary).unwrap();
-    assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.warnings().len()), (Some(1), Some(2), 1));
-}
-
-#[test]
-fn what_a_vocabulary_needs_stays_an_error() {
-    for (key, value) in [
-        ("tokenizer.ggml.tokens", gguf::Value::from(1u32)),
-        ("tokenizer.ggml.tokens", gguf::Array::Str(Vec::new()).into()),
-        ("tokenizer.ggml.merges", "a b".into()),
-        ("tokenizer.ggml.token_type", gguf::Array::F32(vec![1.0; 4]).into()),
-        ("tokenizer.ggml.pre", 7u32.into()),
-        ("tokenizer.ggml.model", 7u32.into()),
-    ] {
-        let error = Tokenizer::from_gguf(&small_gguf(&[(key, value)])).unwrap_err().to_string();
-        assert!(error.contains(key), "{error}");
-    }
 }

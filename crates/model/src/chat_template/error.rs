@@ -2,15 +2,10 @@
 
 use parkade_jinja::{Error, ErrorKind, Limits};
 
-use crate::gguf::GgufError;
-
 /// Why a chat template was refused, or a prompt could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// The metadata could not be read.
-    #[error("{0}")]
-    Metadata(String),
     /// The template itself is too long.
     #[error("{key} has {bytes} bytes; a chat template may have up to {limit}: use another template")]
     SourceTooLong {
@@ -101,12 +96,6 @@ pub enum TemplateError {
         /// What is wrong there.
         problem: String,
     },
-}
-
-impl From<GgufError> for TemplateError {
-    fn from(error: GgufError) -> Self {
-        TemplateError::Metadata(error.to_string())
-    }
 }
 
 impl TemplateError {

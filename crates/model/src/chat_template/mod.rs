@@ -22,7 +22,7 @@ pub use parkade_jinja::Limits;
 
 use self::messages::Dialect;
 use crate::Prompt;
-use crate::gguf::{Gguf, GgufError};
+use crate::gguf::{Gguf, or_missing};
 use crate::tokenizer::Tokenizer;
 
 /// The key of the default template. Others have the key of their name: `tokenizer.chat_template.tool_use`.
@@ -85,18 +85,14 @@ pub struct ChatInput<'a> {
     pub extra: &'a Map<String, Value>,
 }
 
-/// The names and sources of a model's chat templates.
-pub(crate) fn sources(gguf: &Gguf) -> Result<Vec<(&str, &str)>, GgufError> {
-    let mut sources: Vec<(&str, &str)> = gguf.get_str(KEY)?.map(|source| (DEFAULT, source)).into_iter().collect();
-    for (key, _) in gguf.metadata() {
-        let name = key.strip_prefix(KEY).and_then(|rest| rest.strip_prefix('.'));
-        if let Some(name) = name.filter(|name| !name.is_empty() && *name != DEFAULT)
-            && let Some(source) = gguf.get_str(key)?
-        {
-            sources.push((name, source));
-        }
-    }
-    Ok(sources)
+/// The names and sources of a model's chat templates. One that is no text counts as missing: completions need none.
+pub(crate) fn sources<'a>(gguf: &'a Gguf, warnings: &mut Vec<String>) -> Vec<(&'a str, &'a str)> {
+    let named = gguf.metadata().filter_map(|(key, _)| {
+        let name = key.strip_prefix(KEY)?.strip_prefix('.')?;
+        (!name.is_empty() && name != DEFAULT).then_some((name, key))
+    });
+    let keys = std::iter::once((DEFAULT, KEY)).chain(named);
+    keys.filter_map(|(name, key)| Some((name, or_missing(gguf.get_str(key), warnings)?))).collect()
 }
 
 impl ChatTemplate {
@@ -105,7 +101,8 @@ impl ChatTemplate {
     /// # Errors
     /// If a template is no valid Jinja or too long.
     pub fn from_gguf(gguf: &Gguf, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>, TemplateError> {
-        let sources = sources(gguf)?;
+        // The tokenizer tells of those that are no text.
+        let sources = sources(gguf, &mut Vec::new());
         if sources.is_empty() {
             return Ok(None);
         }

@@ -24,6 +24,7 @@ pub use value::{Array, Value};
 
 use header::Header;
 use source::Source;
+pub(crate) use typed::or_missing;
 
 /// An open GGUF file whose header was checked.
 #[derive(Debug)]

@@ -153,6 +153,17 @@ impl Gguf {
     }
 }
 
+/// What a model can do without: a value of another type counts as missing, with a warning.
+pub(crate) fn or_missing<T>(value: Result<Option<T>, GgufError>, warnings: &mut Vec<String>) -> Option<T> {
+    value.unwrap_or_else(|error| {
+        // The file itself tells of these.
+        if !matches!(error, GgufError::Unusable { .. }) {
+            warnings.push(format!("{error}; it counts as missing"));
+        }
+        None
+    })
+}
+
 fn missing(key: &str) -> GgufError {
     GgufError::MissingKey { key: key.to_owned() }
 }

@@ -4,9 +4,10 @@
 //! often get wrong: one that makes no sense counts as missing, with a warning.
 
 use super::end_tokens::END_KEYS;
+use super::vocabulary::SENTENCEPIECE;
 use super::{Tokenizer, TokenizerError, Vocabulary};
 use crate::chat_template;
-use crate::gguf::{Gguf, GgufError};
+use crate::gguf::{Gguf, or_missing};
 
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(super) const TYPES: &str = "tokenizer.ggml.token_type";
@@ -39,24 +40,28 @@ impl Tokenizer {
     /// # Errors
     /// If the metadata is of an unsupported kind, or what is needed of it makes no sense; the error names the key, the place and the value.
     pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, TokenizerError> {
+        let model = gguf.require_str("tokenizer.ggml.model")?;
+        let sentencepiece = model == SENTENCEPIECE;
         let types = gguf.get_int_array(TYPES)?;
         let tokens = gguf.require_str_array(TOKENS)?;
         let mut hints = Hints { gguf, warnings: Vec::new() };
+        let sources = chat_template::sources(gguf, &mut hints.warnings);
         let ends = END_KEYS.iter().filter_map(|&key| Some((key, hints.token(key)?))).collect();
         let vocabulary = Vocabulary {
-            model: gguf.require_str("tokenizer.ggml.model")?,
-            pre: gguf.get_str("tokenizer.ggml.pre")?,
+            model,
+            // What the other kind of vocabulary is made of is nothing to this one.
+            pre: if sentencepiece { None } else { gguf.get_str("tokenizer.ggml.pre")? },
             tokens,
             types: types.as_deref(),
-            scores: gguf.get_f32_array(SCORES)?,
-            merges: gguf.get_str_array(MERGES)?,
+            scores: if sentencepiece { gguf.get_f32_array(SCORES)? } else { None },
+            merges: if sentencepiece { None } else { gguf.get_str_array(MERGES)? },
             bos: hints.token(BOS),
             ends,
             unknown: hints.token(UNKNOWN),
             add_bos: hints.flag(ADD_BOS),
             add_eos: hints.flag(ADD_EOS),
             add_space_prefix: hints.flag("tokenizer.ggml.add_space_prefix"),
-            templates: chat_template::sources(gguf)?.into_iter().map(|(_, source)| source).collect(),
+            templates: sources.into_iter().map(|(_, source)| source).collect(),
         };
         for key in UNUSED_KEYS {
             if let Some(id) = hints.token(key) {
@@ -77,23 +82,11 @@ struct Hints<'a> {
 
 impl Hints<'_> {
     fn token(&mut self, key: &str) -> Option<u32> {
-        let value = self.gguf.get_u32(key);
-        self.or_missing(value)
+        or_missing(self.gguf.get_u32(key), &mut self.warnings)
     }
 
     fn flag(&mut self, key: &str) -> Option<bool> {
-        let value = self.gguf.get_bool(key);
-        self.or_missing(value)
-    }
-
-    fn or_missing<T>(&mut self, value: Result<Option<T>, GgufError>) -> Option<T> {
-        value.unwrap_or_else(|error| {
-            // The file itself tells of these.
-            if !matches!(error, GgufError::Unusable { .. }) {
-                self.warnings.push(format!("{error}; it counts as missing"));
-            }
-            None
-        })
+        or_missing(self.gguf.get_bool(key), &mut self.warnings)
     }
 }
 

@@ -212,7 +212,8 @@ impl Tokenizer {
         self.markup.get(id as usize).copied().unwrap_or(false)
     }
 
-    /// What was wrong with the metadata of special tokens, without need to refuse the model: the key, the value, and what was made of it.
+    /// What was wrong with the metadata of special tokens and chat templates, without need to refuse the model: the key, the value,
+    /// and what was made of it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

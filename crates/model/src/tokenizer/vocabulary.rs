@@ -43,6 +43,9 @@ pub struct Vocabulary<'a> {
     pub templates: Vec<&'a str>,
 }
 
+/// The kind of SentencePiece vocabularies in `tokenizer.ggml.model`.
+pub(super) const SENTENCEPIECE: &str = "llama";
+
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -105,7 +108,7 @@ impl Tokenizer {
 
 impl Vocabulary<'_> {
     fn is_sentencepiece(&self) -> bool {
-        self.model == "llama"
+        self.model == SENTENCEPIECE
     }
 }
 

@@ -9,6 +9,8 @@ mod exercise;
 mod mutate;
 mod random;
 mod seeds;
+#[path = "../support/random.rs"]
+mod splitmix;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

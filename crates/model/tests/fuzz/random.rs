@@ -1,24 +1,10 @@
-//! Numbers that a case's number decides.
+//! What a case's number decides.
 
-/// SplitMix64.
-pub struct Random(u64);
+pub use crate::splitmix::Random;
 
 impl Random {
     pub fn new(case: u64) -> Random {
         Random(case.wrapping_mul(0xd134_2543_de82_ef95))
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 up to, without, `n`.
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
     }
 
     /// Yes, once in `n` times.

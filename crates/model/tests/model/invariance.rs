@@ -5,7 +5,9 @@ use std::path::Path;
 use parkade_kernels::KvType;
 use parkade_model::TokenId;
 
-use crate::support::{BLOCK_LEN, Part, Random, Runner, bits, installed_model, table, tiny_model, tiny_models};
+use crate::installed::installed_model;
+use crate::random::Random;
+use crate::support::{BLOCK_LEN, Part, Runner, bits, table, tiny_model, tiny_models};
 
 const BLOCKS: usize = 96;
 

@@ -10,7 +10,9 @@ use parkade_kernels::{KvType, Team};
 use parkade_model::gguf::{Array, Gguf, TensorInfo, Value};
 use parkade_model::{Model, ModelConfig, ModelError};
 
-use crate::support::{BLOCK_LEN, Random, Runner, installed_model, tiny_model};
+use crate::installed::default_model;
+use crate::random::Random;
+use crate::support::{BLOCK_LEN, Runner, tiny_model};
 use crate::synthetic::{FEED_FORWARD, Synthetic, VOCAB};
 
 fn load(model: &Synthetic) -> Result<Model, ModelError> {
@@ -30,7 +32,7 @@ fn with(key: &'static str, value: impl Into<Value>) -> Synthetic {
 
 #[test]
 fn the_default_models_geometry() {
-    let gguf = Gguf::open(&installed_model("SmolLM2-135M-Instruct.Q4_1")).unwrap();
+    let gguf = default_model();
     let config = ModelConfig::from_gguf(&gguf).unwrap();
     assert_eq!((config.layers, config.heads, config.kv_heads, config.head_dim), (30, 9, 3, 64));
     assert_eq!((config.embedding, config.feed_forward, config.vocab), (576, 1536, 49_152));
@@ -168,6 +170,34 @@ fn metadata_that_is_not_needed_refuses_nothing() {
     let none = with("rope.scaling.type", "none").with("rope.scaling.factor", f32::NAN).gguf();
     assert_eq!(ModelConfig::from_gguf(&none).unwrap(), plain);
     refused(&with("rope.scaling.type", "yarn").with("rope.scaling.original_context_length", 0u32), &["length' is 0"]);
+}
+
+#[test]
+fn what_the_answers_depend_on_is_an_error_if_it_is_of_another_type() {
+    for key in [
+        "block_count",
+        "context_length",
+        "embedding_length",
+        "feed_forward_length",
+        "attention.head_count",
+        "attention.head_count_kv",
+        "attention.key_length",
+        "attention.value_length",
+        "attention.layer_norm_rms_epsilon",
+        "attention.scale",
+        "attention.sliding_window",
+        "attention.causal",
+        "rope.dimension_count",
+        "rope.freq_base",
+        "rope.scaling.factor",
+        "expert_count",
+        "logit_scale",
+    ] {
+        for value in [Value::from("many"), Array::Str(vec!["1".to_owned()]).into()] {
+            refused(&with(key, value), &[&format!("'llama.{key}'"), "expected"]);
+        }
+    }
+    refused(&with("rope.scaling.type", 1u32), &["'llama.rope.scaling.type'", "expected a string"]);
 }
 
 #[test]

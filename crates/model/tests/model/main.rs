@@ -3,9 +3,13 @@
 
 mod batches;
 mod ggml;
+#[path = "../support/installed.rs"]
+mod installed;
 mod invariance;
 mod loading;
 mod oracle;
+#[path = "../support/random.rs"]
+mod random;
 mod reference;
 mod support;
 mod synthetic;

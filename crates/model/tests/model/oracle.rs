@@ -11,7 +11,8 @@ use parkade_model::gguf::Gguf;
 use parkade_model::tokenizer::{Bos, SpecialTokens, Tokenizer};
 use serde::Deserialize;
 
-use crate::support::{BLOCK_LEN, Part, Runner, argmax, installed_model, log_softmax, oracle_dir, table, tiny_models};
+use crate::installed::installed_model;
+use crate::support::{BLOCK_LEN, Part, Runner, argmax, log_softmax, oracle_dir, table, tiny_models};
 
 /// Token ids with their log-probabilities, likeliest first.
 type Likeliest = Vec<(TokenId, f64)>;

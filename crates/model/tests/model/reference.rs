@@ -11,7 +11,8 @@ use parkade_model::arch;
 use parkade_model::gguf::{Gguf, TensorInfo};
 
 use crate::ggml;
-use crate::support::{Random, Runner, log_softmax, tiny_models};
+use crate::random::Random;
+use crate::support::{Runner, log_softmax, tiny_models};
 use crate::synthetic::{Synthetic, VOCAB};
 
 /// How exact a pass is.

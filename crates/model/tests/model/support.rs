@@ -7,6 +7,8 @@ use parkade_kernels::{KvCache, KvType, Span, Team};
 use parkade_model::gguf::Gguf;
 use parkade_model::{Batch, Model, TokenId};
 
+use crate::random::Random;
+
 pub const BLOCK_LEN: usize = 16;
 
 /// The answers of llama.cpp that are part of the repository.
@@ -28,18 +30,6 @@ pub fn tiny_models() -> Vec<PathBuf> {
 
 pub fn tiny_model(ty: &str) -> PathBuf {
     oracle_dir().join(format!("tiny/llama-{ty}.gguf"))
-}
-
-/// A model file by its name: in the data directory where `make setup` puts it.
-pub fn installed_model(name: &str) -> PathBuf {
-    let set = |key: &str| std::env::var_os(key).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let data = set("PARKADE_HOME")
-        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("parkade")))
-        .or_else(|| Some(set("HOME")?.join(".cache/parkade")))
-        .expect("HOME is set");
-    let path = data.join("models").join(format!("{name}.gguf"));
-    assert!(path.is_file(), "{} is missing: run `make setup`", path.display());
-    path
 }
 
 /// A model with a KV cache.
@@ -111,22 +101,7 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
     logits.iter().map(|&x| f64::from(x - max) - sum.ln()).collect()
 }
 
-/// A small generator of reproducible numbers (SplitMix64).
-pub struct Random(pub u64);
-
 impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
     /// From -1 to 1.
     pub fn signed(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0

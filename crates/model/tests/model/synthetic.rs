@@ -4,7 +4,7 @@ use parkade_kernels::WeightType;
 use parkade_model::gguf::write::GgufWriter;
 use parkade_model::gguf::{Gguf, Value};
 
-use crate::support::Random;
+use crate::random::Random;
 
 /// What a synthetic model is like. All weights are F32.
 #[derive(Clone)]
