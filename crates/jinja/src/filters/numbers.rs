@@ -3,7 +3,7 @@
 use crate::budget::Work;
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
-use crate::eval::args::{Args, flag, int as int_argument};
+use crate::eval::args::{Args, flag, given, int as int_argument};
 use crate::value::Value;
 use crate::value::number::{self, Number, parse_float, parse_int};
 use crate::value::text::Text;
@@ -22,15 +22,14 @@ pub(super) fn abs(_: &mut Interpreter<'_>, value: Value, args: Args) -> Result<V
 pub(super) fn int(interpreter: &mut Interpreter<'_>, value: Value, args: Args) -> Result<Value> {
     let [default, base] = args.bind("int", ["default", "base"], 0)?;
     value.defined()?;
-    let base = int_argument(base.as_ref(), "base", 10)?;
-    if base != 0 && !(2..=36).contains(&base) {
-        return Err(Error::failed("int() base must be >= 2 and <= 36, or 0"));
-    }
+    // In a base that is none no text is a whole number.
+    let base = base.as_ref().map_or(Some(10), Value::as_int).and_then(|base| u32::try_from(base).ok());
+    let base = base.filter(|base| *base == 0 || (2..=36).contains(base));
     let default = default.unwrap_or(Value::Int(0));
     Ok(match &value {
         Value::Text(text) => {
             read_number(interpreter, text)?;
-            let whole = parse_int(text.as_str(), base as u32);
+            let whole = base.and_then(|base| parse_int(text.as_str(), base));
             whole.or_else(|| parse_float(text.as_str()).and_then(truncate)).map_or(default, Value::Int)
         }
         Value::Float(f) if f.is_infinite() => return Err(Error::failed("cannot convert float infinity to integer")),
@@ -66,13 +65,20 @@ pub(super) fn float(interpreter: &mut Interpreter<'_>, value: Value, args: Args)
 /// `round(precision=0, method='common')`
 pub(super) fn round(interpreter: &mut Interpreter<'_>, value: Value, args: Args) -> Result<Value> {
     let [precision, method] = args.bind("round", ["precision", "method"], 0)?;
-    let precision = int_argument(precision.as_ref(), "precision", 0)?;
+    // Python's `round(number, None)` gives a whole number.
+    let to_whole = matches!(precision, Some(Value::None));
+    let precision = int_argument(given(precision).as_ref(), "precision", 0)?;
     let method = method.as_ref().map_or(Ok("common"), |method| Ok(method.text("method")?.as_str()))?;
     value.defined()?;
     let unknown = || Error::failed(format!("type {} doesn't define __round__ method", value.type_name()));
     let number = Number::of(&value).ok_or_else(unknown)?;
     let unit = 10f64.powi(i32::try_from(precision.clamp(-400, 400)).unwrap_or(0));
     match (method, number) {
+        ("ceil" | "floor", _) if to_whole => Err(Error::failed("precision must be an integer, not NoneType")),
+        ("common", Number::Float(f)) if to_whole => {
+            let rounded = truncate(number::round(f, 0));
+            rounded.map(Value::Int).ok_or_else(|| Error::failed("cannot convert float to integer"))
+        }
         ("common", Number::Int(i)) if precision >= 0 => Ok(Value::Int(i)),
         ("common", Number::Int(i)) => round_integer(i, precision.unsigned_abs()),
         ("common", Number::Float(f)) => {

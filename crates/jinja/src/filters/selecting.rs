@@ -57,6 +57,10 @@ fn items(interpreter: &mut Interpreter<'_>, value: &Value) -> Result<Vec<Value>>
 /// `map(filter, ...)` or `map(attribute=..., default=...)`
 pub(super) fn map(interpreter: &mut Interpreter<'_>, value: Value, mut args: Args) -> Result<Value> {
     let items = items(interpreter, &value)?;
+    // As in Jinja, where nobody looks at the arguments then.
+    if items.is_empty() {
+        return interpreter.generator(items);
+    }
     let mut mapped = Vec::with_capacity(items.len());
     if args.positional.is_empty() {
         let [attribute, default] = args.bind("map", ["attribute", "default"], 1)?;
@@ -100,6 +104,9 @@ pub(super) fn rejectattr(interpreter: &mut Interpreter<'_>, value: Value, args: 
 }
 
 fn choose_by_attribute(interpreter: &mut Interpreter<'_>, value: &Value, mut args: Args, keep: bool) -> Result<Value> {
+    if !truth(value) {
+        return interpreter.generator(Vec::new());
+    }
     if args.positional.is_empty() {
         return Err(Error::failed("Missing parameter for attribute name"));
     }
@@ -110,6 +117,9 @@ fn choose_by_attribute(interpreter: &mut Interpreter<'_>, value: &Value, mut arg
 /// The items for which a test (by default: that it is true) of what `path` leads to gives `keep`.
 fn choose(interpreter: &mut Interpreter<'_>, value: &Value, mut args: Args, path: Path, keep: bool) -> Result<Value> {
     let items = items(interpreter, value)?;
+    if items.is_empty() {
+        return interpreter.generator(items);
+    }
     let test = match args.positional.is_empty() {
         true => None,
         false => Some(interpreter.test_named(&args.positional.remove(0))?),

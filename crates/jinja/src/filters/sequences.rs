@@ -116,26 +116,23 @@ pub(super) fn items(interpreter: &mut Interpreter<'_>, value: Value, args: Args)
 /// `batch(linecount, fill_with=None)`
 pub(super) fn batch(interpreter: &mut Interpreter<'_>, value: Value, args: Args) -> Result<Value> {
     let [count, fill] = args.bind("batch", ["linecount", "fill_with"], 1)?;
-    let count = int(count.as_ref(), "linecount", 0)?;
+    let count = count.unwrap_or(Value::None);
     let items = interpreter.collect(&value)?;
-    let count = match usize::try_from(count) {
-        Ok(count) if count > 0 => count,
-        // Python never fills a row of no items, nor one of fewer than none.
-        _ => {
-            return if items.is_empty() {
-                interpreter.generator(items)
-            } else {
-                Err(Error::failed("linecount must be 1 or more"))
-            };
-        }
-    };
+    let fill = given(fill).map(|fill| count.int("linecount").map(|count| (fill, count))).transpose()?;
+    // A row ends when it has as many items as were asked for: if no row can have so many, there is one row of all of them.
+    let whole = count.as_int().and_then(|count| usize::try_from(count).ok());
     let mut rows = Vec::new();
-    for row in items.chunks(count) {
+    if whole == Some(0) && !items.is_empty() {
+        rows.push(Seq::list(Vec::new())?);
+    }
+    for row in items.chunks(whole.filter(|count| *count > 0).unwrap_or(usize::MAX)) {
         interpreter.budget.make_many(row.len() + 2, size_of::<Value>())?;
         let mut row = row.to_vec();
-        if let Some(fill) = given(fill.clone()) {
-            interpreter.budget.make_many(count - row.len(), size_of::<Value>())?;
-            row.resize(count, fill);
+        if let Some((fill, count)) = &fill
+            && let Some(missing) = usize::try_from(*count).ok().and_then(|count| count.checked_sub(row.len()))
+        {
+            interpreter.budget.make_many(missing, size_of::<Value>())?;
+            row.resize(row.len() + missing, fill.clone());
         }
         rows.push(Seq::list(row)?);
     }
@@ -147,7 +144,8 @@ pub(super) fn slice(interpreter: &mut Interpreter<'_>, value: Value, args: Args)
     let [slices, fill] = args.bind("slice", ["slices", "fill_with"], 1)?;
     let slices = int(slices.as_ref(), "slices", 0)?;
     let items = interpreter.collect(&value)?;
-    let slices = usize::try_from(slices).map_err(|_| Error::failed("slices must be 1 or more"))?;
+    // Fewer than none are none.
+    let Ok(slices) = usize::try_from(slices) else { return interpreter.generator(Vec::new()) };
     if slices == 0 {
         return Err(Error::failed("integer division or modulo by zero"));
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::error::{Error, Result};
 use crate::eval::Interpreter;
-use crate::eval::args::{Args, flag, given};
+use crate::eval::args::{Args, flag, given, int};
 use crate::filters::selecting::{LONGEST_PATH, Path};
 use crate::value::compare::{equal, less, sort as sort_pairs};
 use crate::value::dict::Key;
@@ -77,7 +77,7 @@ pub(super) fn sort(interpreter: &mut Interpreter<'_>, value: Value, args: Args) 
     let by = By::many(attribute, case_sensitive.as_ref())?;
     let items = interpreter.collect(&value)?;
     let pairs = by.pairs(interpreter, items)?;
-    Seq::list(sort_pairs(pairs, flag(reverse.as_ref(), false), interpreter.budget)?)
+    Seq::list(sort_pairs(pairs, int(reverse.as_ref(), "reverse", 0)? != 0, interpreter.budget)?)
 }
 
 /// `dictsort(case_sensitive=False, by='key', reverse=False)`
@@ -95,7 +95,7 @@ pub(super) fn dictsort(interpreter: &mut Interpreter<'_>, value: Value, args: Ar
     let by = By::one(Some(Value::Int(index)), case_sensitive.as_ref(), None)?;
     let items = dict.pairs(interpreter.budget)?;
     let pairs = by.pairs(interpreter, items)?;
-    Seq::list(sort_pairs(pairs, flag(reverse.as_ref(), false), interpreter.budget)?)
+    Seq::list(sort_pairs(pairs, int(reverse.as_ref(), "reverse", 0)? != 0, interpreter.budget)?)
 }
 
 /// `unique(case_sensitive=False, attribute=None)`

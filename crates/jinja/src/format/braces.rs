@@ -112,7 +112,8 @@ impl Writer<'_, '_, '_> {
         let value = match conversion {
             None => value,
             Some('s') => Value::Text(self.interpreter.str(&value)?),
-            Some('r' | 'a') => Value::Text(self.interpreter.repr(&value)?),
+            Some('r') => Value::Text(self.interpreter.repr(&value)?),
+            Some('a') => Value::Text(self.interpreter.ascii(&value)?),
             Some(other) => return Err(Error::failed(format!("Unknown conversion specifier {other}"))),
         };
         let mut specification = TextBuilder::new(self.interpreter.budget);

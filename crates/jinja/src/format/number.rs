@@ -86,10 +86,24 @@ pub(crate) fn integer(number: i128, kind: char) -> (String, &'static str) {
     }
 }
 
+/// Digits before the point, and the rest.
+fn whole_and_rest(digits: &str, size: usize) -> (&str, &str) {
+    let end = digits.find(|c: char| !c.is_ascii_hexdigit() || (c == 'e' && size == 3)).unwrap_or(digits.len());
+    digits.split_at(end)
+}
+
+/// How many zeros before these digits make them as long as `width` when they are grouped. No group begins with its separator: so it
+/// may become one more.
+pub(crate) fn zeros_for(digits: &str, size: usize, width: usize) -> usize {
+    let (whole, rest) = whole_and_rest(digits, size);
+    let length = |count: usize| count + count.saturating_sub(1) / size + rest.len();
+    let count = (whole.len()..).find(|count| length(*count) >= width).unwrap_or(whole.len());
+    count - whole.len()
+}
+
 /// Digits with a separator after each group, counted from the point or the end.
 pub(crate) fn grouped(digits: &str, separator: char, size: usize) -> String {
-    let end = digits.find(|c: char| !c.is_ascii_hexdigit() || (c == 'e' && size == 3)).unwrap_or(digits.len());
-    let (whole, rest) = digits.split_at(end);
+    let (whole, rest) = whole_and_rest(digits, size);
     let mut out = String::with_capacity(digits.len() * 2);
     for (index, c) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index) % size == 0 {
@@ -117,6 +131,7 @@ mod tests {
         assert_eq!(of(1e6, 'G', None), "1E+06");
         assert_eq!(of(0.256, '%', Some(1)), "25.6%");
         assert_eq!(grouped("1234567.891", ',', 3), "1,234,567.891");
+        assert_eq!([6, 7, 8, 9].map(|width| zeros_for("1234", 3, width)), [0, 1, 2, 2]);
         assert!(float(1.0, 'f', Some(70_000), false, &budget).is_err());
     }
 }

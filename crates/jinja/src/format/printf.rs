@@ -139,8 +139,11 @@ impl Formatter<'_, '_, '_> {
     ) -> Result<()> {
         match conversion {
             's' | 'r' | 'a' => {
-                let text =
-                    if conversion == 's' { self.interpreter.str(value)? } else { self.interpreter.repr(value)? };
+                let text = match conversion {
+                    's' => self.interpreter.str(value)?,
+                    'r' => self.interpreter.repr(value)?,
+                    _ => self.interpreter.ascii(value)?,
+                };
                 let text = if markup { html::escape(&text, self.interpreter.budget)? } else { text };
                 self.write_text(&text, flags, out)
             }

@@ -14,7 +14,7 @@ use crate::value::text::{Text, TextBuilder};
 struct Spec {
     fill: char,
     align: Option<char>,
-    sign: char,
+    sign: Option<char>,
     alternate: bool,
     width: usize,
     grouping: Option<char>,
@@ -29,7 +29,7 @@ impl Spec {
         let mut spec = Spec {
             fill: ' ',
             align: None,
-            sign: '-',
+            sign: None,
             alternate: false,
             width: 0,
             grouping: None,
@@ -47,7 +47,7 @@ impl Spec {
             rest = &rest[1..];
         }
         if let Some(sign) = rest.chars().next().filter(|c| matches!(c, '+' | '-' | ' ')) {
-            spec.sign = sign;
+            spec.sign = Some(sign);
             rest = &rest[1..];
         }
         if let Some(after) = rest.strip_prefix('#') {
@@ -118,6 +118,14 @@ fn write_text(interpreter: &Interpreter<'_>, text: &Text, spec: Spec, out: &mut 
     if spec.align == Some('=') && spec.fill != '0' {
         return Err(Error::failed("'=' alignment not allowed in string format specifier"));
     }
+    let not_for_text = [
+        (spec.sign.is_some(), "Sign not allowed in string format specifier"),
+        (spec.alternate, "Alternate form (#) not allowed in string format specifier"),
+        (spec.grouping.is_some(), "Cannot specify ',' or '_' with 's'."),
+    ];
+    if let Some((_, message)) = not_for_text.iter().find(|(given, _)| *given) {
+        return Err(Error::failed(*message));
+    }
     let length = text.chars(interpreter.budget)?;
     interpreter.budget.work(Work::Search, text.len())?;
     let kept = spec.precision.map_or(length, |precision| precision.min(length));
@@ -136,16 +144,23 @@ fn write_text(interpreter: &Interpreter<'_>, text: &Text, spec: Spec, out: &mut 
 
 fn write_number(value: &Value, number: Number, spec: Spec, budget: &Budget, out: &mut TextBuilder<'_>) -> Result<()> {
     let (negative, mut digits, prefix) = digits(value, number, spec, budget)?;
-    if let Some(separator) = spec.grouping {
-        let size = if matches!(spec.kind, Some('b' | 'o' | 'x' | 'X')) { 4 } else { 3 };
-        digits = number::grouped(&digits, separator, size);
-    }
     let sign = match (negative, spec.sign) {
         (true, _) => "-",
-        (false, '+') => "+",
-        (false, ' ') => " ",
+        (false, Some('+')) => "+",
+        (false, Some(' ')) => " ",
         _ => "",
     };
+    if let Some(separator) = spec.grouping {
+        let size = if matches!(spec.kind, Some('b' | 'o' | 'x' | 'X')) { 4 } else { 3 };
+        // Zeros that fill the width are digits, and grouped with the others.
+        if spec.fill == '0' && spec.align == Some('=') {
+            budget.make(spec.width)?;
+            budget.work(Work::Rewrite, spec.width)?;
+            let width = spec.width.saturating_sub(sign.len() + prefix.len());
+            digits.insert_str(0, &"0".repeat(number::zeros_for(&digits, size, width)));
+        }
+        digits = number::grouped(&digits, separator, size);
+    }
     let missing = spec.width.saturating_sub(sign.len() + prefix.len() + digits.chars().count());
     let fill = Text::own(spec.fill);
     let (left, inner) = match spec.align.unwrap_or('>') {

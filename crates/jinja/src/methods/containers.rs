@@ -65,8 +65,13 @@ pub(super) fn call(interpreter: &mut Interpreter<'_>, receiver: &Value, name: &s
 /// `count` and `index` of a list, a tuple or a range.
 fn search(interpreter: &mut Interpreter<'_>, items: &Items, name: &str, args: Args) -> Result<Value> {
     let budget = interpreter.budget;
-    let [wanted, from, to] = args.bind(name, ["value", "start", "stop"], 1)?;
-    let wanted = wanted.unwrap_or(Value::None);
+    let (wanted, from, to) = match name {
+        "count" => (args.one(name, "value")?, None, None),
+        _ => {
+            let [wanted, from, to] = args.bind(name, ["value", "start", "stop"], 1)?;
+            (wanted.unwrap_or(Value::None), from, to)
+        }
+    };
     let clip = |index: Option<Value>, default: usize| -> Result<usize> {
         let Some(index) = index else { return Ok(default) };
         let index = index.int("slice indices")?;

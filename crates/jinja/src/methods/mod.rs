@@ -69,6 +69,18 @@ const DICT: [&str; 5] = ["copy", "get", "items", "keys", "values"];
 const DICT_MUTATING: [&str; 5] = ["clear", "pop", "popitem", "setdefault", "update"];
 const INT: [&str; 3] = ["bit_length", "conjugate", "is_integer"];
 const FLOAT: [&str; 2] = ["conjugate", "is_integer"];
+/// Methods of Python's types that its sandbox has and a prompt has no use for, and what to use instead.
+const UNSUPPORTED: [(&str, &str); 9] = [
+    ("as_integer_ratio", "a prompt has no use for it"),
+    ("bit_count", "a prompt has no use for it"),
+    ("decode", "a prompt is text and has no bytes"),
+    ("encode", "a prompt is text and has no bytes"),
+    ("fromkeys", "use dict(...)"),
+    ("hex", "use '%x' % number"),
+    ("maketrans", "use replace"),
+    ("to_bytes", "a prompt is text and has no bytes"),
+    ("translate", "use replace"),
+];
 const CYCLER: [&str; 2] = ["next", "reset"];
 const LOOP: [&str; 2] = ["changed", "cycle"];
 
@@ -77,6 +89,11 @@ pub(crate) fn exists(name: &str) -> bool {
     let all: [&[&str]; 10] =
         [&STR, &STR_MORE, &LIST, &LIST_MUTATING, &DICT, &DICT_MUTATING, &INT, &FLOAT, &CYCLER, &LOOP];
     all.iter().any(|names| names.contains(&name))
+}
+
+/// What to use instead of a method that Python has and templates here have not.
+pub(crate) fn instead(name: &str) -> Option<&'static str> {
+    UNSUPPORTED.iter().find(|(known, _)| *known == name).map(|(_, instead)| *instead)
 }
 
 /// What is found under a name.

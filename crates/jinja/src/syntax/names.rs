@@ -111,7 +111,13 @@ impl Names {
         }
         let unknown = |(name, _): &&(Arc<str>, usize)| !methods::exists(name) && unguarded(name);
         match self.methods.iter().find(unknown) {
-            Some((name, line)) => Err(Error::syntax(*line, format!("there is no method named '{}'", shown(name)))),
+            Some((name, line)) => Err(Error::syntax(
+                *line,
+                match methods::instead(name) {
+                    Some(instead) => format!("the method '{name}' is not supported: {instead}"),
+                    None => format!("there is no method named '{}'", shown(name)),
+                },
+            )),
             None => Ok(()),
         }
     }

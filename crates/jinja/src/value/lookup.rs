@@ -198,6 +198,11 @@ impl Interpreter<'_> {
                 "list" => return Ok(seq.items.get(1).cloned()),
                 _ => {}
             },
+            Value::Float(number) => match name {
+                "real" => return Ok(Some(Value::Float(*number))),
+                "imag" => return Ok(Some(Value::Float(0.0))),
+                _ => {}
+            },
             Value::Int(_) | Value::Bool(_) => match name {
                 "real" | "numerator" => return Ok(value.as_int().map(Value::Int)),
                 "imag" => return Ok(Some(Value::Int(0))),

@@ -32,6 +32,19 @@ impl Interpreter<'_> {
         Ok(out.finish())
     }
 
+    /// Python's `ascii(value)`.
+    pub(crate) fn ascii(&self, value: &Value) -> Result<Text> {
+        let mut out = TextBuilder::new(self.budget);
+        write_pieces(&self.repr(value)?, &mut out, |c, escaped| {
+            let plain = c.is_ascii();
+            if !plain {
+                push_code(escaped, c);
+            }
+            !plain
+        })?;
+        Ok(out.finish())
+    }
+
     fn write_repr(&self, value: &Value, depth: usize, out: &mut TextBuilder<'_>) -> Result<()> {
         // A namespace can contain itself, which no value knows by its own depth.
         if depth > MAX_VALUE_DEPTH {
@@ -116,15 +129,20 @@ pub(crate) fn quote(text: &Text, out: &mut TextBuilder<'_>) -> Result<()> {
             '\t' => escaped.push_str("\\t"),
             '\'' | '"' if quote.starts_with(c) => escaped.extend(['\\', c]),
             c if is_printable(c) => return false,
-            c => match c as u32 {
-                code @ ..=0xff => push_hex(escaped, 'x', code, 2),
-                code @ ..=0xffff => push_hex(escaped, 'u', code, 4),
-                code => push_hex(escaped, 'U', code, 8),
-            },
+            c => push_code(escaped, c),
         }
         true
     })?;
     out.push_own(quote)
+}
+
+/// Appends a character's code as Python's source would have it.
+fn push_code(out: &mut String, c: char) {
+    match c as u32 {
+        code @ ..=0xff => push_hex(out, 'x', code, 2),
+        code @ ..=0xffff => push_hex(out, 'u', code, 4),
+        code => push_hex(out, 'U', code, 8),
+    }
 }
 
 /// Appends an escape such as `\u00e9`.

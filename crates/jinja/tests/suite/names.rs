@@ -21,6 +21,13 @@ fn unknown_filters_tests_functions_and_methods_are_named_with_their_line() {
     assert_eq!(refused("{{ x is\nloud }}"), (2, "there is no test named 'loud'".to_owned()));
     assert_eq!(refused("\n\n{{ fetch('x') }}"), (3, "there is no function named 'fetch'".to_owned()));
     assert_eq!(refused("{{ x.explode() }}"), (1, "there is no method named 'explode'".to_owned()));
+    assert_eq!(
+        refused("{{ x.encode('utf-8') }}").1,
+        "the method 'encode' is not supported: a prompt is text and has no bytes"
+    );
+    assert_eq!(refused("{{ x.translate(t) }}").1, "the method 'translate' is not supported: use replace");
+    assert!(refused("{{ dict.fromkeys(x) }}").1.contains("'fromkeys' is not supported"));
+    assert!(refused("{{ '\\N{DEGREE SIGN}' }}").1.contains("write the character itself"));
     assert!(refused("{{ lipsum() }}").1.contains("'lipsum' is not supported"));
     for tag in ["include 'a'", "import 'a' as b", "from 'a' import b", "extends 'a'"] {
         let (line, message) = refused(&format!("\n{{% {tag} %}}"));
