@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(of(1e6, 'G', None), "1E+06");
         assert_eq!(of(0.256, '%', Some(1)), "25.6%");
         assert_eq!(grouped("1234567.891", ',', 3), "1,234,567.891");
-        assert_eq!([6, 7, 8, 9].map(|width| zeros_for("1234", 3, width)), [0, 1, 2, 2]);
+        assert_eq!([6, 7, 8, 9].map(|width| zeros_for("1234", 3, width)), [1, 2, 3, 3]);
         assert!(float(1.0, 'f', Some(70_000), false, &budget).is_err());
     }
 }
