@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::openai::answers::CollectedPrompt;
 use crate::openai::logprobs::ChatLogprobs;
 use crate::openai::types::{Answer, Head, UsageBody};
+use crate::openai::unsent::Unsent;
 use crate::sse::{Encoder, Frames};
 use crate::state::ModelEntry;
 
@@ -46,7 +47,12 @@ pub(crate) fn whole(
         .map(|(index, choice)| Choice {
             index,
             message: Message { role: ASSISTANT, content: &choice.text, refusal: None },
-            logprobs: with_logprobs.then(|| ChatLogprobs::new(&model.tokenizer, &choice.logprobs)),
+            logprobs: with_logprobs.then(|| {
+                let mut unsent = Unsent::after(0);
+                choice.logprobs.iter().for_each(|token| unsent.push(&model.tokenizer, token));
+                let covered = unsent.finish(&choice.text, choice.stop_string.is_some());
+                ChatLogprobs::new(&model.tokenizer, covered.map(|(_, token)| token))
+            }),
             finish_reason: choice.reason.map(|reason| reason.name()),
             stop_reason: choice.stop_string.as_deref(),
         })
@@ -78,8 +84,8 @@ pub(crate) struct ChatEncoder {
     model: Arc<ModelEntry>,
     include_usage: bool,
     with_logprobs: bool,
-    /// For each choice the log-probabilities of tokens whose text is not complete yet.
-    held: Vec<Vec<TokenLogprob>>,
+    /// One for each choice.
+    unsent: Vec<Unsent<TokenLogprob>>,
 }
 
 impl ChatEncoder {
@@ -90,7 +96,7 @@ impl ChatEncoder {
             model,
             include_usage,
             with_logprobs,
-            held: vec![Vec::new(); n],
+            unsent: vec![Unsent::default(); n],
         }
     }
 
@@ -98,12 +104,11 @@ impl ChatEncoder {
         frames.data(&Answer { head: &self.head, choices: [choice], usage: self.include_usage.then_some(None) });
     }
 
-    fn content(&mut self, frames: &mut Frames, index: usize, text: &str) {
-        let held = std::mem::take(&mut self.held[index]);
-        if text.is_empty() && held.is_empty() {
+    fn content(&self, frames: &mut Frames, index: usize, text: &str, covered: &[TokenLogprob]) {
+        if text.is_empty() && covered.is_empty() {
             return;
         }
-        let logprobs = self.with_logprobs.then(|| ChatLogprobs::new(&self.model.tokenizer, &held));
+        let logprobs = self.with_logprobs.then(|| ChatLogprobs::new(&self.model.tokenizer, covered));
         self.chunk(
             frames,
             ChunkChoice {
@@ -119,7 +124,7 @@ impl ChatEncoder {
 
 impl Encoder for ChatEncoder {
     fn open(&mut self, frames: &mut Frames) {
-        for index in 0..self.held.len() {
+        for index in 0..self.unsent.len() {
             let delta = Delta { role: Some(ASSISTANT), content: Some("") };
             self.chunk(frames, ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None });
         }
@@ -128,13 +133,19 @@ impl Encoder for ChatEncoder {
     fn event(&mut self, _: usize, event: Event, frames: &mut Frames) {
         match event {
             Event::Token { index, text, logprob, .. } => {
-                self.held[index].extend(logprob);
+                if let Some(token) = logprob {
+                    self.unsent[index].push(&self.model.tokenizer, token);
+                }
                 if !text.is_empty() {
-                    self.content(frames, index, &text);
+                    let covered = self.unsent[index].release(&text);
+                    let covered: Vec<_> = covered.into_iter().map(|(_, token)| token).collect();
+                    self.content(frames, index, &text, &covered);
                 }
             }
             Event::Finished { index, reason, text, stop_string } => {
-                self.content(frames, index, &text);
+                let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
+                let covered: Vec<_> = covered.map(|(_, token)| token).collect();
+                self.content(frames, index, &text, &covered);
                 self.chunk(
                     frames,
                     ChunkChoice {

@@ -6,9 +6,10 @@ use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
 use crate::openai::answers::CollectedPrompt;
-use crate::openai::echo::{Echo, Positions};
+use crate::openai::echo::Echo;
 use crate::openai::logprobs::TextLogprobs;
 use crate::openai::types::{Answer, Head, UsageBody};
+use crate::openai::unsent::Unsent;
 use crate::sse::{Encoder, Frames};
 use crate::state::ModelEntry;
 
@@ -52,13 +53,10 @@ pub(crate) fn whole(
                 if let Some(echo) = echo {
                     logprobs.push_prompt(tokenizer, echo, &answer.prompt_logprobs);
                 }
-                let mut positions = Positions::after(echo.map_or(0, Echo::characters));
-                let end = text.chars().count();
-                for token in &choice.logprobs {
-                    // What a stop string took away would stand behind the end.
-                    let offset = positions.next(tokenizer, token.id).min(end);
-                    logprobs.push(tokenizer, token.id, Some(token), offset);
-                }
+                let mut unsent = Unsent::after(echo.map_or(0, Echo::characters));
+                choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
+                let rest = unsent.finish(&choice.text, choice.stop_string.is_some());
+                rest.for_each(|(offset, token)| logprobs.push(tokenizer, token.id, Some(token), offset));
                 logprobs
             });
             choices.push(Choice {
@@ -73,16 +71,6 @@ pub(crate) fn whole(
     serde_json::to_vec(&Answer { head, choices, usage: Some(Some(UsageBody::from(usage))) })
 }
 
-/// What a choice of a stream holds back.
-#[derive(Debug, Clone, Default)]
-struct Held {
-    /// Tokens whose text has not been sent yet, and where they stand in it.
-    logprobs: Vec<(usize, TokenLogprob)>,
-    positions: Positions,
-    /// Characters that were sent.
-    sent: usize,
-}
-
 /// Writes the chunks of a streamed answer.
 pub(crate) struct CompletionsEncoder {
     head: Head,
@@ -91,7 +79,7 @@ pub(crate) struct CompletionsEncoder {
     include_usage: bool,
     with_logprobs: bool,
     echoes: Option<Arc<[Echo]>>,
-    held: Vec<Held>,
+    unsent: Vec<Unsent<TokenLogprob>>,
 }
 
 impl CompletionsEncoder {
@@ -104,7 +92,7 @@ impl CompletionsEncoder {
         include_usage: bool,
         echoes: Option<Arc<[Echo]>>,
     ) -> Self {
-        Self { head, model, n, include_usage, with_logprobs, echoes, held: vec![Held::default(); prompts * n] }
+        Self { head, model, n, include_usage, with_logprobs, echoes, unsent: vec![Unsent::default(); prompts * n] }
     }
 
     fn chunk(&self, frames: &mut Frames, choice: Choice<'_>) {
@@ -124,24 +112,15 @@ impl CompletionsEncoder {
                 logprobs.push_prompt(&self.model.tokenizer, echo, prompt_logprobs);
                 logprobs
             });
-            let held = &mut self.held[index];
-            held.sent = echo.characters();
-            held.positions = Positions::after(held.sent);
+            self.unsent[index] = Unsent::after(echo.characters());
             self.chunk(frames, Choice { text: &echo.text, index, logprobs, finish_reason: None, stop_reason: None });
         }
     }
 
-    /// The log-probabilities of the tokens whose text is sent with `text`; with the last text those of all that are left.
-    fn release(&mut self, index: usize, text: &str, last: bool) -> Option<TextLogprobs> {
-        let held = &mut self.held[index];
-        held.sent += text.chars().count();
+    /// Log-probabilities as they stand in a chunk.
+    fn logprobs(&self, tokens: impl Iterator<Item = (usize, TokenLogprob)>) -> Option<TextLogprobs> {
         let mut logprobs = TextLogprobs::default();
-        let ready =
-            if last { held.logprobs.len() } else { held.logprobs.partition_point(|(offset, _)| *offset < held.sent) };
-        for (offset, token) in held.logprobs.drain(..ready) {
-            // What a stop string took away would stand behind the end.
-            logprobs.push(&self.model.tokenizer, token.id, Some(&token), offset.min(held.sent));
-        }
+        tokens.for_each(|(offset, token)| logprobs.push(&self.model.tokenizer, token.id, Some(&token), offset));
         Some(logprobs).filter(|logprobs| !logprobs.is_empty())
     }
 }
@@ -162,19 +141,19 @@ impl Encoder for CompletionsEncoder {
             Event::PromptLogprobs(logprobs) => self.echo(frames, prompt, &logprobs),
             Event::Token { index, text, logprob, .. } => {
                 let index = prompt * self.n + index;
-                let held = &mut self.held[index];
                 if let Some(token) = logprob {
-                    let offset = held.positions.next(&self.model.tokenizer, token.id);
-                    held.logprobs.push((offset, token));
+                    self.unsent[index].push(&self.model.tokenizer, token);
                 }
                 if !text.is_empty() {
-                    let logprobs = self.release(index, &text, false);
+                    let covered = self.unsent[index].release(&text);
+                    let logprobs = self.logprobs(covered.into_iter());
                     self.chunk(frames, Choice { text: &text, index, logprobs, finish_reason: None, stop_reason: None });
                 }
             }
             Event::Finished { index, reason, text, stop_string } => {
                 let index = prompt * self.n + index;
-                let logprobs = self.release(index, &text, true);
+                let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
+                let logprobs = self.logprobs(covered);
                 self.chunk(
                     frames,
                     Choice {

@@ -47,9 +47,9 @@ impl ChatAlternative {
 
 impl ChatLogprobs {
     /// The log-probabilities of some tokens.
-    pub fn new(tokenizer: &Tokenizer, tokens: &[TokenLogprob]) -> Self {
+    pub fn new<'a>(tokenizer: &Tokenizer, tokens: impl IntoIterator<Item = &'a TokenLogprob>) -> Self {
         let content = tokens
-            .iter()
+            .into_iter()
             .map(|token| ChatToken {
                 token: ChatAlternative::new(tokenizer, token.id, token.logprob),
                 top_logprobs: token

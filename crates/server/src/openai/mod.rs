@@ -17,3 +17,4 @@ pub(crate) mod logprobs;
 pub(crate) mod messages;
 mod settlement;
 pub(crate) mod types;
+mod unsent;

@@ -159,23 +159,6 @@ async fn control_tokens_of_a_prompt_of_ids_are_spelled_in_its_echo() {
 }
 
 #[tokio::test]
-async fn tokens_that_a_stop_string_took_stand_within_the_text() {
-    let api = api();
-    let plain = post(&api, COMPLETIONS, &continue_(json!("ab"), json!({"max_tokens": 30}))).await.json();
-    let text = plain["choices"][0]["text"].as_str().expect("text");
-    let stop: String = text.chars().skip(3).take(3).collect();
-    let extra = |stream: bool| json!({"max_tokens": 30, "stop": stop, "logprobs": 0, "stream": stream});
-    let whole = post(&api, COMPLETIONS, &continue_(json!("ab"), extra(false))).await.json();
-    let choice = &whole["choices"][0];
-    let end = choice["text"].as_str().expect("text").chars().count() as u64;
-    let offsets = choice["logprobs"]["text_offset"].as_array().expect("offsets");
-    assert!(offsets.iter().all(|offset| offset.as_u64().is_some_and(|offset| offset <= end)), "{choice}");
-    let (events, _) = post(&api, COMPLETIONS, &continue_(json!("ab"), extra(true))).await.events();
-    let lists = events.iter().filter_map(|event| event["choices"][0]["logprobs"]["text_offset"].as_array());
-    assert_eq!(&lists.flatten().cloned().collect::<Vec<_>>(), offsets);
-}
-
-#[tokio::test]
 async fn a_prompt_alone_can_be_scored() {
     let api = api();
     for stream in [false, true] {

@@ -15,6 +15,7 @@ mod hosts;
 mod isolation;
 mod keys;
 mod lifecycle;
+mod logprobs;
 #[cfg(feature = "parking-lot-scheduler")]
 mod lot;
 mod metrics;
