@@ -110,6 +110,26 @@ impl Template {
         Ok(Template { program: syntax::parse(source)? })
     }
 
+    /// Whether the template speaks of a variable of this name.
+    ///
+    /// ```
+    /// # use parkade_jinja::{Limits, Template};
+    /// let template = Template::compile("{% for m in messages %}{{ m.content ~ m['name'] }}{% endfor %}", &Limits::default())?;
+    /// assert!(template.names_variable("messages") && !template.names_variable("tools"));
+    /// assert!(template.names_member("content") && template.names_member("name") && !template.names_member("id"));
+    /// # Ok::<(), parkade_jinja::Error>(())
+    /// ```
+    #[must_use]
+    pub fn names_variable(&self, name: &str) -> bool {
+        self.program.spoken.has_variable(name)
+    }
+
+    /// Whether the template speaks of a member of this name: as an attribute, or as a string of at most 64 bytes.
+    #[must_use]
+    pub fn names_member(&self, name: &str) -> bool {
+        self.program.spoken.has_member(name)
+    }
+
     /// What the template writes with these variables. The last one of a name counts.
     ///
     /// # Errors

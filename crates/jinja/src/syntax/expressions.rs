@@ -218,6 +218,8 @@ impl Parser {
                     Tok::Name(name) => {
                         if self.at_op("(") {
                             self.names.method(&name, line);
+                        } else {
+                            self.names.attribute(&name);
                         }
                         LinkKind::Attribute(name)
                     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use self::ast::{Block, Body};
 use self::lexer::{Tok, Token};
-use self::names::Names;
+use self::names::{Names, Spoken};
 use crate::error::{Error, Result};
 
 /// Brackets and blocks within each other. Everything that walks over a tree recurses this deep, and the parser, which takes the
@@ -23,6 +23,7 @@ pub(crate) const MAX_NESTING: usize = 100;
 pub(crate) struct Program {
     pub(crate) body: Body,
     pub(crate) blocks: HashMap<Arc<str>, Arc<Block>>,
+    pub(crate) spoken: Spoken,
 }
 
 /// Compiles a template.
@@ -42,7 +43,7 @@ pub(crate) fn parse(source: &str) -> Result<Program> {
     };
     let body = parser.template()?;
     parser.names.check()?;
-    Ok(Program { body, blocks: parser.blocks })
+    Ok(Program { body, blocks: parser.blocks, spoken: parser.names.spoken() })
 }
 
 struct Parser {

@@ -20,11 +20,30 @@ pub(super) struct Names {
     read: HashSet<Arc<str>>,
     called: Vec<(Arc<str>, usize)>,
     methods: Vec<(Arc<str>, usize)>,
-    /// Strings, names of arguments and attributes: under these a template may keep a macro, or ask for a filter.
+    /// Attributes that are read without being called.
+    attributes: HashSet<Arc<str>>,
+    /// Strings, names of arguments and of attributes that are set: under these a template may keep a macro, or ask for a filter.
     words: HashSet<Arc<str>>,
     unknown: Vec<(&'static str, Arc<str>, usize)>,
     /// How often the names with a special meaning occurred.
     special: Special,
+}
+
+/// The names by which a template can get at what it is given.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    variables: HashSet<Arc<str>>,
+    members: HashSet<Arc<str>>,
+}
+
+impl Spoken {
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
+        self.variables.contains(name)
+    }
+
+    pub(crate) fn has_member(&self, name: &str) -> bool {
+        self.members.contains(name)
+    }
 }
 
 /// How often names with a special meaning have occurred up to a place.
@@ -67,6 +86,10 @@ impl Names {
         self.methods.push((Arc::clone(name), line));
     }
 
+    pub(super) fn attribute(&mut self, name: &Arc<str>) {
+        self.attributes.insert(Arc::clone(name));
+    }
+
     /// A filter or a test that does not exist.
     pub(super) fn unknown(&mut self, kind: &'static str, name: &Arc<str>, line: usize) {
         self.unknown.push((kind, Arc::clone(name), line));
@@ -86,6 +109,21 @@ impl Names {
             varargs: self.special.varargs > since.varargs,
             kwargs: self.special.kwargs > since.kwargs,
             caller: self.special.caller > since.caller,
+        }
+    }
+
+    pub(super) fn spoken(self) -> Spoken {
+        // `map(attribute='function.name')` speaks of both.
+        let parts: Vec<Arc<str>> = self
+            .words
+            .iter()
+            .filter(|word| word.contains('.'))
+            .flat_map(|word| word.split('.').map(Arc::from))
+            .collect();
+        let called = self.called.into_iter().map(|(name, _)| name);
+        Spoken {
+            variables: self.read.into_iter().chain(called).collect(),
+            members: self.words.into_iter().chain(parts).chain(self.attributes).collect(),
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::messages::Dialect;
 
-const NEEDLE: &str = "needle-7f3a";
+pub(super) const NEEDLE: &str = "needle-7f3a";
 /// Nine letters and digits: some templates insist on that.
 const CALL_ID: &str = "call00001";
 
@@ -48,15 +48,15 @@ pub(super) fn probe(render: impl Fn(Vec<Value>) -> Option<String>) -> Dialect {
     Dialect { content_parts, null_content, object_arguments, text_arguments }
 }
 
-fn text(text: &str, parts: bool) -> Value {
+pub(super) fn text(text: &str, parts: bool) -> Value {
     if parts { json!([{"type": "text", "text": text}]) } else { json!(text) }
 }
 
-fn called(name: &str, arguments: Value) -> Value {
+pub(super) fn called(name: &str, arguments: Value) -> Value {
     json!({"id": CALL_ID, "type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
-fn result(content: Value) -> Value {
+pub(super) fn result(content: Value) -> Value {
     json!({"role": "tool", "tool_call_id": CALL_ID, "name": "look_up", "content": content})
 }
 
@@ -74,6 +74,7 @@ pub struct Uses {
 }
 
 /// What is rendered to find out what a template uses.
+#[derive(Clone)]
 pub(super) struct Trial {
     pub(super) messages: Vec<Value>,
     pub(super) tools: Option<Value>,
@@ -92,12 +93,7 @@ pub(super) fn probe_uses(dialect: Dialect, render: impl Fn(Trial) -> Option<Stri
     let plain = |messages: &[Value]| Trial { messages: messages.to_vec(), tools: None, documents: None };
     let tooled = |messages: &[Value]| Trial { tools: Some(json!([described()])), ..plain(messages) };
     let informed = |messages: &[Value]| Trial { documents: Some(json!([document()])), ..plain(messages) };
-    let differs = |with: Trial, without: Trial| match (render(with), render(without)) {
-        // It takes neither, so this says nothing.
-        (None, None) => None,
-        // A template that fails on a part has looked at it, and says itself what it does not like.
-        (with, without) => Some(with != without),
-    };
+    let differs = |with: Trial, without: Trial| differ(render(with), render(without));
 
     let questions = [vec![say("user", "a")], vec![say("system", "b"), say("user", "a")]];
     let [with_calls, without] = [called("c"), say("assistant", "c")].map(|assistant| {
@@ -120,18 +116,28 @@ pub(super) fn probe_uses(dialect: Dialect, render: impl Fn(Trial) -> Option<Stri
     }
 }
 
+/// Whether two trials show a difference, if they say anything.
+pub(super) fn differ(with: Option<String>, without: Option<String>) -> Option<bool> {
+    match (with, without) {
+        // The template takes neither, so this says nothing.
+        (None, None) => None,
+        // A template that fails on a part has looked at it, and says itself what it does not like.
+        (with, without) => Some(with != without),
+    }
+}
+
 /// Whether one of the trials shows it. If none of them says anything, it is not held against the template.
-fn any(trials: impl Iterator<Item = Option<bool>>) -> bool {
+pub(super) fn any(trials: impl Iterator<Item = Option<bool>>) -> bool {
     let told: Vec<bool> = trials.flatten().collect();
     told.is_empty() || told.contains(&true)
 }
 
-fn described() -> Value {
+pub(super) fn described() -> Value {
     let parameters = json!({"type": "object", "properties": {"a": {"type": "string", "description": "b"}}});
     json!({"type": "function", "function": {"name": NEEDLE, "description": "c", "parameters": parameters}})
 }
 
 /// Templates differ in what they call the parts of a document.
-fn document() -> Value {
+pub(super) fn document() -> Value {
     json!({"title": NEEDLE, "text": NEEDLE, "content": NEEDLE, "contents": NEEDLE, "doc_id": NEEDLE})
 }

@@ -9,6 +9,7 @@
 
 mod dialect;
 mod error;
+mod members;
 mod messages;
 
 use std::cell::Cell;
@@ -18,8 +19,10 @@ use serde_json::{Map, Value};
 
 pub use dialect::Uses;
 pub use error::TemplateError;
+pub use members::Member;
 pub use parkade_jinja::Limits;
 
+use self::members::Printed;
 use self::messages::Dialect;
 use crate::Prompt;
 use crate::gguf::{Gguf, or_missing};
@@ -54,6 +57,7 @@ struct Named {
     template: Template,
     dialect: Dialect,
     uses: Uses,
+    printed: Printed,
 }
 
 impl Named {
@@ -146,8 +150,8 @@ impl ChatTemplate {
             }
             let compiled = Template::compile(&source, &limits)
                 .map_err(|error| TemplateError::from_engine(&error, key(&name), &limits))?;
-            let (dialect, uses) = template.probe(&compiled);
-            template.templates.push(Named { name, template: compiled, dialect, uses });
+            let (dialect, uses, printed) = template.probe(&compiled);
+            template.templates.push(Named { name, template: compiled, dialect, uses, printed });
         }
         Ok(template)
     }
@@ -178,6 +182,19 @@ impl ChatTemplate {
         Ok(self.chosen(with_tools)?.uses)
     }
 
+    /// Whether the template for requests with tools, or without, can read a member of this name there: it speaks of that name, or it
+    /// writes such objects as a whole.
+    pub fn reads_member(&self, with_tools: bool, of: Member, name: &str) -> bool {
+        // Without a template for such a request rendering fails, and says so.
+        self.chosen(with_tools)
+            .map_or(true, |chosen| chosen.printed.reads(of, name, chosen.template.names_member(name)))
+    }
+
+    /// Whether the template for requests with tools, or without, speaks of a variable of this name.
+    pub fn reads_variable(&self, with_tools: bool, name: &str) -> bool {
+        self.chosen(with_tools).map_or(true, |chosen| chosen.template.names_variable(name))
+    }
+
     fn chosen(&self, with_tools: bool) -> Result<&Named, TemplateError> {
         let find = |name: &str| self.templates.iter().find(|template| template.name == name);
         with_tools.then(|| find(TOOL_USE)).flatten().or_else(|| find(DEFAULT)).ok_or_else(|| {
@@ -187,7 +204,7 @@ impl ChatTemplate {
     }
 
     /// Finds out what a template expects and uses. One that takes too long for one small conversation is asked no more.
-    fn probe(&self, template: &Template) -> (Dialect, Uses) {
+    fn probe(&self, template: &Template) -> (Dialect, Uses, Printed) {
         let limits = Limits { fuel: self.limits.fuel / PROBE_SHARE, ..self.limits };
         let exhausted = Cell::new(false);
         let render =
@@ -204,7 +221,7 @@ impl ChatTemplate {
                 rendered.ok().map(|rendered| rendered.text)
             };
         let dialect = dialect::probe(|messages| render(dialect::Trial { messages, tools: None, documents: None }));
-        (dialect, dialect::probe_uses(dialect, render))
+        (dialect, dialect::probe_uses(dialect, render), members::probe(dialect, render))
     }
 
     /// The variables of a template, as Hugging Face gives them.
