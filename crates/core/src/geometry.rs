@@ -38,14 +38,16 @@ impl Geometry {
     /// prompt is refused for its length.
     ///
     /// # Errors
-    /// If the prompt and one token could not be met even by an empty server.
+    /// If the prompt and one token (none, if no answer is wanted) could not be met even by an empty server.
     pub(crate) fn need(&self, request: &Request) -> Result<Need, Refusal> {
         let (prompt, n) = (request.prompt.len(), request.n);
-        if prompt >= self.context_length {
+        let shortest = usize::from(request.max_tokens != Some(0));
+        if prompt.saturating_add(shortest) > self.context_length {
             return Err(Refusal::ContextLength { prompt_tokens: prompt, limit: self.context_length });
         }
         if n > self.max_seqs {
             return Err(Refusal::RequestTooLarge {
+                param: "n",
                 resource: "sequences at once",
                 needed: n,
                 total: self.max_seqs,
@@ -54,7 +56,9 @@ impl Geometry {
         }
         let least = self.blocks_in_full(prompt, 1, n);
         if least > self.blocks {
+            let alone = self.blocks_in_full(prompt, 1, 1);
             return Err(Refusal::RequestTooLarge {
+                param: if alone > self.blocks { "prompt" } else { "n" },
                 resource: "KV blocks",
                 needed: least,
                 total: self.blocks,
@@ -111,13 +115,33 @@ mod tests {
     #[test]
     fn what_can_never_fit_is_refused_with_the_figures() {
         let refusal = |prompt, answer, n| SMALL.need(&request(prompt, answer, n)).unwrap_err();
-        for answer in [None, Some(0), Some(1), Some(usize::MAX)] {
+        for answer in [None, Some(1), Some(usize::MAX)] {
             assert_eq!(refusal(100, answer, 1), Refusal::ContextLength { prompt_tokens: 100, limit: 100 });
+        }
+        for answer in [None, Some(0), Some(1), Some(usize::MAX)] {
+            assert_eq!(refusal(101, answer, 1), Refusal::ContextLength { prompt_tokens: 101, limit: 100 });
             assert!(matches!(refusal(41, answer, 1), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
         }
         assert!(matches!(refusal(13, Some(1), 8), Refusal::RequestTooLarge { needed: 8, total: 4, .. }), "answers");
         assert!(matches!(refusal(30, Some(1), 4), Refusal::RequestTooLarge { needed: 11, total: 10, .. }));
         assert!(matches!(refusal(5, Some(5), 5), Refusal::RequestTooLarge { needed: 5, total: 4, .. }));
+    }
+
+    #[test]
+    fn what_is_too_large_is_laid_to_the_field_that_makes_it_so() {
+        let param = |prompt, n| match SMALL.need(&request(prompt, Some(1), n)).unwrap_err() {
+            Refusal::RequestTooLarge { param, .. } => param,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(param(13, 8), "n", "more answers than sequences");
+        assert_eq!(param(30, 4), "n", "the prompt alone would fit");
+        assert_eq!((param(41, 1), param(41, 4)), ("prompt", "prompt"));
+    }
+
+    #[test]
+    fn a_prompt_without_an_answer_may_fill_the_context() {
+        let roomy = Geometry { blocks: 1000, ..SMALL };
+        assert_eq!(roomy.need(&request(100, Some(0), 1)), Ok(Need { answer: 0, blocks: 25, seqs: 1 }));
     }
 
     #[test]

@@ -30,9 +30,12 @@ pub enum Refusal {
     },
     /// The request would not fit even if it were alone.
     #[error(
-        "the request needs {needed} {resource} at least and the server has {total}; reduce the length of the prompt, lower n, or give the server more ({remedy})"
+        "the request needs {needed} {resource} at least and the server has {total}; {}, or give the server more ({remedy})",
+        if *.param == "n" { "lower n" } else { "reduce the length of the prompt" }
     )]
     RequestTooLarge {
+        /// The field that makes it so: `prompt`, or `n` where one answer to the same prompt would fit.
+        param: &'static str,
         /// What it needs too much of.
         resource: &'static str,
         /// How much it needs.

@@ -99,7 +99,7 @@ pub struct Request {
     pub prompt: Vec<TokenId>,
     /// How the next token is chosen.
     pub sampling: SamplingParams,
-    /// The longest answer in tokens; `None` goes on to the end of the context.
+    /// The longest answer in tokens; `None` goes on to the end of the context, 0 only reads the prompt.
     pub max_tokens: Option<usize>,
     /// Strings that end the answer. They are not part of the text that is delivered.
     pub stop: Vec<String>,

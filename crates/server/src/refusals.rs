@@ -26,7 +26,8 @@ impl ApiError {
             Refusal::ContextLength { prompt_tokens, limit } => {
                 Self::context_length(prompt, limit, PromptLength::Exactly(prompt_tokens))
             }
-            Refusal::RequestTooLarge { .. } => Self::bad_request("request_too_large", message).with_param(prompt),
+            Refusal::RequestTooLarge { param, .. } => Self::bad_request("request_too_large", message)
+                .with_param(if param == "prompt" { prompt } else { param }),
             Refusal::QueueFull { retry_after, .. } => Self::overloaded(message, retry_after),
             Refusal::TenantQueueFull { retry_after, .. } => tenant_limit("tenant_queue_full", retry_after),
             Refusal::RateLimited { retry_after, .. } => tenant_limit("rate_limit_exceeded", retry_after),
@@ -90,6 +91,10 @@ mod tests {
     /// One row of the table in the design: refusal, status, type, code, param, Retry-After, x-should-retry.
     type Row = (Refusal, u16, &'static str, &'static str, Option<&'static str>, Option<&'static str>, &'static str);
 
+    fn too_large(param: &'static str, resource: &'static str, remedy: &'static str) -> Refusal {
+        Refusal::RequestTooLarge { param, resource, needed: 9, total: 8, remedy }
+    }
+
     fn table() -> Vec<Row> {
         let invalid = "invalid_request_error";
         let unavailable = "service_unavailable_error";
@@ -106,11 +111,20 @@ mod tests {
                 "false",
             ),
             (
-                Refusal::RequestTooLarge { resource: "KV blocks", needed: 9, total: 8, remedy: "--kv-cache-mb" },
+                too_large("prompt", "KV blocks", "--kv-cache-mb"),
                 400,
                 invalid,
                 "request_too_large",
                 Some("messages"),
+                None,
+                "false",
+            ),
+            (
+                too_large("n", "sequences at once", "--max-seqs"),
+                400,
+                invalid,
+                "request_too_large",
+                Some("n"),
                 None,
                 "false",
             ),
@@ -198,8 +212,7 @@ mod tests {
             "This model's maximum context length is 2048 tokens. However, you requested 2101 tokens (2100 in the \
              messages, 1 in the completion). Please reduce the length of the messages or completion."
         );
-        let large = Refusal::RequestTooLarge { resource: "KV blocks", needed: 9, total: 8, remedy: "--kv-cache-mb" };
-        assert!(message(large).contains("reduce the length of the prompt"));
+        assert!(message(too_large("prompt", "KV blocks", "--kv-cache-mb")).contains("reduce the length of the prompt"));
         let rate = Refusal::RateLimited { tenant: "a".into(), unit: "tokens per minute", limit: 5, retry_after: SOON };
         assert_eq!(message(rate), "Rate limit reached for tenant 'a': 5 tokens per minute. Please try again in 2s.");
         let full = Refusal::QueueFull { unit: "requests", waiting: 1, limit: 1, retry_after: SOON };

@@ -250,6 +250,7 @@ fn refusal(error: PoolError) -> Refusal {
             Refusal::RateLimited { tenant, unit: "concurrent requests", limit, retry_after }
         }
         PoolError::TooLarge { unit, needed, capacity } => Refusal::RequestTooLarge {
+            param: if unit == "sequences" { "n" } else { "prompt" },
             resource: if unit == "sequences" { "sequences" } else { "KV blocks" },
             needed: to_usize(needed),
             total: to_usize(capacity),

@@ -195,7 +195,7 @@ async fn what_can_never_be_served_is_told_so_whatever_the_rate_allows_and_costs_
             (json!({"prompt": vec![5; 600]}), "prompt", "context_length_exceeded"),
             (json!({"prompt": [vec![5; 3], vec![5; 512]]}), "prompt", "context_length_exceeded"),
             (json!({"prompt": "a ".repeat(5000)}), "prompt", "context_length_exceeded"),
-            (json!({"prompt": [5], "n": 65}), "prompt", "request_too_large"),
+            (json!({"prompt": [5], "n": 65}), "n", "request_too_large"),
             (json!({"prompt": [5], "n": 129}), "n", "invalid_value"),
             (json!({"prompt": [1 << 20]}), "prompt", "invalid_value"),
         ] {
