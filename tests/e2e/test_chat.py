@@ -167,6 +167,20 @@ def test_logprobs_name_each_token_with_its_likeliest_rivals(client):
         assert bytes(entry.bytes).decode() == entry.token
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_logprobs_end_where_a_stop_string_ended_the_text(client, stream):
+    text = ask(client).choices[0].message.content
+    stop = text[len(text) // 2 :][:5]
+    answer = ask(client, stop=[stop], logprobs=True, stream=stream)
+    choices = [chunk.choices[0] for chunk in answer] if stream else answer.choices
+    said = [choice.delta if stream else choice.message for choice in choices]
+    got = "".join(message.content or "" for message in said)
+    tokens = [entry.token for choice in choices if choice.logprobs for entry in choice.logprobs.content]
+    assert got == text[: text.index(stop)]
+    # The stop string may begin within the last token.
+    assert "".join(tokens).startswith(got) and len("".join(tokens[:-1])) < len(got)
+
+
 def test_a_system_message_and_an_earlier_exchange_reach_the_model(client):
     plain = ask(client).usage.prompt_tokens
     messages = [
@@ -238,6 +252,12 @@ def test_a_field_that_is_not_known_is_named(client):
     ).headers
 
 
+def test_a_member_of_a_message_that_the_template_does_not_read_is_named_by_its_path(client):
+    messages = [*QUESTION, {"role": "assistant", "content": "4", "foo": 1, "id": "m1"}, {**QUESTION[0], "name": "ada"}]
+    raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=messages, max_tokens=1)
+    assert raw.headers["x-parkade-ignored-fields"] == "messages[1].foo, messages[2].name"
+
+
 def test_a_strict_server_refuses_fields_that_it_does_not_know(start):
     strict = start("--strict")
     with openai.OpenAI(base_url=strict.url + "/v1", api_key="unused", max_retries=0) as client:
@@ -245,4 +265,7 @@ def test_a_strict_server_refuses_fields_that_it_does_not_know(start):
             ask(client, extra_body={"temprature": 0.1})
         assert (caught.value.param, caught.value.code) == ("temprature", "unknown_parameter")
         assert ask(client, max_tokens=1).choices
+        with pytest.raises(openai.BadRequestError) as caught:
+            ask(client, messages=[{**QUESTION[0], "foo": 1, "bar": 2}])
+        assert "messages[0].foo" in caught.value.message and "messages[0].bar" in caught.value.message
 

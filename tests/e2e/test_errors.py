@@ -39,7 +39,7 @@ def test_an_unknown_model_is_not_found(client):
         ("n", 100000),
         ("max_tokens", -5),
         ("max_tokens", 1.5),
-        ("max_tokens", 2**70),
+        ("max_tokens", -(2**70)),
         ("presence_penalty", 3),
         ("frequency_penalty", -3),
         ("logit_bias", {"99999999": 1}),

@@ -66,14 +66,12 @@ mod reading {
 
     use crate::errors::{ApiError, ErrorType, Retry};
     use crate::in_flight::Entry;
-    use crate::openai::answers::without_text;
     use crate::sse::{self, Encoder, Frames};
 
     struct Reading {
         stream: AttachedStream,
         encoder: Box<dyn Encoder>,
         prompt: usize,
-        prompt_only: bool,
         keep_alive: Duration,
         frames: Frames,
         ended: bool,
@@ -98,15 +96,8 @@ mod reading {
         from: u64,
         keep_alive: Duration,
     ) -> Response {
-        let mut reading = Reading {
-            stream,
-            encoder: (entry.encoder)(),
-            prompt,
-            prompt_only: entry.prompt_only,
-            keep_alive,
-            frames: Frames::default(),
-            ended: false,
-        };
+        let mut reading =
+            Reading { stream, encoder: (entry.encoder)(), prompt, keep_alive, frames: Frames::default(), ended: false };
         if from == 0 {
             reading.encoder.open(&mut reading.frames);
         }
@@ -148,11 +139,8 @@ mod reading {
                     self.ended = true;
                 }
                 event => {
-                    let event = if self.prompt_only { without_text(event) } else { Some(event) };
-                    if let Some(event) = event {
-                        self.encoder.event(self.prompt, event, &mut self.frames);
-                        self.frames.number(number);
-                    }
+                    self.encoder.event(self.prompt, event, &mut self.frames);
+                    self.frames.number(number);
                 }
             }
         }

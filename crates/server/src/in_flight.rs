@@ -37,9 +37,6 @@ pub(crate) struct Entry {
     pub class: Priority,
     pub prompt_tokens: usize,
     pub started: Instant,
-    /// Only the prompts are sent back.
-    #[cfg_attr(not(feature = "parking-lot-scheduler"), expect(dead_code, reason = "no stream can be attached to"))]
-    pub prompt_only: bool,
     #[cfg_attr(not(feature = "parking-lot-scheduler"), expect(dead_code, reason = "no stream can be attached to"))]
     pub encoder: EncoderFactory,
     /// The key that sent it.
@@ -60,7 +57,6 @@ pub(crate) struct NewEntry<'a> {
     pub tenant: String,
     pub class: Priority,
     pub prompt_tokens: usize,
-    pub prompt_only: bool,
     pub encoder: EncoderFactory,
     pub identity: &'a Identity,
 }
@@ -171,7 +167,7 @@ impl InFlight {
     }
 
     pub fn enter(&self, new: NewEntry<'_>) -> Arc<Entry> {
-        let NewEntry { id, model, engine_ids, tenant, class, prompt_tokens, prompt_only, encoder, identity } = new;
+        let NewEntry { id, model, engine_ids, tenant, class, prompt_tokens, encoder, identity } = new;
         let entry = Arc::new(Entry {
             id: id.to_owned(),
             model,
@@ -180,7 +176,6 @@ impl InFlight {
             class,
             prompt_tokens,
             started: Instant::now(),
-            prompt_only,
             encoder,
             owner: identity.owner().map(str::to_owned),
             records: OnceLock::new(),

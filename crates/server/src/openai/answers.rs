@@ -23,7 +23,6 @@ pub(crate) struct Answers {
     /// Where the next look for an event begins, so that no prompt waits for another.
     next: usize,
     usage: Usage,
-    prompt_only: bool,
     exchange: Arc<Exchange>,
     entry: Arc<Entry>,
     settlement: Arc<Settlement>,
@@ -37,8 +36,6 @@ pub(crate) struct Submission<'a> {
     pub exchange: Arc<Exchange>,
     /// The field that the prompts came from.
     pub prompt_field: &'static str,
-    /// Pass on that answers end, but not what they say: for a client that wants the prompts' log-probabilities alone.
-    pub prompt_only: bool,
     /// How others write the answer who attach to it.
     pub encoder: EncoderFactory,
 }
@@ -61,24 +58,12 @@ fn most_tokens(engine: &Engine, requests: &[Request]) -> Result<u64, Refusal> {
     })
 }
 
-/// An event of an answer whose text is not wanted.
-pub(crate) fn without_text(event: Event) -> Option<Event> {
-    match event {
-        Event::Token { .. } => None,
-        Event::Finished { index, .. } => {
-            let reason = FinishReason::Length;
-            Some(Event::Finished { index, reason, text: String::new(), stop_string: None })
-        }
-        event => Some(event),
-    }
-}
-
 impl Answers {
     /// Hands all requests in, or none: when one is refused, those before it are cancelled. They are charged to their
     /// tenant first, and before that it is known that each can be served at all: what never can is told so, whatever else
     /// its tenant may do.
     pub fn submit(submission: Submission<'_>, requests: Vec<Request>) -> Result<Self, ApiError> {
-        let Submission { state, model, identity, exchange, prompt_field, prompt_only, encoder } = submission;
+        let Submission { state, model, identity, exchange, prompt_field, encoder } = submission;
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
         let first = requests.first().ok_or_else(|| ApiError::internal("there is no prompt"))?;
         exchange.asks_as(first.priority);
@@ -91,7 +76,6 @@ impl Answers {
             tenant: first.tenant.clone(),
             class: first.priority,
             prompt_tokens: requests.iter().map(|request| request.prompt.len()).sum(),
-            prompt_only,
             encoder,
             identity,
         });
@@ -126,7 +110,6 @@ impl Answers {
             streams: streams.into_iter().map(Some).collect(),
             next: 0,
             usage: Usage::default(),
-            prompt_only,
             exchange,
             entry,
             settlement,
@@ -166,12 +149,7 @@ impl Answers {
                     self.settlement.settle_if_ended();
                     return Err(error);
                 }
-                event => {
-                    let event = if self.prompt_only { without_text(event) } else { Some(event) };
-                    if let Some(event) = event {
-                        return Ok(Some((prompt, event)));
-                    }
-                }
+                event => return Ok(Some((prompt, event))),
             }
         }
         Ok(None)
@@ -183,12 +161,9 @@ impl Answers {
         self.running = 0;
     }
 
-    fn end(&mut self, prompt: usize, mut usage: Usage) {
+    fn end(&mut self, prompt: usize, usage: Usage) {
         self.streams[prompt] = None;
         self.running -= 1;
-        if self.prompt_only {
-            usage.completion_tokens = 0;
-        }
         settlement::add(&mut self.usage, &usage);
         if self.running == 0 {
             // Before the client has the end, so that its next request finds the account settled.

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::body;
 use crate::errors::ApiError;
@@ -29,45 +29,56 @@ impl Calls {
 
     /// The calls that a message makes, complete; `None` if there are none.
     pub fn made(&mut self, fields: &Fields<'_>, role: &str) -> Result<Option<Value>, ApiError> {
-        let path = fields.name("tool_calls");
-        let calls = match fields.list("tool_calls")?.filter(|calls| !calls.is_empty()) {
-            Some(calls) => calls.clone(),
-            // OpenAI's older form: one call, without an id.
-            None => match fields.object("function_call")? {
-                Some(function) => vec![json!({"type": "function", "function": function})],
-                None => return Ok(None),
-            },
+        let Some(field) = sent_as(fields)? else {
+            return Ok(None);
         };
+        let path = fields.name(field);
         if matches!(role, "system" | "user" | "tool") {
-            return Err(ApiError::invalid_value(
-                path,
-                format!("tool_calls stands in a message of the role {role}; only the assistant calls"),
-            ));
+            let message = format!("{field} stands in a message of the role {role}; only the assistant calls");
+            return Err(ApiError::invalid_value(path, message));
         }
         self.open.clear();
-        let calls = calls.iter().enumerate().map(|(i, call)| self.call(call, format!("{path}[{i}]")));
-        Ok(Some(calls.collect::<Result<_, _>>()?))
+        match fields.get(field) {
+            Some(Value::Array(calls)) => {
+                let calls = calls.iter().enumerate().map(|(i, call)| self.call(call, format!("{path}[{i}]")));
+                Ok(Some(calls.collect::<Result<_, _>>()?))
+            }
+            Some(function) => {
+                let function = self.function(function, path)?;
+                Ok(Some(Value::Array(vec![self.complete(Map::new(), None, function)])))
+            }
+            None => Ok(None),
+        }
     }
 
     fn call(&mut self, call: &Value, path: String) -> Result<Value, ApiError> {
         let fields = Fields::at(call, path)?;
-        let called = fields.get("function").ok_or_else(|| ApiError::missing(&fields.name("function"), "an object"))?;
-        let function = Fields::at(called, fields.name("function"))?;
-        if function.string("name")?.is_none() {
-            return Err(ApiError::missing(&function.name("name"), "the function's name"));
+        let function =
+            fields.get("function").ok_or_else(|| ApiError::missing(&fields.name("function"), "an object"))?;
+        let function = self.function(function, fields.name("function"))?;
+        let id = fields.string("id")?.filter(|id| !id.is_empty());
+        Ok(self.complete(without_nulls(call), id, function))
+    }
+
+    /// The function that is called, with its arguments.
+    fn function(&mut self, function: &Value, path: String) -> Result<Map<String, Value>, ApiError> {
+        let fields = Fields::at(function, path)?;
+        if fields.string("name")?.is_none() {
+            return Err(ApiError::missing(&fields.name("name"), "the function's name"));
         }
-        let mut called = without_nulls(called);
-        called.insert("arguments".into(), self.arguments(&function)?);
-        let id = match fields.string("id")? {
-            Some(id) if !id.is_empty() => id.to_owned(),
-            _ => self.make_up_id(),
-        };
-        let mut read = without_nulls(call);
-        read.entry("type").or_insert_with(|| "function".into());
-        read.insert("id".into(), id.clone().into());
-        read.insert("function".into(), called.into());
+        let mut read = without_nulls(function);
+        read.insert("arguments".into(), self.arguments(&fields)?);
+        Ok(read)
+    }
+
+    /// A call with all its members, open until it is answered.
+    fn complete(&mut self, mut call: Map<String, Value>, id: Option<&str>, function: Map<String, Value>) -> Value {
+        let id = id.map_or_else(|| self.make_up_id(), str::to_owned);
+        call.entry("type").or_insert_with(|| "function".into());
+        call.insert("id".into(), id.clone().into());
+        call.insert("function".into(), function.into());
         self.open.push_back(id);
-        Ok(Value::Object(read))
+        Value::Object(call)
     }
 
     /// A function's arguments: an object, or any text. The text is usually JSON, and read by whoever can.
@@ -110,6 +121,14 @@ impl Calls {
     }
 }
 
+/// The field that a message's calls were sent in, if it makes any: `tool_calls`, or OpenAI's older form, which is one call without an id.
+pub(crate) fn sent_as(fields: &Fields<'_>) -> Result<Option<&'static str>, ApiError> {
+    if fields.list("tool_calls")?.is_some_and(|calls| !calls.is_empty()) {
+        return Ok(Some("tool_calls"));
+    }
+    Ok(fields.object("function_call")?.map(|_| "function_call"))
+}
+
 /// The members of an object; `null` is as good as absent, as everywhere.
 pub(crate) fn without_nulls(object: &Value) -> Map<String, Value> {
     let mut members = object.as_object().cloned().unwrap_or_default();
@@ -121,6 +140,7 @@ pub(crate) fn without_nulls(object: &Value) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::openai::messages;
+    use serde_json::json;
 
     fn read(messages: Value) -> Result<Value, ApiError> {
         let body = json!({ "messages": messages });
@@ -198,6 +218,21 @@ mod tests {
         for role in ["user", "system", "tool"] {
             let error = read(json!([{"role": role, "content": "a", "tool_calls": [{"function": {"name": "f"}}]}]));
             assert_eq!(error.expect_err(role).param(), Some("messages[0].tool_calls"));
+            let error = read(json!([{"role": role, "content": "a", "function_call": {"name": "f"}}]));
+            assert_eq!(error.expect_err(role).param(), Some("messages[0].function_call"));
+        }
+    }
+
+    #[test]
+    fn the_older_form_is_named_as_it_was_sent() {
+        for (call, param) in [
+            (json!({}), "messages[0].function_call.name"),
+            (json!({"name": 5}), "messages[0].function_call.name"),
+            (json!({"name": "f", "arguments": 5}), "messages[0].function_call.arguments"),
+            (json!("f"), "messages[0].function_call"),
+        ] {
+            let error = read(json!([{"role": "assistant", "function_call": call}])).expect_err(param);
+            assert_eq!(error.param(), Some(param));
         }
     }
 }

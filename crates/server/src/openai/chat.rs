@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::errors::{ApiError, ErrorType, PromptLength, Retry};
 use crate::identity::{Identity, ServiceTier};
+use crate::openai::calls;
 use crate::openai::deadlines::Deadlines;
 use crate::openai::fields::{Fields, describe, quote};
 use crate::openai::generation::{self, Generation};
@@ -24,7 +25,7 @@ use crate::state::{AppState, ModelEntry};
 pub(crate) const PROMPT_FIELD: &str = "messages";
 
 /// The most alternatives to a token that OpenAI's API gives.
-const MAX_TOP_LOGPROBS: i64 = 20;
+const MAX_TOP_LOGPROBS: usize = 20;
 
 /// Names in a template's scope that `chat_template_kwargs` may not take.
 const RESERVED: &[&str] = &["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"];
@@ -36,7 +37,7 @@ pub(crate) struct Chat {
     pub request: Request,
     pub stream: bool,
     pub include_usage: bool,
-    /// Fields of the body that are not known.
+    /// What of the body nobody reads.
     pub ignored: Option<IgnoredFields>,
 }
 
@@ -49,8 +50,12 @@ pub(crate) fn prepare(
 ) -> Result<Chat, ApiError> {
     let fields = Fields::top(body)?;
     let model = state.model(generation::model_name(&fields)?)?;
-    let unknown = known_fields::check(&fields, Endpoint::Chat)?;
-    let ignored = IgnoredFields::of(&unknown, state.config().strict)?;
+    let mut ignored = IgnoredFields::default();
+    known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
+    if let Some(template) = &model.template {
+        known_fields::check_members(&fields, template, &mut ignored)?;
+    }
+    let ignored = ignored.settle(state.config().strict)?;
     let generation = Generation::read(&fields, model.config.vocab)?;
     let max_tokens = generation::max_tokens(&fields, 1)?;
     let logprobs = logprobs(&fields)?;
@@ -70,7 +75,7 @@ fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
     let wanted = fields.boolean("logprobs")?.unwrap_or(false);
     let top = fields.integer("top_logprobs", 0..=MAX_TOP_LOGPROBS)?;
     match (wanted, top) {
-        (true, top) => Ok(Some(top.unwrap_or(0) as usize)),
+        (true, top) => Ok(Some(top.unwrap_or(0))),
         (false, None | Some(0)) => Ok(None),
         (false, Some(top)) => Err(ApiError::invalid_value(
             "top_logprobs",
@@ -100,7 +105,8 @@ fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<P
             format!("the model {} has no chat template; use /v1/completions", quote(&model.name)),
         )
     })?;
-    refuse_what_would_vanish(template, messages, tools.as_ref(), documents.as_ref())?;
+    refuse_what_would_vanish(template, tools.as_ref(), documents.as_ref())?;
+    refuse_messages_that_would_vanish(template, fields, tools.is_some(), messages)?;
     template
         .render(&ChatInput {
             messages,
@@ -126,10 +132,15 @@ fn unrenderable(error: &TemplateError) -> ApiError {
     )
 }
 
-/// Refuses what the model's template would leave out of the prompt: the model would answer as if it had not been sent.
+/// The error for a field that would not reach the model, which would answer as if it had not been sent.
+fn vanishes<T>(field: &str, what: &str, instead: &str) -> Result<T, ApiError> {
+    let message = format!("{field} would not reach the model: its chat template does not use {what}; {instead}");
+    Err(ApiError::unsupported(field, message))
+}
+
+/// Refuses tools and documents that the model's template would leave out of the prompt.
 fn refuse_what_would_vanish(
     template: &ChatTemplate,
-    messages: &Value,
     tools: Option<&Value>,
     documents: Option<&Value>,
 ) -> Result<(), ApiError> {
@@ -137,29 +148,38 @@ fn refuse_what_would_vanish(
     let Ok(uses) = template.uses(tools.is_some()) else {
         return Ok(());
     };
-    let vanishes = |field: &str, what: &str, instead: &str| {
-        let message = format!("{field} would not reach the model: its chat template does not use {what}; {instead}");
-        Err(ApiError::unsupported(field, message))
-    };
     if tools.is_some() && !uses.tools {
         return vanishes("tools", "tools", "leave tools out, or load a model whose template has them");
     }
     if !uses.documents && documents.and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
         return vanishes("documents", "documents", "put their text into a message");
     }
-    for (i, message) in messages.as_array().into_iter().flatten().enumerate() {
-        if !uses.tool_calls && message.get("tool_calls").is_some() {
-            let field = format!("messages[{i}].tool_calls");
+    Ok(())
+}
+
+/// Refuses calls and results of tools that the model's template would leave out of the prompt, as they were sent.
+fn refuse_messages_that_would_vanish(
+    template: &ChatTemplate,
+    fields: &Fields<'_>,
+    with_tools: bool,
+    messages: &Value,
+) -> Result<(), ApiError> {
+    let Ok(uses) = template.uses(with_tools) else {
+        return Ok(());
+    };
+    let sent = fields.list("messages")?.into_iter().flatten();
+    for (i, (sent, message)) in sent.zip(messages.as_array().into_iter().flatten()).enumerate() {
+        let sent = Fields::at(sent, format!("messages[{i}]"))?;
+        if let Some(field) = calls::sent_as(&sent)?.filter(|_| !uses.tool_calls) {
             return vanishes(
-                &field,
+                &sent.name(field),
                 "tools or their calls",
                 "put the call into content, or load a model whose template has tools",
             );
         }
         if !uses.tool_results && message["role"] == "tool" {
-            let field = format!("messages[{i}].role");
             return vanishes(
-                &field,
+                &sent.name("role"),
                 "messages of tools",
                 "send the result as the user, or load a model whose template has tools",
             );

@@ -29,7 +29,7 @@ const DEFAULT_MAX_TOKENS: usize = 16;
 const MAX_PROMPTS: usize = 256;
 
 /// The most alternatives to a token; OpenAI gives 5, evaluation harnesses ask for more.
-const MAX_LOGPROBS: i64 = 20;
+const MAX_LOGPROBS: usize = 20;
 
 /// Text completions, ready for the engine.
 pub(crate) struct Completions {
@@ -39,14 +39,12 @@ pub(crate) struct Completions {
     pub requests: Vec<Request>,
     /// The prompts as the answer repeats them, if it does.
     pub echoes: Option<Vec<Echo>>,
-    /// Fields of the body that are not known.
+    /// What of the body nobody reads.
     pub ignored: Option<IgnoredFields>,
     /// Answers to each prompt.
     pub n: usize,
     pub stream: bool,
     pub include_usage: bool,
-    /// No answer is wanted: at most the prompts are sent back, with their log-probabilities if these were asked for.
-    pub prompt_only: bool,
 }
 
 /// One prompt as it was sent.
@@ -64,13 +62,14 @@ pub(crate) fn prepare(
 ) -> Result<Completions, ApiError> {
     let fields = Fields::top(body)?;
     let model = state.model(generation::model_name(&fields)?)?;
-    let unknown = known_fields::check(&fields, Endpoint::Completions)?;
-    let ignored = IgnoredFields::of(&unknown, state.config().strict)?;
+    let mut ignored = IgnoredFields::default();
+    known_fields::check(&fields, Endpoint::Completions, &mut ignored)?;
+    let ignored = ignored.settle(state.config().strict)?;
     let generation = Generation::read(&fields, model.config.vocab)?;
     let logprobs = logprobs(&fields)?;
     let echo = fields.boolean("echo")?.unwrap_or(false);
     let max_tokens = generation::max_tokens(&fields, 0)?;
-    let prompts = prompts(&fields)?;
+    let prompts = prompts(&fields, model.config.vocab)?;
     let tier = ServiceTier::served(identity.class(generation.tier), model.engine.has_classes());
     let head = Head::new("cmpl", "text_completion", &model, tier);
 
@@ -95,8 +94,7 @@ pub(crate) fn prepare(
             1 => head.id.clone(),
             _ => format!("{}-{i}", head.id),
         };
-        // The engine gives at least one token; of a prompt alone it is left out.
-        let limit = max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).max(1);
+        let limit = max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
         let mut request = generation.request(id, tokens, Some(limit), identity, deadlines);
         request.logprobs = logprobs;
         request.echo_logprobs = echo && logprobs.is_some();
@@ -111,7 +109,6 @@ pub(crate) fn prepare(
         n: generation.n,
         stream: generation.stream,
         include_usage: generation.include_usage,
-        prompt_only: max_tokens == Some(0),
     })
 }
 
@@ -138,12 +135,12 @@ fn check_ids(model: &ModelEntry, tokens: &[TokenId]) -> Result<(), ApiError> {
 fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
     match fields.get("logprobs") {
         Some(Value::Bool(wanted)) => Ok(wanted.then_some(0)),
-        _ => Ok(fields.integer("logprobs", 0..=MAX_LOGPROBS)?.map(|count| count as usize)),
+        _ => fields.integer("logprobs", 0..=MAX_LOGPROBS),
     }
 }
 
 /// `prompt`: a string, a list of strings, a list of token ids, or a list of such lists.
-fn prompts<'a>(fields: &Fields<'a>) -> Result<Vec<Prompt<'a>>, ApiError> {
+fn prompts<'a>(fields: &Fields<'a>, vocab: usize) -> Result<Vec<Prompt<'a>>, ApiError> {
     const EXPECTED: &str = "a string, a list of strings, a list of token ids, or a list of those";
     let list = match fields.get(PROMPT_FIELD) {
         None => return Err(ApiError::missing(PROMPT_FIELD, EXPECTED)),
@@ -155,7 +152,7 @@ fn prompts<'a>(fields: &Fields<'a>) -> Result<Vec<Prompt<'a>>, ApiError> {
         None => {
             return Err(ApiError::invalid_value(PROMPT_FIELD, format!("prompt is an empty list; allowed: {EXPECTED}")));
         }
-        Some(Value::Number(_)) => return Ok(vec![Prompt::Tokens(token_ids(list, PROMPT_FIELD)?)]),
+        Some(Value::Number(_)) => return Ok(vec![Prompt::Tokens(token_ids(list, PROMPT_FIELD, vocab)?)]),
         Some(_) => list,
     };
     if many.len() > MAX_PROMPTS {
@@ -168,17 +165,15 @@ fn prompts<'a>(fields: &Fields<'a>) -> Result<Vec<Prompt<'a>>, ApiError> {
     let expected = if strings { "a string, as the first one" } else { "a list of token ids" };
     let read = |(i, prompt): (usize, &'a Value)| match prompt {
         Value::String(text) if strings => Ok(Prompt::Text(text)),
-        Value::Array(ids) if !strings => Ok(Prompt::Tokens(token_ids(ids, &format!("prompt[{i}]"))?)),
+        Value::Array(ids) if !strings => Ok(Prompt::Tokens(token_ids(ids, &format!("prompt[{i}]"), vocab)?)),
         other => Err(wrong_type(format!("prompt[{i}]"), other, expected)),
     };
     many.iter().enumerate().map(read).collect()
 }
 
-fn token_ids(list: &[Value], path: &str) -> Result<Vec<TokenId>, ApiError> {
-    let read = |(i, value)| {
-        let id = integer(value, &format!("{path}[{i}]"), 0..=i64::from(TokenId::MAX))?;
-        Ok(id as TokenId)
-    };
+fn token_ids(list: &[Value], path: &str, vocab: usize) -> Result<Vec<TokenId>, ApiError> {
+    let last = TokenId::try_from(vocab.saturating_sub(1)).unwrap_or(TokenId::MAX);
+    let read = |(i, value)| integer(value, &format!("{path}[{i}]"), 0..=last);
     // The name of an element is made only when it is needed: lists are long.
     let fast: Option<Vec<TokenId>> =
         list.iter().map(|value| value.as_u64().and_then(|id| TokenId::try_from(id).ok())).collect();

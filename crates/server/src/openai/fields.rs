@@ -90,25 +90,42 @@ impl<'a> Fields<'a> {
         self.typed(field, "an object", Value::as_object)
     }
 
-    /// A finite number that fits into 32 bits of floating point.
+    /// A number in 32 bits of floating point. One that is too large for them is infinite, which no range has in it; one that
+    /// is too small becomes the smallest there is, and not 0, which may mean something else.
     pub fn number(&self, field: &str) -> Result<Option<f32>, ApiError> {
-        let Some(number) = self.typed(field, "a number", Value::as_f64)? else {
-            return Ok(None);
-        };
-        let narrow = number as f32;
-        if narrow.is_finite() {
-            Ok(Some(narrow))
-        } else {
-            Err(ApiError::invalid_value(
-                self.name(field),
-                format!("{} is {number}; that is out of range", self.name(field)),
-            ))
-        }
+        let number = self.typed(field, "a number", Value::as_f64)?;
+        Ok(number.map(|number| match number as f32 {
+            narrow if narrow == 0.0 && number != 0.0 => f32::from_bits(1).copysign(narrow),
+            narrow => narrow,
+        }))
     }
 
     /// A whole number within `range`; `4.0` counts as one.
-    pub fn integer(&self, field: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, ApiError> {
+    pub fn integer<T: Whole>(&self, field: &str, range: RangeInclusive<T>) -> Result<Option<T>, ApiError> {
         self.get(field).map(|value| integer(value, &self.name(field), range)).transpose()
+    }
+
+    /// A limit: a whole number from `least` up, however large. -1 is no limit, as in llama.cpp and vLLM.
+    pub fn limit(&self, field: &str, least: usize) -> Result<Option<usize>, ApiError> {
+        let Some(value) = self.get(field) else {
+            return Ok(None);
+        };
+        let allowed = || format!("-1 (no limit) or a whole number, {least} or more");
+        let number = value.as_number().ok_or_else(|| wrong_type(self.name(field), value, &allowed()))?;
+        let count = match number.as_f64() {
+            Some(-1.0) => Some(usize::MAX),
+            // A float that is too large becomes the largest count.
+            Some(float) if float >= 0.0 && float.fract() == 0.0 => Some(float as usize),
+            _ => None,
+        };
+        match count.filter(|&count| count >= least) {
+            Some(count) => Ok(Some(count)),
+            None => {
+                let name = self.name(field);
+                let message = format!("{name} is {number}; allowed: {}", allowed());
+                Err(ApiError::invalid_value(name, message))
+            }
+        }
     }
 
     /// One of a fixed set of words.
@@ -144,29 +161,26 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A type of whole numbers.
+pub(crate) trait Whole: Copy + PartialOrd + std::fmt::Display + TryFrom<i128> {}
+
+impl<T: Copy + PartialOrd + std::fmt::Display + TryFrom<i128>> Whole for T {}
+
 /// A whole number within `range`, standing at `path`.
-pub(crate) fn integer(value: &Value, path: &str, range: RangeInclusive<i64>) -> Result<i64, ApiError> {
-    let allowed = || match (*range.start(), *range.end()) {
-        (low, i64::MAX) => format!("{low} or more"),
-        (low, high) => format!("{low} to {high}"),
-    };
+pub(crate) fn integer<T: Whole>(value: &Value, path: &str, range: RangeInclusive<T>) -> Result<T, ApiError> {
+    let allowed = || format!("a whole number, {} to {}", range.start(), range.end());
     let Some(number) = value.as_number() else {
-        return Err(wrong_type(path.to_owned(), value, &format!("a whole number, {}", allowed())));
+        return Err(wrong_type(path.to_owned(), value, &allowed()));
     };
-    let whole = number.as_i64().or_else(|| {
+    let whole = number.as_i128().or_else(|| {
         number
             .as_f64()
             // Up to 2^53 each whole number has its own f64; beyond, the sender's number is not known exactly.
             .filter(|f| f.fract() == 0.0 && f.abs() <= 9_007_199_254_740_992.0)
-            .map(|f| f as i64)
+            .map(|f| f as i128)
     });
-    match whole {
-        Some(whole) if range.contains(&whole) => Ok(whole),
-        _ => Err(ApiError::invalid_value(
-            path.to_owned(),
-            format!("{path} is {number}; allowed: a whole number, {}", allowed()),
-        )),
-    }
+    let whole = whole.and_then(|whole| T::try_from(whole).ok()).filter(|whole| range.contains(whole));
+    whole.ok_or_else(|| ApiError::invalid_value(path.to_owned(), format!("{path} is {number}; allowed: {}", allowed())))
 }
 
 /// The error for a value of the wrong JSON type.
@@ -221,14 +235,41 @@ mod tests {
         assert_eq!(fields.integer("a", 0..=10).ok().flatten(), Some(4));
         assert_eq!(fields.integer("d", 0..=10).ok().flatten(), Some(0));
         assert!(fields.integer("b", 0..=i64::MAX).is_err());
-        assert!(fields.integer("c", 0..=i64::MAX).is_err());
+        let above = message(fields.integer("c", 0..=i64::MAX));
+        assert_eq!(above, format!("c is {}; allowed: a whole number, 0 to {}", u64::MAX, i64::MAX));
+        assert_eq!(fields.integer("c", 0..=u64::MAX), Ok(Some(u64::MAX)));
     }
 
     #[test]
-    fn numbers_that_do_not_fit_single_precision_are_refused() {
-        let body = json!({"x": 1e300});
+    fn numbers_that_do_not_fit_single_precision_are_in_no_range_and_not_0() {
+        let body = json!({"x": 1e300, "y": -1e300, "z": 1e-300, "zero": -0.0});
         let fields = Fields::top(&body).expect("an object");
-        assert!(message(fields.number("x")).contains("out of range"));
+        assert_eq!(fields.number("x"), Ok(Some(f32::INFINITY)));
+        assert_eq!(fields.number("y"), Ok(Some(f32::NEG_INFINITY)));
+        assert!(fields.number("z").is_ok_and(|number| number.is_some_and(|number| number > 0.0)));
+        assert_eq!(fields.number("zero"), Ok(Some(0.0)));
+    }
+
+    #[test]
+    fn a_limit_may_be_larger_than_any_count() {
+        for (sent, read) in [
+            (json!(0), 0),
+            (json!(7.0), 7),
+            (json!(-1), usize::MAX),
+            (json!(-1.0), usize::MAX),
+            (json!(i64::MAX as u64 + 1), i64::MAX as usize + 1),
+            (json!(u64::MAX), usize::MAX),
+            (json!(1e30), usize::MAX),
+            (json!(f64::MAX), usize::MAX),
+        ] {
+            let body = json!({ "x": sent });
+            assert_eq!(Fields::top(&body).expect("an object").limit("x", 0), Ok(Some(read)), "{body}");
+        }
+        for sent in [json!(0), json!(-2), json!(-1e30), json!(i64::MIN), json!(1.5), json!(0.5), json!(-0.5)] {
+            let body = json!({ "x": sent });
+            let message = message(Fields::top(&body).expect("an object").limit("x", 1));
+            assert_eq!(message, format!("x is {sent}; allowed: -1 (no limit) or a whole number, 1 or more"));
+        }
     }
 
     #[test]

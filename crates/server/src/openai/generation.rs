@@ -1,5 +1,7 @@
 //! What both endpoints' requests have in common: how to sample, when to stop, for whom and how soon.
 
+use std::ops::RangeInclusive;
+
 use parkade_core::{Request, RequestId, SamplingParams};
 use serde_json::Value;
 
@@ -7,9 +9,13 @@ use crate::errors::ApiError;
 use crate::identity::{Identity, ServiceTier};
 use crate::openai::deadlines::Deadlines;
 use crate::openai::fields::{Fields, describe, quote, wrong_type};
+use crate::openai::known_fields;
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
 const MAX_STOPS: usize = 16;
+
+/// What may be added to a token's logit.
+const BIAS: RangeInclusive<f64> = -100.0..=100.0;
 
 /// The longest `user`, in bytes.
 const MAX_USER_BYTES: usize = 256;
@@ -40,13 +46,13 @@ impl Generation {
     /// Reads the fields; ranges that the sampler defines are checked by the sampler's own rules.
     pub fn read(fields: &Fields<'_>, vocab: usize) -> Result<Self, ApiError> {
         let stream = fields.boolean("stream")?.unwrap_or(false);
-        let n = fields.integer("n", 1..=Request::MAX_N as i64)?.unwrap_or(1);
+        let n = fields.integer("n", 1..=Request::MAX_N)?.unwrap_or(1);
         refuse_best_of(fields, n)?;
         Ok(Self {
             sampling: sampling(fields, vocab)?,
             stop: stop(fields)?,
             ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
-            n: n as usize,
+            n,
             stream,
             include_usage: include_usage(fields, stream)?,
             user: user(fields)?,
@@ -85,8 +91,8 @@ impl Generation {
     }
 }
 
-fn refuse_best_of(fields: &Fields<'_>, n: i64) -> Result<(), ApiError> {
-    match fields.integer("best_of", 1..=i64::from(i32::MAX))? {
+fn refuse_best_of(fields: &Fields<'_>, n: usize) -> Result<(), ApiError> {
+    match fields.integer("best_of", 1..=Request::MAX_N)? {
         Some(best_of) if best_of != n => Err(ApiError::unsupported(
             "best_of",
             format!("best_of is {best_of} and n is {n}; answers are not ranked here: leave best_of out or set it to n"),
@@ -107,8 +113,8 @@ fn sampling(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiErro
     let typical = fields.alias(["typical_p", "typ_p"])?;
     let params = SamplingParams {
         temperature: number("temperature", neutral.temperature)?,
-        // llama.cpp's and vLLM's way to say "all tokens" is 0 or -1.
-        top_k: match fields.integer("top_k", -1..=i64::from(u32::MAX))? {
+        // 0 and -1 say "all tokens", and so does what is above any vocabulary.
+        top_k: match fields.limit("top_k", 0)? {
             Some(k) => u32::try_from(k).unwrap_or(0),
             None => neutral.top_k,
         },
@@ -118,7 +124,7 @@ fn sampling(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiErro
         presence_penalty: number("presence_penalty", neutral.presence_penalty)?,
         frequency_penalty: number("frequency_penalty", neutral.frequency_penalty)?,
         repetition_penalty: number(repetition, neutral.repetition_penalty)?,
-        logit_bias: logit_bias(fields)?,
+        logit_bias: logit_bias(fields, vocab)?,
         seed: seed(fields)?,
     };
     params.validate(vocab).map_err(|mut problem| {
@@ -127,37 +133,60 @@ fn sampling(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiErro
             "typical_p" => typical,
             field => field,
         };
+        // As it was sent, and not as it was rounded.
+        if let Some(sent) = fields.get(problem.field).filter(|value| value.is_number()) {
+            problem.value = sent.to_string();
+        }
         ApiError::invalid_value(problem.field, problem.to_string())
     })?;
-    Ok(params)
+    Ok(if penalises_nothing(fields) { without_penalties(params) } else { params })
+}
+
+/// llama.cpp's `repeat_last_n` of 0: penalties look at no tokens.
+fn penalises_nothing(fields: &Fields<'_>) -> bool {
+    known_fields::PENALTY_WINDOWS.iter().any(|name| fields.get(name).and_then(Value::as_f64) == Some(0.0))
+}
+
+fn without_penalties(params: SamplingParams) -> SamplingParams {
+    let SamplingParams { presence_penalty, frequency_penalty, repetition_penalty, .. } = SamplingParams::default();
+    SamplingParams { presence_penalty, frequency_penalty, repetition_penalty, ..params }
 }
 
 /// The seed, any 64 bits. -1 asks for another one each time, as in llama.cpp and vLLM.
 fn seed(fields: &Fields<'_>) -> Result<Option<u64>, ApiError> {
-    if let Some(large) = fields.get("seed").and_then(Value::as_u64) {
-        return Ok(Some(large));
-    }
-    let seed = fields.integer("seed", i64::MIN..=i64::MAX)?;
+    let seed = fields.integer("seed", i128::from(i64::MIN)..=i128::from(u64::MAX))?;
     Ok(seed.filter(|&seed| seed != -1).map(|seed| seed as u64))
 }
 
-fn logit_bias(fields: &Fields<'_>) -> Result<Vec<(parkade_model::TokenId, f32)>, ApiError> {
+fn logit_bias(fields: &Fields<'_>, vocab: usize) -> Result<Vec<(parkade_model::TokenId, f32)>, ApiError> {
+    // llama.cpp's default.
+    if fields.get("logit_bias").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        return Ok(Vec::new());
+    }
     let Some(biases) = fields.object("logit_bias")? else {
         return Ok(Vec::new());
     };
     let read = |(token, bias): (&String, &Value)| {
         let id = token.parse().map_err(|_| {
-            ApiError::invalid_value(
+            let message = format!(
+                "logit_bias has the key {}; allowed: token ids as decimal strings, 0 to {}",
+                quote(token),
+                vocab.saturating_sub(1)
+            );
+            ApiError::invalid_value("logit_bias", message)
+        })?;
+        let path = || format!("logit_bias[{}]", quote(token));
+        match bias.as_f64() {
+            Some(number) if BIAS.contains(&number) => Ok((id, number as f32)),
+            Some(_) => Err(ApiError::invalid_value(
                 "logit_bias",
-                format!("logit_bias has the key {}; allowed: token ids as decimal strings", quote(token)),
-            )
-        })?;
-        let bias = bias.as_f64().ok_or_else(|| {
-            let message =
-                format!("logit_bias[{}] is {}; allowed: a number from -100 to 100", quote(token), describe(bias));
-            ApiError::invalid_type("logit_bias", message)
-        })?;
-        Ok((id, bias as f32))
+                format!("{} is {bias}; allowed: a number from -100 to 100", path()),
+            )),
+            None => Err(ApiError::invalid_type(
+                "logit_bias",
+                format!("{} is {}; allowed: a number from -100 to 100", path(), describe(bias)),
+            )),
+        }
     };
     biases.iter().map(read).collect()
 }
@@ -234,11 +263,6 @@ fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
 
 /// An upper limit for the answer: OpenAI's two names and llama.cpp's, whose -1 is no limit. The engine cuts it to the room that
 /// there is.
-pub(crate) fn max_tokens(fields: &Fields<'_>, least: i64) -> Result<Option<usize>, ApiError> {
-    let name = fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?;
-    if fields.get(name).and_then(Value::as_f64) == Some(-1.0) {
-        return Ok(Some(usize::MAX));
-    }
-    let limit = fields.integer(name, least..=i64::MAX)?;
-    Ok(limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+pub(crate) fn max_tokens(fields: &Fields<'_>, least: usize) -> Result<Option<usize>, ApiError> {
+    fields.limit(fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?, least)
 }

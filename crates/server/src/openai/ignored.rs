@@ -1,5 +1,6 @@
-//! Fields of a body that this server does not know. They are ignored, but not in silence: the response names them, the
-//! log does once for each, and a [strict](crate::ServerConfig::strict) server refuses them.
+//! Fields of a body, and members of what stands in it, that neither this server nor the model's chat template reads. They are
+//! ignored, but not in silence: the response names them, the log does once for each, and a
+//! [strict](crate::ServerConfig::strict) server refuses them.
 
 use std::collections::HashSet;
 
@@ -7,7 +8,6 @@ use axum::http::HeaderValue;
 use parkade_sync::Mutex;
 
 use crate::errors::ApiError;
-use crate::openai::fields::quote;
 
 /// The longest name that is repeated, in characters.
 const LONGEST_NAME: usize = 64;
@@ -19,7 +19,7 @@ const MOST_NAMES: usize = 16;
 const MOST_LOGGED: usize = 256;
 
 /// The names of one request, fit for a header.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct IgnoredFields {
     names: Vec<String>,
     /// How many more there were.
@@ -27,29 +27,44 @@ pub(crate) struct IgnoredFields {
 }
 
 impl IgnoredFields {
-    /// What becomes of the unknown fields of a request.
-    ///
-    /// # Errors
-    /// With `strict`, if there is one.
-    pub fn of(unknown: &[String], strict: bool) -> Result<Option<Self>, ApiError> {
-        let Some(first) = unknown.first() else {
-            return Ok(None);
-        };
-        if strict {
-            let message = format!("Unknown parameter: {}; leave it out (this server is strict)", quote(first));
-            return Err(ApiError::bad_request("unknown_parameter", message).with_param(harmless(first)));
+    /// Adds a field by its path.
+    pub fn add(&mut self, path: impl FnOnce() -> String) {
+        if self.names.len() < MOST_NAMES {
+            self.names.push(harmless(&path()));
+        } else {
+            self.more += 1;
         }
-        let names = unknown.iter().take(MOST_NAMES).map(|name| harmless(name)).collect();
-        Ok(Some(Self { names, more: unknown.len().saturating_sub(MOST_NAMES) }))
     }
 
-    /// The names with commas between.
-    pub fn header(&self) -> Option<HeaderValue> {
+    /// What becomes of them.
+    ///
+    /// # Errors
+    /// With `strict`, if there are any.
+    pub fn settle(self, strict: bool) -> Result<Option<Self>, ApiError> {
+        match self.names.as_slice() {
+            [] => Ok(None),
+            [first, rest @ ..] if strict => {
+                let message = match rest {
+                    [] => format!("Unknown parameter: '{first}'; leave it out (this server is strict)"),
+                    _ => format!("Unknown parameters: {}; leave them out (this server is strict)", self.list()),
+                };
+                Err(ApiError::bad_request("unknown_parameter", message).with_param(first))
+            }
+            _ => Ok(Some(self)),
+        }
+    }
+
+    fn list(&self) -> String {
         let mut list = self.names.join(", ");
         if self.more > 0 {
             list += &format!(", and {} more", self.more);
         }
-        HeaderValue::from_str(&list).ok()
+        list
+    }
+
+    /// The names with commas between.
+    pub fn header(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.list()).ok()
     }
 }
 
@@ -57,6 +72,17 @@ impl IgnoredFields {
 fn harmless(name: &str) -> String {
     let shown = |c: char| if c.is_ascii_alphanumeric() || "_-.[]".contains(c) { c } else { '?' };
     name.chars().take(LONGEST_NAME).map(shown).collect()
+}
+
+/// A path without the places in lists: the same member of another message is nothing new.
+fn without_places(path: &str) -> String {
+    let mut inside = false;
+    path.chars()
+        .filter(|&c| {
+            inside = (inside || c == '[') && c != ']';
+            !(inside && c.is_ascii_digit())
+        })
+        .collect()
 }
 
 /// Which names the log has told of.
@@ -75,11 +101,13 @@ impl IgnoredLog {
     pub fn tell(&self, fields: &IgnoredFields) {
         let mut told = self.told.lock();
         for name in &fields.names {
-            if told.len() < MOST_LOGGED && told.insert(name.clone()) {
+            let name = without_places(name);
+            if told.len() < MOST_LOGGED && !told.contains(&name) {
                 tracing::warn!(
                     field = name,
-                    "requests have a field that is not known here; it is ignored (--strict refuses it)"
+                    "requests have a field that nobody reads here; it is ignored (--strict refuses it)"
                 );
+                told.insert(name);
             }
         }
     }
@@ -89,34 +117,45 @@ impl IgnoredLog {
 mod tests {
     use super::*;
 
-    fn header(unknown: &[String]) -> String {
-        let ignored = IgnoredFields::of(unknown, false).expect("not strict").expect("some");
-        ignored.header().expect("a header").to_str().expect("text").to_owned()
+    fn ignored(paths: &[&str]) -> IgnoredFields {
+        let mut ignored = IgnoredFields::default();
+        paths.iter().for_each(|path| ignored.add(|| (*path).to_owned()));
+        ignored
+    }
+
+    fn header(paths: &[&str]) -> String {
+        ignored(paths).header().expect("a header").to_str().expect("text").to_owned()
     }
 
     #[test]
     fn names_are_fit_for_a_header_whatever_they_are() {
-        assert_eq!(IgnoredFields::of(&[], true), Ok(None));
-        assert_eq!(header(&["temprature".into(), "stream_options.foo".into()]), "temprature, stream_options.foo");
-        assert_eq!(header(&["a\r\nx-evil: 1".into(), "naïve".into()]), "a??x-evil??1, na?ve");
+        assert_eq!(ignored(&[]).settle(true), Ok(None));
+        assert_eq!(header(&["temprature", "stream_options.foo"]), "temprature, stream_options.foo");
+        assert_eq!(header(&["a\r\nx-evil: 1", "naïve"]), "a??x-evil??1, na?ve");
         let many: Vec<String> = (0..100).map(|i| format!("{i}-{}", "x".repeat(1000))).collect();
-        let listed = header(&many);
+        let listed = header(&many.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(listed.ends_with(", and 84 more") && listed.len() < 1200, "{listed}");
     }
 
     #[test]
-    fn a_strict_server_names_the_first() {
-        let error = IgnoredFields::of(&["temprature".into(), "b".into()], true).expect_err("strict");
+    fn a_strict_server_names_them() {
+        let error = ignored(&["temprature"]).settle(true).expect_err("strict");
         assert_eq!((error.param(), error.code()), (Some("temprature"), Some("unknown_parameter")));
         assert!(error.message().contains("'temprature'"), "{}", error.message());
+        let error = ignored(&["a", "messages[0].b"]).settle(true).expect_err("strict");
+        assert_eq!(error.param(), Some("a"));
+        assert!(error.message().contains("a, messages[0].b;"), "{}", error.message());
     }
 
     #[test]
-    fn the_log_tells_of_a_bounded_number_of_names() {
+    fn the_log_tells_of_a_bounded_number_of_names_and_of_each_once() {
         let log = IgnoredLog::new();
+        for i in 0..100 {
+            log.tell(&ignored(&[&format!("messages[{i}].content[{i}].x1")]));
+        }
+        assert_eq!(*log.told.lock(), HashSet::from(["messages[].content[].x1".to_owned()]));
         for i in 0..1000 {
-            let ignored = IgnoredFields::of(&[format!("field{i}")], false).expect("not strict").expect("one");
-            log.tell(&ignored);
+            log.tell(&ignored(&[&format!("field{i}")]));
         }
         assert_eq!(log.told.lock().len(), MOST_LOGGED);
     }

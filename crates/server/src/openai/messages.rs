@@ -5,7 +5,8 @@
 //! as long as it can be understood at all.
 //!
 //! What differs between templates (content as a string or as parts, arguments as objects or as JSON) is the template's
-//! own affair. Members that nobody here knows are passed on: a template may know them.
+//! own affair. Members that nobody here knows are passed on: a template may know them, and what it does not know is
+//! [reported](super::known_fields).
 
 use serde_json::{Value, json};
 

@@ -48,7 +48,6 @@ pub(super) async fn complete(
         identity: &identity,
         exchange,
         prompt_field: chat::PROMPT_FIELD,
-        prompt_only: false,
         encoder: Box::new(move || Box::new(encoder(true))),
     };
     let mut answers = Answers::submit(submission, vec![request])?;

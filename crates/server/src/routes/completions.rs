@@ -35,7 +35,7 @@ pub(super) async fn complete(
     let completions =
         routes::prepare(&state, inline, move || completions::prepare(&shared, &raw.parse()?.value, &sender, deadlines))
             .await?;
-    let Completions { model, head, requests, echoes, ignored, n, stream, include_usage, prompt_only } = completions;
+    let Completions { model, head, requests, echoes, ignored, n, stream, include_usage } = completions;
     exchange.ignores(ignored);
     let prompts = requests.len();
     let with_logprobs = requests.first().is_some_and(|request| request.logprobs.is_some());
@@ -54,7 +54,6 @@ pub(super) async fn complete(
         identity: &identity,
         exchange,
         prompt_field: completions::PROMPT_FIELD,
-        prompt_only,
         encoder: Box::new(move || Box::new(encoder(true))),
     };
     let mut answers = Answers::submit(submission, requests)?;

@@ -1,8 +1,10 @@
 //! The ends of every number's range, and other servers' ways to say "the default".
 
+use parkade_core::EngineConfig;
+use parkade_server::ServerConfig;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, CHAT, COMPLETIONS, api, post};
+use crate::support::{Answer, CHAT, COMPLETIONS, api, post, state_over};
 
 /// The tiny model's context in tokens.
 const CONTEXT: u64 = 512;
@@ -56,6 +58,11 @@ async fn both_ends_of_every_range_are_taken() {
         json!({"frequency_penalty": 2.0}),
         json!({"repetition_penalty": 1e-38}),
         json!({"repetition_penalty": 1e-45}),
+        json!({"repetition_penalty": 1e-300}),
+        json!({"temperature": 1e-300}),
+        json!({"top_k": 1e30}),
+        json!({"logit_bias": []}),
+        json!({"best_of": 1.0}),
         json!({"repeat_penalty": 10}),
         json!({"repetition_penalty": 1e-38, "temperature": 2, "typical_p": 0.5, "top_k": 20, "presence_penalty": -2}),
         json!({"logit_bias": {"5": -100, "6": 100}}),
@@ -156,7 +163,9 @@ async fn a_nucleus_of_nothing_is_the_likeliest_token() {
 #[tokio::test]
 async fn an_answer_longer_than_the_room_is_cut_to_it() {
     let api = api();
-    for most in [json!(-1), json!(-1.0), json!(513), json!(1_000_000), json!(1e12), json!(i64::MAX)] {
+    let above = json!(i64::MAX as u64 + 1);
+    for most in [json!(-1), json!(-1.0), json!(513), json!(1_000_000), json!(1e12), json!(i64::MAX), above, json!(1e30)]
+    {
         for field in ["max_tokens", "max_completion_tokens", "n_predict"] {
             if field != "max_tokens" && most != json!(-1) {
                 continue;
@@ -211,6 +220,80 @@ async fn no_answer_at_all_can_be_asked_for() {
     let api = api();
     let (text_of, reason, tokens) = said(&post(&api, COMPLETIONS, &text(json!({"max_tokens": 0}))).await);
     assert_eq!((text_of.as_str(), reason.as_str(), tokens), ("", "length", 0));
+}
+
+#[tokio::test]
+async fn a_prompt_without_an_answer_may_fill_the_context() {
+    let prompt = vec![18; CONTEXT as usize];
+    for scheduler in [EngineConfig::default(), lot()] {
+        let api = parkade_server::router(state_over(ServerConfig::default(), scheduler).0);
+        for (stream, n) in [(false, 1), (false, 2), (true, 1)] {
+            let extra =
+                json!({"prompt": prompt, "max_tokens": 0, "echo": true, "logprobs": 0, "stream": stream, "n": n});
+            let answer = post(&api, COMPLETIONS, &text(extra)).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            let bodies = if stream { answer.events().0 } else { vec![answer.json()] };
+            let scored = bodies[0]["choices"][0]["logprobs"]["tokens"].as_array().map(Vec::len);
+            assert_eq!(scored, Some(CONTEXT as usize));
+            assert_eq!(bodies.last().expect("bodies")["choices"][0]["finish_reason"], "length");
+            if !stream {
+                assert_eq!(bodies[0]["usage"]["completion_tokens"], 0);
+            }
+        }
+    }
+}
+
+/// The other scheduler, where there is one.
+fn lot() -> EngineConfig {
+    #[cfg(feature = "parking-lot-scheduler")]
+    let scheduler = parkade_core::SchedulerKind::ParkingLot;
+    #[cfg(not(feature = "parking-lot-scheduler"))]
+    let scheduler = parkade_core::SchedulerKind::Default;
+    EngineConfig { scheduler, ..EngineConfig::default() }
+}
+
+#[tokio::test]
+async fn an_error_about_a_number_shows_it_as_it_was_sent_and_the_whole_range() {
+    let api = api();
+    for (body, expected) in [
+        (json!({"max_tokens": -2}), "max_tokens is -2; allowed: -1 (no limit) or a whole number, 0 or more"),
+        (
+            json!({"max_tokens": "2"}),
+            "max_tokens is the string '2'; allowed: -1 (no limit) or a whole number, 0 or more",
+        ),
+        (json!({"top_k": -2}), "top_k is -2; allowed: -1 (no limit) or a whole number, 0 or more"),
+        (json!({"n": 129}), "n is 129; allowed: a whole number, 1 to 128"),
+        (json!({"seed": 1e30}), "seed is 1e+30; allowed: a whole number, -9223372036854775808 to 18446744073709551615"),
+        (json!({"priority": 1e19}), "allowed: a whole number, -9223372036854775808 to 9223372036854775807"),
+        (json!({"temperature": 1e300}), "temperature is 1e+300; it must be from 0 to 100"),
+        (json!({"repetition_penalty": 0}), "repetition_penalty is 0; it must be above 0 and at most 10"),
+        (json!({"prompt": [18, -1]}), "prompt[1] is -1; allowed: a whole number, 0 to "),
+        (json!({"logit_bias": {"5": 1e300}}), "logit_bias['5'] is 1e+300; allowed: a number from -100 to 100"),
+        (json!({"logit_bias": {"-1": 1}}), "allowed: token ids as decimal strings, 0 to "),
+    ] {
+        let answer = post(&api, COMPLETIONS, &text(body.clone())).await;
+        let message = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(answer.status == 400 && message.contains(expected), "{body}: {message}");
+    }
+    let answer = post(&api, CHAT, &chat(json!({"max_tokens": 0}))).await;
+    assert!(answer.text.contains("allowed: -1 (no limit) or a whole number, 1 or more"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_window_of_no_tokens_turns_the_penalties_off() {
+    let api = api();
+    let ask = async |members: Value| {
+        let body = with(json!({"temperature": 0, "max_tokens": 40}), members);
+        said(&post(&api, COMPLETIONS, &text(body)).await).0
+    };
+    let plain = ask(json!({})).await;
+    let penalties = json!({"repeat_penalty": 5, "presence_penalty": 2, "frequency_penalty": 2});
+    assert_ne!(ask(penalties.clone()).await, plain);
+    for window in ["repeat_last_n", "penalty_last_n"] {
+        assert_eq!(ask(with(penalties.clone(), json!({ window: 0 }))).await, plain);
+        assert_eq!(ask(with(penalties.clone(), json!({ window: -1 }))).await, ask(penalties.clone()).await);
+        assert_eq!(ask(json!({ window: 64 })).await, plain);
+    }
 }
 
 #[tokio::test]

@@ -75,7 +75,6 @@ async fn a_strict_server_refuses_what_it_does_not_know() {
 async fn what_other_servers_heed_is_refused_by_name() {
     let api = api();
     for (field, value) in [
-        ("repeat_last_n", json!(64)),
         ("truncate_prompt_tokens", json!(5)),
         ("skip_special_tokens", json!(false)),
         ("best_of", json!(3)),
@@ -110,6 +109,8 @@ async fn what_the_template_would_leave_out_is_refused_by_name() {
         {"role": "tool", "tool_call_id": "1", "content": "7"},
     ]);
     refused(&post(&api, CHAT, &chat(json!({"messages": history}))).await, "messages[1].tool_calls");
+    let older = json!([{"role": "user", "content": "a"}, {"role": "assistant", "function_call": {"name": "f"}}]);
+    refused(&post(&api, CHAT, &chat(json!({"messages": older}))).await, "messages[1].function_call");
     // What asks for nothing, and what the template does write.
     for members in [
         json!({"tools": []}),
@@ -157,5 +158,145 @@ async fn what_the_template_uses_is_taken() {
     assert_eq!(post(&api, CHAT, &chat(json!({"parallel_tool_calls": false}))).await.status, 200);
     let strict = json!([{"type": "function", "function": {"name": "add", "strict": true}}]);
     let answer = post(&api, CHAT, &chat(json!({"tools": strict}))).await;
-    assert_eq!((answer.status.as_u16(), answer.header(IGNORED)), (200, Some("tools[].function.strict")));
+    assert_eq!((answer.status.as_u16(), answer.header(IGNORED)), (200, Some("tools[0].function.strict")));
+}
+
+/// What the header names, in order.
+fn named(answer: &Answer) -> Vec<String> {
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let mut names: Vec<String> =
+        answer.header(IGNORED).map(|names| names.split(", ").map(str::to_owned).collect()).unwrap_or_default();
+    names.sort_unstable();
+    names
+}
+
+/// A template with tools that writes their names, and the names of calls.
+const TOOLS: &str = "{% for t in tools or [] %}{{ t.function.name }}{{ t.function.description }}{% endfor %}\
+    {% for m in messages %}{{ m.role }}{{ m.content }}\
+    {% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments }}{% endfor %}{% endfor %}";
+
+/// Everything that a chat can have, with a member that nobody knows in each object.
+fn full_of_strangers() -> Value {
+    json!({
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b", "bar": 1}], "foo": 1},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "1", "type": "function", "baz": {}, "function": {"name": "f", "arguments": "{}", "qux": [1]}},
+            ]},
+            {"role": "tool", "tool_call_id": "1", "content": "7", "name": "f", "quux": "x"},
+            {"role": "assistant", "content": "b", "reasoning_content": "hm", "prefix": true},
+            {"role": "user", "content": "c", "name": "ada"},
+        ],
+        "tools": [{"type": "function", "one": 1, "function": {
+            "name": "f", "description": "d", "parameters": {"type": "object", "anything": 1}, "strict": true, "two": 2,
+        }}],
+        "stream_options": {"three": 3}, "response_format": {"type": "text", "four": 4},
+        "chat_template_kwargs": {"five": true, "six": false},
+    })
+}
+
+#[tokio::test]
+async fn members_that_nobody_reads_are_named_by_their_path() {
+    let api = api_with_template(TOOLS);
+    let names = named(&post(&api, CHAT, &chat(full_of_strangers())).await);
+    let expected = [
+        "chat_template_kwargs.five",
+        "messages[0].content[1].bar",
+        "messages[0].foo",
+        "messages[1].tool_calls[0].baz",
+        "messages[1].tool_calls[0].function.qux",
+        "messages[2].quux",
+        "messages[3].prefix",
+        "messages[3].reasoning_content",
+        "messages[4].name",
+        "response_format.four",
+        "stream_options.three",
+        "tools[0].function.parameters",
+        "tools[0].function.strict",
+        "tools[0].function.two",
+        "tools[0].one",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn a_strict_server_names_members_that_nobody_reads() {
+    let config = ServerConfig { strict: true, ..ServerConfig::default() };
+    let api = router(state_with(config).0);
+    let answer =
+        post(&api, CHAT, &chat(json!({"messages": [{"role": "user", "content": "a", "foo": 1, "bar": 2}]}))).await;
+    let (status, param, code) = answer.error();
+    assert_eq!((status, code.as_deref()), (400, Some("unknown_parameter")));
+    assert!(param.is_some_and(|param| param.starts_with("messages[0].")));
+    assert!(answer.text.contains("messages[0].foo") && answer.text.contains("messages[0].bar"), "{}", answer.text);
+    let harmless = json!({"messages": [
+        {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}], "id": "m1"},
+        {"role": "assistant", "content": "b", "refusal": null, "audio": null, "annotations": [], "function_call": null},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+        ]},
+        {"role": "tool", "content": "7", "tool_call_id": "c", "name": "f"},
+        {"role": "user", "content": "c", "prefix": false, "partial": false, "reasoning_content": ""},
+    ]});
+    let answer = post(&api, CHAT, &chat(harmless)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn what_the_template_reads_is_not_reported() {
+    for template in [
+        // By name, in several spellings.
+        "{% for m in messages %}{{ m.content }}{{ m.foo }}{{ m['name'] }}{{ m.get('reasoning_content') }}{% if 'prefix' in m %}p{% endif %}{{ m.quux }}{% for c in m.tool_calls or [] %}{{ c.baz }}{{ c.function.name }}{{ c.function.qux }}{% endfor %}{% endfor %}{% for t in tools or [] %}{{ t.one }}{{ t.function | tojson }}{% endfor %}{{ five }}",
+        // As a whole.
+        "{{ messages | tojson }}{{ tools | tojson }}{% if five is defined %}5{% endif %}",
+        "{% for m in messages %}{% for k, v in m.items() %}{{ k }}{{ v }}{% endfor %}{% endfor %}{{ tools }}{{ five }}",
+    ] {
+        let names = named(&post(&api_with_template(template), CHAT, &chat(full_of_strangers())).await);
+        // Parts are passed on as their text alone, and a form cannot be forced whatever the prompt says of it.
+        let unread =
+            ["messages[0].content[1].bar", "response_format.four", "stream_options.three", "tools[0].function.strict"];
+        assert_eq!(names, unread, "{template}");
+    }
+}
+
+#[tokio::test]
+async fn documents_and_thoughts_are_reported_where_nobody_reads_them() {
+    let api = api_with_template(
+        "{% for d in documents or [] %}{{ d.text }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}",
+    );
+    let members = json!({"documents": [{"text": "a"}, {"text": "b", "title": "c"}, "d"], "messages": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "b"}]},
+        {"role": "user", "content": "c"},
+    ]});
+    let names = named(&post(&api, CHAT, &chat(members)).await);
+    assert_eq!(names, ["documents[1].title", "messages[1].content[0].thinking"]);
+    let answer = post(&api, CHAT, &chat(json!({"add_generation_prompt": false}))).await;
+    assert_eq!(named(&answer), ["add_generation_prompt"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_should_go_on_with_the_last_message_is_refused_where_it_would_not() {
+    let messages = |member: &str| {
+        json!({"messages": [
+            {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", member: true},
+        ]})
+    };
+    for member in ["prefix", "partial"] {
+        let path = format!("messages[1].{member}");
+        refused(&post(&api(), CHAT, &chat(messages(member))).await, &path);
+        let api = api_with_template("{% for m in messages %}{{ m.content }}{{ m.prefix }}{{ m.partial }}{% endfor %}");
+        assert_eq!(named(&post(&api, CHAT, &chat(messages(member))).await), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn many_members_that_nobody_reads_make_a_short_header() {
+    let mut message: serde_json::Map<String, Value> = (0..500).map(|i| (format!("foo{i}"), json!(1))).collect();
+    message.insert("role".into(), "user".into());
+    message.insert("content".into(), "a".into());
+    let answer = post(&api(), CHAT, &chat(json!({"messages": [message]}))).await;
+    let names = answer.header(IGNORED).expect("a header");
+    assert!(names.starts_with("messages[0].foo") && names.ends_with(", and 484 more"), "{names}");
+    assert!(names.len() < 2000, "{names}");
 }

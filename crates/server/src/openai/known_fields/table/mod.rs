@@ -1,0 +1,37 @@
+//! The table: fields that are treated alike in one row, rows of one subject together.
+
+mod answer;
+mod plain;
+mod prompt;
+mod sampling;
+
+use super::Nothing::False;
+use super::Place::Both;
+use super::{Adjusts, Row, adjusts, harmless, read};
+pub(crate) use sampling::PENALTY_WINDOWS;
+
+/// All fields of both endpoints.
+pub(super) const KNOWN: &[&[Row]] =
+    &[plain::ROWS, sampling::ROWS, sampling::PENALTIES, answer::ENDS, answer::FORM, answer::MEMBERS, prompt::ROWS];
+
+/// The members of fields that are objects.
+pub(super) const NESTED: &[(&str, &[Row])] = &[
+    (
+        "stream_options",
+        &[
+            read(Both, &["include_usage"]),
+            // OpenAI's padding against listeners; there is none here.
+            harmless(Both, &["include_obfuscation"]),
+            adjusts(
+                USAGE,
+                Both,
+                &["continuous_usage_stats", "chunk_include_usage"],
+                &[False],
+                "the usage comes with the last chunk: leave it out",
+            ),
+        ],
+    ),
+    ("response_format", &[read(Both, &["type"])]),
+];
+
+const USAGE: Adjusts = &[(&["include_usage"], &[False])];
