@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 300
 export PROMPT
 
 # The build without the parking-lot scheduler is tested in the packages that have the feature.
-WITHOUT_LOT := -p parkade-core -p parkade-server -p parkade --no-default-features
+WITHOUT_LOT := -p parkade-pool -p parkade-core -p parkade-server -p parkade --no-default-features
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help

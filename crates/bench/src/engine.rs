@@ -13,8 +13,6 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::LocalSet;
 
-/// The scheduler that a server of this build uses.
-const SCHEDULER: &str = if cfg!(feature = "parking-lot-scheduler") { "parking-lot" } else { "default" };
 /// The most that scheduling may take of a step.
 const SCHEDULE_SHARE: f64 = 0.01;
 
@@ -28,7 +26,7 @@ pub struct Options {
     #[arg(long)]
     pub threads: Option<usize>,
     /// Scheduler
-    #[arg(long, default_value = SCHEDULER)]
+    #[arg(long, default_value = SchedulerKind::of_this_build().name())]
     pub scheduler: String,
     /// Requests that run at once
     #[arg(long, default_value_t = 16)]

@@ -15,6 +15,9 @@ pub mod overload;
 pub mod peer;
 #[cfg(feature = "parking-lot-scheduler")]
 pub mod pool;
+#[cfg(not(feature = "parking-lot-scheduler"))]
+#[path = "no_pool.rs"]
+pub mod pool;
 mod prometheus;
 mod random;
 pub mod report;
@@ -47,7 +50,6 @@ pub enum BenchCommand {
     /// Measure a server's capacity, then ask for 1, 2 and 4 times as much
     Overload(overload::Options),
     /// Decisions a second of the parking lot, and its memory
-    #[cfg(feature = "parking-lot-scheduler")]
     Pool(pool::Options),
     /// Tokens a second of a model alone: prefill, one stream, many streams
     Model(model::Options),
@@ -65,7 +67,6 @@ pub fn run(args: BenchArgs, locate: &Locate<'_>) -> Result<(), BenchError> {
     let report = match args.command {
         BenchCommand::Serve(options) => serve::run(options)?,
         BenchCommand::Overload(options) => overload::run(options)?,
-        #[cfg(feature = "parking-lot-scheduler")]
         BenchCommand::Pool(options) => pool::run(options)?,
         BenchCommand::Model(options) => model::run(options, locate)?,
         BenchCommand::Engine(options) => engine::run(options, locate)?,

@@ -295,10 +295,6 @@ pub enum DrainWaiting {
     Refuse,
 }
 
-/// What runs if nobody says.
-const DEFAULT_SCHEDULER: SchedulerKind =
-    if cfg!(feature = "parking-lot-scheduler") { SchedulerKind::ParkingLot } else { SchedulerKind::Default };
-
 /// More rows than this in a step hardly raise the throughput of a few cores, but every answer gets slower with them (measured with 2
 /// threads, see BENCHMARKING.md). Who waits in line instead starts later and is done sooner.
 fn default_max_seqs() -> usize {
@@ -310,11 +306,10 @@ fn default_max_seqs() -> usize {
 #[command(next_help_heading = "Scheduling")]
 pub struct SchedulingArgs {
     /// Who runs next
-    #[arg(long, value_name = "NAME", env = "PARKADE_SCHEDULER", hide_env = true, value_parser = scheduler_parser(), default_value = DEFAULT_SCHEDULER.name())]
+    #[arg(long, value_name = "NAME", env = "PARKADE_SCHEDULER", hide_env = true, value_parser = scheduler_parser(), default_value = SchedulerKind::of_this_build().name())]
     pub scheduler: SchedulerKind,
     /// What `parking-lot` sets aside before a request starts: its expected answer (and parks somebody when that was too
     /// little), or the longest possible one
-    #[cfg(feature = "parking-lot-scheduler")]
     #[arg(long, value_name = "HOW", env = "PARKADE_RESERVE", hide_env = true, default_value = "predicted")]
     pub reserve: Reserve,
     /// Sequences that run at once; by default 8 for each hardware thread, from 16 to 64
@@ -332,7 +327,6 @@ pub struct SchedulingArgs {
 }
 
 /// What the `parking-lot` scheduler reserves.
-#[cfg(feature = "parking-lot-scheduler")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Reserve {
     /// The expected answer.

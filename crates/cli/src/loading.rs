@@ -56,7 +56,6 @@ pub fn setting_of(error: &LoadError) -> &'static str {
 pub fn setting_of_engine(error: &EngineError) -> &'static str {
     match error {
         EngineError::Config { field, .. } => field,
-        #[cfg(feature = "parking-lot-scheduler")]
         EngineError::Lot { field, .. } => field,
         EngineError::SchedulerMissing { .. } => "scheduler",
         _ => "threads",

@@ -25,9 +25,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use parkade_core::EngineError;
-#[cfg(feature = "parking-lot-scheduler")]
 use parkade_core::parking_lot::PerPriority;
+use parkade_core::{EngineError, SchedulerKind};
 use parkade_server::{ApiKeys, KeysError, Policy, Rates, TenantLimits, in_plain_words};
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -77,7 +76,7 @@ fn from_file(file: Option<&Path>) -> Result<Policy, PolicyError> {
     with_section(Policy::default(), section).map_err(wrong)
 }
 
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Section {
     class_burst: Option<u64>,
@@ -96,7 +95,7 @@ struct Section {
     tenants: BTreeMap<String, Tenant>,
 }
 
-#[derive(Clone, Copy, Deserialize, Serialize)]
+#[derive(Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct ByClass {
     low: Option<u32>,
@@ -105,14 +104,14 @@ struct ByClass {
     critical: Option<u32>,
 }
 
-#[derive(Clone, Copy, Deserialize, Serialize)]
+#[derive(Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct TokenPrices {
     prompt: Option<u32>,
     answer: Option<u32>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, Serialize)]
+#[derive(Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Tenant {
     weight: Option<u32>,
@@ -192,7 +191,6 @@ pub fn as_section(file: Option<&Path>) -> Result<String, PolicyError> {
 }
 
 /// Puts a number in its place if it was given and is allowed.
-#[cfg(feature = "parking-lot-scheduler")]
 fn set(place: &mut u32, given: Option<u32>, key: &str, allowed: std::ops::RangeInclusive<u32>) -> Result<(), String> {
     match given {
         None => {}
@@ -204,8 +202,14 @@ fn set(place: &mut u32, given: Option<u32>, key: &str, allowed: std::ops::RangeI
     Ok(())
 }
 
-#[cfg(feature = "parking-lot-scheduler")]
 fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
+    let weighs =
+        Section { tenant: Tenant::default(), tenants: BTreeMap::new(), ..section.clone() } != Section::default();
+    if weighs && !SchedulerKind::ParkingLot.is_in_this_build() {
+        return Err("this build has no parking lot to weigh classes in; \
+                    build with the feature parking-lot-scheduler, or leave the keys out"
+            .to_owned());
+    }
     let lot = &mut policy.lot;
     for (given, places, name, allowed) in [
         (section.class_weights, &mut lot.class_weights, "class-weights", 1..=10_000),
@@ -236,8 +240,10 @@ fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
 }
 
 /// What a policy says of the lot, as a section.
-#[cfg(feature = "parking-lot-scheduler")]
 fn weights(policy: &Policy) -> Section {
+    if !SchedulerKind::ParkingLot.is_in_this_build() {
+        return Section::default();
+    }
     let lot = &policy.lot;
     let by_class = |of: &PerPriority<u32>| {
         Some(ByClass { low: Some(of.low), normal: Some(of.normal), high: Some(of.high), critical: Some(of.critical) })
@@ -254,28 +260,6 @@ fn weights(policy: &Policy) -> Section {
         rate_memory: Some(lot.rate_memory_seconds),
         ..Section::default()
     }
-}
-
-#[cfg(not(feature = "parking-lot-scheduler"))]
-fn weights(_: &Policy) -> Section {
-    Section::default()
-}
-
-#[cfg(not(feature = "parking-lot-scheduler"))]
-fn weigh(_: &mut Policy, section: &Section) -> Result<(), String> {
-    let Section { class_weights, waiting_percent, token_prices, class_burst, max_waiting_tokens, .. } = section;
-    let Section { max_bypass, lookahead, preempt, rate_memory, .. } = section;
-    let any = class_weights.or(*waiting_percent).is_some()
-        || token_prices.is_some()
-        || class_burst.or(*max_waiting_tokens).is_some()
-        || max_bypass.or(*lookahead).or(*rate_memory).is_some()
-        || preempt.is_some();
-    if any {
-        return Err("this build has no parking lot to weigh classes in; \
-                    build with the feature parking-lot-scheduler, or leave the keys out"
-            .to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -146,7 +146,6 @@ fn engine_config(args: &ServeArgs) -> EngineConfig {
         max_batched_tokens: limits.max_batched_tokens,
         max_queue_depth: limits.max_queue_depth,
         prefix_cache: limits.prefix_cache,
-        #[cfg(feature = "parking-lot-scheduler")]
         parking_lot: parkade_core::parking_lot::LotSettings {
             reserve_full: limits.reserve == crate::args::Reserve::Full,
             ..Default::default()

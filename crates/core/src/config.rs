@@ -23,6 +23,19 @@ impl SchedulerKind {
             SchedulerKind::ParkingLot => "parking-lot",
         }
     }
+
+    /// Whether this build has it.
+    pub const fn is_in_this_build(self) -> bool {
+        match self {
+            SchedulerKind::Default => true,
+            SchedulerKind::ParkingLot => cfg!(feature = "parking-lot-scheduler"),
+        }
+    }
+
+    /// What a server runs if nobody says: the parking lot, where it is there.
+    pub const fn of_this_build() -> SchedulerKind {
+        if SchedulerKind::ParkingLot.is_in_this_build() { SchedulerKind::ParkingLot } else { SchedulerKind::Default }
+    }
 }
 
 impl std::str::FromStr for SchedulerKind {
@@ -63,7 +76,6 @@ pub struct EngineConfig {
     /// to twice the time that the answers need alone, if that is longer).
     pub step_target: Duration,
     /// The settings of the `parking-lot` scheduler.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub parking_lot: crate::parking_lot::LotSettings,
 }
 
@@ -78,7 +90,6 @@ impl Default for EngineConfig {
             stream_capacity: 256,
             slow_reader: Duration::from_secs(2),
             step_target: Duration::from_millis(100),
-            #[cfg(feature = "parking-lot-scheduler")]
             parking_lot: crate::parking_lot::LotSettings::default(),
         }
     }
@@ -108,7 +119,6 @@ impl EngineConfig {
         within("max_batched_tokens", self.max_batched_tokens, Self::BATCHED_TOKENS)?;
         within("max_queue_depth", self.max_queue_depth, Self::QUEUE_DEPTH)?;
         within("stream_capacity", self.stream_capacity, 8..=1 << 20)?;
-        #[cfg(feature = "parking-lot-scheduler")]
         self.parking_lot.validate()?;
         Ok(())
     }

@@ -1,21 +1,17 @@
 //! The engine's handle: what the server and the command line hold.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parkade_model::tokenizer::Tokenizer;
 
 use crate::backend::Backend;
-use crate::config::{EngineConfig, SchedulerKind};
-use crate::geometry::Geometry;
+use crate::config::EngineConfig;
 use crate::metrics::EngineMetrics;
-#[cfg(feature = "parking-lot-scheduler")]
-use crate::parking_lot::InferenceWorkerPool;
+use crate::parking_lot::{InferenceWorkerPool, LotSettings};
 use crate::record::RequestState;
 use crate::refusal::Refusal;
 use crate::request::{Priority, Request, RequestId};
-use crate::scheduler::{DefaultScheduler, InLine, Scheduler};
-use crate::stepper::Stepper;
 use crate::stream::RequestStream;
 use crate::vocabulary::Vocabulary;
 
@@ -26,16 +22,23 @@ pub struct Engine {
 }
 
 struct Inner {
-    scheduler: Box<dyn Scheduler>,
-    metrics: Arc<EngineMetrics>,
-    geometry: Geometry,
-    vocab: usize,
+    pool: InferenceWorkerPool,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.scheduler.drain(Duration::ZERO, InLine::Refuse);
+        self.pool.drain(Duration::ZERO, InLine::Refuse);
     }
+}
+
+/// What becomes of the requests in line when an engine is drained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InLine {
+    /// They run too, as far as the limit allows.
+    #[default]
+    Finish,
+    /// They end at once with [`RequestError::ShuttingDown`](crate::RequestError::ShuttingDown), so that their clients can go elsewhere.
+    Refuse,
 }
 
 impl Engine {
@@ -60,21 +63,7 @@ impl Engine {
         vocabulary: Arc<dyn Vocabulary>,
         config: EngineConfig,
     ) -> Result<Engine, EngineError> {
-        config.validate()?;
-        let vocab = backend.vocab();
-        let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
-        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
-        let geometry = stepper.geometry();
-        let scheduler: Box<dyn Scheduler> = match config.scheduler {
-            SchedulerKind::Default => Box::new(DefaultScheduler::start(stepper, &config, Arc::clone(&metrics))?),
-            #[cfg(feature = "parking-lot-scheduler")]
-            SchedulerKind::ParkingLot => {
-                Box::new(InferenceWorkerPool::start_with(stepper, &config, Arc::clone(&metrics))?)
-            }
-            #[cfg(not(feature = "parking-lot-scheduler"))]
-            SchedulerKind::ParkingLot => return Err(EngineError::SchedulerMissing { name: config.scheduler.name() }),
-        };
-        Ok(Engine { inner: Arc::new(Inner { scheduler, metrics, geometry, vocab }) })
+        Ok(Engine { inner: Arc::new(Inner { pool: InferenceWorkerPool::start(backend, vocabulary, config)? }) })
     }
 
     /// The most tokens that a request can use: its prompt, and its answers if each becomes as long as it may and as there
@@ -83,12 +72,7 @@ impl Engine {
     /// # Errors
     /// If it can never be served, not even by an empty server. [`submit`](Self::submit) would refuse it for the same reason.
     pub fn most_tokens(&self, request: &Request) -> Result<u64, Refusal> {
-        if !self.is_alive() {
-            return Err(Refusal::Stopped);
-        }
-        request.validate(self.inner.vocab)?;
-        let answers = self.inner.geometry.need(request)?.answer.saturating_mul(request.n);
-        Ok(request.prompt.len().saturating_add(answers) as u64)
+        self.inner.pool.most_tokens(request)
     }
 
     /// Hands a request in. It never blocks: the request is taken or refused at once.
@@ -96,56 +80,59 @@ impl Engine {
     /// # Errors
     /// Why the request was turned away.
     pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
-        let result =
-            request.validate(self.inner.vocab).and_then(|()| self.inner.scheduler.submit(request, Instant::now()));
-        if let Err(refusal) = &result {
-            self.inner.metrics.refused(refusal);
-        }
-        result
+        self.inner.pool.submit(request)
     }
 
     /// Cancels a request. It gets [`RequestError::Cancelled`](crate::RequestError::Cancelled) and its memory is free before the next
     /// step. False if no such request is there.
     pub fn cancel(&self, id: &RequestId) -> bool {
-        self.inner.scheduler.cancel(id)
+        self.inner.pool.cancel(id)
     }
 
     /// Where a request stands; `None` if it is not known or has ended.
     pub fn status(&self, id: &RequestId) -> Option<RequestStatus> {
-        self.inner.scheduler.status(id)
+        self.inner.pool.status(id)
     }
 
     /// The engine's state in figures.
     pub fn snapshot(&self) -> EngineSnapshot {
-        self.inner.scheduler.snapshot()
+        self.inner.pool.snapshot()
     }
 
     /// The engine's state in figures as one tenant may see it: as if it were alone. Memory that it has not got is free; what cannot be told without
     /// telling of others (speeds, what is cached) is zero.
     pub fn snapshot_of(&self, tenant: &str) -> EngineSnapshot {
-        self.inner.scheduler.own_figures(tenant).among(tenant, self.snapshot())
+        self.inner.pool.snapshot_of(tenant)
     }
 
     /// The engine's metrics, with the gauges as of now.
     pub fn metrics(&self) -> &EngineMetrics {
-        self.inner.metrics.show(&self.snapshot());
-        &self.inner.metrics
+        let metrics = self.inner.pool.metrics();
+        metrics.show(&self.snapshot());
+        metrics
     }
 
-    /// The `parking-lot` scheduler, if that is the one that runs: what it can do beyond the others.
-    #[cfg(feature = "parking-lot-scheduler")]
-    pub fn parking_lot(&self) -> Option<&InferenceWorkerPool> {
-        self.inner.scheduler.parking_lot()
+    /// What drives the requests: prices, streams that can be attached to, jobs.
+    pub fn pool(&self) -> &InferenceWorkerPool {
+        &self.inner.pool
+    }
+
+    /// Replaces weights and limits while everything goes on.
+    ///
+    /// # Errors
+    /// If they make no sense; then nothing changes.
+    pub fn reconfigure(&self, settings: &LotSettings) -> Result<(), EngineError> {
+        self.inner.pool.reconfigure(settings)
     }
 
     /// Whether the worker is there. One that has died takes no more requests: only a restart helps.
     pub fn is_alive(&self) -> bool {
-        self.inner.scheduler.is_alive()
+        self.inner.pool.is_alive()
     }
 
     /// Whether requests are served by class; if not, all are served alike.
     pub fn has_classes(&self) -> bool {
-        self.inner.scheduler.has_classes()
+        self.inner.pool.has_classes()
     }
 
     /// Refuses new requests, lets those that were taken finish, cancels what is left after `limit`, and returns when the worker has ended.
@@ -155,12 +142,12 @@ impl Engine {
 
     /// As [`drain`](Self::drain), and says what becomes of the requests that are in line.
     pub fn drain_with(&self, limit: Duration, in_line: InLine) {
-        self.inner.scheduler.drain(limit, in_line);
+        self.inner.pool.drain(limit, in_line);
     }
 
     /// Counts a refusal that the caller decided before it asked the engine, a rate limit for example, among the engine's own.
     pub fn note_refusal(&self, refusal: &Refusal) {
-        self.inner.metrics.refused(refusal);
+        self.inner.pool.metrics().refused(refusal);
     }
 }
 
@@ -177,8 +164,7 @@ pub enum EngineError {
         /// What it may be.
         allowed: String,
     },
-    /// A setting of the `parking-lot` scheduler that makes no sense.
-    #[cfg(feature = "parking-lot-scheduler")]
+    /// A setting of the policy that makes no sense.
     #[error("{field} is {value}: {remedy}")]
     Lot {
         /// The field.

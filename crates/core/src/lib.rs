@@ -4,7 +4,8 @@
 //! or into a [`Refusal`] at once. Each stream ends with exactly one [`Event::Done`] or [`Event::Failed`]; dropping it cancels.
 //!
 //! Inside, the stepper is the mechanism: sequences, the [`blocks::BlockPool`] with its prefix cache, one plan, one ragged forward pass, sampling
-//! and delivery per step, without threads, clocks or policy. A scheduler is the policy that admits requests to it.
+//! and delivery per step, without threads, clocks or policy. Who is admitted to it, and when, is decided by a policy of `parkade-pool`:
+//! [`SchedulerKind`] names them, and [`parking_lot`] drives any of them.
 
 mod backend;
 pub mod blocks;
@@ -15,7 +16,6 @@ mod geometry;
 mod load;
 mod memory;
 mod metrics;
-#[cfg(feature = "parking-lot-scheduler")]
 pub mod parking_lot;
 mod record;
 mod refusal;
@@ -23,7 +23,6 @@ mod register;
 mod request;
 mod sampler;
 mod sampling;
-mod scheduler;
 mod stepper;
 mod stop;
 mod stream;
@@ -31,7 +30,7 @@ mod vocabulary;
 
 pub use backend::{Backend, BackendError, ModelBackend, Pass};
 pub use config::{EngineConfig, SchedulerKind};
-pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, RequestStatus, TenantFigures, Totals};
+pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, InLine, RequestStatus, TenantFigures, Totals};
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
@@ -39,7 +38,6 @@ pub use record::{End, RequestRecord, RequestState};
 pub use refusal::{Refusal, retry_seconds};
 pub use request::{CacheScope, Priority, Request, RequestId};
 pub use sampling::{OutOfRange, SamplingParams};
-pub use scheduler::InLine;
 pub use stream::RequestStream;
 pub use vocabulary::{Decoder, Vocabulary};
 

@@ -238,10 +238,6 @@ impl EngineMetrics {
         show(&self.resumptions, totals.resumed);
         show(&self.class_preemptions, totals.preempted);
     }
-
-    pub(crate) fn show_waiting(&self, waiting: usize) {
-        self.waiting.set(waiting as i64);
-    }
 }
 
 impl fmt::Debug for EngineMetrics {

@@ -126,16 +126,7 @@ impl Register {
         Registered { register: Arc::clone(self), number, record }
     }
 
-    /// Counts a request that was refused before it was entered.
-    pub(crate) fn refuse(&self, tenant: &str) {
-        let mut pages = self.pages.lock();
-        let totals = &mut pages.sum(tenant, self.most).totals;
-        totals.submitted += 1;
-        totals.refused += 1;
-    }
-
     /// Counts something of a tenant's.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub(crate) fn count(&self, tenant: &str, count: impl FnOnce(&mut Totals)) {
         count(&mut self.pages.lock().sum(tenant, self.most).totals);
     }
@@ -218,7 +209,6 @@ impl Registered {
     }
 
     /// The request was refused after all.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub(crate) fn refuse(&self) {
         let end = End { usage: Usage::default(), error: Some(RequestError::Stopped) };
         self.close(end, |totals, _| totals.refused += 1);
@@ -264,7 +254,7 @@ mod tests {
         for end in ends {
             register.enter(&request("ada"), 9).end(end, Usage::default());
         }
-        register.refuse("ada");
+        register.enter(&request("ada"), 9).refuse();
         drop(register.enter(&request("ada"), 9));
         let live = [(); 3].map(|()| register.enter(&request("ada"), 9));
         live[1].record().set_state(RequestState::Running);

@@ -27,7 +27,6 @@ pub(crate) trait Waker: Send + Sync {
     }
 
     /// The last of those who read along has left, or there is none any more.
-    #[cfg(feature = "parking-lot-scheduler")]
     fn nobody_reads_along(&self) {}
 }
 
@@ -46,34 +45,13 @@ struct Link {
     record: Arc<RequestRecord>,
 }
 
-/// Opens a stream of at most `capacity` undelivered events.
+/// Opens a stream of at most `capacity` undelivered events, all of which are recorded on `tape`.
 pub(crate) fn open(
     id: RequestId,
     capacity: usize,
     waker: Arc<dyn Waker>,
     registered: Registered,
-) -> (Outlet, RequestStream) {
-    open_with(id, capacity, waker, registered, None)
-}
-
-/// As [`open`], with everything recorded on `tape`.
-#[cfg(feature = "parking-lot-scheduler")]
-pub(crate) fn open_recorded(
-    id: RequestId,
-    capacity: usize,
-    waker: Arc<dyn Waker>,
-    registered: Registered,
     tape: Arc<dyn Tape>,
-) -> (Outlet, RequestStream) {
-    open_with(id, capacity, waker, registered, Some(tape))
-}
-
-fn open_with(
-    id: RequestId,
-    capacity: usize,
-    waker: Arc<dyn Waker>,
-    registered: Registered,
-    tape: Option<Arc<dyn Tape>>,
 ) -> (Outlet, RequestStream) {
     let (sender, receiver) = mpsc::channel(capacity);
     let link = Arc::new(Link { id, waker, record: Arc::clone(registered.record()) });
@@ -87,21 +65,17 @@ pub(crate) struct Outlet {
     registered: Registered,
     events: mpsc::Sender<Event>,
     link: Arc<Link>,
-    tape: Option<Arc<dyn Tape>>,
+    tape: Arc<dyn Tape>,
 }
 
 impl Outlet {
-    pub(crate) fn id(&self) -> &RequestId {
-        &self.link.id
-    }
-
     pub(crate) fn record(&self) -> &Arc<RequestRecord> {
         &self.link.record
     }
 
     /// Whether the reader has left, and nobody reads along.
     pub(crate) fn is_closed(&self) -> bool {
-        self.events.is_closed() && self.tape.as_ref().is_none_or(|tape| tape.readers() == 0)
+        self.events.is_closed() && self.tape.readers() == 0
     }
 
     /// Whether `events` can be sent now. If not, the reader will wake the worker.
@@ -122,9 +96,7 @@ impl Outlet {
 
     /// Sends one event. Room was asked for before; a reader that has left is found by [`is_closed`](Self::is_closed) later.
     pub(crate) fn send(&self, event: Event) {
-        if let Some(tape) = &self.tape {
-            tape.record(&event);
-        }
+        self.tape.record(&event);
         if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
             debug_assert!(false, "no room was kept for {event:?} of request {}", self.link.id);
         }
@@ -141,7 +113,6 @@ impl Outlet {
     }
 
     /// The request was refused after all, and nobody has its stream.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub(crate) fn refuse(self) {
         self.registered.refuse();
     }
@@ -156,7 +127,6 @@ pub struct RequestStream {
 
 impl RequestStream {
     /// Ends it without telling anybody: its request was not taken.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub(crate) fn release(mut self) {
         self.ended = true;
     }

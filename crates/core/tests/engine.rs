@@ -77,6 +77,7 @@ fn many_requests_at_once_get_what_each_gets_alone() {
 fn memory_is_reserved_in_full_and_the_others_wait_in_line() {
     // Each needs 5 + 15 - 1 tokens, 5 blocks; two fit.
     let (engine, controls) = engine(12, EngineConfig::default());
+    assert!(run(&engine, &request("measured", 5, 15)).is_done(), "waits are estimated from this");
     controls.hold.store(true, Ordering::SeqCst);
     let mut streams: Vec<_> = (0..5).map(|i| engine.submit(request(format!("r{i}"), 5, 15)).unwrap()).collect();
     eventually("two run", || engine.snapshot().waiting == 3);
@@ -368,7 +369,7 @@ fn the_metrics_tell_what_happened() {
     }
     for start in [
         "parkade_engine_step_seconds_total{part=\"forward\"} ",
-        "parkade_lock_wait_seconds_total{lock=\"engine.desk\"} ",
+        "parkade_lock_wait_seconds_total{lock=\"pool.policy\"} ",
     ] {
         assert!(page.lines().any(|found| found.starts_with(start)), "{start} is not in\n{page}");
     }

@@ -185,12 +185,10 @@ fn what_was_computed_before_the_engines_thread_panicked_is_on_record() {
         let mut fatal = engine.submit(request("fatal", 5)).unwrap();
         assert_eq!(read(&mut fatal, usize::MAX), (0, Some(Event::Failed(RequestError::Stopped))));
         assert_eq!((ended(&fatal.record()).1, ended(&fatal.record()).2), (0, Some(RequestError::Stopped)));
-        // The parking lot's worker goes on with the others, the default scheduler's is gone.
-        let survives = engine.snapshot().scheduler == SchedulerKind::ParkingLot.name();
+        // The worker goes on with the others.
         let (after, last) = read(&mut stream, usize::MAX);
-        let expected = (PROMPT, before + after, if survives { None } else { Some(RequestError::Stopped) });
-        assert_eq!(ended(&stream.record()), expected);
-        assert_eq!(matches!(last, Some(Event::Done(_))), survives, "{last:?}");
+        assert_eq!(ended(&stream.record()), (PROMPT, before + after, None));
+        assert!(matches!(last, Some(Event::Done(_))), "{last:?}");
     }
 }
 
@@ -200,7 +198,7 @@ fn a_request_that_goes_on_for_others_is_on_record_with_all_that_they_got() {
     let (engine, _) = engines(8).pop().unwrap();
     let mut stream = engine.submit(request("r", 150)).unwrap();
     let record = stream.record();
-    let along = engine.parking_lot().unwrap().streams().attach(&"r".into(), 0).unwrap();
+    let along = engine.pool().streams().attach(&"r".into(), 0).unwrap();
     read(&mut stream, 3);
     drop(stream);
     assert_eq!(ended(&record), (PROMPT, 150, None));

@@ -106,7 +106,7 @@ fn a_price_counts_only_what_is_cached_in_the_own_scope() {
     let (engine, _) = engine(SchedulerKind::ParkingLot, 400);
     let asked = request("r", &scope("ada"), 41, 2);
     usage(&mut engine.submit(asked.clone()).unwrap());
-    let adapter = engine.parking_lot().unwrap().adapter();
+    let adapter = engine.pool().adapter();
     assert_eq!(adapter.price(&asked).unwrap().cached_tokens, 40);
     for other in [scope("bob"), CacheScope::default(), scope("ada").within("salt", "s")] {
         let price = adapter.price(&Request { cache_scope: other, ..asked.clone() }).unwrap();
@@ -200,7 +200,7 @@ fn a_place_among_the_own_requests_does_not_depend_on_others() {
 fn with_tenants_kept_apart_no_answer_of_one_is_expected_of_another() {
     use parkade_core::parking_lot::{HistoryScope, LotSettings};
     let (engine, _) = engine(SchedulerKind::ParkingLot, 400);
-    let lot = engine.parking_lot().unwrap();
+    let lot = engine.pool();
     for number in 0..20 {
         let short = Request { max_tokens: Some(3), ..asked_by("ada", &number.to_string()) };
         assert!(Collected::all(&mut engine.submit(short).unwrap()).is_done());

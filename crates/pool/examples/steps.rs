@@ -111,7 +111,7 @@ impl Executor for Counting {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let config = PoolConfig::new(LotConfig::new(Capacity::new([("blocks", 8)])));
+    let config = PoolConfig::new(Lot::new(PolicyConfig::new(Capacity::new([("blocks", 8)])))?);
     let pool = WorkerPool::start(config, vec![Counting { free_blocks: 8, sequences: HashMap::new() }])?;
     let tickets = (0..40_usize).map(|number| {
         let length = 1 + number * 7 % 30;
@@ -128,7 +128,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (length, ticket) in tickets.collect::<Result<Vec<_>, _>>()? {
         assert_eq!(ticket.wait(), Outcome::Completed((0..length).collect()), "not one number is lost by parking");
     }
-    let stats = pool.stats().lot;
+    let stats = pool.stats().policy;
     println!(
         "{} completed, parked {} times, {} of them for a higher class; {:?} blocks in use",
         stats.completed, stats.parkings, stats.preempted, stats.in_use

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::pool::is_up;
 use crate::{
-    Capacity, Executor, LotConfig, Outcome, PoolConfig, Rejected, StartError, Step, StepContext, TaskId, TaskSpec,
-    Ticket, Time, Work, WorkerPool,
+    Executor, Outcome, PoolConfig, Rejected, StartError, Step, StepContext, TaskId, TaskSpec, Ticket, Time, Work,
+    WorkerPool,
 };
 
 /// What a job can ask and say while it runs.
@@ -107,7 +107,7 @@ impl<T: Send + 'static> Executor for JobExecutor<T> {
     }
 }
 
-/// Threads that run closures, admitted by price, class, tenant and deadline like everything else in the lot.
+/// Threads that run closures, admitted by price, class, tenant and deadline like everything else in the pool.
 ///
 /// The results need not be serialisable: anything that can be sent will do.
 ///
@@ -124,7 +124,7 @@ impl<T: Send + 'static> Executor for JobExecutor<T> {
 /// use std::time::Duration;
 ///
 /// let capacity = Capacity::new([("threads", 2), ("bytes", 1 << 30)]);
-/// let pool = JobPool::start(PoolConfig::new(LotConfig::new(capacity)), 2)?;
+/// let pool = JobPool::start(PoolConfig::new(Fifo::new(PolicyConfig::new(capacity))?), 2)?;
 /// let spec = TaskSpec::new("alice", Cost::fixed(Units::from([1, 1 << 20])));
 /// let ticket = pool.submit(&spec, |_job| (1..=10).product::<u64>())?;
 /// assert_eq!(ticket.wait(), Outcome::Completed(3_628_800));
@@ -149,13 +149,15 @@ impl<T: Send + 'static> JobPool<T> {
         Ok(JobPool { workers: WorkerPool::start(config, executors)? })
     }
 
-    /// Starts this many threads with nothing to count but the threads.
+    /// Starts this many threads with a [`Lot`](crate::Lot) that has nothing to count but the threads.
     ///
     /// # Errors
-    /// As [`WorkerPool::start`].
+    /// As [`WorkerPool::start`], and if there is to be no thread.
+    #[cfg(feature = "parking-lot-scheduler")]
     pub fn of_threads(threads: usize) -> Result<JobPool<T>, StartError> {
-        let capacity = Capacity::new([("threads", threads as u64)]);
-        JobPool::start(PoolConfig::new(LotConfig::new(capacity)), threads)
+        let capacity = crate::Capacity::new([("threads", threads as u64)]);
+        let lot = crate::Lot::new(crate::PolicyConfig::new(capacity))?;
+        JobPool::start(PoolConfig::new(lot), threads)
     }
 
     /// Hands a job over: admitted, waiting or refused at once.

@@ -5,8 +5,9 @@
 //! knows nothing about language models: a task has a price in named units (memory blocks, slots, bytes), an amount of
 //! work in tokens, a tenant, a class, and perhaps deadlines.
 //!
-//! - [`Lot`] is the policy: a synchronous, deterministic state machine without threads, clocks or I/O.
-//! - [`WorkerPool`] puts threads around it, each of which drives an [`Executor`] that advances many tasks by steps.
+//! - [`Policy`] decides: a synchronous, deterministic state machine without threads, clocks or I/O. There are two:
+//!   [`Lot`], the parking lot, behind the feature `parking-lot-scheduler` (on by default), and [`Fifo`], first come, first served.
+//! - [`WorkerPool`] puts threads around one, each of which drives an [`Executor`] that advances many tasks by steps.
 //! - [`JobPool`] is the simple case: closures that run to their end.
 //!
 //! # The life of a task
@@ -33,7 +34,7 @@
 //! Every task that was submitted ends exactly once: refused, completed, failed, cancelled or expired. Units are
 //! reserved on the way to *starting* and *resuming*, and given back on every way out of *running*.
 //!
-//! # The policy in words
+//! # The parking lot in words
 //!
 //! **Price.** A task says what it needs now, what it will probably grow by, and the worst case. One whose worst case is
 //! more than there is gets refused at once. It is admitted when what it needs now is free and the *predicted peak* of
@@ -72,7 +73,7 @@
 //!
 //! // Two threads, and 1 GiB that jobs share.
 //! let capacity = Capacity::new([("threads", 2), ("bytes", 1 << 30)]);
-//! let pool = JobPool::start(PoolConfig::new(LotConfig::new(capacity)), 2)?;
+//! let pool = JobPool::start(PoolConfig::new(Lot::new(PolicyConfig::new(capacity))?), 2)?;
 //!
 //! let price = Cost::fixed(Units::from([1, 600 << 20]));
 //! let urgent = TaskSpec { class: Class::High, ..TaskSpec::new("alice", price) };
@@ -99,27 +100,39 @@
 //! and starvation bounds are measured too. `tests/loom.rs` runs the worker pool itself, not a model of it, through all
 //! interleavings of small cases. `tests/known_failures.rs` has what the ancestor of this crate got wrong.
 
+mod config;
+mod counters;
+mod deadlines;
 mod error;
+mod fifo;
 mod guarded;
 mod handover;
 mod jobs;
+#[cfg(feature = "parking-lot-scheduler")]
 mod lot;
+mod policy;
 mod pool;
+mod rates;
 mod sys;
 mod task;
+mod tasks;
 mod time;
 mod units;
 
+pub use config::{Limits, MAX_WEIGHT, PolicyConfig, Reserve, TenantPolicy, TokenPrices, WaitingRoom};
 pub use error::{ConfigError, Measure, PoolError};
+pub use fifo::Fifo;
 pub use jobs::{Job, JobContext, JobExecutor, JobPool, Submitted};
-pub use lot::{
-    ClassStats, Decision, Ending, Growth, Limits, Lot, LotConfig, LotStats, MAX_WEIGHT, Outlook, Placement, Progress,
-    Rates, Reserve, TaskState, TenantPolicy, TenantStats, TokenPrices, WaitingRoom,
+#[cfg(feature = "parking-lot-scheduler")]
+pub use lot::Lot;
+pub use policy::{
+    ClassStats, Decision, Ending, Growth, Outlook, Placement, Policy, PolicyStats, Progress, TaskState, TenantStats,
 };
 pub use pool::{
     Drain, Executor, Failure, Outcome, PoolConfig, PoolHandle, PoolStats, Rejected, ShutdownReport, StartError, Step,
     StepContext, Ticket, Waiting, WorkerPool,
 };
+pub use rates::Rates;
 pub use task::{Class, Cost, PerClass, TaskId, TaskSpec, Work};
 pub use time::Time;
 pub use units::{Capacity, MAX_UNITS, Units};

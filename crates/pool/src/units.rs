@@ -84,6 +84,7 @@ impl Units {
     }
 
     /// The amounts, for arithmetic on predictions.
+    #[cfg(feature = "parking-lot-scheduler")]
     pub(crate) fn amounts(self) -> [u64; MAX_UNITS] {
         self.0
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parkade_pool::*;
 
 fn lot(slots: u64, workers: usize) -> Lot {
-    let mut config = LotConfig::new(Capacity::new([("slots", slots)]));
+    let mut config = PolicyConfig::new(Capacity::new([("slots", slots)]));
     config.workers = workers;
     Lot::new(config).unwrap()
 }
@@ -142,9 +142,9 @@ fn a_flood_does_not_speak_for_tenants_that_have_little_waiting() {
 
 /// Three finished jobs that took at least this long each, and one that runs until it is let go.
 fn job_pool_that_knows_its_pace(places: u64, each: Duration) -> (JobPool<()>, Ticket<()>, Sender<()>) {
-    let mut config = LotConfig::new(Capacity::new([("threads", 1)]));
+    let mut config = PolicyConfig::new(Capacity::new([("threads", 1)]));
     config.limits.room = WaitingRoom::new(places, 1 << 20);
-    let pool = JobPool::start(PoolConfig::new(config), 1).unwrap();
+    let pool = JobPool::start(PoolConfig::new(Lot::new(config).unwrap()), 1).unwrap();
     for _ in 0..3 {
         let ticket = pool.submit(&job(), move |_| std::thread::sleep(each)).unwrap();
         assert_eq!(ticket.wait(), Outcome::Completed(()));
@@ -203,5 +203,5 @@ fn a_job_that_was_told_to_stop_says_nothing_about_how_fast_jobs_are_done() {
     assert!(stopped.cancel());
     stopped.wait();
     pool.workers().shutdown(Drain::within(Duration::from_secs(120)));
-    assert_eq!(pool.workers().stats().lot.rates, Rates::default());
+    assert_eq!(pool.workers().stats().policy.rates, Rates::default());
 }

@@ -17,7 +17,7 @@ fn spec(now: u64, answer: u64) -> TaskSpec {
 
 /// A lot of 12 blocks with what is submitted to it running.
 fn running(specs: &[TaskSpec]) -> (Lot, Vec<TaskId>) {
-    let mut lot = Lot::new(LotConfig::new(Capacity::new([("blocks", 12)]))).unwrap();
+    let mut lot = Lot::new(PolicyConfig::new(Capacity::new([("blocks", 12)]))).unwrap();
     let ids: Vec<TaskId> = specs.iter().map(|spec| lot.submit(NOW, spec).unwrap().0).collect();
     for &id in &ids {
         assert_eq!(lot.next_decision(0, true), Some(Decision::Start(id)));

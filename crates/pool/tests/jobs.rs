@@ -46,7 +46,7 @@ fn dated<T: Send + 'static>(pool: &JobPool<T>, job: fn(&JobContext, Time) -> T) 
 /// The sums of a pool that has come to rest.
 fn ended(pool: JobPool<impl Send>) -> (u64, u64, u64, u64) {
     assert!(pool.workers().shutdown(long()).in_time);
-    let lot = pool.workers().stats().lot;
+    let lot = pool.workers().stats().policy;
     assert_eq!(lot.submitted, lot.completed + lot.failed + lot.cancelled + lot.expired + lot.refused);
     assert_eq!((lot.running, lot.waiting, lot.in_use), (0, 0, Units::ZERO));
     (lot.completed, lot.failed, lot.cancelled, lot.expired)
@@ -177,12 +177,12 @@ fn failed_and_expired_jobs_say_nothing_about_how_fast_jobs_are_done() {
     dated(&pool, |job, _| until_cancelled(job));
     pool.submit(&spec(), |job| job.fail("at once")).unwrap().wait();
     assert!(pool.workers().shutdown(long()).in_time);
-    assert_eq!(pool.workers().stats().lot.rates, Rates::default());
+    assert_eq!(pool.workers().stats().policy.rates, Rates::default());
 }
 
 #[test]
 fn a_refusal_counts_what_waits_and_not_the_newcomer() {
-    let mut config = LotConfig::new(Capacity::new([("threads", 1)]));
+    let mut config = PolicyConfig::new(Capacity::new([("threads", 1)]));
     config.limits.room = WaitingRoom::new(2, 100);
     let mut lot = Lot::new(config).unwrap();
     let mut submit =

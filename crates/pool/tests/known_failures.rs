@@ -11,8 +11,8 @@ use parkade_pool::*;
 /// Reached only by a fault.
 const LONG: Duration = Duration::from_secs(120);
 
-fn slots(count: u64) -> LotConfig {
-    LotConfig::new(Capacity::new([("slots", count)]))
+fn slots(count: u64) -> PolicyConfig {
+    PolicyConfig::new(Capacity::new([("slots", count)]))
 }
 
 fn spec(class: Class) -> TaskSpec {
@@ -34,7 +34,7 @@ fn starts(lot: &mut Lot) -> Vec<TaskId> {
 fn lost_wake_up() {
     let mut config = slots(3);
     config.limits.room = WaitingRoom::new(10_000, 1 << 20);
-    let pool = Arc::new(JobPool::start(PoolConfig::new(config), 3).unwrap());
+    let pool = Arc::new(JobPool::start(PoolConfig::new(Lot::new(config).unwrap()), 3).unwrap());
     let senders: Vec<_> = (0..4)
         .map(|sender| {
             let pool = Arc::clone(&pool);
@@ -64,9 +64,9 @@ fn units_leaked_by_panic() {
         }
     }
     let stats = pool.workers().stats();
-    assert_eq!((stats.lot.failed, stats.lot.completed, stats.workers), (10, 10, 1));
+    assert_eq!((stats.policy.failed, stats.policy.completed, stats.workers), (10, 10, 1));
     pool.workers().shutdown(Drain::within(LONG));
-    assert_eq!(pool.workers().stats().lot.in_use, Units::ZERO);
+    assert_eq!(pool.workers().stats().policy.in_use, Units::ZERO);
 }
 
 /// A task too large for the moment held up everything behind it.
@@ -181,7 +181,7 @@ fn threads_now() -> usize {
 #[test]
 fn u32_overflow() {
     let large = u64::from(u32::MAX) + 1;
-    let mut lot = Lot::new(LotConfig::new(Capacity::new([("bytes", 3 * large)]))).unwrap();
+    let mut lot = Lot::new(PolicyConfig::new(Capacity::new([("bytes", 3 * large)]))).unwrap();
     let task = |bytes: u64| TaskSpec {
         work: Work::new(large, large),
         parkable: false,
@@ -226,7 +226,7 @@ fn queue_full_losing_a_requeued_task() {
 fn a_refused_job_is_given_back() {
     let mut config = slots(1);
     config.limits.room = WaitingRoom::new(0, 0);
-    let pool = JobPool::start(PoolConfig::new(config), 1).unwrap();
+    let pool = JobPool::start(PoolConfig::new(Lot::new(config).unwrap()), 1).unwrap();
     let (release, blocked) = mpsc::channel::<()>();
     let running = pool.submit(&spec(Class::Normal), move |_| blocked.recv().is_ok()).unwrap();
     let Err(Rejected { error, task }) = pool.submit(&spec(Class::Normal), |_| true) else { panic!("it is full") };
@@ -244,7 +244,7 @@ fn a_refused_job_is_given_back() {
 fn shutdown_leaves_nobody_without_an_outcome() {
     let mut config = slots(2);
     config.limits.room = WaitingRoom::new(100, 100);
-    let pool = JobPool::start(PoolConfig::new(config), 2).unwrap();
+    let pool = JobPool::start(PoolConfig::new(Lot::new(config).unwrap()), 2).unwrap();
     let tickets: Vec<_> = (0..20)
         .map(|number| {
             let job = move |job: &JobContext| {
@@ -264,7 +264,7 @@ fn shutdown_leaves_nobody_without_an_outcome() {
     assert_eq!((report.cancelled, report.given_up), (20, 0));
     let outcomes: Vec<_> = tickets.into_iter().map(Ticket::wait).collect();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Cancelled), "{outcomes:?}");
-    let stats = pool.workers().stats().lot;
+    let stats = pool.workers().stats().policy;
     assert_eq!((stats.submitted, stats.cancelled, stats.completed), (20, 20, 0));
     assert!(matches!(
         pool.submit(&spec(Class::Normal), |_| 1),

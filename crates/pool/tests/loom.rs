@@ -20,7 +20,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 }
 
 fn pool(slots: u64, workers: usize) -> Arc<WorkerPool<JobExecutor<u32>>> {
-    let config = PoolConfig::new(LotConfig::new(Capacity::new([("slots", slots)])));
+    let config = PoolConfig::new(Lot::new(PolicyConfig::new(Capacity::new([("slots", slots)]))).unwrap());
     let executors = (0..workers).map(|_| JobExecutor::default()).collect();
     Arc::new(WorkerPool::start(config, executors).unwrap())
 }
@@ -87,7 +87,7 @@ fn a_cancel_at_any_moment_leaves_one_outcome() {
         assert!(matches!(outcome, Outcome::Completed(1) | Outcome::Cancelled), "{outcome:?}");
         canceller.join().unwrap();
         pool.shutdown(long());
-        let stats = pool.stats().lot;
+        let stats = pool.stats().policy;
         assert_eq!((stats.submitted, stats.completed + stats.cancelled), (1, 1));
     });
 }
@@ -180,7 +180,7 @@ impl Executor for Patient {
 fn idle_tasks_are_woken(tasks: u64, workers: usize) {
     let flag = Arc::new(loom::sync::atomic::AtomicBool::new(false));
     let executors = (0..workers).map(|_| Patient { flag: Arc::clone(&flag), task: None }).collect();
-    let config = PoolConfig::new(LotConfig::new(Capacity::new([("slots", tasks)])));
+    let config = PoolConfig::new(Lot::new(PolicyConfig::new(Capacity::new([("slots", tasks)]))).unwrap());
     let pool = WorkerPool::start(config, executors).unwrap();
     let tickets: Vec<_> = (0..tasks).map(|_| pool.submit(&spec(), ()).unwrap()).collect();
     flag.store(true, loom::sync::atomic::Ordering::Release);

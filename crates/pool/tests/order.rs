@@ -7,7 +7,7 @@ use parkade_pool::*;
 
 /// Submits all of them behind a running task, and gives their numbers in the order in which they start.
 fn order(specs: &[TaskSpec]) -> Vec<usize> {
-    let mut config = LotConfig::new(Capacity::new([("slots", 1)]));
+    let mut config = PolicyConfig::new(Capacity::new([("slots", 1)]));
     config.limits.preempt = false;
     let mut lot = Lot::new(config).unwrap();
     let now = Time::ZERO;
@@ -64,7 +64,7 @@ fn a_rank_takes_nothing_from_another_tenant() {
 
 #[test]
 fn a_flood_fills_the_room_for_itself_and_for_nobody_else() {
-    let mut config = LotConfig::new(Capacity::new([("slots", 1)]));
+    let mut config = PolicyConfig::new(Capacity::new([("slots", 1)]));
     config.limits.room = WaitingRoom::new(100, 1 << 20);
     let mut lot = Lot::new(config).unwrap();
     let now = Time::ZERO;
@@ -87,7 +87,7 @@ fn a_flood_fills_the_room_for_itself_and_for_nobody_else() {
 
 #[test]
 fn who_owes_a_first_token_is_not_parked_before_one_who_has_given_his() {
-    let mut lot = Lot::new(LotConfig::new(Capacity::new([("slots", 2)]))).unwrap();
+    let mut lot = Lot::new(PolicyConfig::new(Capacity::new([("slots", 2)]))).unwrap();
     let now = Time::ZERO;
     let soon = TaskSpec { first_token_deadline: Some(now.after(Duration::from_secs(60))), ..spec("ada") };
     let ids = [&soon, &soon].map(|spec| lot.submit(now, spec).unwrap().0);

@@ -88,8 +88,8 @@ impl Executor for Scripted {
 }
 
 fn pool(slots: u64) -> WorkerPool<Scripted> {
-    let config = LotConfig::new(Capacity::new([("slots", slots)]));
-    WorkerPool::start(PoolConfig::new(config), vec![Scripted::default()]).unwrap()
+    let config = PolicyConfig::new(Capacity::new([("slots", slots)]));
+    WorkerPool::start(PoolConfig::new(Lot::new(config).unwrap()), vec![Scripted::default()]).unwrap()
 }
 
 fn spec() -> TaskSpec {
@@ -112,7 +112,7 @@ fn a_panic_ends_its_culprit_alone() {
     assert_eq!(failing.wait(), Outcome::Failed(Failure::Error("it could not".to_owned())));
     assert_eq!(steady.wait(), Outcome::Completed(2000));
     assert!(pool.shutdown(soon()).in_time);
-    assert_eq!(pool.stats().lot.in_use, Units::ZERO);
+    assert_eq!(pool.stats().policy.in_use, Units::ZERO);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_paused_task_gives_its_units_to_others_and_goes_on_when_told() {
 fn a_parked_task_can_be_cancelled() {
     let pool = pool(1);
     let slow = pool.submit(&spec(), Script::Pause).unwrap();
-    while pool.stats().lot.parked == 0 {
+    while pool.stats().policy.parked == 0 {
         std::thread::yield_now();
     }
     assert!(slow.cancel());
@@ -173,12 +173,12 @@ fn a_future_is_woken_and_cancels_when_it_is_dropped() {
     }
     // The dropped future's task is cancelled, or this would take for ever.
     assert!(pool.shutdown(soon()).in_time);
-    assert_eq!(pool.stats().lot.cancelled, 1);
+    assert_eq!(pool.stats().policy.cancelled, 1);
 }
 
 #[test]
 fn a_deadline_that_cannot_be_met_is_refused_once_rates_are_known() {
-    let mut lot = Lot::new(LotConfig::new(Capacity::new([("slots", 1)]))).unwrap();
+    let mut lot = Lot::new(PolicyConfig::new(Capacity::new([("slots", 1)]))).unwrap();
     let dated = |millis: u64, work: Work| TaskSpec {
         deadline: Some(Time::ZERO.after(Duration::from_millis(millis))),
         work,
@@ -207,7 +207,7 @@ fn a_deadline_that_cannot_be_met_is_refused_once_rates_are_known() {
 
 #[test]
 fn lower_classes_sit_out_while_a_higher_one_needs_its_first_token() {
-    let mut config = LotConfig::new(Capacity::new([("slots", 4)]));
+    let mut config = PolicyConfig::new(Capacity::new([("slots", 4)]));
     config.limits.class_burst = 1000;
     let mut lot = Lot::new(config).unwrap();
     let of = |class| TaskSpec { class, work: Work::new(100, 50), ..spec() };
@@ -230,7 +230,7 @@ fn lower_classes_sit_out_while_a_higher_one_needs_its_first_token() {
 
 #[test]
 fn limits_of_a_tenant_hold_and_can_be_changed() {
-    let mut lot = Lot::new(LotConfig::new(Capacity::new([("slots", 8)]))).unwrap();
+    let mut lot = Lot::new(PolicyConfig::new(Capacity::new([("slots", 8)]))).unwrap();
     let mut limits = lot.limits().clone();
     let strict = TenantPolicy {
         max_running: Some(1),
@@ -257,7 +257,7 @@ fn limits_of_a_tenant_hold_and_can_be_changed() {
 
 #[test]
 fn threads_have_names_and_stacks() {
-    let mut config = PoolConfig::new(LotConfig::new(Capacity::new([("threads", 1)])));
+    let mut config = PoolConfig::new(Lot::new(PolicyConfig::new(Capacity::new([("threads", 1)]))).unwrap());
     config.thread_name = "counter".to_owned();
     config.stack_size = Some(8 << 20);
     let pool = JobPool::start(config, 1).unwrap();
@@ -276,9 +276,9 @@ fn threads_have_names_and_stacks() {
 
 #[test]
 fn a_configuration_that_makes_no_sense_is_refused_with_the_remedy() {
-    let mut config = LotConfig::new(Capacity::new([("slots", 1)]));
+    let mut config = PolicyConfig::new(Capacity::new([("slots", 1)]));
     config.limits.class_weights[Class::Low] = 0;
     let error = Lot::new(config).unwrap_err();
     assert_eq!(error.to_string(), "class_weights is 0: use a weight from 1 to 10000");
-    assert!(Lot::new(LotConfig::new(Capacity::new([("slots", 0)]))).is_err());
+    assert!(Lot::new(PolicyConfig::new(Capacity::new([("slots", 0)]))).is_err());
 }

@@ -107,7 +107,7 @@ struct World {
 impl World {
     fn new(reserve: Reserve, observes: bool) -> World {
         let total = 24;
-        let mut config = LotConfig::new(Capacity::new([("blocks", total), ("slots", 5)]));
+        let mut config = PolicyConfig::new(Capacity::new([("blocks", total), ("slots", 5)]));
         config.reserve = reserve;
         config.workers = 2;
         config.limits.room = WaitingRoom::new(12, 4000);

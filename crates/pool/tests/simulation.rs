@@ -13,8 +13,8 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-fn lot(blocks: u64, slots: u64) -> LotConfig {
-    let mut config = LotConfig::new(Capacity::new([("blocks", blocks), ("slots", slots)]));
+fn lot(blocks: u64, slots: u64) -> PolicyConfig {
+    let mut config = PolicyConfig::new(Capacity::new([("blocks", blocks), ("slots", slots)]));
     config.limits.room = WaitingRoom::new(24, 4000);
     config.limits.class_burst = 400;
     config.limits.max_bypass = 4;

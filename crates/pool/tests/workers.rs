@@ -88,7 +88,7 @@ fn soon() -> Drain {
 }
 
 fn turns(slots: u64, executors: Vec<Turns>) -> WorkerPool<Turns> {
-    let mut config = PoolConfig::new(LotConfig::new(Capacity::new([("slots", slots)])));
+    let mut config = PoolConfig::new(Lot::new(PolicyConfig::new(Capacity::new([("slots", slots)]))).unwrap());
     config.timekeeper = true;
     WorkerPool::start(config, executors).unwrap()
 }
@@ -246,7 +246,7 @@ fn a_waker_that_panics_harms_neither_the_worker_nor_the_tasks_beside() {
     let mut completed = pin!(pool.submit_async(&spec_of_completed, block));
     poll_badly(completed.as_mut());
     drop(let_it_go);
-    while pool.stats().lot.completed == 0 {
+    while pool.stats().policy.completed == 0 {
         std::thread::yield_now();
     }
     // ... and one outside of any call of the executor.
@@ -269,7 +269,7 @@ fn a_waker_that_panics_harms_neither_the_worker_nor_the_tasks_beside() {
     assert!(matches!(completed.poll(&mut context), Poll::Ready(Ok(Outcome::Completed(())))));
     assert_eq!(pool.stats().workers, 1);
     assert!(pool.shutdown(soon()).in_time);
-    let stats = pool.stats().lot;
+    let stats = pool.stats().policy;
     assert_eq!((stats.completed, stats.cancelled, stats.failed), (3, 1, 0));
     assert_eq!(stats.in_use, Units::ZERO);
 }
@@ -324,7 +324,7 @@ fn what_a_worker_had_fails_when_its_thread_dies_and_the_others_go_on_with_the_un
     let mut stranded = pool.submit(&spec(), idle()).unwrap();
     let (act, kill) = deadly();
     let _deadly = pool.submit(&spec(), act).unwrap();
-    while pool.stats().lot.running < 2 || pool.stats().active_workers < 1 {
+    while pool.stats().policy.running < 2 || pool.stats().active_workers < 1 {
         std::thread::yield_now();
     }
     let_them_sleep();
@@ -337,9 +337,9 @@ fn what_a_worker_had_fails_when_its_thread_dies_and_the_others_go_on_with_the_un
     assert_eq!(stranded.wait_timeout(LONG), Some(gone));
     assert_eq!(waiting.wait_timeout(LONG), Some(Outcome::Completed(())));
     let stats = pool.stats();
-    assert_eq!((stats.workers, stats.lot.failed, stats.lot.completed), (1, 2, 1));
+    assert_eq!((stats.workers, stats.policy.failed, stats.policy.completed), (1, 2, 1));
     assert!(pool.shutdown(soon()).in_time);
-    assert_eq!(pool.stats().lot.in_use, Units::ZERO);
+    assert_eq!(pool.stats().policy.in_use, Units::ZERO);
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn when_the_last_worker_thread_dies_everything_fails_and_nothing_new_is_taken() 
     let running = pool.submit(&spec(), idle()).unwrap();
     let (act, kill) = deadly();
     let _deadly = pool.submit(&spec(), act).unwrap();
-    while pool.stats().active_workers < 1 || pool.stats().lot.running < 2 {
+    while pool.stats().active_workers < 1 || pool.stats().policy.running < 2 {
         std::thread::yield_now();
     }
     let_them_sleep();
@@ -374,7 +374,7 @@ fn a_job_is_never_parked_whatever_its_spec_says() {
         std::thread::yield_now();
     }
     let urgent = pool.workers().submit(&TaskSpec { class: Class::Critical, ..spec() }, Box::new(|_| true)).unwrap();
-    assert_eq!(pool.workers().stats().lot.preempted, 0, "a closure cannot be stopped half way");
+    assert_eq!(pool.workers().stats().policy.preempted, 0, "a closure cannot be stopped half way");
     release.send(()).unwrap();
     assert_eq!((running.wait(), urgent.wait()), (Outcome::Completed(true), Outcome::Completed(true)));
     pool.workers().shutdown(soon());

@@ -1,16 +1,20 @@
 //! Reading along with a stream that another response carries, or carried.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-#[cfg(feature = "parking-lot-scheduler")]
+use axum::body::Body;
 use axum::http::StatusCode;
-#[cfg(feature = "parking-lot-scheduler")]
-use axum::response::IntoResponse;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use parkade_core::Event;
+use parkade_core::parking_lot::{AttachError, AttachedStream};
 
-use crate::errors::ApiError;
+use crate::errors::{ApiError, ErrorType, Retry};
 use crate::in_flight::Entry;
 use crate::openai::fields::quote;
+use crate::sse::{self, Encoder, Frames};
 
 /// Answers with the events of one of the entry's prompts, each numbered, from number `from` on.
 ///
@@ -18,130 +22,85 @@ use crate::openai::fields::quote;
 ///
 /// # Errors
 /// 404 if its stream is not remembered, 410 if its beginning is not any more, 400 if there are not so many events.
-#[cfg(feature = "parking-lot-scheduler")]
 pub(crate) fn respond(entry: &Entry, prompt: usize, from: u64, keep_alive: Duration) -> Result<Response, ApiError> {
     let Some(id) = entry.engine_ids.get(prompt) else {
         let message = format!("prompt is {prompt}; request {} has {}", quote(&entry.id), entry.engine_ids.len());
         return Err(ApiError::invalid_value("prompt", message));
     };
-    let Some(lot) = entry.model.engine.parking_lot() else {
-        return Err(not_kept(entry));
-    };
-    let stream = lot.streams().attach(id, from).map_err(reading::refused)?;
+    let stream = entry.model.engine.pool().streams().attach(id, from).map_err(refused)?;
     if stream.is_over() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(reading::respond(stream, entry, prompt, from, keep_alive))
+    Ok(read_along(stream, entry, prompt, from, keep_alive))
 }
 
-/// Without the parking lot no stream is remembered.
-///
-/// # Errors
-/// 404, always.
-#[cfg(not(feature = "parking-lot-scheduler"))]
-pub(crate) fn respond(entry: &Entry, _: usize, _: u64, _: Duration) -> Result<Response, ApiError> {
-    Err(not_kept(entry))
+struct Reading {
+    stream: AttachedStream,
+    encoder: Box<dyn Encoder>,
+    prompt: usize,
+    keep_alive: Duration,
+    frames: Frames,
+    ended: bool,
 }
 
-fn not_kept(entry: &Entry) -> ApiError {
-    let message = format!(
-        "the stream of request {} cannot be attached to: the scheduler 'default' keeps no streams; 'parking-lot' does",
-        quote(&entry.id)
-    );
-    ApiError::not_found("stream_not_found", message)
+fn refused(error: AttachError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        AttachError::Unknown(_) => ApiError::not_found("stream_not_found", message),
+        AttachError::TooFarBack { .. } => {
+            ApiError::new(StatusCode::GONE, ErrorType::InvalidRequest, "events_forgotten", message, Retry::Never)
+                .with_param("from")
+        }
+        AttachError::TooFarAhead { .. } => ApiError::bad_request("out_of_range", message).with_param("from"),
+    }
 }
 
-#[cfg(feature = "parking-lot-scheduler")]
-mod reading {
-    use std::convert::Infallible;
-    use std::time::Duration;
-
-    use axum::body::Body;
-    use axum::http::StatusCode;
-    use axum::response::Response;
-    use bytes::Bytes;
-    use futures_util::stream;
-    use parkade_core::Event;
-    use parkade_core::parking_lot::{AttachError, AttachedStream};
-
-    use crate::errors::{ApiError, ErrorType, Retry};
-    use crate::in_flight::Entry;
-    use crate::sse::{self, Encoder, Frames};
-
-    struct Reading {
-        stream: AttachedStream,
-        encoder: Box<dyn Encoder>,
-        prompt: usize,
-        keep_alive: Duration,
-        frames: Frames,
-        ended: bool,
+fn read_along(stream: AttachedStream, entry: &Entry, prompt: usize, from: u64, keep_alive: Duration) -> Response {
+    let mut reading =
+        Reading { stream, encoder: (entry.encoder)(), prompt, keep_alive, frames: Frames::default(), ended: false };
+    if from == 0 {
+        reading.encoder.open(&mut reading.frames);
     }
+    let bytes = stream::unfold(reading, |mut reading| async move {
+        let bytes = reading.next_bytes().await?;
+        Some((Ok::<_, Infallible>(bytes), reading))
+    });
+    sse::event_stream(Body::from_stream(bytes))
+}
 
-    pub(super) fn refused(error: AttachError) -> ApiError {
-        let message = error.to_string();
-        match error {
-            AttachError::Unknown(_) => ApiError::not_found("stream_not_found", message),
-            AttachError::TooFarBack { .. } => {
-                ApiError::new(StatusCode::GONE, ErrorType::InvalidRequest, "events_forgotten", message, Retry::Never)
-                    .with_param("from")
-            }
-            AttachError::TooFarAhead { .. } => ApiError::bad_request("out_of_range", message).with_param("from"),
-        }
-    }
-
-    pub(super) fn respond(
-        stream: AttachedStream,
-        entry: &Entry,
-        prompt: usize,
-        from: u64,
-        keep_alive: Duration,
-    ) -> Response {
-        let mut reading =
-            Reading { stream, encoder: (entry.encoder)(), prompt, keep_alive, frames: Frames::default(), ended: false };
-        if from == 0 {
-            reading.encoder.open(&mut reading.frames);
-        }
-        let bytes = stream::unfold(reading, |mut reading| async move {
-            let bytes = reading.next_bytes().await?;
-            Some((Ok::<_, Infallible>(bytes), reading))
-        });
-        sse::event_stream(Body::from_stream(bytes))
-    }
-
-    impl Reading {
-        async fn next_bytes(&mut self) -> Option<Bytes> {
-            while self.frames.is_empty() && !self.ended {
-                match tokio::time::timeout(self.keep_alive, self.stream.next()).await {
-                    Err(_) => self.frames.keep_alive(),
-                    Ok(None) => self.ended = true,
-                    Ok(Some(Ok((number, event)))) => self.write(number, event),
-                    Ok(Some(Err(error))) => {
-                        // What is missing cannot be made up: an answer with a hole in it would look whole.
-                        self.frames.error(&refused(error));
-                        self.ended = true;
-                    }
-                }
-            }
-            Some(self.frames.take()).filter(|bytes| !bytes.is_empty())
-        }
-
-        fn write(&mut self, number: u64, event: Event) {
-            match event {
-                Event::Failed(error) => {
-                    self.frames.error(&error.into());
-                    self.frames.number(number);
+impl Reading {
+    async fn next_bytes(&mut self) -> Option<Bytes> {
+        while self.frames.is_empty() && !self.ended {
+            match tokio::time::timeout(self.keep_alive, self.stream.next()).await {
+                Err(_) => self.frames.keep_alive(),
+                Ok(None) => self.ended = true,
+                Ok(Some(Ok((number, event)))) => self.write(number, event),
+                Ok(Some(Err(error))) => {
+                    // What is missing cannot be made up: an answer with a hole in it would look whole.
+                    self.frames.error(&refused(error));
                     self.ended = true;
                 }
-                Event::Done(usage) => {
-                    self.encoder.close(&usage, &mut self.frames);
-                    self.frames.done();
-                    self.frames.number(number);
-                    self.ended = true;
-                }
-                event => {
-                    self.encoder.event(self.prompt, event, &mut self.frames);
-                    self.frames.number(number);
-                }
+            }
+        }
+        Some(self.frames.take()).filter(|bytes| !bytes.is_empty())
+    }
+
+    fn write(&mut self, number: u64, event: Event) {
+        match event {
+            Event::Failed(error) => {
+                self.frames.error(&error.into());
+                self.frames.number(number);
+                self.ended = true;
+            }
+            Event::Done(usage) => {
+                self.encoder.close(&usage, &mut self.frames);
+                self.frames.done();
+                self.frames.number(number);
+                self.ended = true;
+            }
+            event => {
+                self.encoder.event(self.prompt, event, &mut self.frames);
+                self.frames.number(number);
             }
         }
     }

@@ -37,7 +37,6 @@ pub(crate) struct Entry {
     pub class: Priority,
     pub prompt_tokens: usize,
     pub started: Instant,
-    #[cfg_attr(not(feature = "parking-lot-scheduler"), expect(dead_code, reason = "no stream can be attached to"))]
     pub encoder: EncoderFactory,
     /// The key that sent it.
     owner: Option<String>,

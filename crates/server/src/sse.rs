@@ -59,7 +59,6 @@ impl Frames {
     }
 
     /// Gives the last event a number. Only the last one of several: who has read it has read all of them.
-    #[cfg_attr(not(feature = "parking-lot-scheduler"), expect(dead_code, reason = "no stream can be attached to"))]
     pub fn number(&mut self, number: u64) {
         let end = self.bytes.len().saturating_sub(2);
         let start = self.bytes[..end].windows(2).rposition(|pair| pair == b"\n\n").map_or(0, |place| place + 2);

@@ -127,16 +127,6 @@ impl Shared {
     }
 }
 
-/// Gives an engine the policy's weights, if its scheduler has any.
-fn apply(policy: &Policy, engine: &Engine) -> Result<(), EngineError> {
-    #[cfg(feature = "parking-lot-scheduler")]
-    if let Some(lot) = engine.parking_lot() {
-        return lot.reconfigure(&policy.lot_settings());
-    }
-    let (_, _) = (policy, engine);
-    Ok(())
-}
-
 impl AppState {
     /// A server without a model; [`set_model`](Self::set_model) brings one.
     ///
@@ -174,7 +164,7 @@ impl AppState {
         // Taken first, so that no policy comes between.
         let mut models = self.shared.models.write();
         if let Some(policy) = self.shared.explicit_policy()
-            && let Err(error) = apply(&policy, &model.engine)
+            && let Err(error) = model.engine.reconfigure(&policy.lot_settings())
         {
             tracing::error!(%error, model = model.name, "the model keeps the weights that it was started with");
         }
@@ -191,10 +181,9 @@ impl AppState {
     /// If the weights or limits make no sense; then nothing changes.
     pub fn set_policy(&self, policy: Policy) -> Result<(), EngineError> {
         let models = self.shared.models.write();
-        #[cfg(feature = "parking-lot-scheduler")]
         policy.lot_settings().validate()?;
         for model in models.iter() {
-            apply(&policy, &model.engine)?;
+            model.engine.reconfigure(&policy.lot_settings())?;
         }
         *self.shared.policy.write() = Some(Arc::new(policy));
         Ok(())

@@ -16,23 +16,23 @@ use super::ticket::{Queued, Shared, Ticket};
 /// The bridge between the pool and a pipeline: it drives all requests of one model replica, step by step.
 /// [`InferenceWorkerPool::start`](super::InferenceWorkerPool::start) makes one and gives it to its worker thread; nobody else calls it.
 ///
-/// The lot counts KV blocks and sequences. What it has granted to a request and the request has not taken from the block pool yet is
+/// The policy counts KV blocks and sequences. What it has granted to a request and the request has not taken from the block pool yet is
 /// owed to it; [`snapshot`](Executor::snapshot) is what the block pool could give out, less that.
 pub struct LlmExecutor {
     stepper: Stepper,
     shared: Arc<Shared>,
     max_seqs: u64,
-    /// A reader that takes nothing for so long has its request parked.
-    slow_reader: Duration,
+    /// A reader that takes nothing for so long has its request parked, if anybody is.
+    slow_reader: Option<Duration>,
     requests: HashMap<RequestKey, Held>,
     keys: HashMap<TaskId, RequestKey>,
 }
 
-/// What a request holds of the lot's units.
+/// What a request holds of the units.
 struct Held {
     task: TaskId,
     ticket: Arc<Ticket>,
-    /// Blocks that the lot has granted.
+    /// Blocks that the policy has granted.
     granted: u64,
     /// Of these, the ones that were taken from the block pool.
     taken: u64,
@@ -66,7 +66,7 @@ fn free_units(requests: &HashMap<RequestKey, Held>, available: usize, max_seqs: 
 }
 
 impl LlmExecutor {
-    pub(super) fn new(stepper: Stepper, shared: Arc<Shared>, slow_reader: Duration) -> Self {
+    pub(super) fn new(stepper: Stepper, shared: Arc<Shared>, slow_reader: Option<Duration>) -> Self {
         let max_seqs = stepper.geometry().max_seqs as u64;
         let executor =
             LlmExecutor { stepper, shared, max_seqs, slow_reader, requests: HashMap::new(), keys: HashMap::new() };
@@ -107,8 +107,9 @@ impl LlmExecutor {
 
     /// Parks requests whose readers have taken nothing for long.
     fn park_slow(&mut self, context: &mut StepContext<'_, Self>) {
+        let Some(limit) = self.slow_reader else { return };
         let now = Instant::now();
-        let is_long = |since: Instant| now.saturating_duration_since(since) >= self.slow_reader;
+        let is_long = |since: Instant| now.saturating_duration_since(since) >= limit;
         let slow: Vec<RequestKey> =
             self.stepper.paused().filter(|&(_, since)| is_long(since)).map(|(key, _)| key).collect();
         for key in slow {
@@ -118,7 +119,7 @@ impl LlmExecutor {
             }
             held.park(&self.shared.register);
             self.stepper.park(key);
-            // The reader may have read on before the lot knew that it is waited for.
+            // The reader may have read on before the policy knew that it is waited for.
             if self.stepper.has_room(key) {
                 self.shared.pool().unpause(held.task);
             }
@@ -174,7 +175,7 @@ impl Executor for LlmExecutor {
 
     fn step(&mut self, context: &mut StepContext<'_, Self>) -> Step {
         let (register, max_seqs) = (&*self.shared.register, self.max_seqs);
-        let mut growth = LotGrowth { context, requests: &mut self.requests, keys: &self.keys, register, max_seqs };
+        let mut growth = GrantedGrowth { context, requests: &mut self.requests, keys: &self.keys, register, max_seqs };
         let report = self.stepper.step(Instant::now(), &mut growth);
         for part in &report.progress {
             if let Some(held) = self.requests.get(&part.key) {
@@ -191,7 +192,8 @@ impl Executor for LlmExecutor {
         self.publish();
         context.took(report.time.total());
         if report.progress.is_empty() && report.parked.is_empty() && !report.was_left {
-            return Step::Idle(self.stepper.paused().map(|(_, since)| since + self.slow_reader).min());
+            let next_parking = |limit: Duration| self.stepper.paused().map(|(_, since)| since + limit).min();
+            return Step::Idle(self.slow_reader.and_then(next_parking));
         }
         Step::Again
     }
@@ -203,8 +205,8 @@ impl std::fmt::Debug for LlmExecutor {
     }
 }
 
-/// Growth as the lot grants it.
-struct LotGrowth<'a, 'c> {
+/// Growth as the policy grants it.
+struct GrantedGrowth<'a, 'c> {
     context: &'a mut StepContext<'c, LlmExecutor>,
     requests: &'a mut HashMap<RequestKey, Held>,
     keys: &'a HashMap<TaskId, RequestKey>,
@@ -212,7 +214,7 @@ struct LotGrowth<'a, 'c> {
     max_seqs: u64,
 }
 
-impl LotGrowth<'_, '_> {
+impl GrantedGrowth<'_, '_> {
     fn park(&mut self, key: RequestKey) {
         if let Some(held) = self.requests.get_mut(&key) {
             held.park(self.register);
@@ -220,7 +222,7 @@ impl LotGrowth<'_, '_> {
     }
 }
 
-impl Growth for LotGrowth<'_, '_> {
+impl Growth for GrantedGrowth<'_, '_> {
     fn ask(&mut self, ask: &Ask) -> Grant {
         let free = free_units(self.requests, ask.counts.available(), self.max_seqs);
         let held = self.requests.get_mut(&ask.key).expect("running requests are here");

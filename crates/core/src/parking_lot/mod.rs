@@ -1,9 +1,10 @@
-//! The `parking-lot` scheduler: every request has a price, and is admitted, parked until the machine can pay, or refused at once.
+//! The bridge to `parkade-pool`: every request has a price, and a policy of the pool admits it, has it wait until the machine can pay, or
+//! refuses it at once. It is the same for all policies; the feature `parking-lot-scheduler` adds the one that parks.
 //!
 //! ```text
 //! InferenceJob ── ResourceAdapter ──> TaskMetadata (price, class, deadlines)
 //!      │                                   │
-//!      └──────> InferenceWorkerPool::submit ──> parkade_pool's lot: admitted | waiting | refused
+//!      └──────> InferenceWorkerPool::submit ──> parkade_pool's policy: admitted | waiting | refused
 //!                                                       │
 //!                                    LlmExecutor on its worker thread: the stepper, step by step
 //!                                                       │
@@ -12,7 +13,7 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `types.rs` | what the lot is told about a request ([`TaskMetadata`], [`ResourceCost`]) and the settings ([`LotSettings`]) |
+//! | `types.rs` | what the policy is told about a request ([`TaskMetadata`], [`ResourceCost`]) and the settings ([`LotSettings`]) |
 //! | `job.rs` | [`InferenceJob`] and what becomes of it ([`InferenceResult`]) |
 //! | `resource_adapter.rs` | from a request to its price |
 //! | `history.rs` | how long answers were lately |

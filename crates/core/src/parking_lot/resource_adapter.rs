@@ -66,6 +66,11 @@ impl ResourceAdapter {
         Ok((metadata, need))
     }
 
+    /// How long each answer to a request can become.
+    pub(super) fn longest_answer(&self, request: &Request) -> Result<usize, Refusal> {
+        Ok(self.geometry.need(request)?.answer)
+    }
+
     /// What the lot would be told about a request that came now.
     ///
     /// # Errors

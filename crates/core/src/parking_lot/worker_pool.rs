@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parkade_pool::{Capacity, Drain, LotConfig, PoolConfig, PoolError, StartError, TaskState, Waiting, WorkerPool};
+use parkade_pool::{
+    Capacity, Drain, Fifo, Policy, PolicyConfig, PoolConfig, PoolError, Reserve, StartError, TaskState, Waiting,
+    WorkerPool,
+};
 
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
-use crate::engine::{ClassFigures, EngineError, EngineSnapshot, RequestStatus, Totals};
+use crate::engine::{ClassFigures, EngineError, EngineSnapshot, InLine, RequestStatus, Totals};
 use crate::metrics::EngineMetrics;
 use crate::record::RequestState;
 use crate::refusal::Refusal;
-use crate::register::OwnFigures;
 use crate::request::{Priority, Request, RequestId, RequestKey};
-use crate::scheduler::{InLine, Scheduler};
 use crate::stepper::{Arrival, Stepper};
 use crate::stream::{self, RequestStream};
 use crate::vocabulary::Vocabulary;
@@ -26,10 +27,13 @@ use super::streaming_registry::{ReplayLimits, StreamingRegistry};
 use super::ticket::{Queued, Shared, Ticket};
 use super::types::{BLOCKS, LotSettings, class_of, config_error};
 
-/// The `parking-lot` scheduler: a lot that decides, and one worker thread that drives the requests of one model replica.
+/// A scheduler: a policy that decides, and one worker thread that drives the requests of one model replica.
+/// [`EngineConfig::scheduler`] says which policy.
 pub struct InferenceWorkerPool {
     pool: WorkerPool<LlmExecutor>,
     shared: Arc<Shared>,
+    scheduler: SchedulerKind,
+    has_classes: bool,
     keys: AtomicU64,
     max_seqs: usize,
     max_queue_depth: usize,
@@ -51,29 +55,27 @@ impl InferenceWorkerPool {
         config.validate()?;
         let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
-        Self::start_with(stepper, &config, metrics)
-    }
-
-    pub(crate) fn start_with(
-        stepper: Stepper,
-        config: &EngineConfig,
-        metrics: Arc<EngineMetrics>,
-    ) -> Result<Self, EngineError> {
         let (geometry, vocab) = (stepper.geometry(), stepper.vocab());
         let settings = &config.parking_lot;
-        let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), settings.reserve_full);
+        let capacity = [("KV blocks", geometry.blocks as u64), ("sequences", config.max_seqs as u64)];
+        let policy = policy(
+            config.scheduler,
+            PolicyConfig {
+                reserve: settings.reserve(),
+                limits: settings.limits(config.max_queue_depth),
+                ..PolicyConfig::new(Capacity::new(capacity))
+            },
+        )?;
+        let (parks, has_classes) = (policy.parks(), policy.has_classes());
+        // Where nobody is parked, what others hold now cannot be counted on: they may end first.
+        let reserves_full = !parks || settings.reserve() == Reserve::Full;
+        let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), reserves_full);
         adapter.learn_from(settings.history);
         let shared = Arc::new(Shared::new(adapter, StreamingRegistry::new(ReplayLimits::default()), metrics));
-        let capacity = [("KV blocks", geometry.blocks as u64), ("sequences", config.max_seqs as u64)];
-        let lot = LotConfig {
-            reserve: settings.reserve(),
-            limits: settings.limits(config.max_queue_depth),
-            ..LotConfig::new(Capacity::new(capacity))
-        };
         // A step can be long: the timekeeper ends what expires meanwhile, so that its client hears of it in time.
         let pool_config =
-            PoolConfig { thread_name: "parkade-engine".to_owned(), timekeeper: true, ..PoolConfig::new(lot) };
-        let executor = LlmExecutor::new(stepper, Arc::clone(&shared), config.slow_reader);
+            PoolConfig { thread_name: "parkade-engine".to_owned(), timekeeper: true, ..PoolConfig::of(policy) };
+        let executor = LlmExecutor::new(stepper, Arc::clone(&shared), parks.then_some(config.slow_reader));
         let pool = WorkerPool::start(pool_config, vec![executor]).map_err(|error| match error {
             StartError::Config(error) => config_error(error),
             StartError::Thread { .. } => EngineError::Thread { message: error.to_string() },
@@ -83,6 +85,8 @@ impl InferenceWorkerPool {
         Ok(InferenceWorkerPool {
             pool,
             shared,
+            scheduler: config.scheduler,
+            has_classes,
             keys: AtomicU64::new(0),
             max_seqs: config.max_seqs,
             max_queue_depth: config.max_queue_depth,
@@ -92,13 +96,16 @@ impl InferenceWorkerPool {
         })
     }
 
-    /// Hands a request in: it is admitted, parked until there is room, or refused, at once. It never blocks.
+    /// Hands a request in: it is admitted, waits until there is room, or is refused, at once. It never blocks.
     ///
     /// # Errors
     /// Why it was refused: a field that is not allowed, or no room.
     pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
-        request.validate(self.vocab)?;
-        self.take(request)
+        let result = request.validate(self.vocab).and_then(|()| self.take(request));
+        if let Err(refusal) = &result {
+            self.shared.metrics.refused(refusal);
+        }
+        result
     }
 
     /// Hands in a request whose fields make sense.
@@ -117,7 +124,7 @@ impl InferenceWorkerPool {
         let expected_tokens = metadata.cost.prefill_tokens.saturating_add(metadata.cost.expected_tokens);
         let registered = self.shared.register.enter(&request, expected_tokens);
         let (waker, tape) = (Arc::clone(&bell) as _, Arc::clone(&replay) as _);
-        let (outlet, stream) = stream::open_recorded(request.id.clone(), capacity, waker, registered, tape);
+        let (outlet, stream) = stream::open(request.id.clone(), capacity, waker, registered, tape);
         let ticket = Arc::new(Ticket::new(metadata, &outlet, Arc::clone(&bell), replay));
         self.shared.enter(&ticket);
         drop(names);
@@ -133,7 +140,7 @@ impl InferenceWorkerPool {
                 stream.release();
                 rejected.task.withdraw();
                 match refusal(rejected.error) {
-                    // A lot that has lost its worker takes no more, as one that drains; but nobody is shutting down.
+                    // A policy that has lost its worker takes no more, as one that drains; but nobody is shutting down.
                     Refusal::Draining { .. } if !self.shared.pool().is_alive() => Err(Refusal::Stopped),
                     // A moment of it has passed already; its client knows it by the whole.
                     Refusal::Deadline { estimate, allowed } => {
@@ -186,22 +193,127 @@ impl InferenceWorkerPool {
 
     /// Cancels a request. Its memory is free before the next step. False if it is not here.
     pub fn cancel(&self, id: &RequestId) -> bool {
-        Scheduler::cancel(self, id)
+        self.shared.find(id).is_some_and(|ticket| ticket.bell.cancel())
     }
 
     /// Where a request stands; `None` if it is not known or has ended.
     pub fn status(&self, id: &RequestId) -> Option<RequestStatus> {
-        Scheduler::status(self, id)
+        let ticket = self.shared.find(id)?;
+        let outlook = self.pool.outlook(*ticket.bell.task.get()?)?;
+        let place = |ahead: u64| usize::try_from(ahead).unwrap_or(usize::MAX);
+        Some(RequestStatus {
+            state: match outlook.state {
+                TaskState::Waiting => RequestState::Waiting,
+                TaskState::Running => RequestState::Running,
+                TaskState::Parked => RequestState::Parked,
+            },
+            place: outlook.ahead.map(place),
+            own_place: outlook.own_ahead.map(place),
+            estimated_wait: outlook.wait,
+            tenant: ticket.metadata.tenant.clone(),
+            priority: ticket.metadata.class,
+            prompt_tokens: ticket.record.prompt_tokens,
+            completion_tokens: ticket.record.generated(),
+            age: ticket.metadata.submitted_at.elapsed(),
+        })
     }
 
     /// The state in figures.
     pub fn snapshot(&self) -> EngineSnapshot {
-        Scheduler::snapshot(self)
+        let stats = self.pool.stats();
+        let census = *self.shared.census.lock();
+        let sums = &stats.policy;
+        let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let classes = Priority::ALL.map(|priority| {
+            let class = sums.classes[class_of(priority)];
+            ClassFigures {
+                class: priority,
+                waiting: to_usize(class.waiting),
+                waiting_tokens: class.waiting_tokens,
+                running: to_usize(class.running),
+                parked: to_usize(class.parked),
+            }
+        });
+        EngineSnapshot {
+            scheduler: self.scheduler.name(),
+            active_workers: stats.workers,
+            waiting: to_usize(sums.waiting),
+            running: to_usize(sums.running),
+            paused: census.paused,
+            parked: to_usize(sums.parked),
+            running_seqs: census.running_seqs,
+            max_seqs: self.max_seqs,
+            max_queue_depth: self.max_queue_depth,
+            block_len: self.block_len,
+            blocks_total: census.blocks.total,
+            blocks_used: census.blocks.used,
+            blocks_cached: census.blocks.cached,
+            blocks_free: census.blocks.free,
+            blocks_available: to_usize(sums.available.get(BLOCKS)),
+            blocks_promised: to_usize(sums.in_use.get(BLOCKS)),
+            prefill_rate: sums.rates.prefill,
+            decode_rate: sums.rates.decode,
+            draining: self.pool.is_draining(),
+            classes: if self.has_classes { classes.to_vec() } else { Vec::new() },
+            tenants: self.shared.register.tenants(),
+            totals: Some(Totals {
+                submitted: sums.submitted,
+                refused: sums.refused,
+                completed: sums.completed,
+                failed: sums.failed,
+                cancelled: sums.cancelled,
+                expired: sums.expired,
+                parkings: sums.parkings,
+                preempted: sums.preempted,
+                resumed: sums.resumed,
+            }),
+        }
+    }
+
+    /// The state in figures as one tenant may see it, see [`Engine::snapshot_of`](crate::Engine::snapshot_of).
+    pub fn snapshot_of(&self, tenant: &str) -> EngineSnapshot {
+        self.shared.register.own_figures(tenant).among(tenant, self.snapshot())
+    }
+
+    /// The most tokens that a request can use, see [`Engine::most_tokens`](crate::Engine::most_tokens).
+    ///
+    /// # Errors
+    /// If it can never be served.
+    pub fn most_tokens(&self, request: &Request) -> Result<u64, Refusal> {
+        if !self.is_alive() {
+            return Err(Refusal::Stopped);
+        }
+        request.validate(self.vocab)?;
+        let answers = self.shared.adapter.longest_answer(request)?.saturating_mul(request.n);
+        Ok(request.prompt.len().saturating_add(answers) as u64)
+    }
+
+    /// Whether the worker is there. One that has died takes no more requests: only a restart helps.
+    pub fn is_alive(&self) -> bool {
+        self.shared.pool().is_alive()
+    }
+
+    /// Whether requests are served by class; if not, all are served alike.
+    pub fn has_classes(&self) -> bool {
+        self.has_classes
+    }
+
+    pub(crate) fn metrics(&self) -> &EngineMetrics {
+        &self.shared.metrics
     }
 
     /// Refuses new requests, finishes those that are here, cancels what is left after `limit`, and waits for the worker's end.
     pub fn drain(&self, limit: Duration, in_line: InLine) {
-        Scheduler::drain(self, limit, in_line);
+        let waiting = match in_line {
+            InLine::Finish => Waiting::Finish,
+            InLine::Refuse => Waiting::Cancel,
+        };
+        let drain = Drain { waiting, ..Drain::within(limit) };
+        self.shared.closing.store(true, Ordering::Relaxed);
+        let report = self.pool.shutdown(drain);
+        if report.given_up > 0 {
+            tracing::error!(requests = report.given_up, "requests did not stop and were given up");
+        }
     }
 
     /// What requests are priced with.
@@ -225,11 +337,22 @@ impl InferenceWorkerPool {
     }
 }
 
+/// The policy that a scheduler's name stands for.
+fn policy(kind: SchedulerKind, config: PolicyConfig) -> Result<Box<dyn Policy>, EngineError> {
+    match kind {
+        SchedulerKind::Default => Ok(Box::new(Fifo::new(config).map_err(config_error)?)),
+        #[cfg(feature = "parking-lot-scheduler")]
+        SchedulerKind::ParkingLot => Ok(Box::new(parkade_pool::Lot::new(config).map_err(config_error)?)),
+        #[cfg(not(feature = "parking-lot-scheduler"))]
+        SchedulerKind::ParkingLot => Err(EngineError::SchedulerMissing { name: kind.name() }),
+    }
+}
+
 fn name_is_taken(id: &RequestId) -> Refusal {
     Refusal::invalid("request_id", format!("a request with the id '{id}' is already there; choose another id"))
 }
 
-/// The lot's refusal in the engine's words.
+/// The policy's refusal in the engine's words.
 fn refusal(error: PoolError) -> Refusal {
     let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     match error {
@@ -266,117 +389,6 @@ fn measure_name(measure: parkade_pool::Measure) -> &'static str {
     match measure {
         parkade_pool::Measure::Tasks => "requests",
         parkade_pool::Measure::Tokens => "tokens",
-    }
-}
-
-impl Scheduler for InferenceWorkerPool {
-    fn submit(&self, request: Request, _now: Instant) -> Result<RequestStream, Refusal> {
-        self.take(request)
-    }
-
-    fn cancel(&self, id: &RequestId) -> bool {
-        self.shared.find(id).is_some_and(|ticket| ticket.bell.cancel())
-    }
-
-    fn status(&self, id: &RequestId) -> Option<RequestStatus> {
-        let ticket = self.shared.find(id)?;
-        let outlook = self.pool.outlook(*ticket.bell.task.get()?)?;
-        let place = |ahead: u64| usize::try_from(ahead).unwrap_or(usize::MAX);
-        Some(RequestStatus {
-            state: match outlook.state {
-                TaskState::Waiting => RequestState::Waiting,
-                TaskState::Running => RequestState::Running,
-                TaskState::Parked => RequestState::Parked,
-            },
-            place: outlook.ahead.map(place),
-            own_place: outlook.own_ahead.map(place),
-            estimated_wait: outlook.wait,
-            tenant: ticket.metadata.tenant.clone(),
-            priority: ticket.metadata.class,
-            prompt_tokens: ticket.record.prompt_tokens,
-            completion_tokens: ticket.record.generated(),
-            age: ticket.metadata.submitted_at.elapsed(),
-        })
-    }
-
-    fn snapshot(&self) -> EngineSnapshot {
-        let stats = self.pool.stats();
-        let census = *self.shared.census.lock();
-        let lot = &stats.lot;
-        let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let classes = Priority::ALL.map(|priority| {
-            let class = lot.classes[class_of(priority)];
-            ClassFigures {
-                class: priority,
-                waiting: to_usize(class.waiting),
-                waiting_tokens: class.waiting_tokens,
-                running: to_usize(class.running),
-                parked: to_usize(class.parked),
-            }
-        });
-        EngineSnapshot {
-            scheduler: SchedulerKind::ParkingLot.name(),
-            active_workers: stats.workers,
-            waiting: to_usize(lot.waiting),
-            running: to_usize(lot.running),
-            paused: census.paused,
-            parked: to_usize(lot.parked),
-            running_seqs: census.running_seqs,
-            max_seqs: self.max_seqs,
-            max_queue_depth: self.max_queue_depth,
-            block_len: self.block_len,
-            blocks_total: census.blocks.total,
-            blocks_used: census.blocks.used,
-            blocks_cached: census.blocks.cached,
-            blocks_free: census.blocks.free,
-            blocks_available: to_usize(lot.available.get(BLOCKS)),
-            blocks_promised: to_usize(lot.in_use.get(BLOCKS)),
-            prefill_rate: lot.rates.prefill,
-            decode_rate: lot.rates.decode,
-            draining: self.pool.is_draining(),
-            classes: classes.to_vec(),
-            tenants: self.shared.register.tenants(),
-            totals: Some(Totals {
-                submitted: lot.submitted,
-                refused: lot.refused,
-                completed: lot.completed,
-                failed: lot.failed,
-                cancelled: lot.cancelled,
-                expired: lot.expired,
-                parkings: lot.parkings,
-                preempted: lot.preempted,
-                resumed: lot.resumed,
-            }),
-        }
-    }
-
-    fn own_figures(&self, tenant: &str) -> OwnFigures {
-        self.shared.register.own_figures(tenant)
-    }
-
-    fn drain(&self, limit: Duration, in_line: InLine) {
-        let waiting = match in_line {
-            InLine::Finish => Waiting::Finish,
-            InLine::Refuse => Waiting::Cancel,
-        };
-        let drain = Drain { waiting, ..Drain::within(limit) };
-        self.shared.closing.store(true, Ordering::Relaxed);
-        let report = self.pool.shutdown(drain);
-        if report.given_up > 0 {
-            tracing::error!(requests = report.given_up, "requests did not stop and were given up");
-        }
-    }
-
-    fn is_alive(&self) -> bool {
-        self.shared.pool().is_alive()
-    }
-
-    fn has_classes(&self) -> bool {
-        true
-    }
-
-    fn parking_lot(&self) -> Option<&InferenceWorkerPool> {
-        Some(self)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One admitted request: its answers and its reader.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::blocks::BlockPool;
 use crate::event::{RequestError, TokenLogprob, Usage};
@@ -25,11 +25,6 @@ pub(crate) struct Arrival {
 }
 
 impl Arrival {
-    /// When the whole answer must be there.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.submitted.checked_add(self.request.timeout?)
-    }
-
     /// Ends a request that never ran.
     pub(crate) fn fail(self, error: RequestError) {
         let usage = self.outlet.record().usage();
@@ -45,7 +40,6 @@ pub(super) struct Active {
     pub(super) settings: Settings,
     pub(super) submitted: Instant,
     pub(super) admitted: Instant,
-    pub(super) deadline: Option<Instant>,
     pub(super) first_token: Option<Instant>,
     pub(super) cached_tokens: usize,
     /// How often it was parked.
@@ -65,12 +59,10 @@ pub(super) struct Settings {
     pub(super) answer: usize,
     pub(super) ignore_eos: bool,
     pub(super) logprobs: Option<usize>,
-    pub(super) timeout: Option<Duration>,
 }
 
 impl Active {
     pub(super) fn new(arrival: Arrival, now: Instant, vocabulary: &Arc<dyn Vocabulary>) -> Self {
-        let deadline = arrival.deadline();
         let Arrival { request, need, outlet, submitted, .. } = arrival;
         let seed = request.sampling.seed.unwrap_or_else(random_seed);
         let sampling = Arc::new(request.sampling.clone());
@@ -82,15 +74,9 @@ impl Active {
                 .collect(),
             scope: request.cache_scope.clone(),
             outlet,
-            settings: Settings {
-                answer: need.answer,
-                ignore_eos: request.ignore_eos,
-                logprobs: request.logprobs,
-                timeout: request.timeout,
-            },
+            settings: Settings { answer: need.answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs },
             submitted,
             admitted: now,
-            deadline,
             first_token: None,
             cached_tokens: 0,
             parkings: 0,

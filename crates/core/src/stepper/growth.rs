@@ -5,7 +5,6 @@ use crate::request::RequestKey;
 
 /// A request wants more blocks for its part in the next step.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot looks at who asks.
 pub(crate) struct Ask {
     pub(crate) key: RequestKey,
     /// How many more, all of which would be taken from the available ones.
@@ -16,7 +15,6 @@ pub(crate) struct Ask {
 
 /// What a policy answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot has more to say than yes.
 pub(crate) enum Grant {
     /// It may take them. They must be available.
     Yes,
@@ -44,15 +42,5 @@ pub(crate) trait Growth {
     /// Whether something more urgent has come since the step began, so that its pass should be left in the middle.
     fn interrupts(&self) -> bool {
         false
-    }
-}
-
-/// Everything was reserved at admission: growth cannot fail.
-pub(crate) struct Reserved;
-
-impl Growth for Reserved {
-    fn ask(&mut self, ask: &Ask) -> Grant {
-        debug_assert!(ask.blocks <= ask.counts.available(), "{ask:?} was reserved");
-        Grant::Yes
     }
 }

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::Backend;
-#[cfg(feature = "parking-lot-scheduler")]
 use crate::blocks::PrefixDirectory;
 use crate::blocks::{BlockCounts, BlockPool};
 use crate::config::EngineConfig;
@@ -25,16 +24,13 @@ use crate::event::{RequestError, Usage};
 use crate::geometry::Geometry;
 use crate::metrics::{EngineMetrics, StepTime};
 use crate::record::RequestState;
-use crate::request::{RequestId, RequestKey};
+use crate::request::RequestKey;
 use crate::sampler::Scratch;
 use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
 
 use active::Active;
 pub(crate) use active::Arrival;
-pub(crate) use growth::Reserved;
-#[cfg_attr(not(feature = "parking-lot-scheduler"), allow(unused_imports))]
-// Only the parking lot says more than yes.
 pub(crate) use growth::{Ask, Grant, Growth};
 use left::Turn;
 use pace::Pace;
@@ -61,7 +57,6 @@ pub(crate) struct Stepper {
 /// its books: so whoever has read the last event finds the room that the request had.
 pub(crate) struct Ended {
     pub(crate) key: RequestKey,
-    pub(crate) id: RequestId,
     pub(crate) result: Result<(), RequestError>,
     pub(crate) completion_tokens: usize,
     outlet: Outlet,
@@ -80,11 +75,8 @@ pub(crate) struct StepReport {
     /// For each request that took part: rows of prompt (or of what is computed again), and tokens generated.
     pub(crate) progress: Vec<Progress>,
     /// The pass was left in the middle: there is more to do, though nothing was done for anybody yet.
-    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))]
-    // The default scheduler lets nobody go first.
     pub(crate) was_left: bool,
     /// Requests that growth parked.
-    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // The default scheduler parks nobody.
     pub(crate) parked: Vec<RequestKey>,
     pub(crate) time: StepTime,
 }
@@ -135,23 +127,16 @@ impl Stepper {
         self.geometry
     }
 
-    #[cfg(feature = "parking-lot-scheduler")]
     pub(crate) fn vocab(&self) -> usize {
         self.backend.vocab()
     }
 
-    pub(crate) fn pace(&self) -> &Pace {
-        &self.pace
-    }
-
     /// What the prefix cache has, for other threads.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub(crate) fn prefix_directory(&self) -> Option<Arc<PrefixDirectory>> {
         self.pool.directory()
     }
 
     /// Whether a request's reader has made room for a step. If not, it will wake the worker.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub(crate) fn has_room(&self, key: RequestKey) -> bool {
         let active = self.requests.get(&key);
         active.is_some_and(|active| active.outlet.has_room_for(active.events_per_step()))
@@ -170,7 +155,6 @@ impl Stepper {
     }
 
     /// Takes all blocks of a running request. Its tokens, its sampler and its text stay as they are. False if it does not run.
-    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot asks for it.
     pub(crate) fn park(&mut self, key: RequestKey) -> bool {
         self.drop_from_left(key);
         let Some(active) = self.requests.get_mut(&key).filter(|active| !active.parked) else {
@@ -188,7 +172,6 @@ impl Stepper {
     }
 
     /// Lets a parked request take part again. It goes on with the tokens that it would have had anyway. False if it is not parked.
-    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot asks for it.
     pub(crate) fn resume(&mut self, key: RequestKey) -> bool {
         let Some(active) = self.requests.get_mut(&key).filter(|active| active.parked) else {
             return false;
@@ -218,29 +201,7 @@ impl Stepper {
         }
     }
 
-    /// Ends every request whose deadline has passed.
-    pub(crate) fn end_expired(&mut self, now: Instant) {
-        let late = |active: &Active| active.deadline.is_some_and(|deadline| deadline <= now);
-        let late: Vec<RequestKey> =
-            self.requests.iter().filter(|(_, active)| late(active)).map(|(&key, _)| key).collect();
-        for key in late {
-            let allowed = self.requests[&key].settings.timeout.unwrap_or_default();
-            self.fail(key, RequestError::Deadline { allowed }, now);
-        }
-    }
-
-    /// The next deadline of an admitted request.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.requests.values().filter_map(|active| active.deadline).min()
-    }
-
-    /// All requests that are here, running or parked.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = RequestKey> + '_ {
-        self.requests.keys().copied()
-    }
-
     /// Running requests whose reader is too slow, and since when.
-    #[cfg_attr(not(feature = "parking-lot-scheduler"), allow(dead_code))] // Only the parking lot asks for it.
     pub(crate) fn paused(&self) -> impl Iterator<Item = (RequestKey, Instant)> + '_ {
         self.running.iter().filter_map(|key| Some((*key, self.requests[key].paused_since?)))
     }
@@ -270,8 +231,8 @@ impl Stepper {
         let usage = active.usage(now);
         self.metrics.completed(&usage);
         let Active { outlet, .. } = active;
-        let (id, completion_tokens) = (outlet.id().clone(), usage.completion_tokens);
-        self.ended.push(Ended { key, id, result, completion_tokens, outlet, usage });
+        let completion_tokens = usage.completion_tokens;
+        self.ended.push(Ended { key, result, completion_tokens, outlet, usage });
     }
 
     /// Checks every count against the tables that exist.

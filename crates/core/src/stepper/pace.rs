@@ -15,8 +15,6 @@ pub(crate) struct Pace {
     decode_step: Average,
     /// Seconds for each prompt token.
     prompt_token: Average,
-    /// Tokens generated per second, while any are.
-    decode_rate: Average,
 }
 
 /// A moving average: each new value counts for an eighth.
@@ -37,16 +35,12 @@ impl Pace {
             least: least.min(cap),
             decode_step: Average::default(),
             prompt_token: Average::default(),
-            decode_rate: Average::default(),
         }
     }
 
     /// Notes a step of `decodes` decoding rows and `prompt_tokens` others.
     pub(crate) fn note(&mut self, decodes: usize, prompt_tokens: usize, took: Duration) {
         let took = took.as_secs_f64();
-        if decodes > 0 {
-            self.decode_rate.add(decodes as f64 / took.max(1e-9));
-        }
         if prompt_tokens == 0 {
             self.decode_step.add(took);
         } else {
@@ -69,16 +63,6 @@ impl Pace {
     /// How long so many prompt tokens take alone; nothing, before any were measured.
     pub(crate) fn prefill_time(&self, tokens: usize) -> Duration {
         Duration::try_from_secs_f64(tokens as f64 * self.prompt_token.0.unwrap_or(0.0)).unwrap_or(Duration::ZERO)
-    }
-
-    /// Prompt tokens per second.
-    pub(crate) fn prefill_rate(&self) -> Option<f64> {
-        self.prompt_token.0.filter(|&seconds| seconds > 0.0).map(|seconds| 1.0 / seconds)
-    }
-
-    /// Generated tokens per second over all answers.
-    pub(crate) fn decode_rate(&self) -> Option<f64> {
-        self.decode_rate.0
     }
 }
 

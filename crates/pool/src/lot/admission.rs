@@ -1,11 +1,12 @@
 //! What follows from what the lot knows: who expires, who is admitted, who has to be parked for whom.
 
+use super::Lot;
 use super::fair::Virtual;
 use super::forecast::Line as ForecastLine;
 use super::policy::order::Choice;
-use super::table::{State, Stop, Task};
-use super::{Decision, Ending, Lot};
-use crate::{Class, TaskId, Time, Units, Work};
+use super::task::{State, Stop, Task};
+use crate::tasks::Tasks;
+use crate::{Class, Decision, Ending, TaskId, Time, Units, Work};
 
 /// How many passed deadlines one call looks after; the rest follows with the next, for which [`Lot::next_deadline`]
 /// asks at once. So a burst of expiries does not hold up everything else.
@@ -285,7 +286,7 @@ impl Lot {
     }
 }
 
-fn holds_deadline(table: &super::table::Table, deadline: Time, id: TaskId) -> bool {
+fn holds_deadline(table: &Tasks<Task>, deadline: Time, id: TaskId) -> bool {
     table.get(id).is_some_and(|task| {
         let counts = if task.state == State::Waiting { task.start_deadline() } else { task.deadline };
         task.stop.is_none() && counts == deadline

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Lot;
 use super::forecast::Amounts;
-use super::table::{State, Task};
+use super::task::{State, Task};
 use super::tenant::NO_SHARE;
 use crate::{Class, Time, Units};
 

@@ -1,8 +1,7 @@
 //! Virtual token counters (VTC, OSDI 2024): what each party has been served, divided by its weight. The smallest goes
 //! first. A party that comes back is lifted to the smallest of those that are there: absence earns no credit.
 
-use super::config::TokenPrices;
-use crate::Work;
+use crate::{TokenPrices, Work};
 
 /// Virtual tokens count in parts of this many, so that dividing by a weight loses nothing that matters.
 const PARTS: u64 = 1 << 16;

@@ -1,22 +1,8 @@
 //! Running tasks grow; when there is no room, somebody is parked; what was parked resumes.
 
 use super::Lot;
-use super::table::{State, Stop};
-use crate::{TaskId, Time, Units};
-
-/// The answer to a running task that wants to grow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Growth {
-    /// It may take what it asked for.
-    Granted,
-    /// Park these first, then ask again. They count as parked from now on.
-    ParkFirst(Vec<TaskId>),
-    /// Others have a better claim: it is parked itself. It counts as parked from now on and will be resumed when
-    /// what it asked for is there too.
-    ParkSelf,
-    /// It can never have that much: more than there is, or nobody else is left who could make room. It has to fail.
-    Denied,
-}
+use super::task::{State, Stop};
+use crate::{Decision, Growth, TaskId, Time, Units};
 
 impl Lot {
     /// A running task wants `amount` on top of what it holds. `free` is what its executor could really give out now
@@ -158,14 +144,14 @@ impl Lot {
             State::Waiting => {
                 self.leave_waiting_room(id.index);
                 self.forget_task(id);
-                self.count_ending(stop.ending());
+                self.counters.end(stop.ending());
                 self.announce(id, stop.ending());
                 return;
             }
             State::Starting => {
                 self.cease_to_hold(id.index);
                 self.forget_active(id);
-                self.count_ending(stop.ending());
+                self.counters.end(stop.ending());
                 self.announce(id, stop.ending());
                 return;
             }
@@ -183,7 +169,7 @@ impl Lot {
         let task = self.table.at_mut(id.index);
         task.stop = Some(stop);
         let home = task.home as usize;
-        self.orders[home].push_back(super::Decision::Cancel(id));
-        self.stops += 1;
+        self.orders[home].push_back(Decision::Cancel(id));
+        self.stops.push_back(id);
     }
 }

@@ -2,20 +2,9 @@
 
 use std::time::Duration;
 
-use super::table::{State, Stop};
-use super::{Ending, Lot};
-use crate::{Class, TaskId, Time, Work};
-
-/// What one step did for one task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Which task.
-    pub task: TaskId,
-    /// Prompt tokens computed, those computed again after parking included.
-    pub prefill: u64,
-    /// New answer tokens.
-    pub decode: u64,
-}
+use super::Lot;
+use super::task::{State, Stop};
+use crate::{Class, Ending, Progress, TaskId, Time, Work};
 
 impl Stop {
     pub(super) fn ending(self) -> Ending {
@@ -35,18 +24,6 @@ impl Lot {
             self.stop(id, Stop::Cancelled);
         }
         true
-    }
-
-    /// Cancels everything.
-    pub fn cancel_all(&mut self) {
-        for id in self.living() {
-            self.cancel(id);
-        }
-    }
-
-    /// Every task that is here.
-    pub(crate) fn living(&self) -> Vec<TaskId> {
-        self.table.iter().map(|(id, _)| id).collect()
     }
 
     /// The tasks that a worker has, running or parked.
@@ -147,17 +124,8 @@ impl Lot {
         } else {
             self.forget_active(id);
         }
-        self.count_ending(ending);
+        self.counters.end(ending);
         Some(ending)
-    }
-
-    pub(super) fn count_ending(&mut self, ending: Ending) {
-        match ending {
-            Ending::Completed => self.counters.completed += 1,
-            Ending::Failed => self.counters.failed += 1,
-            Ending::Cancelled => self.counters.cancelled += 1,
-            Ending::Expired => self.counters.expired += 1,
-        }
     }
 
     /// Forgets a task that had been admitted.
@@ -219,15 +187,5 @@ impl Lot {
             task.home as usize == worker && !task.state.in_transit()
         };
         self.running.iter().filter(here).map(|&index| self.table.id_of(index))
-    }
-
-    /// What a task has to do, as it was submitted; nothing if it has ended.
-    pub(crate) fn work_of(&self, id: TaskId) -> Work {
-        self.table.get(id).map_or(Work::default(), |task| task.work)
-    }
-
-    /// When a task was submitted.
-    pub fn submitted_at(&self, id: TaskId) -> Option<Time> {
-        self.table.get(id).map(|task| task.submitted)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::estimate::Delay;
+use super::delay::Delay;
 use super::fair::{Floor, Virtual};
 use super::row::{Row, Spot};
 use crate::{Time, Work};

@@ -2,8 +2,7 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `config.rs` | limits, weights, switches |
-//! | `submit.rs` | the gate: taken, made to wait, or refused |
+//! //! | `submit.rs` | the gate: taken, made to wait, or refused |
 //! | `admission.rs` | `settle`: expire, choose, admit, preempt |
 //! | `policy/order.rs` | in which order tasks are looked at, and who may pass whom |
 //! | `policy/victims.rs` | who is parked first |
@@ -12,14 +11,13 @@
 //! | `outlook.rs` | places in line, estimated waits, statistics |
 //! | `ledger.rs`, `forecast.rs` | units held and promised; will the predicted peak fit |
 //! | `line.rs`, `row.rs`, `tenant.rs`, `fair.rs` | one class's line; one tenant's part of it; tenants; virtual token counters |
-//! | `table.rs`, `deadlines.rs`, `estimate.rs` | the tasks; the next deadline; the service rate |
+//! | `task.rs`, `delay.rs` | one task; what first tokens wait for |
+//! | `policy_impl.rs` | the lot as a [`Policy`](crate::Policy) |
 //! | `audit.rs` | the invariants |
 
 mod admission;
 mod audit;
-mod config;
-mod deadlines;
-mod estimate;
+mod delay;
 mod fair;
 mod forecast;
 mod growth;
@@ -28,64 +26,27 @@ mod lifecycle;
 mod line;
 mod outlook;
 mod policy;
+mod policy_impl;
 mod row;
 mod submit;
-mod table;
+mod task;
 mod tenant;
 
 use std::collections::VecDeque;
 
-pub use config::{Limits, LotConfig, MAX_WEIGHT, Reserve, TenantPolicy, TokenPrices, WaitingRoom};
-pub use estimate::Rates;
-pub use growth::Growth;
-pub use lifecycle::Progress;
-pub use outlook::{ClassStats, LotStats, Outlook, TaskState, TenantStats};
-
-use crate::{Capacity, Class, ConfigError, PerClass, TaskId, Time, Units};
-use deadlines::Deadlines;
-use estimate::ServiceRate;
+use crate::counters::Counters;
+use crate::deadlines::Deadlines;
+use crate::rates::ServiceRate;
+use crate::tasks::Tasks;
+use crate::{
+    Capacity, Class, ConfigError, Decision, Ending, Limits, PerClass, PolicyConfig, Reserve, TaskId, Time, Units,
+};
 use fair::Floor;
 use forecast::Forecast;
 use ledger::Ledger;
 use line::Line;
-use outlook::Counters;
-use table::Table;
+use task::Task;
 use tenant::Tenants;
-
-/// What has become of a task that was submitted and not refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Placement {
-    /// It has its units and goes to a worker.
-    Admitted,
-    /// It waits.
-    Waiting,
-}
-
-/// What a worker is to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Decision {
-    /// Take up this task. It counts as running from here on.
-    Start(TaskId),
-    /// Take up this parked task again.
-    Resume(TaskId),
-    /// Park this running task, then say so with [`Lot::parked`].
-    Park(TaskId),
-    /// Drop this task, running or parked, then say so with [`Lot::ended`].
-    Cancel(TaskId),
-}
-
-/// How a task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ending {
-    /// It did what it was to do.
-    Completed,
-    /// It could not, or it panicked.
-    Failed,
-    /// Somebody did not want it any more.
-    Cancelled,
-    /// Its deadline passed, or could no longer be met.
-    Expired,
-}
 
 /// The parking lot.
 ///
@@ -94,7 +55,7 @@ pub enum Ending {
 ///
 /// ```
 /// use parkade_pool::*;
-/// let mut lot = Lot::new(LotConfig::new(Capacity::new([("slots", 1)])))?;
+/// let mut lot = Lot::new(PolicyConfig::new(Capacity::new([("slots", 1)])))?;
 /// let spec = TaskSpec::new("alice", Cost::fixed(Units::from([1])));
 /// let now = Time::ZERO;
 /// let (first, placed) = lot.submit(now, &spec)?;
@@ -113,7 +74,7 @@ pub struct Lot {
     capacity: Capacity,
     reserve: Reserve,
     limits: Limits,
-    table: Table,
+    table: Tasks<Task>,
     tenants: Tenants,
     lines: PerClass<Line>,
     class_floor: Floor,
@@ -146,8 +107,8 @@ pub struct Lot {
     moment: u64,
     starts: VecDeque<TaskId>,
     orders: Vec<VecDeque<Decision>>,
-    /// How often an executor was ordered to drop a task.
-    stops: u64,
+    /// Tasks that an executor was ordered to drop, for whoever tells them at once.
+    stops: VecDeque<TaskId>,
     ended: VecDeque<(TaskId, Ending)>,
     /// Nothing that waits could be admitted when last looked, and no units have come back since.
     settled: bool,
@@ -161,7 +122,7 @@ impl Lot {
     ///
     /// # Errors
     /// If the configuration makes no sense.
-    pub fn new(config: LotConfig) -> Result<Lot, ConfigError> {
+    pub fn new(config: PolicyConfig) -> Result<Lot, ConfigError> {
         config.validate()?;
         Ok(Lot {
             ledger: Ledger::new(config.capacity.total()),
@@ -170,7 +131,7 @@ impl Lot {
             capacity: config.capacity,
             reserve: config.reserve,
             limits: config.limits,
-            table: Table::default(),
+            table: Tasks::default(),
             tenants: Tenants::default(),
             lines: PerClass::default(),
             class_floor: Floor::default(),
@@ -190,7 +151,7 @@ impl Lot {
             first_tokens: Vec::new(),
             moment: 0,
             starts: VecDeque::new(),
-            stops: 0,
+            stops: VecDeque::new(),
             ended: VecDeque::new(),
             settled: true,
             draining: false,
@@ -288,7 +249,7 @@ impl Lot {
 
     /// How many tasks are here, waiting, running or parked.
     pub fn present(&self) -> u64 {
-        self.counters.waiting + self.counters.running + self.counters.parked
+        self.counters.present()
     }
 
     /// How many admitted tasks no worker has taken up yet (some of them may have been cancelled meanwhile).
@@ -296,9 +257,9 @@ impl Lot {
         self.starts.len()
     }
 
-    /// Whether [`Lot::next_decision`] has something for this worker.
-    pub fn has_decisions(&self, worker: usize, take_new: bool) -> bool {
-        !self.orders[worker].is_empty() || (take_new && !self.starts.is_empty())
+    /// Whether [`Lot::next_decision`] has something for this worker that no other one can do.
+    pub fn has_orders(&self, worker: usize) -> bool {
+        !self.orders[worker].is_empty()
     }
 
     /// The next task that ended without an executor's doing: cancelled or expired before a worker took it.
@@ -306,27 +267,14 @@ impl Lot {
         self.ended.pop_front()
     }
 
-    /// How often an executor was ordered to drop a task that it has.
-    pub(crate) fn stops(&self) -> u64 {
-        self.stops
-    }
-
-    /// The tasks that an executor has been ordered to drop and has not been told of yet.
-    pub(crate) fn ordered_to_stop(&self) -> impl Iterator<Item = TaskId> {
-        self.orders.iter().flatten().filter_map(|decision| match decision {
-            Decision::Cancel(id) => Some(*id),
-            _ => None,
-        })
-    }
-
     /// How a task will have ended that is to stop.
     pub(crate) fn stop_of(&self, id: TaskId) -> Option<Ending> {
-        self.table.get(id)?.stop.map(table::Stop::ending)
+        self.table.get(id)?.stop.map(task::Stop::ending)
     }
 
     /// Whether a decision made earlier still holds: its task may have ended or been parked otherwise meanwhile.
     fn still_stands(&self, decision: Decision) -> bool {
-        use table::State;
+        use task::State;
         let (id, state) = match decision {
             Decision::Start(id) => (id, State::Starting),
             Decision::Resume(id) => (id, State::Resuming),

@@ -2,152 +2,14 @@
 
 use std::time::Duration;
 
-use super::estimate::Rates;
-use super::table::{State, Task};
+use super::Lot;
+use super::task::{State, Task};
 use super::tenant::NO_SHARE;
-use super::{Ending, Lot};
-use crate::{Class, PerClass, PoolError, TaskId, Time, Units, Work};
+use crate::policy::Measured;
+use crate::{Class, ClassStats, Outlook, PerClass, PolicyStats, TaskId, TaskState, TenantStats, Time, Units, Work};
 
 /// Up to how many tenants that wait a newcomer's wait is estimated from what each of them has; with more, from their sum.
 const TENANTS_ASKED: usize = 64;
-
-/// Where a task is, for those who ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TaskState {
-    /// It has not been admitted yet.
-    Waiting,
-    /// It holds units.
-    Running,
-    /// It has run and will run again.
-    Parked,
-}
-
-/// What can be told about a task that has not ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outlook {
-    /// Where it is.
-    pub state: TaskState,
-    /// Its class.
-    pub class: Class,
-    /// When it came.
-    pub submitted: Time,
-    /// How many will probably be admitted before it; `None` unless it waits.
-    pub ahead: Option<u64>,
-    /// Of these, those of its own tenant; `None` unless it waits.
-    pub own_ahead: Option<u64>,
-    /// How long it will probably wait; `None` unless it waits and rates have been measured.
-    pub wait: Option<Duration>,
-    /// Answer tokens so far.
-    pub decoded: u64,
-    /// How often it was parked.
-    pub parkings: u32,
-}
-
-/// Sums since the start, and what there is now.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counters {
-    pub(super) submitted: u64,
-    pub(super) refused: u64,
-    refusals: Vec<(&'static str, u64)>,
-    pub(super) waiting: u64,
-    pub(super) waiting_tokens: u64,
-    pub(super) running: u64,
-    pub(super) parked: u64,
-    pub(super) completed: u64,
-    pub(super) failed: u64,
-    pub(super) cancelled: u64,
-    pub(super) expired: u64,
-    pub(super) grown: u64,
-    pub(super) parkings: u64,
-    pub(super) preempted: u64,
-    pub(super) resumed: u64,
-}
-
-impl Counters {
-    pub(super) fn refuse(&mut self, refusal: &PoolError) {
-        self.refused += 1;
-        let reason = refusal.reason();
-        match self.refusals.iter_mut().find(|(name, _)| *name == reason) {
-            Some((_, count)) => *count += 1,
-            None => self.refusals.push((reason, 1)),
-        }
-    }
-}
-
-/// Numbers of one class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClassStats {
-    /// Waiting tasks.
-    pub waiting: u64,
-    /// Tokens of the waiting tasks.
-    pub waiting_tokens: u64,
-    /// Tasks that hold units.
-    pub running: u64,
-    /// Parked tasks.
-    pub parked: u64,
-}
-
-/// Numbers of one tenant that has tasks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantStats {
-    /// Its name.
-    pub name: String,
-    /// Waiting tasks.
-    pub waiting: u64,
-    /// Tokens of the waiting tasks.
-    pub waiting_tokens: u64,
-    /// Running and parked tasks.
-    pub active: u64,
-}
-
-/// Numbers of the lot. `submitted = refused + waiting + running + parked + completed + failed + cancelled + expired`.
-#[derive(Clone, Debug)]
-pub struct LotStats {
-    /// Tasks that were submitted, refused ones included.
-    pub submitted: u64,
-    /// Tasks that were refused.
-    pub refused: u64,
-    /// Refusals by [`PoolError::reason`].
-    pub refusals: Vec<(&'static str, u64)>,
-    /// Tasks that wait now.
-    pub waiting: u64,
-    /// Their prompt and expected answer tokens.
-    pub waiting_tokens: u64,
-    /// Tasks that hold units now.
-    pub running: u64,
-    /// Tasks that are parked now.
-    pub parked: u64,
-    /// Tasks that completed.
-    pub completed: u64,
-    /// Tasks that failed.
-    pub failed: u64,
-    /// Tasks that were cancelled.
-    pub cancelled: u64,
-    /// Tasks that expired.
-    pub expired: u64,
-    /// Granted growth requests.
-    pub grown: u64,
-    /// How often a task was parked, for whatever reason.
-    pub parkings: u64,
-    /// How often one was parked to make room for a higher class.
-    pub preempted: u64,
-    /// How often a parked task was resumed.
-    pub resumed: u64,
-    /// By class.
-    pub classes: PerClass<ClassStats>,
-    /// All units.
-    pub capacity: Units,
-    /// Units held by running tasks.
-    pub in_use: Units,
-    /// Units that nobody holds.
-    pub free: Units,
-    /// Of these, what a task that comes now could have: not promised, and not what the running ones are expected to grow into.
-    pub available: Units,
-    /// The measured service rate.
-    pub rates: Rates,
-    /// Tenants that are remembered.
-    pub tenants: usize,
-}
 
 impl Lot {
     /// What can be told about a task; `None` if it has ended. Costs O(n) in its tenant's waiting tasks and in the
@@ -306,7 +168,7 @@ impl Lot {
     }
 
     /// The numbers. Costs O(running + parked).
-    pub fn stats(&self) -> LotStats {
+    pub fn stats(&self) -> PolicyStats {
         let mut classes = PerClass::from_fn(|class| {
             let line = &self.lines[class];
             ClassStats {
@@ -321,31 +183,15 @@ impl Lot {
             classes[class].running += 1;
             classes[class].parked -= 1;
         }
-        let counters = &self.counters;
-        LotStats {
-            submitted: counters.submitted,
-            refused: counters.refused,
-            refusals: counters.refusals.clone(),
-            waiting: counters.waiting,
-            waiting_tokens: counters.waiting_tokens,
-            running: counters.running,
-            parked: counters.parked,
-            completed: counters.completed,
-            failed: counters.failed,
-            cancelled: counters.cancelled,
-            expired: counters.expired,
-            grown: counters.grown,
-            parkings: counters.parkings,
-            preempted: counters.preempted,
-            resumed: counters.resumed,
-            classes,
+        let measured = Measured {
             capacity: self.capacity.total(),
             in_use: self.ledger.in_use(),
             free: self.ledger.free(),
             available: self.available(),
             rates: self.rate.rates(),
             tenants: self.tenants.len(),
-        }
+        };
+        PolicyStats::new(&self.counters, classes, measured)
     }
 
     fn available(&self) -> Units {
@@ -362,16 +208,6 @@ impl Lot {
     /// The numbers of every tenant that has tasks.
     pub fn all_tenant_stats(&self) -> Vec<TenantStats> {
         self.tenants.iter().filter(|tenant| tenant.in_flight() > 0).map(tenant_stats).collect()
-    }
-
-    /// How many tasks ended so.
-    pub fn ended_so(&self, ending: Ending) -> u64 {
-        match ending {
-            Ending::Completed => self.counters.completed,
-            Ending::Failed => self.counters.failed,
-            Ending::Cancelled => self.counters.cancelled,
-            Ending::Expired => self.counters.expired,
-        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::estimate::retry_after;
+use super::Lot;
 use super::row::Spot;
-use super::table::{State, Task};
+use super::task::{State, Task};
 use super::tenant::NO_SHARE;
-use super::{Lot, Placement, Reserve};
-use crate::{Class, Measure, PoolError, TaskId, TaskSpec, Time, Work};
+use crate::rates::retry_after;
+use crate::{Class, Measure, Placement, PoolError, Reserve, TaskId, TaskSpec, Time, Work};
 
 /// No task has more tokens than this, whatever it says: sums of them stay far from overflow.
 const MOST_TOKENS: u64 = 1 << 40;

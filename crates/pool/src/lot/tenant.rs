@@ -3,9 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::config::{Limits, TenantPolicy};
 use super::line::Line;
-use crate::PerClass;
+use crate::{Limits, PerClass, TenantPolicy};
 
 /// How many tenants without tasks are remembered for what they have been served. Names cost nothing to invent, so
 /// beyond this the one that has been gone longest is forgotten, debts and all.

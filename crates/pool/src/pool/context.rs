@@ -9,7 +9,7 @@ use super::outcome::{Failure, Outcome};
 use super::shared::Shared;
 use crate::{Class, Ending, Growth, Progress, TaskId, Time, Units, Work};
 
-/// One step's line to the lot.
+/// One step's line to the policy.
 pub struct StepContext<'a, E: Executor> {
     shared: &'a Shared<E>,
     now: Time,
@@ -70,7 +70,7 @@ impl<'a, E: Executor> StepContext<'a, E> {
     /// ```
     pub fn grow(&mut self, id: TaskId, amount: Units, free: Option<Units>) -> Growth {
         let now = self.shared.now();
-        self.shared.command(|state| state.lot.grow(now, id, amount, free))
+        self.shared.command(|state| state.policy.grow(now, id, amount, free))
     }
 
     /// Says what this step has done for a task. To be said before the task is said to have ended, or its last tokens are
@@ -100,7 +100,7 @@ impl<'a, E: Executor> StepContext<'a, E> {
     pub(crate) fn job_is_over(&mut self, id: TaskId, work: Work, told: bool, result: Result<E::Output, String>) {
         let last = Progress { task: id, prefill: work.prefill, decode: work.decode };
         if self.shared.end_job(&last, told, result) {
-            // The lot learns from this how fast work is done.
+            // The policy learns from this how fast work is done.
             self.progress.push(last);
         }
     }
@@ -110,7 +110,7 @@ impl<'a, E: Executor> StepContext<'a, E> {
         self.end(id, Ending::Cancelled, Outcome::Cancelled);
     }
 
-    /// What was said to have been done for the task counts before the lot forgets it: its tenant has had those tokens.
+    /// What was said to have been done for the task counts before the policy forgets it: its tenant has had those tokens.
     fn end(&self, id: TaskId, ending: Ending, outcome: Outcome<E::Output>) {
         let last: Vec<Progress> = self.progress.iter().filter(|progress| progress.task == id).copied().collect();
         self.shared.end(id, &last, ending, outcome);
@@ -119,13 +119,13 @@ impl<'a, E: Executor> StepContext<'a, E> {
     /// What could be given out now, in the middle of a step: the executor's [`snapshot`](Executor::snapshot), for those who look
     /// at the figures before the step is over.
     pub fn observe(&mut self, free: Units) {
-        self.shared.command(|state| state.lot.observe(free));
+        self.shared.command(|state| state.policy.observe(free));
     }
 
     /// The executor has parked this running task of its own accord, because its reader is slow. It is resumed some
     /// time after [`WorkerPool::unpause`](super::WorkerPool::unpause). False if it is not running.
     pub fn pause(&mut self, id: TaskId) -> bool {
-        self.shared.command(|state| state.lot.pause(id))
+        self.shared.command(|state| state.policy.pause(id))
     }
 
     /// Names the tasks whose fault it is if the step panics from here on. With nobody named, it is everybody's.

@@ -17,7 +17,7 @@ pub enum Step {
 
 /// Advances many tasks by steps. A worker thread owns it; all of its methods are called there, one after the other.
 ///
-/// The worker calls `admit`, `park`, `resume` and `cancel` between steps, as the lot decides, and `step` for as long
+/// The worker calls `admit`, `park`, `resume` and `cancel` between steps, as the policy decides, and `step` for as long
 /// as the executor has running tasks. A panic in `step` fails the tasks that [`StepContext::blame`] named, or else all
 /// that run here; a panic in one of the others fails its task. Either way each failed task is then given to `cancel`,
 /// and the worker goes on.
@@ -31,9 +31,9 @@ pub trait Executor: Send + 'static {
     /// [`parkable`](crate::TaskSpec::parkable), and `park` and `resume` are never called.
     const PARKS: bool = true;
 
-    /// The units that could be given out now, caches that would be evicted included: the truth, which the lot asks
+    /// The units that could be given out now, caches that would be evicted included: the truth, which the policy asks
     /// for with each decision. What `admit`, `resume` and granted growth were given counts as taken, whether it has
-    /// been touched or not. `None`: there is no own count and the lot's ledger decides. A pool with more than one
+    /// been touched or not. `None`: there is no own count and the policy's ledger decides. A pool with more than one
     /// worker shares one budget, so its executors must answer `None`.
     fn snapshot(&self) -> Option<Units> {
         None

@@ -18,8 +18,8 @@ impl<E: Executor> Control for Shared<E> {
     fn cancel(&self, id: TaskId) -> bool {
         let now = self.now();
         self.command(|state| {
-            let known = state.lot.cancel(id);
-            state.lot.settle(now);
+            let known = state.policy.cancel(id);
+            state.policy.settle(now);
             known
         })
     }
@@ -27,8 +27,8 @@ impl<E: Executor> Control for Shared<E> {
     fn unpause(&self, id: TaskId) -> bool {
         let now = self.now();
         self.command(|state| {
-            let paused = state.lot.unpause(id);
-            state.lot.settle(now);
+            let paused = state.policy.unpause(id);
+            state.policy.settle(now);
             paused
         })
     }

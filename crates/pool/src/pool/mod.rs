@@ -1,4 +1,4 @@
-//! The worker pool: threads, handles and waiting around the lot.
+//! The worker pool: threads, handles and waiting around a policy.
 
 mod context;
 mod executor;
@@ -25,17 +25,16 @@ pub use shutdown::{Drain, ShutdownReport, Waiting};
 
 use crate::handover::Pledge;
 use crate::sys::{Builder, JoinHandle, Mutex};
-use crate::{ConfigError, Limits, Lot, LotConfig, LotStats, Outlook, TaskId, TaskSpec, TenantStats, Time};
+use crate::{ConfigError, Limits, Outlook, Policy, PolicyStats, TaskId, TaskSpec, TenantStats, Time};
 use handle::Control;
 use outcome::CancelOnDrop;
 use shared::{Shared, Slot};
 use worker::Worker;
 
 /// How a pool is set up.
-#[derive(Clone, Debug)]
 pub struct PoolConfig {
-    /// The lot. Its `workers` is set to the number of executors.
-    pub lot: LotConfig,
+    /// Who decides. It is told the number of executors.
+    pub policy: Box<dyn Policy>,
     /// Threads are called this, with a number behind it.
     pub thread_name: String,
     /// Stack size of the threads in bytes; the system's default if not set.
@@ -46,9 +45,14 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// The defaults around this lot.
-    pub fn new(lot: LotConfig) -> PoolConfig {
-        PoolConfig { lot, thread_name: "parkade-worker".to_owned(), stack_size: None, timekeeper: false }
+    /// The defaults around this policy.
+    pub fn new(policy: impl Policy) -> PoolConfig {
+        PoolConfig::of(Box::new(policy))
+    }
+
+    /// The defaults around a policy that was chosen at run time.
+    pub fn of(policy: Box<dyn Policy>) -> PoolConfig {
+        PoolConfig { policy, thread_name: "parkade-worker".to_owned(), stack_size: None, timekeeper: false }
     }
 }
 
@@ -71,15 +75,15 @@ pub enum StartError {
 /// The numbers of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolStats {
-    /// The lot's.
-    pub lot: LotStats,
+    /// The policy's.
+    pub policy: PolicyStats,
     /// Worker threads that live.
     pub workers: usize,
     /// Worker threads that have tasks running.
     pub active_workers: usize,
 }
 
-/// Worker threads that drive [`Executor`]s as the [`Lot`] decides.
+/// Worker threads that drive [`Executor`]s as a [`Policy`] decides.
 ///
 /// Nothing here blocks but what says so: [`Ticket::wait`], [`Ticket::wait_timeout`] and [`WorkerPool::shutdown`].
 /// Dropping the pool cancels what is left and does not wait for it.
@@ -92,16 +96,15 @@ impl<E: Executor> WorkerPool<E> {
     /// Starts one thread for each executor.
     ///
     /// # Errors
-    /// If the configuration makes no sense or the system gives no thread.
+    /// If the system gives no thread.
     ///
     /// # Panics
     /// If there are several executors and one of them counts its units itself: they would share one budget.
     pub fn start(mut config: PoolConfig, executors: Vec<E>) -> Result<WorkerPool<E>, StartError> {
         let alone = executors.len() <= 1 || executors.iter().all(|executor| executor.snapshot().is_none());
         assert!(alone, "executors of one pool share one budget, so they cannot each count it; start a pool for each");
-        config.lot.workers = executors.len();
-        let lot = Lot::new(config.lot)?;
-        let shared = Arc::new(Shared::new(lot, executors.len(), config.timekeeper));
+        config.policy.employ(executors.len());
+        let shared = Arc::new(Shared::new(config.policy, executors.len(), config.timekeeper));
         let pool = WorkerPool { shared: Arc::clone(&shared), threads: Mutex::new("pool.threads", Vec::new()) };
         for (number, executor) in executors.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
@@ -136,7 +139,7 @@ impl<E: Executor> WorkerPool<E> {
         let pledge = Arc::new(Pledge::new());
         let mut task = Some(task);
         let placed = self.shared.command(|state| {
-            let (id, placement) = state.lot.submit(now, &spec)?;
+            let (id, placement) = state.policy.submit(now, &spec)?;
             let stop = Arc::new(AtomicBool::new(false));
             state.put_slot(Slot { id, task: task.take(), pledge: Arc::clone(&pledge), stop });
             Ok((id, placement))
@@ -174,28 +177,26 @@ impl<E: Executor> WorkerPool<E> {
 
     /// Where a task is and how long it will take to start; `None` if it has ended.
     pub fn outlook(&self, id: TaskId) -> Option<Outlook> {
-        self.shared.read(|state| state.lot.outlook(id))
+        self.shared.read(|state| state.policy.outlook(id))
     }
 
     /// The numbers.
     pub fn stats(&self) -> PoolStats {
         self.shared.read(|state| PoolStats {
-            lot: state.lot.stats(),
+            policy: state.policy.stats(),
             workers: state.alive,
-            active_workers: (0..self.shared.workers)
-                .filter(|&worker| state.lot.running_on(worker).next().is_some())
-                .count(),
+            active_workers: (0..self.shared.workers).filter(|&worker| state.policy.is_busy(worker)).count(),
         })
     }
 
     /// The numbers of every tenant that has tasks.
     pub fn tenant_stats(&self) -> Vec<TenantStats> {
-        self.shared.read(|state| state.lot.all_tenant_stats())
+        self.shared.read(|state| state.policy.all_tenant_stats())
     }
 
     /// The limits that hold now.
     pub fn limits(&self) -> Limits {
-        self.shared.read(|state| state.lot.limits().clone())
+        self.shared.read(|state| state.policy.limits().clone())
     }
 
     /// Replaces limits and weights while everything goes on.
@@ -205,8 +206,8 @@ impl<E: Executor> WorkerPool<E> {
     pub fn reconfigure(&self, limits: Limits) -> Result<(), ConfigError> {
         let now = self.shared.now();
         self.shared.command(|state| {
-            state.lot.reconfigure(limits)?;
-            state.lot.settle(now);
+            state.policy.reconfigure(limits)?;
+            state.policy.settle(now);
             Ok(())
         })
     }

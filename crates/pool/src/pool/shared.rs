@@ -1,4 +1,4 @@
-//! What the pool's threads share: the lot and the tasks' payloads under one lock.
+//! What the pool's threads share: the policy and the tasks' payloads under one lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -8,9 +8,9 @@ use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
 use crate::guarded::guarded;
 use crate::handover::{Desk, Look, Pledge};
-use crate::{Class, Decision, Ending, Lot, Progress, TaskId, Time, Units, Work};
+use crate::{Class, Decision, Ending, Policy, Progress, TaskId, Time, Units, Work};
 
-/// What belongs to a task and is no business of the lot.
+/// What belongs to a task and is no business of the policy.
 pub(super) struct Slot<E: Executor> {
     pub(super) id: TaskId,
     /// Until a worker takes it up.
@@ -45,7 +45,7 @@ impl Sleeper {
 
 /// Everything under the lock.
 pub(super) struct State<E: Executor> {
-    pub(super) lot: Lot,
+    pub(super) policy: Box<dyn Policy>,
     slots: Vec<Option<Slot<E>>>,
     /// The workers, then the timekeeper if there is one.
     sleepers: Vec<Sleeper>,
@@ -55,8 +55,6 @@ pub(super) struct State<E: Executor> {
     /// It has been announced that all is quiet. Nothing new comes after that.
     quiet: bool,
     pub(super) stopping: bool,
-    /// [`Lot::stops`] when flags were raised last.
-    stops_seen: u64,
 }
 
 /// What remains to be done after the lock has been given back.
@@ -81,26 +79,25 @@ pub(super) struct Shared<E: Executor> {
     pub(super) workers: usize,
     timekeeper: bool,
     start: Instant,
-    /// [`Lot::urgent`] as of the last command, for steps in flight: 0, or one more than the class. Written under the lock.
+    /// [`Policy::urgent`] as of the last command, for steps in flight: 0, or one more than the class. Written under the lock.
     urgent: AtomicU8,
 }
 
 impl<E: Executor> Shared<E> {
-    pub(super) fn new(lot: Lot, workers: usize, timekeeper: bool) -> Shared<E> {
+    pub(super) fn new(policy: Box<dyn Policy>, workers: usize, timekeeper: bool) -> Shared<E> {
         let threads = workers + usize::from(timekeeper);
         let state = State {
-            lot,
+            policy,
             slots: Vec::new(),
             sleepers: vec![Sleeper::AWAKE; threads],
             nudged: vec![false; workers],
             alive: workers,
             quiet: false,
             stopping: false,
-            stops_seen: 0,
         };
         // A bell for each thread, and one for whoever waits until all is quiet.
         Shared {
-            desk: Desk::new("pool.lot", state, threads + 1),
+            desk: Desk::new("pool.policy", state, threads + 1),
             workers,
             timekeeper,
             start: Instant::now(),
@@ -124,7 +121,7 @@ impl<E: Executor> Shared<E> {
     pub(super) fn command<R>(&self, f: impl FnOnce(&mut State<E>) -> R) -> R {
         let (result, after) = self.desk.with(|state| {
             let result = f(state);
-            self.show_urgent(&state.lot);
+            self.show_urgent(&*state.policy);
             (result, state.after())
         });
         self.finish(after);
@@ -132,8 +129,8 @@ impl<E: Executor> Shared<E> {
     }
 
     /// Relaxed: a step that sees it late is left a little later.
-    fn show_urgent(&self, lot: &Lot) {
-        self.urgent.store(lot.urgent().map_or(0, |class| 1 + class as u8), Ordering::Relaxed);
+    fn show_urgent(&self, policy: &dyn Policy) {
+        self.urgent.store(policy.urgent().map_or(0, |class| 1 + class as u8), Ordering::Relaxed);
     }
 
     /// The class that should not wait for the steps in flight, as of the last command.
@@ -150,8 +147,8 @@ impl<E: Executor> Shared<E> {
     /// An executor is done with a task, for which its last step did this much.
     pub(super) fn end(&self, id: TaskId, last: &[Progress], ending: Ending, outcome: Outcome<E::Output>) {
         let slot = self.command(|state| {
-            last.iter().for_each(|progress| state.lot.count_progress(progress));
-            let ending = state.lot.ended(id, ending)?;
+            last.iter().for_each(|progress| state.policy.count_progress(progress));
+            let ending = state.policy.ended(id, ending)?;
             Some((state.take_slot(id)?, ending))
         });
         if let Some((slot, ending)) = slot {
@@ -166,8 +163,8 @@ impl<E: Executor> Shared<E> {
         let mut completed = false;
         let ended = self.command(|state| {
             // A deadline that has passed counts, whether or not somebody has looked since.
-            state.lot.settle(now);
-            let stop = state.lot.stop_of(id).filter(|&ending| told || ending == Ending::Expired);
+            state.policy.settle(now);
+            let stop = state.policy.stop_of(id).filter(|&ending| told || ending == Ending::Expired);
             let (ending, outcome) = match (stop, result) {
                 (Some(Ending::Expired), _) => (Ending::Expired, Outcome::Expired),
                 (Some(_), _) => (Ending::Cancelled, Outcome::Cancelled),
@@ -176,9 +173,9 @@ impl<E: Executor> Shared<E> {
             };
             completed = ending == Ending::Completed;
             if completed {
-                state.lot.count_progress(last);
+                state.policy.count_progress(last);
             }
-            state.lot.ended(id, ending)?;
+            state.policy.ended(id, ending)?;
             Some((state.take_slot(id)?, outcome))
         });
         if let Some((slot, outcome)) = ended {
@@ -195,7 +192,7 @@ impl<E: Executor> Shared<E> {
 
     /// What the task has to do, and its stop flag.
     pub(super) fn work_and_stop_flag(&self, id: TaskId) -> (Work, Option<Arc<AtomicBool>>) {
-        self.desk.with(|state| (state.lot.work_of(id), state.slot(id).map(|slot| Arc::clone(&slot.stop))))
+        self.desk.with(|state| (state.policy.work_of(id), state.slot(id).map(|slot| Arc::clone(&slot.stop))))
     }
 
     /// What a worker is to do; sleeps while there is nothing. `rest` is how long its executor wants to be left alone.
@@ -204,9 +201,9 @@ impl<E: Executor> Shared<E> {
             // Whatever woke it: if it finds work it is busy, and a start must not be left to it while others sleep.
             state.sleepers[worker] = Sleeper::AWAKE;
             let now = self.now();
-            if state.lot.next_deadline().is_some_and(|deadline| deadline <= now) {
-                state.lot.settle(now);
-                self.show_urgent(&state.lot);
+            if state.policy.next_deadline().is_some_and(|deadline| deadline <= now) {
+                state.policy.settle(now);
+                self.show_urgent(&*state.policy);
             }
             let todo = state.todo(worker, has_room, rest, now, self.time_of(rest));
             let after = state.after();
@@ -215,7 +212,7 @@ impl<E: Executor> Shared<E> {
                 None if !after.is_empty() => Look::Found((Todo::Nothing, after)),
                 None => {
                     let resting = rest.flatten().map_or(Time::NEVER, |moment| self.time_at(moment));
-                    let until = state.lot.next_deadline().unwrap_or(Time::NEVER).min(resting);
+                    let until = state.policy.next_deadline().unwrap_or(Time::NEVER).min(resting);
                     state.sleepers[worker] = Sleeper { asleep: true, until };
                     Look::Nothing(self.instant_at(until))
                 }
@@ -240,15 +237,15 @@ impl<E: Executor> Shared<E> {
             let (stop, after) = self.desk.wait_for(own, |state| {
                 state.sleepers[own] = Sleeper::AWAKE;
                 let now = self.now();
-                let due = state.lot.next_deadline().is_some_and(|deadline| deadline <= now);
+                let due = state.policy.next_deadline().is_some_and(|deadline| deadline <= now);
                 if due {
-                    state.lot.settle(now);
-                    self.show_urgent(&state.lot);
+                    state.policy.settle(now);
+                    self.show_urgent(&*state.policy);
                 }
                 if due || state.stopping {
                     return Look::Found((state.stopping, state.after()));
                 }
-                let until = state.lot.next_deadline().unwrap_or(Time::NEVER);
+                let until = state.policy.next_deadline().unwrap_or(Time::NEVER);
                 state.sleepers[own] = Sleeper { asleep: true, until };
                 Look::Nothing(self.instant_at(until))
             });
@@ -278,9 +275,9 @@ impl<E: Executor> Shared<E> {
         });
         if panicked {
             let lost = guarded(|| self.command(|state| state.lose(worker, last, now)));
-            // If even that panics it is the lot that is broken: at least nobody waits for ever.
+            // If even that panics it is the policy that is broken: at least nobody waits for ever.
             let lost = lost.unwrap_or_else(|panic| {
-                tracing::error!(panic, "the lot cannot be told that a worker thread is gone");
+                tracing::error!(panic, "the policy cannot be told that a worker thread is gone");
                 self.desk.with(State::take_all_slots)
             });
             let gone = if last { "the last worker thread is gone" } else { "its worker thread is gone" };
@@ -339,15 +336,15 @@ impl<E: Executor> State<E> {
     /// last, everything.
     fn lose(&mut self, worker: usize, last: bool, now: Time) -> Vec<Slot<E>> {
         if last {
-            self.lot.drain();
+            self.policy.drain();
         }
-        let lost = if last { self.lot.living() } else { self.lot.kept_by(worker) };
+        let lost = if last { self.policy.living() } else { self.policy.kept_by(worker) };
         let slots = lost.into_iter().filter_map(|id| {
-            self.lot.ended(id, Ending::Failed);
+            self.policy.ended(id, Ending::Failed);
             self.take_slot(id)
         });
         let slots = slots.collect();
-        self.lot.settle(now);
+        self.policy.settle(now);
         slots
     }
 
@@ -359,7 +356,7 @@ impl<E: Executor> State<E> {
         now: Time,
         rest_until: Time,
     ) -> Option<Todo<E>> {
-        match self.lot.next_decision(worker, has_room) {
+        match self.policy.next_decision(worker, has_room) {
             Some(Decision::Start(id)) => {
                 let task = self.slot(id).and_then(|slot| slot.task.take());
                 return Some(Todo::Start(id, task.expect("a task that has not started has its payload")));
@@ -367,52 +364,47 @@ impl<E: Executor> State<E> {
             Some(decision) => return Some(Todo::Other(decision)),
             None => {}
         }
-        let busy = self.lot.running_on(worker).next().is_some();
+        let busy = self.policy.is_busy(worker);
         if busy && (rest.is_none() || self.nudged[worker] || rest_until <= now) {
             self.nudged[worker] = false;
             let mut sitting_out = Vec::new();
-            self.lot.sitting_out(worker, &mut sitting_out);
-            return Some(Todo::Step(self.lot.urgent(), sitting_out));
+            self.policy.sitting_out(worker, &mut sitting_out);
+            return Some(Todo::Step(self.policy.urgent(), sitting_out));
         }
         (self.stopping && !busy).then_some(Todo::Quit)
     }
 
-    /// Has those look that the lot has told to stop since the last time: their workers see the order only after the step.
+    /// Has those look that the policy has told to stop since the last time: their workers see the order only after the step.
     fn raise_stop_flags(&mut self) {
-        if self.lot.stops() == self.stops_seen {
-            return;
-        }
-        self.stops_seen = self.lot.stops();
-        for id in self.lot.ordered_to_stop() {
-            let slot = self.slots.get(id.index()).and_then(Option::as_ref).filter(|slot| slot.id == id);
-            if let Some(slot) = slot {
+        while let Some(id) = self.policy.next_stop() {
+            if let Some(slot) = self.slot(id) {
                 slot.stop.store(true, Ordering::Relaxed);
             }
         }
     }
 
-    /// Takes the outcomes that the lot has decided by itself, and chooses whom to wake.
+    /// Takes the outcomes that the policy has decided by itself, and chooses whom to wake.
     fn after(&mut self) -> After<E> {
         self.raise_stop_flags();
         let mut settled = Vec::new();
-        while let Some((id, ending)) = self.lot.next_ended() {
+        while let Some((id, ending)) = self.policy.next_ended() {
             let outcome = if ending == Ending::Expired { Outcome::Expired } else { Outcome::Cancelled };
             settled.extend(self.take_slot(id).map(|slot| (slot, outcome)));
         }
         let mut rings = Vec::new();
-        let mut starts = self.lot.waiting_starts();
-        let alarm = self.lot.next_deadline().unwrap_or(Time::NEVER);
+        let mut starts = self.policy.waiting_starts();
+        let alarm = self.policy.next_deadline().unwrap_or(Time::NEVER);
         let workers = self.nudged.len();
         for (thread, sleeper) in self.sleepers.iter_mut().enumerate().filter(|(_, sleeper)| sleeper.asleep) {
             let is_worker = thread < workers;
             let start = is_worker && starts > 0;
-            if start || alarm < sleeper.until || (is_worker && self.lot.has_decisions(thread, false)) {
+            if start || alarm < sleeper.until || (is_worker && self.policy.has_orders(thread)) {
                 starts -= usize::from(start);
                 sleeper.asleep = false;
                 rings.push(thread);
             }
         }
-        if self.lot.is_draining() && self.lot.is_empty() && !self.quiet {
+        if self.policy.is_draining() && self.policy.is_empty() && !self.quiet {
             self.quiet = true;
             rings.push(self.sleepers.len()); // Whoever waits until all is quiet.
         }
@@ -423,6 +415,6 @@ impl<E: Executor> State<E> {
 /// A worker's executor's own count, if it has one.
 pub(super) fn observe<E: Executor>(state: &mut State<E>, free: Option<Units>) {
     if let Some(free) = free {
-        state.lot.observe(free);
+        state.policy.observe(free);
     }
 }

@@ -48,30 +48,30 @@ pub struct ShutdownReport {
 impl<E: Executor> WorkerPool<E> {
     /// Refuses new tasks from now on; what is here goes on.
     pub fn drain(&self) {
-        self.shared.command(|state| state.lot.drain());
+        self.shared.command(|state| state.policy.drain());
     }
 
     /// Whether new tasks are refused.
     pub fn is_draining(&self) -> bool {
-        self.shared.read(|state| state.lot.is_draining())
+        self.shared.read(|state| state.policy.is_draining())
     }
 
     /// Empties the pool and ends its threads: new tasks are refused, those that are here may finish within the limit,
     /// the rest is cancelled. Every task gets its one outcome. Blocks for at most the limit and twice the grace.
     pub fn shutdown(&self, drain: Drain) -> ShutdownReport {
         self.shared.command(|state| {
-            state.lot.drain();
+            state.policy.drain();
             if drain.waiting == Waiting::Cancel {
-                state.lot.cancel_waiting();
+                state.policy.cancel_waiting();
             }
         });
-        let empty = |state: &State<E>| state.lot.is_empty();
+        let empty = |state: &State<E>| state.policy.is_empty();
         let in_time = self.shared.wait_until_quiet(Instant::now().checked_add(drain.limit), empty);
         let mut report = ShutdownReport { in_time, cancelled: 0, given_up: 0 };
         if !in_time {
             report.cancelled = self.shared.command(|state| {
-                let before = state.lot.present();
-                state.lot.cancel_all();
+                let before = state.policy.present();
+                state.policy.cancel_all();
                 before
             });
             self.shared.wait_until_quiet(Instant::now().checked_add(drain.grace), empty);
@@ -95,8 +95,8 @@ impl<E: Executor> WorkerPool<E> {
     /// Cancels everything without waiting for it.
     pub(super) fn abandon(&self) {
         self.shared.command(|state| {
-            state.lot.drain();
-            state.lot.cancel_all();
+            state.policy.drain();
+            state.policy.cancel_all();
         });
         self.stop_threads();
     }

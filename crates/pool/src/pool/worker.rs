@@ -1,4 +1,4 @@
-//! A worker thread: it owns an executor and does what the lot decides.
+//! A worker thread: it owns an executor and does what the policy decides.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use super::executor::{Executor, Step};
 use super::outcome::{Failure, Outcome};
 use super::shared::{Shared, Todo, observe};
 use crate::guarded::guarded;
-use crate::{Class, Decision, Ending, TaskId};
+use crate::{Class, Decision, Ending, Policy, TaskId};
 
 /// One worker.
 pub(super) struct Worker<'a, E: Executor> {
@@ -61,7 +61,7 @@ impl<'a, E: Executor> Worker<'a, E> {
         self.rest = None;
         match decision {
             Decision::Park(id) => match guarded(|| self.executor.park(id)) {
-                Ok(()) => self.settle(|lot| lot.parked(id)),
+                Ok(()) => self.settle(|policy| policy.parked(id)),
                 Err(panic) => {
                     self.fail(id, &panic);
                     self.settle(|_| {});
@@ -94,7 +94,7 @@ impl<'a, E: Executor> Worker<'a, E> {
             Ok(Step::Idle(until)) => Some(until),
             Err(panic) => {
                 let culprits = match context.blamed() {
-                    [] => self.shared.read(|state| state.lot.running_on(self.number).collect()),
+                    [] => self.shared.read(|state| state.policy.running_on(self.number)),
                     blamed => blamed.to_vec(),
                 };
                 for culprit in culprits {
@@ -104,12 +104,12 @@ impl<'a, E: Executor> Worker<'a, E> {
             }
         };
         let progress = context.take_progress();
-        self.settle(|lot| lot.report(busy, &progress));
+        self.settle(|policy| policy.report(busy, &progress));
     }
 
     /// A panic was this task's fault: it ends, the others go on.
     fn fail(&mut self, id: TaskId, panic: &str) {
-        if self.shared.read(|state| state.lot.state_of(id).is_none()) {
+        if self.shared.read(|state| state.policy.state_of(id).is_none()) {
             return; // It had ended before the panic.
         }
         tracing::error!(task = %id, panic, "a task panicked and has failed");
@@ -119,14 +119,14 @@ impl<'a, E: Executor> Worker<'a, E> {
         self.shared.end(id, &[], Ending::Failed, Outcome::Failed(Failure::Panic(panic.to_owned())));
     }
 
-    /// Reports to the lot, tells it what is really free now, and has it decide.
-    fn settle(&mut self, report: impl FnOnce(&mut crate::Lot)) {
+    /// Reports to the policy, tells it what is really free now, and has it decide.
+    fn settle(&mut self, report: impl FnOnce(&mut dyn Policy)) {
         let free = guarded(|| self.executor.snapshot()).unwrap_or_default();
         let now = self.shared.now();
         self.shared.command(|state| {
-            report(&mut state.lot);
+            report(&mut *state.policy);
             observe(state, free);
-            state.lot.settle(now);
+            state.policy.settle(now);
         });
     }
 }

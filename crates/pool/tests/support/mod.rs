@@ -77,7 +77,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    pub fn new(seed: u64, config: LotConfig, traffic: Traffic, faults: Faults) -> Simulation {
+    pub fn new(seed: u64, config: PolicyConfig, traffic: Traffic, faults: Faults) -> Simulation {
         let total = config.capacity.total();
         Simulation {
             lot: Lot::new(config).expect("the configuration is right"),

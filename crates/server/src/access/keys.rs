@@ -371,7 +371,6 @@ impl TenantLimits {
     }
 
     /// The part that the parking lot enforces.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub fn in_the_lot(&self) -> parkade_core::parking_lot::TenantSettings {
         parkade_core::parking_lot::TenantSettings {
             weight: self.weight,

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-#[cfg(feature = "parking-lot-scheduler")]
 use parkade_core::parking_lot::{HistoryScope, LotSettings};
 
 use super::keys::{ApiKeys, TenantLimits};
@@ -18,7 +17,6 @@ pub struct Policy {
     /// What holds for tenants by name: the `user`s of a server without keys. A key's own limits win.
     pub tenants: HashMap<String, TenantLimits>,
     /// The parking lot's weights and limits. Its tenants are those above and the keys.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub lot: LotSettings,
 }
 
@@ -29,7 +27,6 @@ impl Policy {
     }
 
     /// The lot's settings with all tenants in them.
-    #[cfg(feature = "parking-lot-scheduler")]
     pub fn lot_settings(&self) -> LotSettings {
         let mut settings = self.lot.clone();
         settings.tenant = self.tenant.in_the_lot();
@@ -44,7 +41,7 @@ impl Policy {
     }
 }
 
-#[cfg(all(test, feature = "parking-lot-scheduler"))]
+#[cfg(test)]
 mod tests {
     use std::path::Path;
 

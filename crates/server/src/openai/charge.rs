@@ -98,15 +98,11 @@ fn demand(model: &ModelEntry, requests: &[Request], most: u64) -> Demand {
     Demand { prompt, likely: likely.min(most), most }
 }
 
-/// How many tokens the answers to a request will probably have, by what the lot has learnt of the tenant's; `None` if
+/// How many tokens the answers to a request will probably have, by what the engine has learnt of the tenant's; `None` if
 /// nothing tells.
 fn likely_answers(model: &ModelEntry, request: &Request) -> Option<u64> {
-    #[cfg(feature = "parking-lot-scheduler")]
-    if !request.ignore_eos
-        && let Some(lot) = model.engine.parking_lot()
-    {
-        return Some(lot.adapter().price(request).ok()?.expected_tokens);
+    if request.ignore_eos {
+        return None;
     }
-    let (_, _) = (model, request);
-    None
+    Some(model.engine.pool().adapter().price(request).ok()?.expected_tokens)
 }

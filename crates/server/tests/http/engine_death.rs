@@ -23,6 +23,11 @@ async fn until(engine: &Engine, what: impl Fn(&EngineSnapshot) -> bool) {
     }
 }
 
+/// Those of this build.
+fn schedulers() -> impl Iterator<Item = SchedulerKind> {
+    [SchedulerKind::Default, SchedulerKind::ParkingLot].into_iter().filter(|scheduler| scheduler.is_in_this_build())
+}
+
 fn code(body: &str) -> Value {
     serde_json::from_str::<Value>(body).unwrap_or_else(|error| panic!("{error}: {body}"))["error"]["code"].clone()
 }
@@ -80,45 +85,24 @@ async fn everything_is_engine_stopped(server: &Running) {
 }
 
 #[tokio::test]
-async fn a_worker_that_dies_is_engine_stopped_for_everyone() {
-    let (server, control) = start(SchedulerKind::Default).await;
-    let (rest, mut others) = three_when_a_step_panics(&server, &control).await;
-    assert!(rest.contains("event: error\n") && rest.contains("engine_stopped"), "{rest}");
-    for socket in &mut others {
-        let answer = read_to_end(socket).await;
-        let (status, _, body) = parts(&answer);
-        assert_eq!((status, code(body)), (503, json!("engine_stopped")), "{answer}");
-    }
-    until(&server.engine, |now| now.active_workers == 0).await;
-    everything_is_engine_stopped(&server).await;
-    let card = server.exchange(&wire_get("/v1/requests/first", "")).await;
-    let card: Value = serde_json::from_str(parts(&card).2).expect("JSON");
-    assert_eq!((&card["state"], &card["error"]), (&json!("ended"), &json!("engine_stopped")), "{card}");
-}
-
-#[cfg(feature = "parking-lot-scheduler")]
-#[tokio::test]
 async fn a_worker_that_outlives_a_panic_says_that_the_request_may_be_sent_again() {
-    let (server, control) = start(SchedulerKind::ParkingLot).await;
-    let (rest, mut others) = three_when_a_step_panics(&server, &control).await;
-    assert!(rest.contains("event: error\n") && rest.contains("internal_error"), "{rest}");
-    assert!(rest.contains("may be sent again"), "{rest}");
-    control.release();
-    for socket in &mut others {
-        assert!(read_to_end(socket).await.starts_with("HTTP/1.1 200"), "they had no part in that step");
+    for scheduler in schedulers() {
+        let (server, control) = start(scheduler).await;
+        let (rest, mut others) = three_when_a_step_panics(&server, &control).await;
+        assert!(rest.contains("event: error\n") && rest.contains("internal_error"), "{rest}");
+        assert!(rest.contains("may be sent again"), "{rest}");
+        control.release();
+        for socket in &mut others {
+            assert!(read_to_end(socket).await.starts_with("HTTP/1.1 200"), "they had no part in that step");
+        }
+        let ready = server.exchange(&wire_get("/health/ready", "")).await;
+        assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
     }
-    let ready = server.exchange(&wire_get("/health/ready", "")).await;
-    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
 }
 
 #[tokio::test]
 async fn an_engine_that_ended_by_itself_does_not_say_that_the_server_shuts_down() {
-    let schedulers = [
-        SchedulerKind::Default,
-        #[cfg(feature = "parking-lot-scheduler")]
-        SchedulerKind::ParkingLot,
-    ];
-    for scheduler in schedulers {
+    for scheduler in schedulers() {
         let (server, _control) = start(scheduler).await;
         let engine = server.engine.clone();
         tokio::task::spawn_blocking(move || engine.drain(Duration::ZERO)).await.expect("an end");

@@ -84,7 +84,7 @@ async fn an_idle_server_with_open_connections_ends_at_once() {
 }
 
 #[tokio::test]
-async fn the_default_scheduler_answers_for_requests_but_keeps_no_streams() {
+async fn the_default_scheduler_answers_for_requests_and_keeps_their_streams() {
     let server = start(ServerConfig::default()).await;
     let body = json!({"prompt": "hello", "max_tokens": 4, "ignore_eos": true});
     let answer = server.exchange(&wire_post(COMPLETIONS, "connection: close\r\n", &body)).await;
@@ -95,6 +95,6 @@ async fn the_default_scheduler_answers_for_requests_but_keeps_no_streams() {
     };
     let (status, card) = json_of(server.exchange(&wire_get(&format!("/v1/requests/{id}"), "")).await);
     assert_eq!((status, &card["state"], &card["completion_tokens"]), (200, &json!("ended"), &json!(4)), "{card}");
-    let (status, body) = json_of(server.exchange(&wire_get(&format!("/v1/requests/{id}/stream"), "")).await);
-    assert_eq!((status, &body["error"]["code"]), (404, &json!("stream_not_found")));
+    let stream = server.exchange(&wire_get(&format!("/v1/requests/{id}/stream"), "connection: close\r\n")).await;
+    assert!(stream.starts_with("HTTP/1.1 200") && stream.contains("data: [DONE]"), "{stream}");
 }

@@ -17,7 +17,7 @@ use crate::register::Register;
 use crate::request::Request;
 use crate::sampler::Sampler;
 use crate::sampling::SamplingParams;
-use crate::stream::{RequestStream, Waker};
+use crate::stream::{RequestStream, Tape, Waker};
 
 const CONTEXT: usize = 200;
 
@@ -25,6 +25,14 @@ struct Nobody;
 
 impl Waker for Nobody {
     fn wake(&self) {}
+}
+
+impl Tape for Nobody {
+    fn record(&self, _: &Event) {}
+
+    fn readers(&self) -> usize {
+        0
+    }
 }
 
 /// A stepper with a fake model, and what is needed to feed it.
@@ -36,6 +44,16 @@ struct Bench {
     start: Instant,
     capacity: usize,
     ended: Vec<(RequestKey, Result<(), RequestError>)>,
+}
+
+/// Everything was set aside at admission: growth cannot fail.
+struct Reserved;
+
+impl Growth for Reserved {
+    fn ask(&mut self, ask: &Ask) -> Grant {
+        debug_assert!(ask.blocks <= ask.counts.available(), "{ask:?} was reserved");
+        Grant::Yes
+    }
 }
 
 impl Bench {
@@ -61,7 +79,8 @@ impl Bench {
         let key = RequestKey(self.keys);
         let need = self.stepper.geometry().need(request).unwrap();
         let registered = Arc::new(Register::default()).enter(request, 0);
-        let (outlet, stream) = crate::stream::open(request.id.clone(), self.capacity, Arc::new(Nobody), registered);
+        let (outlet, stream) =
+            crate::stream::open(request.id.clone(), self.capacity, Arc::new(Nobody), registered, Arc::new(Nobody));
         self.stepper.admit(Arrival { key, request: request.clone(), need, outlet, submitted: self.start }, self.start);
         (key, stream)
     }

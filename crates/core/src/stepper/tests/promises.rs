@@ -264,12 +264,11 @@ fn a_pass_that_fails_or_panics_ends_its_requests_and_no_more() {
 }
 
 #[test]
-fn a_deadline_that_passes_ends_the_request() {
+fn a_deadline_that_passes_ends_the_request_and_is_counted() {
     let mut bench = Bench::chunked(512);
-    let (_, mut stream) = bench.admit(&Request { timeout: Some(Duration::from_secs(5)), ..request("late", 9, 20) });
-    bench.stepper.end_expired(bench.start + Duration::from_secs(4));
-    assert_eq!(bench.stepper.next_deadline(), Some(bench.start + Duration::from_secs(5)));
-    bench.stepper.end_expired(bench.start + Duration::from_secs(5));
+    let (key, mut stream) = bench.admit(&request("late", 9, 20));
+    let error = RequestError::Deadline { allowed: Duration::from_secs(5) };
+    bench.stepper.fail(key, error, bench.start + Duration::from_secs(5));
     bench.settle();
     assert_eq!(
         Collected::all(&mut stream).last,

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use crate::lot::Lot;
 use crate::lot::forecast::Line;
-use crate::lot::table::State;
+use crate::lot::task::State;
 use crate::{Class, Time};
 
 /// Smaller is parked earlier.

@@ -1,7 +1,7 @@
-//! The table of all tasks that live, waiting, running or parked.
+//! One task of the lot, waiting, running or parked.
 
 use super::ledger::Reservation;
-use crate::{Class, Cost, TaskId, TaskSpec, Time, Units, Work};
+use crate::{Class, Cost, TaskSpec, Time, Units, Work};
 
 /// Where a task is in its life. See the diagram in the crate's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,6 @@ pub(crate) enum Stop {
 /// One task.
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) generation: u32,
     pub(crate) state: State,
     pub(crate) class: Class,
     /// The class it is defended as when victims are chosen: higher than its own if it was admitted, for its class's
@@ -88,7 +87,6 @@ impl Task {
         let mut cost = spec.cost;
         cost.worst_growth = Units::MAX.min(larger(cost.worst_growth, cost.expected_growth));
         Task {
-            generation: 0,
             state: State::Waiting,
             class: spec.class,
             standing: spec.class,
@@ -164,111 +162,4 @@ impl Task {
 
 fn larger(a: Units, b: Units) -> Units {
     a.saturating_sub(b).saturating_add(b)
-}
-
-/// A slab: places are used again, and a generation tells the old tenant of a place from the new one.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    places: Vec<Place>,
-    free: Vec<u32>,
-}
-
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly all places are taken, and a box for each would be one more miss")]
-enum Place {
-    Free { next_generation: u32 },
-    Taken(Task),
-}
-
-impl Table {
-    pub(crate) fn insert(&mut self, mut task: Task) -> TaskId {
-        match self.free.pop() {
-            Some(index) => {
-                let place = &mut self.places[index as usize];
-                if let Place::Free { next_generation } = *place {
-                    task.generation = next_generation;
-                }
-                let generation = task.generation;
-                *place = Place::Taken(task);
-                TaskId { index, generation }
-            }
-            None => {
-                let index = u32::try_from(self.places.len()).expect("the waiting room is bounded below 2^32 tasks");
-                let generation = task.generation;
-                if self.places.len() == self.places.capacity() {
-                    // By a quarter and not by doubling: a long line must not pay for as many again that are not there.
-                    self.places.reserve_exact(64 + self.places.len() / 4);
-                }
-                self.places.push(Place::Taken(task));
-                TaskId { index, generation }
-            }
-        }
-    }
-
-    pub(crate) fn remove(&mut self, id: TaskId) -> Task {
-        let next_generation = id.generation.wrapping_add(1);
-        let place = std::mem::replace(&mut self.places[id.index as usize], Place::Free { next_generation });
-        self.free.push(id.index);
-        match place {
-            Place::Taken(task) if task.generation == id.generation => task,
-            _ => unreachable!("only living tasks are removed"),
-        }
-    }
-
-    pub(crate) fn get(&self, id: TaskId) -> Option<&Task> {
-        match self.places.get(id.index as usize) {
-            Some(Place::Taken(task)) if task.generation == id.generation => Some(task),
-            _ => None,
-        }
-    }
-
-    /// The task at a place that an index of the lot names, so it lives.
-    pub(crate) fn at(&self, index: u32) -> &Task {
-        match &self.places[index as usize] {
-            Place::Taken(task) => task,
-            Place::Free { .. } => unreachable!("an index of the lot names a task that has ended"),
-        }
-    }
-
-    pub(crate) fn at_mut(&mut self, index: u32) -> &mut Task {
-        match &mut self.places[index as usize] {
-            Place::Taken(task) => task,
-            Place::Free { .. } => unreachable!("an index of the lot names a task that has ended"),
-        }
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Task> {
-        self.places.iter_mut().filter_map(|place| match place {
-            Place::Taken(task) => Some(task),
-            Place::Free { .. } => None,
-        })
-    }
-
-    pub(crate) fn id_of(&self, index: u32) -> TaskId {
-        TaskId { index, generation: self.at(index).generation }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (TaskId, &Task)> {
-        self.places.iter().enumerate().filter_map(|(index, place)| match place {
-            Place::Taken(task) => Some((TaskId { index: index as u32, generation: task.generation }, task)),
-            Place::Free { .. } => None,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_old_id_does_not_name_the_next_task_in_its_place() {
-        let spec = TaskSpec::new("t", Cost::default());
-        let mut table = Table::default();
-        let first = table.insert(Task::new(&spec, 0, Time::ZERO, false));
-        table.remove(first);
-        let second = table.insert(Task::new(&spec, 1, Time::ZERO, false));
-        assert_eq!(first.index, second.index);
-        assert!(table.get(first).is_none());
-        assert!(table.get(second).is_some());
-    }
 }

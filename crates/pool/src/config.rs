@@ -1,4 +1,4 @@
-//! Limits, weights and switches of a lot.
+//! Limits, weights and switches of a policy.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -69,20 +69,20 @@ impl Default for TenantPolicy {
     }
 }
 
-/// Everything that can be set on a [`Lot`](crate::Lot). What is under `limits` can be changed while it runs.
+/// Everything that can be set on a [`Policy`](crate::Policy). What is under `limits` can be changed while it runs.
 #[derive(Clone, Debug)]
-pub struct LotConfig {
+pub struct PolicyConfig {
     /// The units there are.
     pub capacity: Capacity,
     /// How growth is set aside.
     pub reserve: Reserve,
-    /// How many threads take tasks from this lot.
+    /// How many threads take tasks from it; a [`WorkerPool`](crate::WorkerPool) sets it to the number of its executors.
     pub workers: usize,
     /// The part that can be changed at run time.
     pub limits: Limits,
 }
 
-/// The part of the configuration that can be changed at run time, by [`Lot::reconfigure`](crate::Lot::reconfigure).
+/// The part of the configuration that can be changed at run time, by [`Policy::reconfigure`](crate::Policy::reconfigure).
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Shares of the classes.
@@ -108,10 +108,10 @@ pub struct Limits {
     pub rate_memory: Duration,
 }
 
-impl LotConfig {
-    /// The defaults for a lot with this capacity and one worker.
-    pub fn new(capacity: Capacity) -> LotConfig {
-        LotConfig { capacity, reserve: Reserve::default(), workers: 1, limits: Limits::default() }
+impl PolicyConfig {
+    /// The defaults for this capacity and one worker.
+    pub fn new(capacity: Capacity) -> PolicyConfig {
+        PolicyConfig { capacity, reserve: Reserve::default(), workers: 1, limits: Limits::default() }
     }
 
     /// Says what makes no sense.

@@ -1,0 +1,383 @@
+//! What a [`WorkerPool`](crate::WorkerPool) asks of a scheduling policy, and the words that both use.
+
+use std::time::Duration;
+
+use crate::counters::Counters;
+use crate::{Class, ConfigError, Limits, PerClass, PoolError, Rates, TaskId, TaskSpec, Time, Units, Work};
+
+/// What has become of a task that was submitted and not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// It has its units and goes to a worker.
+    Admitted,
+    /// It waits.
+    Waiting,
+}
+
+/// What a worker is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Take up this task. It counts as running from here on.
+    Start(TaskId),
+    /// Take up this parked task again.
+    Resume(TaskId),
+    /// Park this running task, then say so with [`Policy::parked`].
+    Park(TaskId),
+    /// Drop this task, running or parked, then say so with [`Policy::ended`].
+    Cancel(TaskId),
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// It did what it was to do.
+    Completed,
+    /// It could not, or it panicked.
+    Failed,
+    /// Somebody did not want it any more.
+    Cancelled,
+    /// Its deadline passed, or could no longer be met.
+    Expired,
+}
+
+/// The answer to a running task that wants to grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// It may take what it asked for.
+    Granted,
+    /// Park these first, then ask again. They count as parked from now on.
+    ParkFirst(Vec<TaskId>),
+    /// Others have a better claim: it is parked itself. It counts as parked from now on and will be resumed when
+    /// what it asked for is there too.
+    ParkSelf,
+    /// It can never have that much: more than there is, or nobody else is left who could make room. It has to fail.
+    Denied,
+}
+
+/// What one step did for one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Which task.
+    pub task: TaskId,
+    /// Prompt tokens computed, those computed again after parking included.
+    pub prefill: u64,
+    /// New answer tokens.
+    pub decode: u64,
+}
+
+/// Where a task is, for those who ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskState {
+    /// It has not been admitted yet.
+    Waiting,
+    /// It holds units.
+    Running,
+    /// It has run and will run again.
+    Parked,
+}
+
+/// What can be told about a task that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outlook {
+    /// Where it is.
+    pub state: TaskState,
+    /// Its class.
+    pub class: Class,
+    /// When it came.
+    pub submitted: Time,
+    /// How many will probably be admitted before it; `None` unless it waits.
+    pub ahead: Option<u64>,
+    /// Of these, those of its own tenant; `None` unless it waits.
+    pub own_ahead: Option<u64>,
+    /// How long it will probably wait; `None` unless it waits and rates have been measured.
+    pub wait: Option<Duration>,
+    /// Answer tokens so far.
+    pub decoded: u64,
+    /// How often it was parked.
+    pub parkings: u32,
+}
+
+/// Numbers of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassStats {
+    /// Waiting tasks.
+    pub waiting: u64,
+    /// Tokens of the waiting tasks.
+    pub waiting_tokens: u64,
+    /// Tasks that hold units.
+    pub running: u64,
+    /// Parked tasks.
+    pub parked: u64,
+}
+
+/// Numbers of one tenant that has tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantStats {
+    /// Its name.
+    pub name: String,
+    /// Waiting tasks.
+    pub waiting: u64,
+    /// Tokens of the waiting tasks.
+    pub waiting_tokens: u64,
+    /// Running and parked tasks.
+    pub active: u64,
+}
+
+/// Numbers of a policy. `submitted = refused + waiting + running + parked + completed + failed + cancelled + expired`.
+#[derive(Clone, Debug)]
+pub struct PolicyStats {
+    /// Tasks that were submitted, refused ones included.
+    pub submitted: u64,
+    /// Tasks that were refused.
+    pub refused: u64,
+    /// Refusals by [`PoolError::reason`].
+    pub refusals: Vec<(&'static str, u64)>,
+    /// Tasks that wait now.
+    pub waiting: u64,
+    /// Their prompt and expected answer tokens.
+    pub waiting_tokens: u64,
+    /// Tasks that hold units now.
+    pub running: u64,
+    /// Tasks that are parked now.
+    pub parked: u64,
+    /// Tasks that completed.
+    pub completed: u64,
+    /// Tasks that failed.
+    pub failed: u64,
+    /// Tasks that were cancelled.
+    pub cancelled: u64,
+    /// Tasks that expired.
+    pub expired: u64,
+    /// Granted growth requests.
+    pub grown: u64,
+    /// How often a task was parked, for whatever reason.
+    pub parkings: u64,
+    /// How often one was parked to make room for a higher class.
+    pub preempted: u64,
+    /// How often a parked task was resumed.
+    pub resumed: u64,
+    /// By class.
+    pub classes: PerClass<ClassStats>,
+    /// All units.
+    pub capacity: Units,
+    /// Units held by running tasks.
+    pub in_use: Units,
+    /// Units that nobody holds.
+    pub free: Units,
+    /// Of these, what a task that comes now could have: not promised, and not what the running ones are expected to grow into.
+    pub available: Units,
+    /// The measured service rate.
+    pub rates: Rates,
+    /// Tenants that are remembered.
+    pub tenants: usize,
+}
+
+/// The units of a policy and what it has measured, for [`PolicyStats::new`].
+pub(crate) struct Measured {
+    pub(crate) capacity: Units,
+    pub(crate) in_use: Units,
+    pub(crate) free: Units,
+    pub(crate) available: Units,
+    pub(crate) rates: Rates,
+    pub(crate) tenants: usize,
+}
+
+impl PolicyStats {
+    pub(crate) fn new(counters: &Counters, classes: PerClass<ClassStats>, measured: Measured) -> PolicyStats {
+        let Measured { capacity, in_use, free, available, rates, tenants } = measured;
+        PolicyStats {
+            submitted: counters.submitted,
+            refused: counters.refused,
+            refusals: counters.refusals.clone(),
+            waiting: counters.waiting,
+            waiting_tokens: counters.waiting_tokens,
+            running: counters.running,
+            parked: counters.parked,
+            completed: counters.completed,
+            failed: counters.failed,
+            cancelled: counters.cancelled,
+            expired: counters.expired,
+            grown: counters.grown,
+            parkings: counters.parkings,
+            preempted: counters.preempted,
+            resumed: counters.resumed,
+            classes,
+            capacity,
+            in_use,
+            free,
+            available,
+            rates,
+            tenants,
+        }
+    }
+}
+
+/// A scheduling policy: a synchronous, deterministic state machine without threads, clocks or I/O. Commands and the time go in,
+/// decisions come out.
+///
+/// A [`WorkerPool`](crate::WorkerPool) puts one lock around it and drives it from its threads; a simulation can drive it
+/// without any. A command changes what the policy knows; [`settle`](Policy::settle) then decides what follows from it, and
+/// [`next_decision`](Policy::next_decision) and [`next_ended`](Policy::next_ended) hand the decisions out.
+///
+/// [`Fifo`](crate::Fifo) is the shortest one. What a policy does not do (park, prefer a class) it leaves to the methods that are
+/// given here.
+pub trait Policy: Send + 'static {
+    /// Says how many workers ask for decisions, numbered from 0. Called once, before anything else.
+    fn employ(&mut self, workers: usize);
+
+    // Commands of those who have tasks.
+
+    /// Takes a task, or says why not. Waits for nothing.
+    ///
+    /// # Errors
+    /// A refusal leaves nothing behind.
+    fn submit(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError>;
+
+    /// Nobody wants this task any more. One that waits has ended with this; one that an executor has ends when the
+    /// executor says so. False if there is no such task.
+    fn cancel(&mut self, id: TaskId) -> bool;
+
+    /// Cancels what has not been admitted yet.
+    fn cancel_waiting(&mut self);
+
+    /// Cancels everything.
+    fn cancel_all(&mut self) {
+        for id in self.living() {
+            self.cancel(id);
+        }
+    }
+
+    /// Somebody takes what a paused task makes again: it may be resumed. False if it was not paused.
+    fn unpause(&mut self, _id: TaskId) -> bool {
+        false
+    }
+
+    /// Takes nothing new from now on.
+    fn drain(&mut self);
+
+    /// Replaces limits and weights. What waits or runs stays where it is; new limits hold from the next decision.
+    ///
+    /// # Errors
+    /// If the limits make no sense; then nothing changes.
+    fn reconfigure(&mut self, limits: Limits) -> Result<(), ConfigError>;
+
+    // Reports of executors.
+
+    /// Takes the executor's own count of free units (what it could give out now, caches that it would evict
+    /// included), after everything that it was told to take up has been taken up.
+    fn observe(&mut self, free: Units);
+
+    /// An executor's step took `busy` and did this for its tasks. Tasks that have ended since they were worked for are
+    /// named too: their tokens took time. They are not counted again, see [`count_progress`](Policy::count_progress).
+    fn report(&mut self, busy: Duration, progress: &[Progress]);
+
+    /// Counts one task's tokens for it. For the last step of a task, which has to be counted before [`ended`](Policy::ended) and
+    /// so before the step itself can be reported.
+    fn count_progress(&mut self, progress: &Progress);
+
+    /// A running task wants `amount` on top of what it holds. `free` is what its executor could really give out now.
+    ///
+    /// After [`Growth::ParkFirst`] the executor parks the victims, which makes their units really free, and asks again.
+    fn grow(&mut self, now: Time, id: TaskId, amount: Units, free: Option<Units>) -> Growth;
+
+    /// The executor has parked this task, as it was told to. Its units are back.
+    fn parked(&mut self, _id: TaskId) {}
+
+    /// The executor would park this running task of its own accord, because nobody takes what it makes. It is not
+    /// resumed before [`unpause`](Policy::unpause). False if it is not to be parked: it is not running, or nothing ever is.
+    fn pause(&mut self, _id: TaskId) -> bool {
+        false
+    }
+
+    /// An executor is done with a task and holds nothing for it any more. Returns how it ended, which is `ending`
+    /// unless the task was stopped by the policy; `None` if there is no such task (any more).
+    fn ended(&mut self, id: TaskId, ending: Ending) -> Option<Ending>;
+
+    // Decisions.
+
+    /// Decides everything that follows from what has changed. To be called after each batch of commands, and when
+    /// [`next_deadline`](Policy::next_deadline) has come.
+    fn settle(&mut self, now: Time);
+
+    /// When [`settle`](Policy::settle) has to be called again even if nothing happens.
+    fn next_deadline(&mut self) -> Option<Time>;
+
+    /// The next thing for this worker to do. `take_new` says whether it has room for a task that nobody has started.
+    fn next_decision(&mut self, worker: usize, take_new: bool) -> Option<Decision>;
+
+    /// Whether there is something for this worker that no other one can do.
+    fn has_orders(&self, worker: usize) -> bool;
+
+    /// How many admitted tasks no worker has taken up yet (some of them may have been cancelled meanwhile).
+    fn waiting_starts(&self) -> usize;
+
+    /// The next task that ended without an executor's doing: cancelled or expired before a worker took it.
+    fn next_ended(&mut self) -> Option<(TaskId, Ending)>;
+
+    /// The next task that an executor has been ordered to drop: to be told at once, because the order is seen only after the step.
+    fn next_stop(&mut self) -> Option<TaskId>;
+
+    /// The highest class that should not wait for a step in flight; `None`: nobody goes before others.
+    fn urgent(&self) -> Option<Class> {
+        None
+    }
+
+    /// The running tasks of a worker that should sit out its next step.
+    fn sitting_out(&self, _worker: usize, _out: &mut Vec<TaskId>) {}
+
+    // Questions.
+
+    /// Whether running tasks are ever parked.
+    fn parks(&self) -> bool {
+        false
+    }
+
+    /// Whether tasks are served by class; if not, all are served alike.
+    fn has_classes(&self) -> bool {
+        false
+    }
+
+    /// The limits that hold now.
+    fn limits(&self) -> &Limits;
+
+    /// Whether it is being emptied.
+    fn is_draining(&self) -> bool;
+
+    /// How many tasks are here, waiting, running or parked.
+    fn present(&self) -> u64;
+
+    /// Whether no task is left.
+    fn is_empty(&self) -> bool {
+        self.present() == 0
+    }
+
+    /// Every task that is here.
+    fn living(&self) -> Vec<TaskId>;
+
+    /// The tasks that a worker has, running or parked.
+    fn kept_by(&self, worker: usize) -> Vec<TaskId>;
+
+    /// The running tasks that a worker has.
+    fn running_on(&self, worker: usize) -> Vec<TaskId>;
+
+    /// Whether a worker has running tasks.
+    fn is_busy(&self, worker: usize) -> bool;
+
+    /// Where a task is; `None` if it has ended.
+    fn state_of(&self, id: TaskId) -> Option<TaskState>;
+
+    /// How a task will have ended that is to stop.
+    fn stop_of(&self, id: TaskId) -> Option<Ending>;
+
+    /// What a task has to do, as it was submitted; nothing if it has ended.
+    fn work_of(&self, id: TaskId) -> Work;
+
+    /// What can be told about a task; `None` if it has ended.
+    fn outlook(&self, id: TaskId) -> Option<Outlook>;
+
+    /// The numbers.
+    fn stats(&self) -> PolicyStats;
+
+    /// The numbers of every tenant that has tasks.
+    fn all_tenant_stats(&self) -> Vec<TenantStats>;
+}
