@@ -9,9 +9,9 @@ use crate::backend::Backend;
 use crate::config::EngineConfig;
 use crate::metrics::EngineMetrics;
 use crate::parking_lot::{InferenceWorkerPool, LotSettings};
-use crate::record::RequestState;
 use crate::refusal::Refusal;
 use crate::request::{Priority, Request, RequestId};
+use crate::requests::RequestState;
 use crate::stream::RequestStream;
 use crate::vocabulary::Vocabulary;
 

@@ -25,10 +25,6 @@ impl From<&str> for RequestId {
     }
 }
 
-/// A request inside the engine: unique for its whole life, in the order of submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct RequestKey(pub(crate) u64);
-
 /// The priority class of a request. The default scheduler ignores it; the parking lot gives each class a guaranteed share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {

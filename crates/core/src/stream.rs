@@ -7,75 +7,36 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::event::{Event, RequestError, Usage};
-use crate::record::RequestRecord;
-use crate::register::Registered;
 use crate::request::RequestId;
+use crate::requests::{End, LiveRequest, LiveRequests, RequestState};
 
-/// Wakes the thread that drives the requests.
-pub(crate) trait Waker: Send + Sync {
-    /// Something changed that the thread should look at. Called rarely: for a reader that was waited for, or one that left.
-    fn wake(&self);
-
-    /// The reader left before the last event.
-    fn left(&self) {
-        self.wake();
-    }
-
-    /// The last of those who read along has left, or there is none any more.
-    fn nobody_reads_along(&self) {}
-}
-
-/// Remembers a stream's events for others than its reader.
-pub(crate) trait Tape: Send + Sync {
-    /// The next event.
-    fn record(&self, event: &Event);
-    /// How many others read along.
-    fn readers(&self) -> usize;
-}
-
-/// What reader and worker share about one request.
-struct Link {
-    id: RequestId,
-    waker: Arc<dyn Waker>,
-    record: Arc<RequestRecord>,
-}
-
-/// Opens a stream of at most `capacity` undelivered events, all of which are recorded on `tape`.
-pub(crate) fn open(
-    id: RequestId,
-    capacity: usize,
-    waker: Arc<dyn Waker>,
-    registered: Registered,
-    tape: Arc<dyn Tape>,
-) -> (Outlet, RequestStream) {
+/// Opens a stream of at most `capacity` undelivered events.
+pub(crate) fn open(request: Arc<LiveRequest>, requests: Arc<LiveRequests>, capacity: usize) -> (Outlet, RequestStream) {
     let (sender, receiver) = mpsc::channel(capacity);
-    let link = Arc::new(Link { id, waker, record: Arc::clone(registered.record()) });
-    let outlet = Outlet { registered, events: sender, link: Arc::clone(&link), tape };
-    (outlet, RequestStream { events: receiver, link, ended: false })
+    let outlet = Outlet { request: Arc::clone(&request), requests, events: sender };
+    (outlet, RequestStream { events: receiver, request, ended: false })
 }
 
-/// The worker's end.
+/// The worker's end. A request whose end is dropped without a word has ended by that.
 pub(crate) struct Outlet {
-    /// Before the sender: when the worker dies, the end is noted before the reader sees it.
-    registered: Registered,
+    request: Arc<LiveRequest>,
+    requests: Arc<LiveRequests>,
     events: mpsc::Sender<Event>,
-    link: Arc<Link>,
-    tape: Arc<dyn Tape>,
 }
 
 impl Outlet {
-    pub(crate) fn record(&self) -> &Arc<RequestRecord> {
-        &self.link.record
+    pub(crate) fn request(&self) -> &Arc<LiveRequest> {
+        &self.request
     }
 
     /// Whether the reader has left, and nobody reads along.
     pub(crate) fn is_closed(&self) -> bool {
-        self.events.is_closed() && self.tape.readers() == 0
+        self.events.is_closed() && !self.request.is_followed()
     }
 
     /// Whether `events` can be sent now. If not, the reader will wake the worker.
@@ -84,22 +45,28 @@ impl Outlet {
         if self.events.capacity() >= events || self.events.is_closed() {
             return true;
         }
-        self.link.record.paused.store(true, Ordering::Relaxed);
+        self.request.paused.store(true, Ordering::Relaxed);
         // Pairs with the fence in `RequestStream::after`: either the reader sees the mark, or we see the room that it made.
         fence(Ordering::SeqCst);
         if self.events.capacity() < events {
             return false;
         }
-        self.link.record.paused.store(false, Ordering::Relaxed);
+        self.request.paused.store(false, Ordering::Relaxed);
         true
     }
 
     /// Sends one event. Room was asked for before; a reader that has left is found by [`is_closed`](Self::is_closed) later.
     pub(crate) fn send(&self, event: Event) {
-        self.tape.record(&event);
+        self.requests.record(&self.request, &event);
         if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
-            debug_assert!(false, "no room was kept for {event:?} of request {}", self.link.id);
+            debug_assert!(false, "no room was kept for {event:?} of request {}", self.request.id());
         }
+    }
+
+    /// Notes that the request gave its memory back.
+    pub(crate) fn parked(&self) {
+        self.request.set_state(RequestState::Parked);
+        self.requests.count(self.request.tenant(), |totals| totals.parkings += 1);
     }
 
     /// Notes how the request ended, then sends the last event: whoever has read it finds the end in the record.
@@ -108,20 +75,36 @@ impl Outlet {
             Ok(()) => Event::Done(usage),
             Err(error) => Event::Failed(error.clone()),
         };
-        self.registered.end(result.err(), usage);
-        self.send(last);
+        if self.requests.end(&self.request, End { usage, error: result.err() }, Instant::now()) {
+            self.send(last);
+        }
     }
 
     /// The request was refused after all, and nobody has its stream.
     pub(crate) fn refuse(self) {
-        self.registered.refuse();
+        self.requests.refuse(&self.request);
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if self.request.end().is_none() {
+            let error = self.requests.abandoned(&self.request);
+            let end = End { usage: self.request.usage(), error: Some(error.clone()) };
+            if self.requests.end(&self.request, end, Instant::now()) {
+                let last = Event::Failed(error);
+                self.requests.record(&self.request, &last);
+                // In the middle of a step that panicked there may be no room: the reader then finds the stream cut, which says the same.
+                let _ = self.events.try_send(last);
+            }
+        }
     }
 }
 
 /// The events of one request, in order, ending with exactly one [`Event::Done`] or [`Event::Failed`]. Dropping it cancels the request.
 pub struct RequestStream {
     events: mpsc::Receiver<Event>,
-    link: Arc<Link>,
+    request: Arc<LiveRequest>,
     ended: bool,
 }
 
@@ -133,17 +116,17 @@ impl RequestStream {
 
     /// The request's name.
     pub fn id(&self) -> &RequestId {
-        &self.link.id
+        self.request.id()
     }
 
     /// How long the request was in line before it first ran; `None` while it never has.
     pub fn queued(&self) -> Option<Duration> {
-        self.link.record.queued()
+        self.request.queued()
     }
 
     /// What the request has done so far and how it ended. It outlives the stream.
-    pub fn record(&self) -> Arc<RequestRecord> {
-        Arc::clone(&self.link.record)
+    pub fn request(&self) -> Arc<LiveRequest> {
+        Arc::clone(&self.request)
     }
 
     /// The next event, or `None` after the last one.
@@ -186,11 +169,11 @@ impl RequestStream {
         // Pairs with the fence in `Outlet::has_room_for`.
         fence(Ordering::SeqCst);
         // Half empty, so that a paused request comes back for more than one step.
-        if self.link.record.paused.load(Ordering::Relaxed)
+        if self.request.paused.load(Ordering::Relaxed)
             && self.events.len() <= self.events.max_capacity() / 2
-            && self.link.record.paused.swap(false, Ordering::Relaxed)
+            && self.request.paused.swap(false, Ordering::Relaxed)
         {
-            self.link.waker.wake();
+            self.request.wake();
         }
         event
     }
@@ -200,13 +183,16 @@ impl Drop for RequestStream {
     fn drop(&mut self) {
         if !self.ended {
             self.events.close();
-            self.link.waker.left();
+            self.request.reader_left();
         }
     }
 }
 
 impl fmt::Debug for RequestStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestStream").field("id", &self.link.id).field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("RequestStream")
+            .field("id", self.request.id())
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
     }
 }

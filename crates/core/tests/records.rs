@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parkade_core::{
-    Decoder, End, Engine, EngineConfig, Event, Request, RequestError, RequestRecord, RequestState, RequestStream,
+    Decoder, End, Engine, EngineConfig, Event, LiveRequest, Request, RequestError, RequestState, RequestStream,
     SamplingParams, SchedulerKind, TokenId, Vocabulary,
 };
 use support::{Controls, END, FIRST_LETTER, FakeBackend, Letters, POISON};
@@ -66,7 +66,7 @@ fn read(stream: &mut RequestStream, most: usize) -> (usize, Option<Event>) {
 }
 
 /// Waits for the end and checks that the record tells of it.
-fn ended(record: &RequestRecord) -> (usize, usize, Option<RequestError>) {
+fn ended(record: &LiveRequest) -> (usize, usize, Option<RequestError>) {
     eventually("the end", || record.end().is_some());
     let End { usage, error } = record.end().unwrap().clone();
     assert_eq!((record.state(), record.usage()), (RequestState::Ended, usage));
@@ -78,7 +78,7 @@ fn an_answer_that_is_complete_is_on_record_before_its_reader_knows() {
     for (engine, _) in engines(8) {
         for n in [1, 3] {
             let mut stream = engine.submit(Request { n, ..request("r", 20) }).unwrap();
-            let record = stream.record();
+            let record = stream.request();
             let (tokens, last) = read(&mut stream, usize::MAX);
             let Some(Event::Done(usage)) = last else { panic!("{last:?}") };
             assert_eq!(tokens, 20 * n);
@@ -98,7 +98,7 @@ fn what_was_computed_before_a_cancel_is_on_record() {
             let (after, last) = read(&mut stream, usize::MAX);
             assert_eq!(last, Some(Event::Failed(RequestError::Cancelled)));
             let expected = (PROMPT, before + after, Some(RequestError::Cancelled));
-            assert_eq!(ended(&stream.record()), expected);
+            assert_eq!(ended(&stream.request()), expected);
         }
     }
 }
@@ -108,7 +108,7 @@ fn what_was_computed_for_a_reader_that_left_is_on_record() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for (engine, _) in engines(8) {
         let mut stream = engine.submit(request("r", 180)).unwrap();
-        let record = stream.record();
+        let record = stream.request();
         read(&mut stream, 10);
         drop(stream);
         let End { usage, error } = runtime.block_on(record.ended());
@@ -127,7 +127,7 @@ fn what_was_computed_before_a_deadline_is_on_record() {
         let mut stream = engine.submit(Request { timeout: Some(timeout), ..request("r", 180) }).unwrap();
         let (tokens, last) = read(&mut stream, usize::MAX);
         assert_eq!(last, Some(Event::Failed(RequestError::Deadline { allowed: timeout })));
-        assert_eq!(ended(&stream.record()).1, tokens);
+        assert_eq!(ended(&stream.request()).1, tokens);
     }
 }
 
@@ -138,11 +138,11 @@ fn what_never_ran_has_used_nothing() {
         let running = engine.submit(request("running", 20)).unwrap();
         eventually("a pass", || controls.passes.load(Ordering::SeqCst) == 1);
         let mut waiting = engine.submit(request("waiting", 20)).unwrap();
-        assert_eq!((waiting.record().state(), waiting.record().usage().prompt_tokens), (RequestState::Waiting, 0));
+        assert_eq!((waiting.request().state(), waiting.request().usage().prompt_tokens), (RequestState::Waiting, 0));
         assert!(engine.cancel(&"waiting".into()));
         controls.hold.store(false, Ordering::SeqCst);
         assert_eq!(read(&mut waiting, usize::MAX).1, Some(Event::Failed(RequestError::Cancelled)));
-        assert_eq!(ended(&waiting.record()), (0, 0, Some(RequestError::Cancelled)));
+        assert_eq!(ended(&waiting.request()), (0, 0, Some(RequestError::Cancelled)));
         drop(running);
     }
 }
@@ -152,12 +152,12 @@ fn what_was_computed_before_a_shutdown_or_a_failure_is_on_record() {
     for (engine, _) in engines(8) {
         let mut poisoned = engine.submit(Request { prompt: vec![POISON; PROMPT], ..request("bad", 20) }).unwrap();
         assert_eq!(read(&mut poisoned, usize::MAX).1, Some(Event::Failed(RequestError::NoLogits)));
-        assert_eq!(ended(&poisoned.record()), (PROMPT, 0, Some(RequestError::NoLogits)));
+        assert_eq!(ended(&poisoned.request()), (PROMPT, 0, Some(RequestError::NoLogits)));
         let mut stream = engine.submit(request("r", 190)).unwrap();
         let (before, _) = read(&mut stream, 5);
         engine.drain(Duration::ZERO);
         let (after, last) = read(&mut stream, usize::MAX);
-        let (prompt, completion, error) = ended(&stream.record());
+        let (prompt, completion, error) = ended(&stream.request());
         assert_eq!((prompt, completion, error), (PROMPT, before + after, Some(RequestError::ShuttingDown)));
         assert_eq!(last, Some(Event::Failed(RequestError::ShuttingDown)));
     }
@@ -184,10 +184,10 @@ fn what_was_computed_before_the_engines_thread_panicked_is_on_record() {
         let (before, _) = read(&mut stream, 6);
         let mut fatal = engine.submit(request("fatal", 5)).unwrap();
         assert_eq!(read(&mut fatal, usize::MAX), (0, Some(Event::Failed(RequestError::Stopped))));
-        assert_eq!((ended(&fatal.record()).1, ended(&fatal.record()).2), (0, Some(RequestError::Stopped)));
+        assert_eq!((ended(&fatal.request()).1, ended(&fatal.request()).2), (0, Some(RequestError::Stopped)));
         // The worker goes on with the others.
         let (after, last) = read(&mut stream, usize::MAX);
-        assert_eq!(ended(&stream.record()), (PROMPT, before + after, None));
+        assert_eq!(ended(&stream.request()), (PROMPT, before + after, None));
         assert!(matches!(last, Some(Event::Done(_))), "{last:?}");
     }
 }
@@ -197,7 +197,7 @@ fn what_was_computed_before_the_engines_thread_panicked_is_on_record() {
 fn a_request_that_goes_on_for_others_is_on_record_with_all_that_they_got() {
     let (engine, _) = engines(8).pop().unwrap();
     let mut stream = engine.submit(request("r", 150)).unwrap();
-    let record = stream.record();
+    let record = stream.request();
     let along = engine.pool().streams().attach(&"r".into(), 0).unwrap();
     read(&mut stream, 3);
     drop(stream);

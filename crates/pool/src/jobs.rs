@@ -193,7 +193,8 @@ impl<T: Send + 'static, E: Display + Send + 'static> JobPool<Result<T, E>> {
     /// ```
     /// use parkade_pool::*;
     ///
-    /// let pool = JobPool::of_threads(1)?;
+    /// let one_thread = PolicyConfig::new(Capacity::new([("threads", 1)]));
+    /// let pool = JobPool::start(PoolConfig::new(Fifo::new(one_thread)?), 1)?;
     /// let spec = TaskSpec::new("alice", Cost::fixed(Units::from([1])));
     /// let ticket = pool.submit_fallible(&spec, |_job| "12a".parse::<u32>())?;
     /// assert_eq!(ticket.wait(), Outcome::Failed(Failure::Error("invalid digit found in string".to_owned())));

@@ -71,6 +71,7 @@
 //! use parkade_pool::*;
 //! use std::time::Duration;
 //!
+//! # #[cfg(feature = "parking-lot-scheduler")] {
 //! // Two threads, and 1 GiB that jobs share.
 //! let capacity = Capacity::new([("threads", 2), ("bytes", 1 << 30)]);
 //! let pool = JobPool::start(PoolConfig::new(Lot::new(PolicyConfig::new(capacity))?), 2)?;
@@ -87,6 +88,7 @@
 //!     "the task can need 2147483648 bytes and there are 1073741824 in all; make it smaller"
 //! );
 //! pool.workers().shutdown(Drain::within(Duration::from_secs(1)));
+//! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parkade_core::{Priority, RequestError, RequestId, RequestRecord, RequestState, RequestStatus};
+use parkade_core::{LiveRequest, Priority, RequestError, RequestId, RequestState, RequestStatus};
 use parkade_sync::Mutex;
 
 use crate::errors::ApiError;
@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     /// The key that sent it.
     owner: Option<String>,
     /// What the engine has done for each prompt, once it has taken all of them.
-    records: OnceLock<Vec<Arc<RequestRecord>>>,
+    records: OnceLock<Vec<Arc<LiveRequest>>>,
     /// Its client left before the end. Relaxed: it only explains an end that the records tell of.
     left: AtomicBool,
     /// The engine is done with it, whoever read, and its account is settled. Release and acquire: whoever sees the end sees the account too.
@@ -100,7 +100,7 @@ impl Entry {
         }
     }
 
-    fn records(&self) -> &[Arc<RequestRecord>] {
+    fn records(&self) -> &[Arc<LiveRequest>] {
         self.records.get().map_or(&[], Vec::as_slice)
     }
 
@@ -126,7 +126,7 @@ impl Entry {
     }
 
     /// The engine has taken all its prompts.
-    pub fn taken(&self, records: Vec<Arc<RequestRecord>>) {
+    pub fn taken(&self, records: Vec<Arc<LiveRequest>>) {
         let is_first = self.records.set(records).is_ok();
         debug_assert!(is_first, "a request is taken once");
     }

@@ -19,7 +19,6 @@
 //! | `history.rs` | how long answers were lately |
 //! | `streaming_registry.rs` | streams that can be attached to, from any position |
 //! | `executor.rs` | [`LlmExecutor`]: the stepper as the pool drives it |
-//! | `ticket.rs` | one request between its submission and its last event |
 //! | `worker_pool.rs` | [`InferenceWorkerPool`]: the scheduler's handle |
 //!
 //! ```no_run
@@ -47,7 +46,6 @@ mod history;
 mod job;
 mod resource_adapter;
 mod streaming_registry;
-mod ticket;
 mod types;
 mod worker_pool;
 

@@ -1,30 +1,29 @@
 //! The scheduler's handle: from a job to its stream.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parkade_pool::{
     Capacity, Drain, Fifo, Policy, PolicyConfig, PoolConfig, PoolError, Reserve, StartError, TaskState, Waiting,
     WorkerPool,
 };
+use parkade_sync::Mutex;
 
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
 use crate::engine::{ClassFigures, EngineError, EngineSnapshot, InLine, RequestStatus, Totals};
 use crate::metrics::EngineMetrics;
-use crate::record::RequestState;
 use crate::refusal::Refusal;
-use crate::request::{Priority, Request, RequestId, RequestKey};
-use crate::stepper::{Arrival, Stepper};
+use crate::request::{Priority, Request, RequestId};
+use crate::requests::{LiveRequests, RequestState};
+use crate::stepper::{Arrival, Census, Stepper};
 use crate::stream::{self, RequestStream};
 use crate::vocabulary::Vocabulary;
 
-use super::executor::LlmExecutor;
+use super::executor::{LlmExecutor, Queued};
 use super::job::{Collector, Delivery, InferenceJob, InferenceResult};
 use super::resource_adapter::ResourceAdapter;
 use super::streaming_registry::{ReplayLimits, StreamingRegistry};
-use super::ticket::{Queued, Shared, Ticket};
 use super::types::{BLOCKS, LotSettings, class_of, config_error};
 
 /// A scheduler: a policy that decides, and one worker thread that drives the requests of one model replica.
@@ -32,14 +31,23 @@ use super::types::{BLOCKS, LotSettings, class_of, config_error};
 pub struct InferenceWorkerPool {
     pool: WorkerPool<LlmExecutor>,
     shared: Arc<Shared>,
+    streams: StreamingRegistry,
+    metrics: Arc<EngineMetrics>,
     scheduler: SchedulerKind,
     has_classes: bool,
-    keys: AtomicU64,
     max_seqs: usize,
     max_queue_depth: usize,
     stream_capacity: usize,
     block_len: usize,
     vocab: usize,
+}
+
+/// What callers and the worker share.
+pub(super) struct Shared {
+    pub(super) adapter: ResourceAdapter,
+    pub(super) requests: Arc<LiveRequests>,
+    /// The stepper's counts as of the last step.
+    pub(super) census: Mutex<Census>,
 }
 
 impl InferenceWorkerPool {
@@ -71,7 +79,9 @@ impl InferenceWorkerPool {
         let reserves_full = !parks || settings.reserve() == Reserve::Full;
         let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), reserves_full);
         adapter.learn_from(settings.history);
-        let shared = Arc::new(Shared::new(adapter, StreamingRegistry::new(ReplayLimits::default()), metrics));
+        let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&metrics)));
+        let census = Mutex::new("parking_lot.census", Census::default());
+        let shared = Arc::new(Shared { adapter, requests, census });
         // A step can be long: the timekeeper ends what expires meanwhile, so that its client hears of it in time.
         let pool_config =
             PoolConfig { thread_name: "parkade-engine".to_owned(), timekeeper: true, ..PoolConfig::of(policy) };
@@ -80,14 +90,14 @@ impl InferenceWorkerPool {
             StartError::Config(error) => config_error(error),
             StartError::Thread { .. } => EngineError::Thread { message: error.to_string() },
         })?;
-        let is_first = shared.pool.set(pool.handle()).is_ok();
-        debug_assert!(is_first, "a pool has one handle here");
+        shared.requests.are_run_by(pool.handle());
         Ok(InferenceWorkerPool {
             pool,
+            streams: StreamingRegistry::of(Arc::clone(&shared.requests)),
             shared,
+            metrics,
             scheduler: config.scheduler,
             has_classes,
-            keys: AtomicU64::new(0),
             max_seqs: config.max_seqs,
             max_queue_depth: config.max_queue_depth,
             stream_capacity: config.stream_capacity,
@@ -103,7 +113,7 @@ impl InferenceWorkerPool {
     pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
         let result = request.validate(self.vocab).and_then(|()| self.take(request));
         if let Err(refusal) = &result {
-            self.shared.metrics.refused(refusal);
+            self.metrics.refused(refusal);
         }
         result
     }
@@ -113,35 +123,22 @@ impl InferenceWorkerPool {
         let now = Instant::now();
         let deadlines = [request.ttft_slo, request.timeout];
         let (metadata, need) = self.shared.adapter.priced(&request, now)?;
-        let names = self.shared.names.lock();
-        if self.shared.is_live(&metadata.id) {
-            return Err(name_is_taken(&metadata.id));
-        }
         let spec = metadata.spec(|moment| self.pool.time_at(moment));
-        let key = RequestKey(self.keys.fetch_add(1, Ordering::Relaxed));
+        let live = self.shared.requests.enter(&request, metadata)?;
         let capacity = self.stream_capacity.max(4 * request.n + 8);
-        let (bell, replay) = self.shared.bell(&metadata.id);
-        let expected_tokens = metadata.cost.prefill_tokens.saturating_add(metadata.cost.expected_tokens);
-        let registered = self.shared.register.enter(&request, expected_tokens);
-        let (waker, tape) = (Arc::clone(&bell) as _, Arc::clone(&replay) as _);
-        let (outlet, stream) = stream::open(request.id.clone(), capacity, waker, registered, tape);
-        let ticket = Arc::new(Ticket::new(metadata, &outlet, Arc::clone(&bell), replay));
-        self.shared.enter(&ticket);
-        drop(names);
-        let arrival = Arrival { key, request, need, outlet, submitted: now };
-        match self.pool.submit(&spec, Queued::new(arrival, ticket, Arc::clone(&self.shared))) {
+        let (outlet, stream) = stream::open(Arc::clone(&live), Arc::clone(&self.shared.requests), capacity);
+        match self.pool.submit(&spec, Queued(Arrival { request, answer: need.answer, outlet })) {
             Ok(taken) => {
                 // The outcome reaches the reader through its stream.
-                let is_first = bell.task.set(taken.id()).is_ok();
-                debug_assert!(is_first, "a request is taken once");
+                live.taken_as(self.pool.handle(), taken.id(), taken.placement());
                 Ok(stream)
             }
             Err(rejected) => {
                 stream.release();
-                rejected.task.withdraw();
+                rejected.task.0.outlet.refuse();
                 match refusal(rejected.error) {
                     // A policy that has lost its worker takes no more, as one that drains; but nobody is shutting down.
-                    Refusal::Draining { .. } if !self.shared.pool().is_alive() => Err(Refusal::Stopped),
+                    Refusal::Draining { .. } if !self.shared.requests.have_a_worker() => Err(Refusal::Stopped),
                     // A moment of it has passed already; its client knows it by the whole.
                     Refusal::Deadline { estimate, allowed } => {
                         let whole = deadlines.into_iter().flatten().filter(|whole| *whole >= allowed).min();
@@ -193,13 +190,13 @@ impl InferenceWorkerPool {
 
     /// Cancels a request. Its memory is free before the next step. False if it is not here.
     pub fn cancel(&self, id: &RequestId) -> bool {
-        self.shared.find(id).is_some_and(|ticket| ticket.bell.cancel())
+        self.shared.requests.find(id).is_some_and(|request| request.cancel())
     }
 
     /// Where a request stands; `None` if it is not known or has ended.
     pub fn status(&self, id: &RequestId) -> Option<RequestStatus> {
-        let ticket = self.shared.find(id)?;
-        let outlook = self.pool.outlook(*ticket.bell.task.get()?)?;
+        let request = self.shared.requests.find(id)?;
+        let outlook = self.pool.outlook(request.task()?)?;
         let place = |ahead: u64| usize::try_from(ahead).unwrap_or(usize::MAX);
         Some(RequestStatus {
             state: match outlook.state {
@@ -210,11 +207,11 @@ impl InferenceWorkerPool {
             place: outlook.ahead.map(place),
             own_place: outlook.own_ahead.map(place),
             estimated_wait: outlook.wait,
-            tenant: ticket.metadata.tenant.clone(),
-            priority: ticket.metadata.class,
-            prompt_tokens: ticket.record.prompt_tokens,
-            completion_tokens: ticket.record.generated(),
-            age: ticket.metadata.submitted_at.elapsed(),
+            tenant: request.tenant().to_owned(),
+            priority: request.metadata.class,
+            prompt_tokens: request.prompt_tokens,
+            completion_tokens: request.generated(),
+            age: request.metadata.submitted_at.elapsed(),
         })
     }
 
@@ -255,7 +252,7 @@ impl InferenceWorkerPool {
             decode_rate: sums.rates.decode,
             draining: self.pool.is_draining(),
             classes: if self.has_classes { classes.to_vec() } else { Vec::new() },
-            tenants: self.shared.register.tenants(),
+            tenants: self.shared.requests.tenants(),
             totals: Some(Totals {
                 submitted: sums.submitted,
                 refused: sums.refused,
@@ -272,7 +269,7 @@ impl InferenceWorkerPool {
 
     /// The state in figures as one tenant may see it, see [`Engine::snapshot_of`](crate::Engine::snapshot_of).
     pub fn snapshot_of(&self, tenant: &str) -> EngineSnapshot {
-        self.shared.register.own_figures(tenant).among(tenant, self.snapshot())
+        self.shared.requests.own_figures(tenant).among(tenant, self.snapshot())
     }
 
     /// The most tokens that a request can use, see [`Engine::most_tokens`](crate::Engine::most_tokens).
@@ -290,7 +287,7 @@ impl InferenceWorkerPool {
 
     /// Whether the worker is there. One that has died takes no more requests: only a restart helps.
     pub fn is_alive(&self) -> bool {
-        self.shared.pool().is_alive()
+        self.shared.requests.have_a_worker()
     }
 
     /// Whether requests are served by class; if not, all are served alike.
@@ -299,7 +296,7 @@ impl InferenceWorkerPool {
     }
 
     pub(crate) fn metrics(&self) -> &EngineMetrics {
-        &self.shared.metrics
+        &self.metrics
     }
 
     /// Refuses new requests, finishes those that are here, cancels what is left after `limit`, and waits for the worker's end.
@@ -309,7 +306,7 @@ impl InferenceWorkerPool {
             InLine::Refuse => Waiting::Cancel,
         };
         let drain = Drain { waiting, ..Drain::within(limit) };
-        self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.requests.close();
         let report = self.pool.shutdown(drain);
         if report.given_up > 0 {
             tracing::error!(requests = report.given_up, "requests did not stop and were given up");
@@ -323,7 +320,7 @@ impl InferenceWorkerPool {
 
     /// Streams that can be attached to.
     pub fn streams(&self) -> &StreamingRegistry {
-        &self.shared.registry
+        &self.streams
     }
 
     /// Replaces weights and limits while everything goes on; `reserve_full` stays as it was at the start.
@@ -346,10 +343,6 @@ fn policy(kind: SchedulerKind, config: PolicyConfig) -> Result<Box<dyn Policy>, 
         #[cfg(not(feature = "parking-lot-scheduler"))]
         SchedulerKind::ParkingLot => Err(EngineError::SchedulerMissing { name: kind.name() }),
     }
-}
-
-fn name_is_taken(id: &RequestId) -> Refusal {
-    Refusal::invalid("request_id", format!("a request with the id '{id}' is already there; choose another id"))
 }
 
 /// The policy's refusal in the engine's words.

@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use crate::blocks::BlockPool;
 use crate::event::{RequestError, TokenLogprob, Usage};
-use crate::geometry::Need;
-use crate::record::RequestState;
-use crate::request::{CacheScope, Request, RequestKey};
+use crate::request::{CacheScope, Request};
+use crate::requests::RequestState;
 use crate::stop::StopMatcher;
 use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
@@ -16,20 +15,10 @@ use super::sequence::{Sequence, Stage};
 
 /// A request on its way to the stepper: taken, but not yet admitted.
 pub(crate) struct Arrival {
-    pub(crate) key: RequestKey,
     pub(crate) request: Request,
-    /// What it takes in full.
-    pub(crate) need: Need,
+    /// The longest answer in tokens.
+    pub(crate) answer: usize,
     pub(crate) outlet: Outlet,
-    pub(crate) submitted: Instant,
-}
-
-impl Arrival {
-    /// Ends a request that never ran.
-    pub(crate) fn fail(self, error: RequestError) {
-        let usage = self.outlet.record().usage();
-        self.outlet.end(Err(error), usage);
-    }
 }
 
 /// An admitted request.
@@ -38,6 +27,10 @@ pub(super) struct Active {
     pub(super) scope: CacheScope,
     pub(super) seqs: Vec<Sequence>,
     pub(super) settings: Settings,
+    /// Blocks that the policy has granted.
+    pub(super) granted: usize,
+    /// Of these, the ones that were taken from the block pool.
+    pub(super) taken: usize,
     pub(super) submitted: Instant,
     pub(super) admitted: Instant,
     pub(super) first_token: Option<Instant>,
@@ -63,18 +56,23 @@ pub(super) struct Settings {
 
 impl Active {
     pub(super) fn new(arrival: Arrival, now: Instant, vocabulary: &Arc<dyn Vocabulary>) -> Self {
-        let Arrival { request, need, outlet, submitted, .. } = arrival;
+        let Arrival { request, answer, outlet } = arrival;
+        let metadata = &outlet.request().metadata;
+        let (submitted, granted) = (metadata.submitted_at, usize::try_from(metadata.cost.blocks).unwrap_or(usize::MAX));
         let seed = request.sampling.seed.unwrap_or_else(random_seed);
         let sampling = Arc::new(request.sampling.clone());
         let stop = StopMatcher::new(&request.stop);
-        outlet.record().set_state(RequestState::Running);
+        outlet.request().set_blocks(granted);
+        outlet.request().set_state(RequestState::Running);
         Active {
             seqs: (0..request.n)
                 .map(|choice| Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop))
                 .collect(),
             scope: request.cache_scope.clone(),
             outlet,
-            settings: Settings { answer: need.answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs },
+            settings: Settings { answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs },
+            granted,
+            taken: 0,
             submitted,
             admitted: now,
             first_token: None,
@@ -106,6 +104,17 @@ impl Active {
 
     pub(super) fn generated(&self) -> usize {
         self.seqs.iter().map(Sequence::generated).sum()
+    }
+
+    /// Blocks that were granted and that it has not taken.
+    pub(super) fn owed(&self) -> usize {
+        if self.parked { 0 } else { self.granted - self.taken }
+    }
+
+    /// More blocks were granted.
+    pub(super) fn grant(&mut self, blocks: usize) {
+        self.granted += blocks;
+        self.outlet.request().set_blocks(self.granted);
     }
 
     pub(super) fn release(&mut self, pool: &mut BlockPool) {

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::backend::Pass;
 use crate::event::{Event, RequestError};
-use crate::request::RequestKey;
 use crate::sampler::logprob;
+use parkade_pool::TaskId;
 
 use super::growth::Growth;
 use super::left::Turn;
@@ -86,7 +86,7 @@ impl Stepper {
                 active.failure = Some(RequestError::Panicked { message: panic_message(&*panic) });
             }
             let active = &self.requests[&share.key];
-            active.outlet.record().set_generated(active.generated());
+            active.outlet.request().set_generated(active.generated());
             let generated = active.generated() - generated_before;
             report.progress.push(Progress {
                 key: share.key,
@@ -148,7 +148,7 @@ impl Stepper {
     }
 
     /// The next token of every answer of a request that is complete up to these logits: one, or all of them after the prompt.
-    fn next_tokens(&mut self, key: RequestKey, logits: &[f32], now: Instant) {
+    fn next_tokens(&mut self, key: TaskId, logits: &[f32], now: Instant) {
         let active = self.requests.get_mut(&key).expect("planned requests are here");
         for (index, seq) in active.seqs.iter_mut().enumerate() {
             if active.failure.is_some() {

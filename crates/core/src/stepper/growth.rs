@@ -1,25 +1,38 @@
 //! Who may have more memory: asked by the stepper, answered by a policy.
 
 use crate::blocks::BlockCounts;
-use crate::request::RequestKey;
+use parkade_pool::TaskId;
 
 /// A request wants more blocks for its part in the next step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
-    pub(crate) key: RequestKey,
+    pub(crate) key: TaskId,
     /// How many more, all of which would be taken from the available ones.
     pub(crate) blocks: usize,
+    /// How many of these were not granted yet.
+    pub(crate) short: usize,
+    /// What could be given out now: available, and not owed to anybody.
+    pub(crate) free: Free,
     /// The pool as it is now.
     pub(crate) counts: BlockCounts,
+}
+
+/// What could be given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Free {
+    /// Blocks that are available and were granted to nobody.
+    pub(crate) blocks: usize,
+    /// Sequences.
+    pub(crate) seqs: usize,
 }
 
 /// What a policy answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
-    /// It may take them. They must be available.
+    /// It may take them, what was short is granted. They must be available.
     Yes,
     /// Park these requests and ask again. The one that asks may be among them.
-    Park(Vec<RequestKey>),
+    Park(Vec<TaskId>),
     /// It can never have them: the request fails.
     Never,
 }
@@ -30,7 +43,7 @@ pub(crate) trait Growth {
     fn ask(&mut self, ask: &Ask) -> Grant;
 
     /// Whether a request leaves this step to others, and keeps what it has.
-    fn sits_out(&self, _key: RequestKey) -> bool {
+    fn sits_out(&self, _key: TaskId) -> bool {
         false
     }
 

@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use crate::metrics::StepTime;
-use crate::request::RequestKey;
+use parkade_pool::TaskId;
 
 use super::Stepper;
 use super::growth::Growth;
@@ -30,7 +30,7 @@ pub(super) struct Turn {
 
 impl Stepper {
     /// What this step computes: a pass that was left, unless something more urgent has come; else a new one.
-    pub(super) fn next_turn(&mut self, now: Instant, growth: &mut dyn Growth) -> (Option<Turn>, Vec<RequestKey>) {
+    pub(super) fn next_turn(&mut self, now: Instant, growth: &mut dyn Growth) -> (Option<Turn>, Vec<TaskId>) {
         self.abandon_empty();
         let urgency = growth.urgency();
         let mut parked = Vec::new();
@@ -54,12 +54,12 @@ impl Stepper {
     }
 
     /// Takes a request out of all passes that were left: its blocks are about to be somebody else's.
-    pub(super) fn drop_from_left(&mut self, key: RequestKey) {
+    pub(super) fn drop_from_left(&mut self, key: TaskId) {
         self.left.iter_mut().for_each(|left| left.plan.drop_request(key));
     }
 
     /// Whether a request is part of a pass that was left.
-    pub(super) fn is_in_left(&self, key: RequestKey) -> bool {
+    pub(super) fn is_in_left(&self, key: TaskId) -> bool {
         self.left.iter().any(|left| left.plan.shares.iter().any(|share| share.key == key))
     }
 }

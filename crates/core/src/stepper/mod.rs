@@ -23,15 +23,15 @@ use crate::config::EngineConfig;
 use crate::event::{RequestError, Usage};
 use crate::geometry::Geometry;
 use crate::metrics::{EngineMetrics, StepTime};
-use crate::record::RequestState;
-use crate::request::RequestKey;
+use crate::requests::{LiveRequest, RequestState};
 use crate::sampler::Scratch;
 use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
+use parkade_pool::TaskId;
 
 use active::Active;
 pub(crate) use active::Arrival;
-pub(crate) use growth::{Ask, Grant, Growth};
+pub(crate) use growth::{Ask, Free, Grant, Growth};
 use left::Turn;
 use pace::Pace;
 
@@ -42,9 +42,9 @@ pub(crate) struct Stepper {
     metrics: Arc<EngineMetrics>,
     geometry: Geometry,
     pool: BlockPool,
-    requests: BTreeMap<RequestKey, Active>,
+    requests: BTreeMap<TaskId, Active>,
     /// Requests that take part in the steps, in the order in which they were admitted or resumed.
-    running: Vec<RequestKey>,
+    running: Vec<TaskId>,
     pace: Pace,
     ended: Vec<Ended>,
     logits: Vec<f32>,
@@ -56,11 +56,17 @@ pub(crate) struct Stepper {
 /// A request that has ended. Its blocks are free. Its last event is sent when this is dropped, after the policy has taken it off
 /// its books: so whoever has read the last event finds the room that the request had.
 pub(crate) struct Ended {
-    pub(crate) key: RequestKey,
+    pub(crate) key: TaskId,
     pub(crate) result: Result<(), RequestError>,
     pub(crate) completion_tokens: usize,
     outlet: Outlet,
     usage: Usage,
+}
+
+impl Ended {
+    pub(crate) fn request(&self) -> &LiveRequest {
+        self.outlet.request()
+    }
 }
 
 impl Drop for Ended {
@@ -77,14 +83,14 @@ pub(crate) struct StepReport {
     /// The pass was left in the middle: there is more to do, though nothing was done for anybody yet.
     pub(crate) was_left: bool,
     /// Requests that growth parked.
-    pub(crate) parked: Vec<RequestKey>,
+    pub(crate) parked: Vec<TaskId>,
     pub(crate) time: StepTime,
 }
 
 /// One request's part in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
-    pub(crate) key: RequestKey,
+    pub(crate) key: TaskId,
     pub(crate) prompt_rows: usize,
     pub(crate) generated: usize,
 }
@@ -136,15 +142,30 @@ impl Stepper {
         self.pool.directory()
     }
 
+    /// A request that is here.
+    pub(crate) fn request(&self, key: TaskId) -> Option<&LiveRequest> {
+        self.requests.get(&key).map(|active| &**active.outlet.request())
+    }
+
+    /// What could be given out now: what is available and owed to nobody.
+    pub(crate) fn free(&self) -> Free {
+        let running = || self.running.iter().map(|key| &self.requests[key]);
+        let owed: usize = running().map(Active::owed).sum();
+        let seqs: usize = running().map(|active| active.seqs.len()).sum();
+        Free {
+            blocks: self.pool.counts().available().saturating_sub(owed),
+            seqs: self.geometry.max_seqs.saturating_sub(seqs),
+        }
+    }
+
     /// Whether a request's reader has made room for a step. If not, it will wake the worker.
-    pub(crate) fn has_room(&self, key: RequestKey) -> bool {
+    pub(crate) fn has_room(&self, key: TaskId) -> bool {
         let active = self.requests.get(&key);
         active.is_some_and(|active| active.outlet.has_room_for(active.events_per_step()))
     }
 
     /// Lets a request take part in the steps from now on.
-    pub(crate) fn admit(&mut self, arrival: Arrival, now: Instant) {
-        let key = arrival.key;
+    pub(crate) fn admit(&mut self, key: TaskId, arrival: Arrival, now: Instant) {
         let active = Active::new(arrival, now, &self.vocabulary);
         self.metrics.admissions.inc();
         self.metrics.queue_time.observe(now.saturating_duration_since(active.submitted).as_secs_f64());
@@ -155,7 +176,7 @@ impl Stepper {
     }
 
     /// Takes all blocks of a running request. Its tokens, its sampler and its text stay as they are. False if it does not run.
-    pub(crate) fn park(&mut self, key: RequestKey) -> bool {
+    pub(crate) fn park(&mut self, key: TaskId) -> bool {
         self.drop_from_left(key);
         let Some(active) = self.requests.get_mut(&key).filter(|active| !active.parked) else {
             return false;
@@ -165,25 +186,26 @@ impl Stepper {
         active.parked = true;
         active.paused_since = None;
         active.parkings += 1;
-        active.outlet.record().set_state(RequestState::Parked);
+        active.taken = 0;
+        active.outlet.parked();
         self.running.retain(|&other| other != key);
         self.metrics.preemptions.inc();
         true
     }
 
     /// Lets a parked request take part again. It goes on with the tokens that it would have had anyway. False if it is not parked.
-    pub(crate) fn resume(&mut self, key: RequestKey) -> bool {
+    pub(crate) fn resume(&mut self, key: TaskId) -> bool {
         let Some(active) = self.requests.get_mut(&key).filter(|active| active.parked) else {
             return false;
         };
         active.parked = false;
-        active.outlet.record().set_state(RequestState::Running);
+        active.outlet.request().set_state(RequestState::Running);
         self.running.push(key);
         true
     }
 
     /// Ends a request with an error; its blocks are free at once. False if it is not there.
-    pub(crate) fn fail(&mut self, key: RequestKey, error: RequestError, now: Instant) -> bool {
+    pub(crate) fn fail(&mut self, key: TaskId, error: RequestError, now: Instant) -> bool {
         let Some(unfinished) = self.requests.get(&key).map(Active::unfinished) else {
             return false;
         };
@@ -194,7 +216,7 @@ impl Stepper {
 
     /// Ends every request whose reader has left.
     pub(crate) fn end_abandoned(&mut self, now: Instant) {
-        let left: Vec<RequestKey> =
+        let left: Vec<TaskId> =
             self.requests.iter().filter(|(_, active)| active.outlet.is_closed()).map(|(&key, _)| key).collect();
         for key in left {
             self.fail(key, RequestError::Cancelled, now);
@@ -202,7 +224,7 @@ impl Stepper {
     }
 
     /// Running requests whose reader is too slow, and since when.
-    pub(crate) fn paused(&self) -> impl Iterator<Item = (RequestKey, Instant)> + '_ {
+    pub(crate) fn paused(&self) -> impl Iterator<Item = (TaskId, Instant)> + '_ {
         self.running.iter().filter_map(|key| Some((*key, self.requests[key].paused_since?)))
     }
 
@@ -223,7 +245,7 @@ impl Stepper {
     }
 
     /// The end of everything that a request holds.
-    fn end(&mut self, key: RequestKey, result: Result<(), RequestError>, now: Instant) {
+    fn end(&mut self, key: TaskId, result: Result<(), RequestError>, now: Instant) {
         self.drop_from_left(key);
         let mut active = self.requests.remove(&key).expect("only requests that are here can end");
         self.running.retain(|&other| other != key);
@@ -268,3 +290,5 @@ impl Drop for Stepper {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::metadata;

@@ -8,7 +8,7 @@ use parkade_model::{Batch, TokenId};
 use crate::backend::{BackendError, Pass};
 use crate::blocks::{Copy, Hit};
 use crate::event::RequestError;
-use crate::request::RequestKey;
+use parkade_pool::TaskId;
 
 use super::Stepper;
 use super::active::Active;
@@ -19,7 +19,7 @@ use super::sequence::{Sequence, Stage};
 /// The part of one sequence in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
-    pub(super) key: RequestKey,
+    pub(super) key: TaskId,
     pub(super) choice: usize,
     /// Tokens to compute, from the first that is missing.
     pub(super) rows: usize,
@@ -35,9 +35,9 @@ pub(super) struct Share {
 #[derive(Clone, Debug, Default)]
 pub(super) struct StepPlan {
     pub(super) shares: Vec<Share>,
-    pub(super) copies: Vec<(RequestKey, Copy)>,
+    pub(super) copies: Vec<(TaskId, Copy)>,
     /// Requests that had to be parked for it.
-    pub(super) parked: Vec<RequestKey>,
+    pub(super) parked: Vec<TaskId>,
     /// All rows of the pass, and those whose logits are wanted. Both stay as they are when somebody is dropped.
     tokens: Vec<TokenId>,
     logit_rows: Vec<usize>,
@@ -51,7 +51,7 @@ struct Planning<'a> {
 }
 
 impl StepPlan {
-    pub(super) fn drop_request(&mut self, key: RequestKey) {
+    pub(super) fn drop_request(&mut self, key: TaskId) {
         self.shares.retain(|share| share.key != key);
         self.copies.retain(|&(owner, _)| owner != key);
     }
@@ -98,7 +98,7 @@ impl Stepper {
     }
 
     /// Live sequences of running requests whose readers keep up, and who do not sit out. If a pass was left, only those that wait for their first token.
-    fn ready(&mut self, now: Instant, growth: &dyn Growth) -> Vec<(RequestKey, usize)> {
+    fn ready(&mut self, now: Instant, growth: &dyn Growth) -> Vec<(TaskId, usize)> {
         let overtaking = !self.left.is_empty();
         let mut ready = Vec::new();
         for &key in &self.running {
@@ -121,13 +121,13 @@ impl Stepper {
     }
 
     /// How many tokens a sequence has not computed; 0 if its request was parked or has failed meanwhile.
-    fn missing(&self, (key, choice): (RequestKey, usize)) -> usize {
+    fn missing(&self, (key, choice): (TaskId, usize)) -> usize {
         let active = self.requests.get(&key).filter(|active| !active.parked);
         active.map_or(0, |active| active.seqs[choice].missing())
     }
 
     /// When a sequence would have its next token if it had been computed alone since its reader began to wait.
-    fn due(&self, (key, choice): (RequestKey, usize)) -> Instant {
+    fn due(&self, (key, choice): (TaskId, usize)) -> Instant {
         let active = &self.requests[&key];
         let seq = &active.seqs[choice];
         let cached = self.cached(active, seq).blocks * self.pool.block_len();
@@ -143,24 +143,30 @@ impl Stepper {
     }
 
     /// Adds up to `most` tokens of a sequence to the plan, if it may have the blocks. Returns how many.
-    fn take_part(&mut self, seq: (RequestKey, usize), most: usize, planning: &mut Planning<'_>) -> usize {
+    fn take_part(&mut self, seq: (TaskId, usize), most: usize, planning: &mut Planning<'_>) -> usize {
         let (key, choice) = seq;
         while self.missing(seq) > 0 {
             let wish = self.wish(key, choice, most);
-            let ask = Ask { key, blocks: wish.blocks, counts: self.pool.counts() };
+            let short = wish.blocks.saturating_sub(self.requests[&key].owed());
+            let ask = Ask { key, blocks: wish.blocks, short, free: self.free(), counts: self.pool.counts() };
             let grant = if ask.blocks == 0 { Grant::Yes } else { planning.growth.ask(&ask) };
             match grant {
-                Grant::Yes if ask.blocks <= ask.counts.available() => {
+                Grant::Yes => {
+                    let active = self.requests.get_mut(&key).expect("planned requests are here");
+                    active.grant(short);
+                    if ask.blocks > ask.counts.available() {
+                        // A policy that promised what is not there: the request waits for a better step.
+                        return 0;
+                    }
+                    active.taken += ask.blocks;
                     return self.fulfil(key, choice, &wish, &mut planning.plan);
                 }
-                // A policy that promised what is not there: the request waits for a better step.
-                Grant::Yes => return 0,
                 Grant::Never => {
                     planning.plan.drop_request(key);
                     self.fail(key, RequestError::NoRoom, planning.now);
                 }
                 Grant::Park(victims) => {
-                    let victims: Vec<RequestKey> = victims.into_iter().filter(|&victim| self.park(victim)).collect();
+                    let victims: Vec<TaskId> = victims.into_iter().filter(|&victim| self.park(victim)).collect();
                     if victims.is_empty() {
                         return 0;
                     }
@@ -173,7 +179,7 @@ impl Stepper {
     }
 
     /// What a sequence would take part with: cached blocks if it has none yet, its rows, and the blocks that are new for it.
-    fn wish(&self, key: RequestKey, choice: usize, most: usize) -> Wish {
+    fn wish(&self, key: TaskId, choice: usize, most: usize) -> Wish {
         let active = &self.requests[&key];
         let seq = &active.seqs[choice];
         let hit = self.cached(active, seq);
@@ -188,7 +194,7 @@ impl Stepper {
     }
 
     /// Takes the blocks and notes the sequence in the plan.
-    fn fulfil(&mut self, key: RequestKey, choice: usize, wish: &Wish, plan: &mut StepPlan) -> usize {
+    fn fulfil(&mut self, key: TaskId, choice: usize, wish: &Wish, plan: &mut StepPlan) -> usize {
         let active = self.requests.get_mut(&key).expect("planned requests are here");
         let first_time = active.parkings == 0;
         let echo = active.echo.is_some();

@@ -82,7 +82,7 @@ impl Answers {
         let mut streams = Vec::with_capacity(requests.len());
         let account = |streams: &[RequestStream], charge, entry| Settlement {
             state: state.clone(),
-            records: streams.iter().map(RequestStream::record).collect(),
+            records: streams.iter().map(RequestStream::request).collect(),
             charge,
             exchange: exchange.clone(),
             entry,
@@ -103,7 +103,7 @@ impl Answers {
                 }
             }
         }
-        entry.taken(streams.iter().map(RequestStream::record).collect());
+        entry.taken(streams.iter().map(RequestStream::request).collect());
         let settlement = account(&streams, charge, Some(entry.clone())).when_ended();
         Ok(Self {
             running: streams.len(),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use parkade_core::{RequestRecord, Usage};
+use parkade_core::{LiveRequest, Usage};
 
 use crate::exchange::Exchange;
 use crate::in_flight::Entry;
@@ -15,7 +15,7 @@ use crate::state::AppState;
 pub(crate) struct Settlement {
     pub state: AppState,
     /// What the engine does for each prompt.
-    pub records: Vec<Arc<RequestRecord>>,
+    pub records: Vec<Arc<LiveRequest>>,
     pub charge: Charge,
     pub exchange: Arc<Exchange>,
     /// None if the HTTP request was refused, and never was.

@@ -13,37 +13,38 @@ use super::*;
 use crate::FinishReason;
 use crate::event::Event;
 use crate::fakes::{self, Answer, Collected, Controls, FakeBackend, Letters};
-use crate::register::Register;
+use crate::parking_lot::{ResourceCost, TaskMetadata};
 use crate::request::Request;
+use crate::requests::{LiveRequests, ReplayLimits};
 use crate::sampler::Sampler;
 use crate::sampling::SamplingParams;
-use crate::stream::{RequestStream, Tape, Waker};
+use crate::stream::RequestStream;
 
 const CONTEXT: usize = 200;
-
-struct Nobody;
-
-impl Waker for Nobody {
-    fn wake(&self) {}
-}
-
-impl Tape for Nobody {
-    fn record(&self, _: &Event) {}
-
-    fn readers(&self) -> usize {
-        0
-    }
-}
 
 /// A stepper with a fake model, and what is needed to feed it.
 struct Bench {
     stepper: Stepper,
     controls: Arc<Controls>,
     metrics: Arc<EngineMetrics>,
-    keys: u64,
+    keys: u32,
     start: Instant,
     capacity: usize,
-    ended: Vec<(RequestKey, Result<(), RequestError>)>,
+    ended: Vec<(TaskId, Result<(), RequestError>)>,
+}
+
+/// What scheduling would know of a request that has been granted nothing yet.
+pub(crate) fn metadata(request: &Request, now: Instant) -> TaskMetadata {
+    TaskMetadata {
+        id: request.id.clone(),
+        tenant: request.tenant.clone(),
+        class: request.priority,
+        rank: request.rank,
+        deadline: None,
+        first_token_deadline: None,
+        cost: ResourceCost::default(),
+        submitted_at: now,
+    }
 }
 
 /// Everything was set aside at admission: growth cannot fail.
@@ -74,14 +75,14 @@ impl Bench {
         Bench::new(200, EngineConfig { max_batched_tokens, ..EngineConfig::default() })
     }
 
-    fn admit(&mut self, request: &Request) -> (RequestKey, RequestStream) {
+    fn admit(&mut self, request: &Request) -> (TaskId, RequestStream) {
         self.keys += 1;
-        let key = RequestKey(self.keys);
-        let need = self.stepper.geometry().need(request).unwrap();
-        let registered = Arc::new(Register::default()).enter(request, 0);
-        let (outlet, stream) =
-            crate::stream::open(request.id.clone(), self.capacity, Arc::new(Nobody), registered, Arc::new(Nobody));
-        self.stepper.admit(Arrival { key, request: request.clone(), need, outlet, submitted: self.start }, self.start);
+        let key = TaskId::first_in(self.keys);
+        let answer = self.stepper.geometry().need(request).unwrap().answer;
+        let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&self.metrics)));
+        let live = requests.enter(request, metadata(request, self.start)).unwrap();
+        let (outlet, stream) = crate::stream::open(live, requests, self.capacity);
+        self.stepper.admit(key, Arrival { request: request.clone(), answer, outlet }, self.start);
         (key, stream)
     }
 

@@ -282,8 +282,8 @@ fn a_deadline_that_passes_ends_the_request_and_is_counted() {
 
 /// Lets nobody sit out but one, and has a word for one.
 struct Odd {
-    resting: RequestKey,
-    never: RequestKey,
+    resting: TaskId,
+    never: TaskId,
 }
 
 impl Growth for Odd {
@@ -291,7 +291,7 @@ impl Growth for Odd {
         if ask.key == self.never { Grant::Never } else { Grant::Yes }
     }
 
-    fn sits_out(&self, key: RequestKey) -> bool {
+    fn sits_out(&self, key: TaskId) -> bool {
         key == self.resting
     }
 }

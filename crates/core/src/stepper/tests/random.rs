@@ -11,8 +11,8 @@ use crate::request::CacheScope;
 #[derive(Default)]
 struct Tight {
     /// Oldest first.
-    running: Vec<RequestKey>,
-    parked: Vec<RequestKey>,
+    running: Vec<TaskId>,
+    parked: Vec<TaskId>,
     /// Lets somebody sit out now and then, for no reason.
     moody: Cell<u64>,
     /// Another one for each step.
@@ -29,7 +29,7 @@ impl Growth for Tight {
         Grant::Park(vec![youngest])
     }
 
-    fn sits_out(&self, _: RequestKey) -> bool {
+    fn sits_out(&self, _: TaskId) -> bool {
         self.mood() == 7
     }
 
@@ -79,7 +79,7 @@ fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
     let mut bench = Bench::new(54, EngineConfig { prefix_cache, max_batched_tokens: chunk, ..EngineConfig::default() });
     bench.capacity = 24;
     let mut tight = Tight { moody: Cell::new(moody), ..Tight::default() };
-    let mut guests: Vec<(RequestKey, Request, Option<RequestStream>, Collected)> = Vec::new();
+    let mut guests: Vec<(TaskId, Request, Option<RequestStream>, Collected)> = Vec::new();
     let mut cancelled = Vec::new();
     let step = |bench: &mut Bench, tight: &mut Tight| {
         // Whoever was parked the longest comes back when it has room for all its tokens.
