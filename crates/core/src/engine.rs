@@ -8,7 +8,7 @@ use parkade_model::tokenizer::Tokenizer;
 use crate::backend::Backend;
 use crate::config::EngineConfig;
 use crate::metrics::EngineMetrics;
-use crate::parking_lot::{InferenceWorkerPool, LotSettings};
+use crate::parking_lot::{InferenceWorkerPool, LotSettings, PricedRequest};
 use crate::refusal::Refusal;
 use crate::request::{Priority, Request, RequestId};
 use crate::requests::RequestState;
@@ -66,13 +66,20 @@ impl Engine {
         Ok(Engine { inner: Arc::new(Inner { pool: InferenceWorkerPool::start(backend, vocabulary, config)? }) })
     }
 
-    /// The most tokens that a request can use: its prompt, and its answers if each becomes as long as it may and as there
-    /// is room for.
+    /// Prices a request. The price holds for [`submit_priced`](Self::submit_priced), and its deadlines count from now.
     ///
     /// # Errors
-    /// If it can never be served, not even by an empty server. [`submit`](Self::submit) would refuse it for the same reason.
-    pub fn most_tokens(&self, request: &Request) -> Result<u64, Refusal> {
-        self.inner.pool.most_tokens(request)
+    /// If it can never be served, not even by an empty server.
+    pub fn price(&self, request: Request) -> Result<PricedRequest, Refusal> {
+        self.inner.pool.price(request)
+    }
+
+    /// Hands in a request that has its price.
+    ///
+    /// # Errors
+    /// Why the request was turned away.
+    pub fn submit_priced(&self, request: PricedRequest) -> Result<RequestStream, Refusal> {
+        self.inner.pool.submit_priced(request)
     }
 
     /// Hands a request in. It never blocks: the request is taken or refused at once.

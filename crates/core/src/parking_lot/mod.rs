@@ -51,7 +51,7 @@ mod worker_pool;
 
 pub use executor::LlmExecutor;
 pub use job::{Choice, Completion, Delivery, InferenceJob, InferenceResult};
-pub use resource_adapter::ResourceAdapter;
+pub use resource_adapter::{PricedRequest, ResourceAdapter};
 pub use streaming_registry::{AttachError, AttachedStream, ReplayLimits, StreamingRegistry};
 pub use types::{HistoryScope, LotSettings, PerPriority, ResourceCost, TaskMetadata, TenantSettings};
 pub use worker_pool::InferenceWorkerPool;

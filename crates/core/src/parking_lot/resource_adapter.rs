@@ -46,11 +46,17 @@ impl ResourceAdapter {
         self.history.lock().scope = scope;
     }
 
-    /// What the lot is told about a request, and what it needs in full.
+    /// A request with its price.
     ///
     /// # Errors
     /// If it would not fit even if it were alone.
-    pub(super) fn priced(&self, request: &Request, now: Instant) -> Result<(TaskMetadata, Need), Refusal> {
+    pub(super) fn priced(&self, request: Request, now: Instant) -> Result<PricedRequest, Refusal> {
+        let (metadata, need) = self.priced_of(&request, now)?;
+        Ok(PricedRequest { request, metadata, answer: need.answer })
+    }
+
+    /// What the policy is told about a request, and what it needs in full.
+    fn priced_of(&self, request: &Request, now: Instant) -> Result<(TaskMetadata, Need), Refusal> {
         let need = self.geometry.need(request)?;
         let after = |limit| now.checked_add(limit);
         let metadata = TaskMetadata {
@@ -66,18 +72,13 @@ impl ResourceAdapter {
         Ok((metadata, need))
     }
 
-    /// How long each answer to a request can become.
-    pub(super) fn longest_answer(&self, request: &Request) -> Result<usize, Refusal> {
-        Ok(self.geometry.need(request)?.answer)
-    }
-
     /// What the lot would be told about a request that came now.
     ///
     /// # Errors
     /// If it would not fit even if it were alone, or if it has no prompt or no answers.
     pub fn metadata(&self, request: &Request, now: Instant) -> Result<TaskMetadata, Refusal> {
         check_shape(request)?;
-        Ok(self.priced(request, now)?.0)
+        Ok(self.priced_of(request, now)?.0)
     }
 
     /// What a request costs now.
@@ -117,6 +118,33 @@ impl ResourceAdapter {
     /// Notes how long the answers of a request became.
     pub(super) fn note_answers(&self, tenant: &str, answers: usize, tokens: usize) {
         self.history.lock().note(tenant, tokens.div_ceil(answers.max(1)));
+    }
+}
+
+/// A valid request with its price, which is taken once and serves limits, scheduling and the books alike:
+/// [`Engine::price`](crate::Engine::price) makes it, [`Engine::submit_priced`](crate::Engine::submit_priced) takes it.
+#[derive(Debug)]
+pub struct PricedRequest {
+    pub(super) request: Request,
+    pub(super) metadata: TaskMetadata,
+    /// The longest answer in tokens.
+    pub(super) answer: usize,
+}
+
+impl PricedRequest {
+    /// What it asks for.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// What it costs.
+    pub fn cost(&self) -> &ResourceCost {
+        &self.metadata.cost
+    }
+
+    /// The most tokens that it can use: its prompt, and its answers if each becomes as long as it may and as there is room for.
+    pub fn most_tokens(&self) -> u64 {
+        self.request.prompt.len().saturating_add(self.answer.saturating_mul(self.request.n)) as u64
     }
 }
 

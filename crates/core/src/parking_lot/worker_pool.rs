@@ -22,7 +22,7 @@ use crate::vocabulary::Vocabulary;
 
 use super::executor::{LlmExecutor, Queued};
 use super::job::{Collector, Delivery, InferenceJob, InferenceResult};
-use super::resource_adapter::ResourceAdapter;
+use super::resource_adapter::{PricedRequest, ResourceAdapter};
 use super::streaming_registry::{ReplayLimits, StreamingRegistry};
 use super::types::{BLOCKS, LotSettings, class_of, config_error};
 
@@ -111,23 +111,36 @@ impl InferenceWorkerPool {
     /// # Errors
     /// Why it was refused: a field that is not allowed, or no room.
     pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
-        let result = request.validate(self.vocab).and_then(|()| self.take(request));
-        if let Err(refusal) = &result {
-            self.metrics.refused(refusal);
-        }
-        result
+        self.submit_priced(self.price(request)?)
     }
 
-    /// Hands in a request whose fields make sense.
-    fn take(&self, request: Request) -> Result<RequestStream, Refusal> {
-        let now = Instant::now();
+    /// Prices a request, see [`Engine::price`](crate::Engine::price).
+    ///
+    /// # Errors
+    /// If it can never be served.
+    pub fn price(&self, request: Request) -> Result<PricedRequest, Refusal> {
+        let check = || if self.is_alive() { request.validate(self.vocab) } else { Err(Refusal::Stopped) };
+        check()
+            .and_then(|()| self.shared.adapter.priced(request, Instant::now()))
+            .inspect_err(|refusal| self.metrics.refused(refusal))
+    }
+
+    /// Hands in a request that has its price, see [`submit`](Self::submit).
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub fn submit_priced(&self, request: PricedRequest) -> Result<RequestStream, Refusal> {
+        self.take(request).inspect_err(|refusal| self.metrics.refused(refusal))
+    }
+
+    fn take(&self, priced: PricedRequest) -> Result<RequestStream, Refusal> {
+        let PricedRequest { request, metadata, answer } = priced;
         let deadlines = [request.ttft_slo, request.timeout];
-        let (metadata, need) = self.shared.adapter.priced(&request, now)?;
         let spec = metadata.spec(|moment| self.pool.time_at(moment));
         let live = self.shared.requests.enter(&request, metadata)?;
         let capacity = self.stream_capacity.max(4 * request.n + 8);
         let (outlet, stream) = stream::open(Arc::clone(&live), Arc::clone(&self.shared.requests), capacity);
-        match self.pool.submit(&spec, Queued(Arrival { request, answer: need.answer, outlet })) {
+        match self.pool.submit(&spec, Queued(Arrival { request, answer, outlet })) {
             Ok(taken) => {
                 // The outcome reaches the reader through its stream.
                 live.taken_as(self.pool.handle(), taken.id(), taken.placement());
@@ -270,19 +283,6 @@ impl InferenceWorkerPool {
     /// The state in figures as one tenant may see it, see [`Engine::snapshot_of`](crate::Engine::snapshot_of).
     pub fn snapshot_of(&self, tenant: &str) -> EngineSnapshot {
         self.shared.requests.own_figures(tenant).among(tenant, self.snapshot())
-    }
-
-    /// The most tokens that a request can use, see [`Engine::most_tokens`](crate::Engine::most_tokens).
-    ///
-    /// # Errors
-    /// If it can never be served.
-    pub fn most_tokens(&self, request: &Request) -> Result<u64, Refusal> {
-        if !self.is_alive() {
-            return Err(Refusal::Stopped);
-        }
-        request.validate(self.vocab)?;
-        let answers = self.shared.adapter.longest_answer(request)?.saturating_mul(request.n);
-        Ok(request.prompt.len().saturating_add(answers) as u64)
     }
 
     /// Whether the worker is there. One that has died takes no more requests: only a restart helps.

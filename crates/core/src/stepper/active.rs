@@ -113,8 +113,10 @@ impl Active {
 
     /// More blocks were granted.
     pub(super) fn grant(&mut self, blocks: usize) {
-        self.granted += blocks;
-        self.outlet.request().set_blocks(self.granted);
+        if blocks > 0 {
+            self.granted += blocks;
+            self.outlet.request().set_blocks(self.granted);
+        }
     }
 
     pub(super) fn release(&mut self, pool: &mut BlockPool) {

@@ -1,20 +1,15 @@
 //! Who may have more memory: asked by the stepper, answered by a policy.
 
-use crate::blocks::BlockCounts;
 use parkade_pool::TaskId;
 
 /// A request wants more blocks for its part in the next step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
     pub(crate) key: TaskId,
-    /// How many more, all of which would be taken from the available ones.
-    pub(crate) blocks: usize,
-    /// How many of these were not granted yet.
+    /// How many it wants that were not granted yet, all of which would be taken from the available ones.
     pub(crate) short: usize,
-    /// What could be given out now: available, and not owed to anybody.
+    /// What could be given out now.
     pub(crate) free: Free,
-    /// The pool as it is now.
-    pub(crate) counts: BlockCounts,
 }
 
 /// What could be given out.

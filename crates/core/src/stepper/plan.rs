@@ -148,17 +148,20 @@ impl Stepper {
         while self.missing(seq) > 0 {
             let wish = self.wish(key, choice, most);
             let short = wish.blocks.saturating_sub(self.requests[&key].owed());
-            let ask = Ask { key, blocks: wish.blocks, short, free: self.free(), counts: self.pool.counts() };
-            let grant = if ask.blocks == 0 { Grant::Yes } else { planning.growth.ask(&ask) };
+            let available = self.pool.counts().available();
+            let grant = match wish.blocks {
+                0 => Grant::Yes,
+                _ => planning.growth.ask(&Ask { key, short, free: self.free() }),
+            };
             match grant {
                 Grant::Yes => {
                     let active = self.requests.get_mut(&key).expect("planned requests are here");
                     active.grant(short);
-                    if ask.blocks > ask.counts.available() {
+                    if wish.blocks > available {
                         // A policy that promised what is not there: the request waits for a better step.
                         return 0;
                     }
-                    active.taken += ask.blocks;
+                    active.taken += wish.blocks;
                     return self.fulfil(key, choice, &wish, &mut planning.plan);
                 }
                 Grant::Never => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use parkade_core::{Engine, Event, FinishReason, Refusal, Request, RequestError, RequestStream, TokenLogprob, Usage};
+use parkade_core::{Event, FinishReason, Request, RequestError, RequestStream, TokenLogprob, Usage};
 
 use crate::errors::ApiError;
 use crate::exchange::Exchange;
@@ -50,14 +50,6 @@ impl Drop for Answers {
     }
 }
 
-/// The most tokens that requests can use together, if each of them can be served at all.
-fn most_tokens(engine: &Engine, requests: &[Request]) -> Result<u64, Refusal> {
-    requests.iter().try_fold(0u64, |sum, request| {
-        let most = engine.most_tokens(request).inspect_err(|refusal| engine.note_refusal(refusal))?;
-        Ok(sum.saturating_add(most))
-    })
-}
-
 impl Answers {
     /// Hands all requests in, or none: when one is refused, those before it are cancelled. They are charged to their
     /// tenant first, and before that it is known that each can be served at all: what never can is told so, whatever else
@@ -67,9 +59,7 @@ impl Answers {
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
         let first = requests.first().ok_or_else(|| ApiError::internal("there is no prompt"))?;
         exchange.asks_as(first.priority);
-        let most = most_tokens(&model.engine, &requests).map_err(refused)?;
-        let charge = Charge::take(state, model, &requests, most, identity, &exchange)?;
-        let entry = state.in_flight().enter(NewEntry {
+        let entry = NewEntry {
             id: exchange.id(),
             model: model.clone(),
             engine_ids: requests.iter().map(|request| request.id.clone()).collect(),
@@ -78,8 +68,12 @@ impl Answers {
             prompt_tokens: requests.iter().map(|request| request.prompt.len()).sum(),
             encoder,
             identity,
-        });
-        let mut streams = Vec::with_capacity(requests.len());
+        };
+        let price = |request| model.engine.price(request);
+        let priced = requests.into_iter().map(price).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+        let charge = Charge::take(state, model, &priced, identity, &exchange)?;
+        let entry = state.in_flight().enter(entry);
+        let mut streams = Vec::with_capacity(priced.len());
         let account = |streams: &[RequestStream], charge, entry| Settlement {
             state: state.clone(),
             records: streams.iter().map(RequestStream::request).collect(),
@@ -88,8 +82,8 @@ impl Answers {
             entry,
             settled: OnceLock::new(),
         };
-        for request in requests {
-            match model.engine.submit(request) {
+        for request in priced {
+            match model.engine.submit_priced(request) {
                 Ok(stream) => streams.push(stream),
                 Err(refusal) => {
                     state.in_flight().withdraw(&entry);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use parkade_core::{Engine, Refusal, Request};
+use parkade_core::parking_lot::PricedRequest;
+use parkade_core::{Engine, Refusal};
 
 use crate::access::{Advance, Demand, OverLimit, Rates};
 use crate::errors::{ApiError, ErrorType, Retry};
@@ -21,20 +22,18 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Charges the requests of one HTTP request as one request; together they can use `most` tokens. The exchange learns
-    /// where the tenant stands then.
+    /// Charges the requests of one HTTP request as one request. The exchange learns where the tenant stands then.
     ///
     /// # Errors
     /// 429 if the tenant is over a limit.
     pub fn take(
         state: &AppState,
         model: &ModelEntry,
-        requests: &[Request],
-        most: u64,
+        requests: &[PricedRequest],
         identity: &Identity,
         exchange: &Arc<Exchange>,
     ) -> Result<Self, ApiError> {
-        let tenant = requests.first().map(|request| request.tenant.clone()).unwrap_or_default();
+        let tenant = requests.first().map(|priced| priced.request().tenant.clone()).unwrap_or_default();
         let rates = match identity {
             Identity::Key(key) => key.limits.rates,
             Identity::Anonymous => state.policy().rates(&tenant),
@@ -43,7 +42,7 @@ impl Charge {
         if rates.is_unlimited() {
             return Ok(charge);
         }
-        let demand = demand(model, requests, most);
+        let demand = demand(requests);
         match state.rates().charge(&charge.tenant, rates, demand, Instant::now()) {
             Ok((standing, advance)) => {
                 exchange.stands(standing);
@@ -90,19 +89,18 @@ fn refused(over: OverLimit, tenant: String, engine: &Engine, prompt: u64) -> Api
     )
 }
 
-/// What the requests take together, if they take no more than `most`.
-fn demand(model: &ModelEntry, requests: &[Request], most: u64) -> Demand {
-    let prompt = requests.iter().map(|request| request.prompt.len() as u64).sum();
-    let answers = requests.iter().map(|request| likely_answers(model, request).unwrap_or(most));
-    let likely = answers.fold(prompt, u64::saturating_add);
-    Demand { prompt, likely: likely.min(most), most }
+/// What the requests take together.
+fn demand(requests: &[PricedRequest]) -> Demand {
+    let sum = |tokens: fn(&PricedRequest) -> u64| requests.iter().map(tokens).fold(0, u64::saturating_add);
+    let most = sum(PricedRequest::most_tokens);
+    Demand { prompt: sum(|priced| priced.request().prompt.len() as u64), likely: sum(likely_tokens).min(most), most }
 }
 
-/// How many tokens the answers to a request will probably have, by what the engine has learnt of the tenant's; `None` if
-/// nothing tells.
-fn likely_answers(model: &ModelEntry, request: &Request) -> Option<u64> {
+/// How many tokens a request will probably use, by what the engine has learnt of its tenant's answers.
+fn likely_tokens(priced: &PricedRequest) -> u64 {
+    let request = priced.request();
     if request.ignore_eos {
-        return None;
+        return priced.most_tokens();
     }
-    Some(model.engine.pool().adapter().price(request).ok()?.expected_tokens)
+    (request.prompt.len() as u64).saturating_add(priced.cost().expected_tokens)
 }

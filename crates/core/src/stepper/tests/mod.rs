@@ -52,7 +52,7 @@ struct Reserved;
 
 impl Growth for Reserved {
     fn ask(&mut self, ask: &Ask) -> Grant {
-        debug_assert!(ask.blocks <= ask.counts.available(), "{ask:?} was reserved");
+        debug_assert!(ask.short <= ask.free.blocks, "{ask:?} was reserved");
         Grant::Yes
     }
 }

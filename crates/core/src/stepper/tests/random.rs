@@ -21,7 +21,7 @@ struct Tight {
 
 impl Growth for Tight {
     fn ask(&mut self, ask: &Ask) -> Grant {
-        if ask.blocks <= ask.counts.available() {
+        if ask.short <= ask.free.blocks {
             return Grant::Yes;
         }
         let youngest = self.running.pop().expect("the one that asks is running");
