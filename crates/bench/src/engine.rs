@@ -5,7 +5,7 @@ use crate::random::{Random, fresh_seed};
 use crate::report::{Check, Report, Table};
 use crate::{BenchError, prometheus, runtime};
 use parkade_core::{
-    Engine, EngineConfig, EngineSnapshot, Event, LoadOptions, Priority, Request, SchedulerKind, TokenId, load,
+    Class, Engine, EngineConfig, EngineSnapshot, Event, LoadOptions, Request, SchedulerKind, TokenId, load,
 };
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -226,14 +226,14 @@ impl Feed {
         let number = self.next.replace(self.next.get() + 1);
         let mut random = self.random.borrow_mut();
         let prompt = (0..self.options.prompt_tokens).map(|_| random.below(self.vocab) as TokenId).collect();
-        let priority = match random.below(10) {
-            0 => Priority::High,
-            1..=7 => Priority::Normal,
-            _ => Priority::Low,
+        let class = match random.below(10) {
+            0 => Class::High,
+            1..=7 => Class::Normal,
+            _ => Class::Low,
         };
         let tenant = format!("tenant-{}", random.below(self.options.tenants));
         let max_tokens = Some(self.options.output_tokens);
-        Request { max_tokens, ignore_eos: true, tenant, priority, ..Request::new(format!("bench-{number}"), prompt) }
+        Request { max_tokens, ignore_eos: true, tenant, class, ..Request::new(format!("bench-{number}"), prompt) }
     }
 }
 

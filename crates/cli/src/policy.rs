@@ -25,8 +25,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use parkade_core::parking_lot::PerPriority;
-use parkade_core::{EngineError, SchedulerKind};
+use parkade_core::parking_lot::{PerClass, TenantPolicy};
+use parkade_core::{Class, EngineError, SchedulerKind};
 use parkade_server::{ApiKeys, KeysError, Policy, Rates, TenantLimits, in_plain_words};
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -86,22 +86,13 @@ struct Section {
     preempt: Option<bool>,
     rate_memory: Option<u32>,
     // Tables come last, as TOML wants them.
-    class_weights: Option<ByClass>,
-    waiting_percent: Option<ByClass>,
+    class_weights: Option<BTreeMap<Class, u32>>,
+    waiting_percent: Option<BTreeMap<Class, u32>>,
     token_prices: Option<TokenPrices>,
     #[serde(default)]
     tenant: Tenant,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     tenants: BTreeMap<String, Tenant>,
-}
-
-#[derive(Clone, Copy, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct ByClass {
-    low: Option<u32>,
-    normal: Option<u32>,
-    high: Option<u32>,
-    critical: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize, Serialize)]
@@ -126,11 +117,13 @@ struct Tenant {
 impl Tenant {
     fn limits(self, place: &str) -> Result<TenantLimits, String> {
         let limits = TenantLimits {
-            weight: self.weight.unwrap_or(1),
-            max_running: self.max_running,
-            max_concurrent: self.max_concurrent,
-            max_waiting: self.max_waiting,
-            max_waiting_tokens: self.max_waiting_tokens,
+            policy: TenantPolicy {
+                weight: self.weight.unwrap_or(1),
+                max_running: self.max_running,
+                max_concurrent: self.max_concurrent,
+                max_waiting: self.max_waiting,
+                max_waiting_tokens: self.max_waiting_tokens,
+            },
             rates: Rates { tokens_per_minute: self.tokens_per_minute, requests_per_minute: self.requests_per_minute },
         };
         let named = |(field, problem, remedy): (&str, String, &str)| {
@@ -144,11 +137,11 @@ impl Tenant {
 impl From<&TenantLimits> for Tenant {
     fn from(limits: &TenantLimits) -> Self {
         Tenant {
-            weight: Some(limits.weight),
-            max_running: limits.max_running,
-            max_concurrent: limits.max_concurrent,
-            max_waiting: limits.max_waiting,
-            max_waiting_tokens: limits.max_waiting_tokens,
+            weight: Some(limits.policy.weight),
+            max_running: limits.policy.max_running,
+            max_concurrent: limits.policy.max_concurrent,
+            max_waiting: limits.policy.max_waiting,
+            max_waiting_tokens: limits.policy.max_waiting_tokens,
             tokens_per_minute: limits.rates.tokens_per_minute,
             requests_per_minute: limits.rates.requests_per_minute,
         }
@@ -212,18 +205,12 @@ fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
     }
     let lot = &mut policy.lot;
     for (given, places, name, allowed) in [
-        (section.class_weights, &mut lot.class_weights, "class-weights", 1..=10_000),
+        (&section.class_weights, &mut lot.class_weights, "class-weights", 1..=10_000),
         // 0: requests of the class start at once or not at all.
-        (section.waiting_percent, &mut lot.waiting_percent, "waiting-percent", 0..=1_000),
+        (&section.waiting_percent, &mut lot.waiting_percent, "waiting-percent", 0..=1_000),
     ] {
-        let Some(ByClass { low, normal, high, critical }) = given else { continue };
-        for (class, given, place) in [
-            ("low", low, &mut places.low),
-            ("normal", normal, &mut places.normal),
-            ("high", high, &mut places.high),
-            ("critical", critical, &mut places.critical),
-        ] {
-            set(place, given, &format!("{name}.{class}"), allowed.clone())?;
+        for (&class, &number) in given.iter().flatten() {
+            set(&mut places[class], Some(number), &format!("{name}.{}", class.name()), allowed.clone())?;
         }
     }
     if let Some(TokenPrices { prompt, answer }) = section.token_prices {
@@ -245,9 +232,7 @@ fn weights(policy: &Policy) -> Section {
         return Section::default();
     }
     let lot = &policy.lot;
-    let by_class = |of: &PerPriority<u32>| {
-        Some(ByClass { low: Some(of.low), normal: Some(of.normal), high: Some(of.high), critical: Some(of.critical) })
-    };
+    let by_class = |of: &PerClass<u32>| Some(of.iter().map(|(class, &number)| (class, number)).collect());
     Section {
         class_weights: by_class(&lot.class_weights),
         waiting_percent: by_class(&lot.waiting_percent),
@@ -274,9 +259,9 @@ mod tests {
     fn tenants_have_weights_limits_and_rates() {
         let policy =
             parse("[tenant]\nmax-waiting = 5\n[tenants.ada]\nweight = 4\ntokens-per-minute = 9\n").expect("valid");
-        assert_eq!((policy.tenant.weight, policy.tenant.max_waiting), (1, Some(5)));
+        assert_eq!((policy.tenant.policy.weight, policy.tenant.policy.max_waiting), (1, Some(5)));
         let ada = policy.tenants["ada"];
-        assert_eq!((ada.weight, ada.rates.tokens_per_minute, ada.max_waiting), (4, Some(9), None));
+        assert_eq!((ada.policy.weight, ada.rates.tokens_per_minute, ada.policy.max_waiting), (4, Some(9), None));
     }
 
     #[test]
@@ -308,7 +293,10 @@ mod tests {
         let policy =
             parse("class-weights = { high = 20 }\npreempt = false\nmax-bypass = 3\nrate-memory = 60").expect("valid");
         let usual = Policy::default().lot;
-        assert_eq!((policy.lot.class_weights.high, policy.lot.class_weights.low), (20, usual.class_weights.low));
+        assert_eq!(
+            (policy.lot.class_weights[Class::High], policy.lot.class_weights[Class::Low]),
+            (20, usual.class_weights[Class::Low])
+        );
         assert_eq!((policy.lot.preempt, policy.lot.max_bypass, policy.lot.class_burst), (false, 3, usual.class_burst));
         assert_eq!((policy.lot.rate_memory_seconds, usual.rate_memory_seconds), (60, 10));
         for (text, said) in [

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parkade_model::tokenizer::Tokenizer;
+use parkade_pool::Class;
 
 use crate::backend::Backend;
 use crate::config::EngineConfig;
 use crate::metrics::EngineMetrics;
 use crate::parking_lot::{InferenceWorkerPool, LotSettings, PricedRequest};
 use crate::refusal::Refusal;
-use crate::request::{Priority, Request, RequestId};
+use crate::request::{Request, RequestId};
 use crate::requests::RequestState;
 use crate::stream::RequestStream;
 use crate::vocabulary::Vocabulary;
@@ -211,7 +212,7 @@ pub struct RequestStatus {
     /// On whose account it runs.
     pub tenant: String,
     /// Its class.
-    pub priority: Priority,
+    pub class: Class,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Tokens that were generated so far, over all answers.
@@ -275,7 +276,7 @@ pub struct EngineSnapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassFigures {
     /// The class.
-    pub class: Priority,
+    pub class: Class,
     /// Requests in line.
     pub waiting: usize,
     /// Prompt and expected answer tokens of the requests in line.
@@ -287,7 +288,7 @@ pub struct ClassFigures {
 }
 
 impl ClassFigures {
-    pub(crate) fn new(class: Priority) -> Self {
+    pub(crate) fn new(class: Class) -> Self {
         ClassFigures { class, waiting: 0, waiting_tokens: 0, running: 0, parked: 0 }
     }
 }

@@ -33,8 +33,10 @@ pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, InLine, Requ
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
+/// The priority class of a request.
+pub use parkade_pool::Class;
 pub use refusal::{Refusal, retry_seconds};
-pub use request::{CacheScope, Priority, Request, RequestId};
+pub use request::{CacheScope, Request, RequestId};
 pub use requests::{End, LiveRequest, RequestState};
 pub use sampling::{OutOfRange, SamplingParams};
 pub use stream::RequestStream;

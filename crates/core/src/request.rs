@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parkade_model::TokenId;
+use parkade_pool::Class;
 
 use crate::refusal::Refusal;
 use crate::sampling::SamplingParams;
@@ -22,35 +23,6 @@ impl fmt::Display for RequestId {
 impl From<&str> for RequestId {
     fn from(name: &str) -> Self {
         RequestId(name.to_owned())
-    }
-}
-
-/// The priority class of a request. The default scheduler ignores it; the parking lot gives each class a guaranteed share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Work that can wait.
-    Low,
-    /// What a request gets that does not say.
-    #[default]
-    Normal,
-    /// Work that someone waits for.
-    High,
-    /// Reserved for keys whose configuration allows it.
-    Critical,
-}
-
-impl Priority {
-    /// All classes, lowest first.
-    pub const ALL: [Priority; 4] = [Priority::Low, Priority::Normal, Priority::High, Priority::Critical];
-
-    /// The class as it is written in metrics and status answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Priority::Low => "low",
-            Priority::Normal => "normal",
-            Priority::High => "high",
-            Priority::Critical => "critical",
-        }
     }
 }
 
@@ -112,7 +84,7 @@ pub struct Request {
     /// With whom it shares computed prompts; with everybody who has the same.
     pub cache_scope: CacheScope,
     /// Its class.
-    pub priority: Priority,
+    pub class: Class,
     /// Its place inside its class, lower first (vLLM's integer `priority`).
     pub rank: i64,
     /// The whole answer must be there this long after the submission.
@@ -145,7 +117,7 @@ impl Request {
             echo_logprobs: false,
             tenant: String::new(),
             cache_scope: CacheScope::default(),
-            priority: Priority::default(),
+            class: Class::default(),
             rank: 0,
             timeout: None,
             ttft_slo: None,

@@ -10,11 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parkade_core::parking_lot::{
-    AttachError, AttachedStream, InferenceJob, InferenceResult, InferenceWorkerPool, LotSettings, TenantSettings,
+    AttachError, AttachedStream, InferenceJob, InferenceResult, InferenceWorkerPool, LotSettings, TenantPolicy,
 };
 use parkade_core::{
-    Decoder, Engine, EngineConfig, Event, InLine, Priority, Refusal, Request, RequestError, RequestState,
-    RequestStream, SamplingParams, SchedulerKind, TokenId, Vocabulary,
+    Class, Decoder, Engine, EngineConfig, Event, InLine, Refusal, Request, RequestError, RequestState, RequestStream,
+    SamplingParams, SchedulerKind, TokenId, Vocabulary,
 };
 use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters, MUTE};
 
@@ -153,8 +153,8 @@ fn a_few_blocks_under_fifty_requests_finish_every_one_with_its_own_tokens() {
 fn a_higher_class_does_not_wait_for_the_pass_in_flight() {
     for (blocks, max_seqs) in [(100, 8), (100, 1), (18, 8)] {
         let (engine, controls) = engine(blocks, EngineConfig { max_seqs, ..config() });
-        let low = Request { priority: Priority::Low, stop: Vec::new(), ..request("low", 40, 30) };
-        let high = Request { priority: Priority::High, stop: Vec::new(), ..request("high", 30, 20) };
+        let low = Request { class: Class::Low, stop: Vec::new(), ..request("low", 40, 30) };
+        let high = Request { class: Class::High, stop: Vec::new(), ..request("high", 30, 20) };
         let passes = || controls.passes.load(Ordering::SeqCst);
         controls.hold.store(true, Ordering::SeqCst);
         let mut low_stream = engine.submit(low.clone()).unwrap();
@@ -205,8 +205,8 @@ fn a_parked_request_goes_on_with_the_tokens_that_it_would_have_had() {
 fn a_higher_class_has_a_lower_one_parked_and_both_answer_as_if_alone() {
     let (engine, controls) = engine(12, config());
     controls.hold_from.store(6, Ordering::SeqCst);
-    let low = Request { priority: Priority::Low, stop: Vec::new(), ..request("low", 10, 38) };
-    let high = Request { priority: Priority::High, ..request("high", 20, 20) };
+    let low = Request { class: Class::Low, stop: Vec::new(), ..request("low", 10, 38) };
+    let high = Request { class: Class::High, ..request("high", 20, 20) };
     let mut low_stream = engine.submit(low.clone()).unwrap();
     eventually("the low one runs", || controls.is_holding.load(Ordering::SeqCst));
     assert!(engine.status(&"low".into()).is_some_and(|status| status.completion_tokens > 3));
@@ -527,7 +527,7 @@ fn a_failed_pass_fails_its_requests_and_nobody_else() {
 
 #[test]
 fn a_tenant_is_held_to_its_own_limits() {
-    let tenant = TenantSettings { max_concurrent: Some(2), max_waiting: Some(1), ..TenantSettings::default() };
+    let tenant = TenantPolicy { max_concurrent: Some(2), max_waiting: Some(1), ..TenantPolicy::default() };
     let settings = LotSettings { tenants: [("small".to_owned(), tenant)].into(), ..LotSettings::default() };
     let (engine, controls) = engine(60, EngineConfig { parking_lot: settings.clone(), max_seqs: 1, ..config() });
     controls.hold.store(true, Ordering::SeqCst);
@@ -542,7 +542,7 @@ fn a_tenant_is_held_to_its_own_limits() {
     engine.pool().reconfigure(&relaxed).unwrap();
     let _third = engine.submit(of("small", "s3")).unwrap();
     controls.hold.store(false, Ordering::SeqCst);
-    let invalid = LotSettings { tenant: TenantSettings { weight: 0, ..TenantSettings::default() }, ..relaxed };
+    let invalid = LotSettings { tenant: TenantPolicy { weight: 0, ..TenantPolicy::default() }, ..relaxed };
     let error = engine.pool().reconfigure(&invalid).unwrap_err();
     assert_eq!(error.to_string(), "tenant.weight is 0: use a weight from 1 to 10000");
 }
@@ -650,8 +650,8 @@ fn a_thousand_requests_that_vanish_at_random_leave_nothing_behind() {
         let (engine, _) = engine(40, EngineConfig { max_batched_tokens: 16, max_queue_depth: 2000, ..config() });
         let mut streams: Vec<_> = (0..1000usize)
             .map(|i| {
-                let priority = Priority::ALL[i % 4];
-                Request { priority, tenant: (i % 5).to_string(), ..request(format!("r{i}"), 1 + i % 30, 1 + i % 17) }
+                let class = Class::ALL[i % 4];
+                Request { class, tenant: (i % 5).to_string(), ..request(format!("r{i}"), 1 + i % 30, 1 + i % 17) }
             })
             .map(|request| engine.submit(request).unwrap())
             .collect();

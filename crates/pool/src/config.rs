@@ -48,15 +48,15 @@ impl WaitingRoom {
     }
 }
 
-/// What one tenant may have, and its share among the tenants of a class.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What one tenant may have, and its share among the tenants of a class. `None` is no limit of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TenantPolicy {
-    /// Its share, relative to the weights of others.
+    /// Its share, relative to the weights of others, from 1 to [`MAX_WEIGHT`].
     pub weight: u32,
     /// The most that may run (or be parked) at once; more have to wait.
     pub max_running: Option<u64>,
     /// The most that may be in flight (waiting, running or parked); more are refused.
-    pub max_in_flight: Option<u64>,
+    pub max_concurrent: Option<u64>,
     /// The most tasks that may wait.
     pub max_waiting: Option<u64>,
     /// The most prompt and expected answer tokens that may wait.
@@ -65,7 +65,7 @@ pub struct TenantPolicy {
 
 impl Default for TenantPolicy {
     fn default() -> Self {
-        TenantPolicy { weight: 1, max_running: None, max_in_flight: None, max_waiting: None, max_waiting_tokens: None }
+        TenantPolicy { weight: 1, max_running: None, max_concurrent: None, max_waiting: None, max_waiting_tokens: None }
     }
 }
 

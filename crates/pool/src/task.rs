@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Time, Units};
 
 /// Names one task for as long as it lives; a later task never has the same.
@@ -37,8 +39,10 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// Priority class. Classes share by weight; a higher one goes first within its share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Priority class. The parking lot gives each its share by weight, in which a higher one goes first; [`Fifo`](crate::Fifo) serves all alike.
+/// In files it is written in lower case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Work that can wait.
     Low,

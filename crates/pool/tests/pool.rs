@@ -234,7 +234,7 @@ fn limits_of_a_tenant_hold_and_can_be_changed() {
     let mut limits = lot.limits().clone();
     let strict = TenantPolicy {
         max_running: Some(1),
-        max_in_flight: Some(3),
+        max_concurrent: Some(3),
         max_waiting: Some(2),
         max_waiting_tokens: Some(20),
         ..TenantPolicy::default()

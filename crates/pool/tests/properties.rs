@@ -113,7 +113,7 @@ impl World {
         config.limits.room = WaitingRoom::new(12, 4000);
         config.limits.class_burst = 500;
         config.limits.max_bypass = 3;
-        config.limits.tenant.max_in_flight = Some(9);
+        config.limits.tenant.max_concurrent = Some(9);
         World {
             lot: Lot::new(config).unwrap(),
             now: Time::ZERO,

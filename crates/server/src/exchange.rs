@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use parkade_core::{Priority, Usage};
+use parkade_core::{Class, Usage};
 use parkade_sync::Mutex;
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ pub(crate) struct Exchange {
     route: String,
     started: Instant,
     outcome: OnceLock<(StatusCode, Option<&'static str>)>,
-    class: OnceLock<Priority>,
+    class: OnceLock<Class>,
     usage: OnceLock<Usage>,
     queued: OnceLock<Duration>,
     ignored: OnceLock<IgnoredFields>,
@@ -66,7 +66,7 @@ struct Delivery {
 
 impl Exchange {
     /// Takes note of the class that the request asks in.
-    pub fn asks_as(&self, class: Priority) {
+    pub fn asks_as(&self, class: Class) {
         let _first = self.class.set(class);
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
-use parkade_core::{CacheScope, Priority};
+use parkade_core::{CacheScope, Class};
 
 use crate::access::ApiKey;
 use crate::errors::ApiError;
@@ -58,16 +58,16 @@ impl Identity {
     }
 
     /// The class that is served for a tier.
-    pub fn class(&self, tier: ServiceTier) -> Priority {
+    pub fn class(&self, tier: ServiceTier) -> Class {
         let (usual, highest) = match self {
-            Self::Anonymous => (Priority::Normal, Priority::High),
+            Self::Anonymous => (Class::Normal, Class::High),
             Self::Key(key) => (key.default_class, key.highest_class),
         };
         let asked = match tier {
             ServiceTier::Auto => usual,
-            ServiceTier::Flex => Priority::Low,
-            ServiceTier::Default => Priority::Normal,
-            ServiceTier::Priority => Priority::High,
+            ServiceTier::Flex => Class::Low,
+            ServiceTier::Default => Class::Normal,
+            ServiceTier::Class => Class::High,
         };
         asked.min(highest)
     }
@@ -141,21 +141,21 @@ pub enum ServiceTier {
     /// What most requests are.
     Default,
     /// Ahead of the others.
-    Priority,
+    Class,
 }
 
 impl ServiceTier {
     /// The words that a request may use.
     pub const WORDS: &[(&str, Self)] =
-        &[("auto", Self::Auto), ("default", Self::Default), ("flex", Self::Flex), ("priority", Self::Priority)];
+        &[("auto", Self::Auto), ("default", Self::Default), ("flex", Self::Flex), ("priority", Self::Class)];
 
     /// The tier that requests of a class are served with: a scheduler without classes serves all alike.
-    pub fn served(class: Priority, has_classes: bool) -> &'static str {
+    pub fn served(class: Class, has_classes: bool) -> &'static str {
         match class {
             _ if !has_classes => "default",
-            Priority::Low => "flex",
-            Priority::Normal => "default",
-            Priority::High | Priority::Critical => "priority",
+            Class::Low => "flex",
+            Class::Normal => "default",
+            Class::High | Class::Critical => "priority",
         }
     }
 }
@@ -190,12 +190,12 @@ mod tests {
     #[test]
     fn a_key_caps_what_is_asked_for_and_gives_what_is_not() {
         let low = key("highest_class = \"low\"");
-        assert!(ServiceTier::WORDS.iter().all(|(_, tier)| low.class(*tier) == Priority::Low));
+        assert!(ServiceTier::WORDS.iter().all(|(_, tier)| low.class(*tier) == Class::Low));
         let critical = key("highest_class = \"critical\"\ndefault_class = \"critical\"");
-        assert_eq!(critical.class(ServiceTier::Auto), Priority::Critical);
-        assert_eq!(critical.class(ServiceTier::Priority), Priority::High, "critical cannot be asked for");
-        assert_eq!(critical.class(ServiceTier::Default), Priority::Normal);
-        assert_eq!(key("highest_class = \"critical\"").class(ServiceTier::Auto), Priority::Normal);
+        assert_eq!(critical.class(ServiceTier::Auto), Class::Critical);
+        assert_eq!(critical.class(ServiceTier::Class), Class::High, "critical cannot be asked for");
+        assert_eq!(critical.class(ServiceTier::Default), Class::Normal);
+        assert_eq!(key("highest_class = \"critical\"").class(ServiceTier::Auto), Class::Normal);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parkade_core::{LiveRequest, Priority, RequestError, RequestId, RequestState, RequestStatus};
+use parkade_core::{Class, LiveRequest, RequestError, RequestId, RequestState, RequestStatus};
 use parkade_sync::Mutex;
 
 use crate::errors::ApiError;
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     /// What the engine calls it: one name for each prompt.
     pub engine_ids: Vec<RequestId>,
     pub tenant: String,
-    pub class: Priority,
+    pub class: Class,
     pub prompt_tokens: usize,
     pub started: Instant,
     pub encoder: EncoderFactory,
@@ -54,7 +54,7 @@ pub(crate) struct NewEntry<'a> {
     pub model: Arc<ModelEntry>,
     pub engine_ids: Vec<RequestId>,
     pub tenant: String,
-    pub class: Priority,
+    pub class: Class,
     pub prompt_tokens: usize,
     pub encoder: EncoderFactory,
     pub identity: &'a Identity,

@@ -18,9 +18,9 @@ pub enum Delivery {
 ///
 /// ```
 /// use parkade_core::parking_lot::{Delivery, InferenceJob};
-/// use parkade_core::{Priority, Request};
+/// use parkade_core::{Class, Request};
 ///
-/// let request = Request { priority: Priority::High, max_tokens: Some(64), ..Request::new("one", vec![1, 2, 3]) };
+/// let request = Request { class: Class::High, max_tokens: Some(64), ..Request::new("one", vec![1, 2, 3]) };
 /// let job = InferenceJob::streaming(request);
 /// assert_eq!(job.delivery, Delivery::Stream);
 /// ```

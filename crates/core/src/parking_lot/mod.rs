@@ -51,7 +51,8 @@ mod worker_pool;
 
 pub use executor::LlmExecutor;
 pub use job::{Choice, Completion, Delivery, InferenceJob, InferenceResult};
+pub use parkade_pool::{PerClass, TenantPolicy};
 pub use resource_adapter::{PricedRequest, ResourceAdapter};
 pub use streaming_registry::{AttachError, AttachedStream, ReplayLimits, StreamingRegistry};
-pub use types::{HistoryScope, LotSettings, PerPriority, ResourceCost, TaskMetadata, TenantSettings};
+pub use types::{HistoryScope, LotSettings, ResourceCost, TaskMetadata};
 pub use worker_pool::InferenceWorkerPool;

@@ -62,7 +62,7 @@ impl ResourceAdapter {
         let metadata = TaskMetadata {
             id: request.id.clone(),
             tenant: request.tenant.clone(),
-            class: request.priority,
+            class: request.class,
             rank: request.rank,
             deadline: request.timeout.and_then(after),
             first_token_deadline: request.ttft_slo.and_then(after),

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parkade_pool as pool;
-use parkade_pool::{Cost, TaskSpec, Time, Units, Work};
+use parkade_pool::{Class, Cost, PerClass, TaskSpec, TenantPolicy, Time, Units, Work};
 
 use crate::engine::EngineError;
-use crate::request::{Priority, RequestId};
+use crate::request::RequestId;
 
 /// What a request costs: memory in KV blocks and sequences, time in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct TaskMetadata {
     /// On whose account it runs.
     pub tenant: String,
     /// Its priority class.
-    pub class: Priority,
+    pub class: Class,
     /// Its place among its tenant's requests with the same deadline, lower first.
     pub rank: i64,
     /// When the whole answer must be there.
@@ -79,89 +79,12 @@ impl TaskMetadata {
     /// The same in the lot's terms; `time_at` turns a moment into the lot's time.
     pub(super) fn spec(&self, time_at: impl Fn(Instant) -> Time) -> TaskSpec {
         TaskSpec {
-            class: class_of(self.class),
+            class: self.class,
             rank: self.rank,
             deadline: self.deadline.map(&time_at),
             first_token_deadline: self.first_token_deadline.map(&time_at),
             work: Work::new(self.cost.prefill_tokens, self.cost.expected_tokens),
             ..TaskSpec::new(self.tenant.as_str(), self.cost.units())
-        }
-    }
-}
-
-pub(super) fn class_of(priority: Priority) -> pool::Class {
-    match priority {
-        Priority::Low => pool::Class::Low,
-        Priority::Normal => pool::Class::Normal,
-        Priority::High => pool::Class::High,
-        Priority::Critical => pool::Class::Critical,
-    }
-}
-
-/// One value for each priority class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PerPriority<T> {
-    /// For [`Priority::Low`].
-    pub low: T,
-    /// For [`Priority::Normal`].
-    pub normal: T,
-    /// For [`Priority::High`].
-    pub high: T,
-    /// For [`Priority::Critical`].
-    pub critical: T,
-}
-
-impl PerPriority<u32> {
-    fn of(classes: &pool::PerClass<u32>) -> Self {
-        let of = |class| classes[class];
-        PerPriority {
-            low: of(pool::Class::Low),
-            normal: of(pool::Class::Normal),
-            high: of(pool::Class::High),
-            critical: of(pool::Class::Critical),
-        }
-    }
-
-    fn per_class(&self) -> pool::PerClass<u32> {
-        pool::PerClass::new(self.low, self.normal, self.high, self.critical)
-    }
-}
-
-/// What one tenant may have, and its share. `None` is no limit of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantSettings {
-    /// Its share among the tenants of a class, relative to their weights, from 1 to 10000.
-    pub weight: u32,
-    /// The most requests that may run (or be parked) at once; more have to wait.
-    pub max_running: Option<u64>,
-    /// The most requests that it may have at once, waiting ones included; more are refused.
-    pub max_concurrent: Option<u64>,
-    /// The most requests that may wait; more are refused.
-    pub max_waiting: Option<u64>,
-    /// The most prompt and expected answer tokens that may wait; more are refused.
-    pub max_waiting_tokens: Option<u64>,
-}
-
-impl Default for TenantSettings {
-    fn default() -> Self {
-        TenantSettings {
-            weight: 1,
-            max_running: None,
-            max_concurrent: None,
-            max_waiting: None,
-            max_waiting_tokens: None,
-        }
-    }
-}
-
-impl TenantSettings {
-    fn policy(&self) -> pool::TenantPolicy {
-        pool::TenantPolicy {
-            weight: self.weight,
-            max_running: self.max_running,
-            max_in_flight: self.max_concurrent,
-            max_waiting: self.max_waiting,
-            max_waiting_tokens: self.max_waiting_tokens,
         }
     }
 }
@@ -182,14 +105,14 @@ pub struct LotSettings {
     /// Reserve the longest possible answer before a request starts, instead of the expected one: nobody is parked for growth then.
     pub reserve_full: bool,
     /// Shares of the classes, from 1 to 10000 each: what each is guaranteed while all of them want more than there is.
-    pub class_weights: PerPriority<u32>,
+    pub class_weights: PerClass<u32>,
     /// Tokens that a class may be ahead of its share before a lower class goes first.
     pub class_burst: u64,
     /// The most prompt and expected answer tokens that may wait, over all requests.
     pub max_waiting_tokens: u64,
     /// Up to which percentage of what may wait (requests and tokens) each class finds room, counting everybody's: below 100 it is refused before
     /// the line is full, above 100 it finds room when the others have filled it.
-    pub waiting_percent: PerPriority<u32>,
+    pub waiting_percent: PerClass<u32>,
     /// What a prompt token counts in fair shares, from 1 to 10000.
     pub prompt_price: u32,
     /// What an answer token counts in fair shares, from 1 to 10000.
@@ -205,9 +128,9 @@ pub struct LotSettings {
     /// From whose answers the expected length of the next one is learnt.
     pub history: HistoryScope,
     /// What holds for tenants that are not named.
-    pub tenant: TenantSettings,
+    pub tenant: TenantPolicy,
     /// What holds for tenants by name.
-    pub tenants: HashMap<String, TenantSettings>,
+    pub tenants: HashMap<String, TenantPolicy>,
 }
 
 impl Default for LotSettings {
@@ -215,10 +138,10 @@ impl Default for LotSettings {
         let limits = pool::Limits::default();
         LotSettings {
             reserve_full: false,
-            class_weights: PerPriority::of(&limits.class_weights),
+            class_weights: limits.class_weights,
             class_burst: limits.class_burst,
             max_waiting_tokens: limits.room.tokens,
-            waiting_percent: PerPriority::of(&limits.room.percent),
+            waiting_percent: limits.room.percent,
             prompt_price: limits.prices.prefill,
             answer_price: limits.prices.decode,
             lookahead: limits.lookahead,
@@ -226,7 +149,7 @@ impl Default for LotSettings {
             preempt: limits.preempt,
             rate_memory_seconds: limits.rate_memory.as_secs() as u32,
             history: HistoryScope::default(),
-            tenant: TenantSettings::default(),
+            tenant: TenantPolicy::default(),
             tenants: HashMap::new(),
         }
     }
@@ -243,16 +166,16 @@ impl LotSettings {
 
     pub(super) fn limits(&self, max_queue_depth: usize) -> pool::Limits {
         pool::Limits {
-            class_weights: self.class_weights.per_class(),
+            class_weights: self.class_weights,
             class_burst: self.class_burst,
             prices: pool::TokenPrices { prefill: self.prompt_price, decode: self.answer_price },
             room: pool::WaitingRoom {
                 tasks: max_queue_depth as u64,
                 tokens: self.max_waiting_tokens,
-                percent: self.waiting_percent.per_class(),
+                percent: self.waiting_percent,
             },
-            tenant: self.tenant.policy(),
-            named_tenants: self.tenants.iter().map(|(name, settings)| (name.clone(), settings.policy())).collect(),
+            tenant: self.tenant,
+            named_tenants: self.tenants.clone(),
             max_bypass: self.max_bypass,
             lookahead: self.lookahead,
             preempt: self.preempt,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parkade_pool::{
-    Capacity, Drain, Fifo, Policy, PolicyConfig, PoolConfig, PoolError, Reserve, StartError, TaskState, Waiting,
+    Capacity, Class, Drain, Fifo, Policy, PolicyConfig, PoolConfig, PoolError, Reserve, StartError, TaskState, Waiting,
     WorkerPool,
 };
 use parkade_sync::Mutex;
@@ -14,7 +14,7 @@ use crate::config::{EngineConfig, SchedulerKind};
 use crate::engine::{ClassFigures, EngineError, EngineSnapshot, InLine, RequestStatus, Totals};
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
-use crate::request::{Priority, Request, RequestId};
+use crate::request::{Request, RequestId};
 use crate::requests::{LiveRequests, RequestState};
 use crate::stepper::{Arrival, Census, Stepper};
 use crate::stream::{self, RequestStream};
@@ -24,7 +24,7 @@ use super::executor::{LlmExecutor, Queued};
 use super::job::{Collector, Delivery, InferenceJob, InferenceResult};
 use super::resource_adapter::{PricedRequest, ResourceAdapter};
 use super::streaming_registry::{ReplayLimits, StreamingRegistry};
-use super::types::{BLOCKS, LotSettings, class_of, config_error};
+use super::types::{BLOCKS, LotSettings, config_error};
 
 /// A scheduler: a policy that decides, and one worker thread that drives the requests of one model replica.
 /// [`EngineConfig::scheduler`] says which policy.
@@ -221,7 +221,7 @@ impl InferenceWorkerPool {
             own_place: outlook.own_ahead.map(place),
             estimated_wait: outlook.wait,
             tenant: request.tenant().to_owned(),
-            priority: request.metadata.class,
+            class: request.metadata.class,
             prompt_tokens: request.prompt_tokens,
             completion_tokens: request.generated(),
             age: request.metadata.submitted_at.elapsed(),
@@ -234,14 +234,14 @@ impl InferenceWorkerPool {
         let census = *self.shared.census.lock();
         let sums = &stats.policy;
         let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let classes = Priority::ALL.map(|priority| {
-            let class = sums.classes[class_of(priority)];
+        let classes = Class::ALL.map(|class| {
+            let figures = sums.classes[class];
             ClassFigures {
-                class: priority,
-                waiting: to_usize(class.waiting),
-                waiting_tokens: class.waiting_tokens,
-                running: to_usize(class.running),
-                parked: to_usize(class.parked),
+                class,
+                waiting: to_usize(figures.waiting),
+                waiting_tokens: figures.waiting_tokens,
+                running: to_usize(figures.running),
+                parked: to_usize(figures.parked),
             }
         });
         EngineSnapshot {

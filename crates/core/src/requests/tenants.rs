@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use parkade_pool::Class;
+
 use crate::engine::{ClassFigures, EngineSnapshot, TenantFigures, Totals};
-use crate::request::Priority;
 
 use super::{LiveRequest, RequestState};
 
@@ -116,7 +117,7 @@ pub(crate) struct OwnFigures {
 
 impl OwnFigures {
     pub(super) fn new<'a>(totals: Totals, live: impl Iterator<Item = &'a LiveRequest>) -> Self {
-        let classes = Priority::ALL.map(ClassFigures::new);
+        let classes = Class::ALL.map(ClassFigures::new);
         let mut figures = OwnFigures { classes, paused: 0, running_seqs: 0, blocks: 0, totals };
         live.for_each(|request| figures.add(request));
         figures

@@ -105,7 +105,7 @@ impl Lot {
 
     fn check_concurrency(&self, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
         let tenant = self.tenants.at(task.tenant);
-        match tenant.policy.max_in_flight {
+        match tenant.policy.max_concurrent {
             Some(limit) if tenant.in_flight() >= limit => Err(PoolError::TenantConcurrency {
                 tenant: tenant.name.to_string(),
                 in_flight: tenant.in_flight(),

@@ -25,7 +25,8 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parkade_core::Priority;
+use parkade_core::Class;
+use parkade_core::parking_lot::TenantPolicy;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -38,34 +39,13 @@ const LONGEST_NAME: usize = 128;
 /// The largest weight.
 const LARGEST_WEIGHT: u32 = 10_000;
 
-/// What a tenant may have, and its share. `None` is no limit of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a tenant may have, and its share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TenantLimits {
-    /// Its share among the tenants of a class, relative to their weights, from 1 to 10000.
-    pub weight: u32,
-    /// The most requests that may run at once; more wait.
-    pub max_running: Option<u64>,
-    /// The most requests that it may have at once, waiting ones included; more are refused.
-    pub max_concurrent: Option<u64>,
-    /// The most requests that may wait.
-    pub max_waiting: Option<u64>,
-    /// The most prompt and expected answer tokens that may wait.
-    pub max_waiting_tokens: Option<u64>,
+    /// What the scheduler holds it to.
+    pub policy: TenantPolicy,
     /// Tokens and requests per minute.
     pub rates: Rates,
-}
-
-impl Default for TenantLimits {
-    fn default() -> Self {
-        Self {
-            weight: 1,
-            max_running: None,
-            max_concurrent: None,
-            max_waiting: None,
-            max_waiting_tokens: None,
-            rates: Rates::default(),
-        }
-    }
 }
 
 /// One key.
@@ -74,9 +54,9 @@ pub struct ApiKey {
     /// The tenant that it stands for.
     pub name: String,
     /// The highest class that its requests get.
-    pub highest_class: Priority,
+    pub highest_class: Class,
     /// The class of requests that name no tier.
-    pub default_class: Priority,
+    pub default_class: Class,
     /// Whether it sees the load of all tenants in `/v1/metrics`, and not only its own.
     pub operator: bool,
     /// With whom it shares computed prompts: all keys that name the same group. Without one they are its own.
@@ -206,26 +186,6 @@ struct Entry {
     requests_per_minute: Option<u64>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Class {
-    Low,
-    Normal,
-    High,
-    Critical,
-}
-
-impl From<Class> for Priority {
-    fn from(class: Class) -> Self {
-        match class {
-            Class::Low => Self::Low,
-            Class::Normal => Self::Normal,
-            Class::High => Self::High,
-            Class::Critical => Self::Critical,
-        }
-    }
-}
-
 impl ApiKeys {
     /// Reads a keys file.
     ///
@@ -315,18 +275,20 @@ impl Entry {
             let problem = format!("has {} bytes and is not the hex form of a SHA-256", self.key_sha256.len());
             ("key_sha256", problem, "use 64 hex digits, as `parkade hash-key` prints them")
         })?;
-        let highest_class = Priority::from(self.highest_class);
-        let default_class = self.default_class.map_or(Priority::Normal.min(highest_class), Priority::from);
+        let highest_class = self.highest_class;
+        let default_class = self.default_class.unwrap_or(Class::Normal.min(highest_class));
         if default_class > highest_class {
             let problem = format!("is '{}', above highest_class '{}'", default_class.name(), highest_class.name());
             return Err(("default_class", problem, "lower it, or raise highest_class"));
         }
         let limits = TenantLimits {
-            weight: self.weight.unwrap_or(1),
-            max_running: self.max_running,
-            max_concurrent: self.max_concurrent,
-            max_waiting: self.max_waiting,
-            max_waiting_tokens: self.max_waiting_tokens,
+            policy: TenantPolicy {
+                weight: self.weight.unwrap_or(1),
+                max_running: self.max_running,
+                max_concurrent: self.max_concurrent,
+                max_waiting: self.max_waiting,
+                max_waiting_tokens: self.max_waiting_tokens,
+            },
             rates: Rates { tokens_per_minute: self.tokens_per_minute, requests_per_minute: self.requests_per_minute },
         };
         limits.check()?;
@@ -350,12 +312,12 @@ impl TenantLimits {
     /// # Errors
     /// The first value that makes no sense.
     pub fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
-        if !(1..=LARGEST_WEIGHT).contains(&self.weight) {
-            return Err(("weight", format!("is {}", self.weight), "use a whole number from 1 to 10000"));
+        if !(1..=LARGEST_WEIGHT).contains(&self.policy.weight) {
+            return Err(("weight", format!("is {}", self.policy.weight), "use a whole number from 1 to 10000"));
         }
         for (field, limit) in [
-            ("max_running", self.max_running),
-            ("max_concurrent", self.max_concurrent),
+            ("max_running", self.policy.max_running),
+            ("max_concurrent", self.policy.max_concurrent),
             ("tokens_per_minute", self.rates.tokens_per_minute),
             ("requests_per_minute", self.rates.requests_per_minute),
         ] {
@@ -368,17 +330,6 @@ impl TenantLimits {
             }
         }
         Ok(())
-    }
-
-    /// The part that the parking lot enforces.
-    pub fn in_the_lot(&self) -> parkade_core::parking_lot::TenantSettings {
-        parkade_core::parking_lot::TenantSettings {
-            weight: self.weight,
-            max_running: self.max_running,
-            max_concurrent: self.max_concurrent,
-            max_waiting: self.max_waiting,
-            max_waiting_tokens: self.max_waiting_tokens,
-        }
     }
 }
 
@@ -413,9 +364,9 @@ mod tests {
         let keys =
             parse(&(entry("ada", "sk-1", more) + &entry("bob", "sk-2", "default_class = \"low\""))).expect("valid");
         let ada = keys.find("sk-1").expect("known");
-        assert_eq!((ada.name.as_str(), ada.default_class, ada.limits.weight), ("ada", Priority::Normal, 3));
-        assert_eq!((ada.limits.max_waiting, ada.limits.rates.tokens_per_minute), (Some(0), Some(500)));
-        assert_eq!(keys.find("sk-2").expect("known").default_class, Priority::Low);
+        assert_eq!((ada.name.as_str(), ada.default_class, ada.limits.policy.weight), ("ada", Class::Normal, 3));
+        assert_eq!((ada.limits.policy.max_waiting, ada.limits.rates.tokens_per_minute), (Some(0), Some(500)));
+        assert_eq!(keys.find("sk-2").expect("known").default_class, Class::Low);
         for wrong in ["sk-3", "", "ada", &hash_key("sk-1")] {
             assert!(keys.find(wrong).is_none(), "{wrong}");
         }

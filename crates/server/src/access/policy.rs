@@ -29,13 +29,13 @@ impl Policy {
     /// The lot's settings with all tenants in them.
     pub fn lot_settings(&self) -> LotSettings {
         let mut settings = self.lot.clone();
-        settings.tenant = self.tenant.in_the_lot();
+        settings.tenant = self.tenant.policy;
         if self.keys.is_some() {
             settings.history = HistoryScope::Tenant;
         }
         let keys = self.keys.as_ref().map(ApiKeys::tenants).unwrap_or_default();
         for (name, limits) in self.tenants.iter().map(|(name, limits)| (name.clone(), *limits)).chain(keys) {
-            settings.tenants.insert(name, limits.in_the_lot());
+            settings.tenants.insert(name, limits.policy);
         }
         settings
     }
@@ -44,6 +44,8 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use parkade_core::parking_lot::TenantPolicy;
 
     use super::*;
     use crate::hash_key;
@@ -54,7 +56,10 @@ mod tests {
             "[[key]]\nname = \"ada\"\nkey_sha256 = \"{}\"\nhighest_class = \"high\"\nweight = 7\nmax_concurrent = 2\n",
             hash_key("sk")
         );
-        let limits = |weight| TenantLimits { weight, ..TenantLimits::default() };
+        let limits = |weight| TenantLimits {
+            policy: TenantPolicy { weight, ..TenantPolicy::default() },
+            ..TenantLimits::default()
+        };
         let policy = Policy {
             keys: Some(ApiKeys::parse(&file, Path::new("keys.toml")).expect("valid")),
             tenant: limits(2),

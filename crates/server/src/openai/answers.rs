@@ -58,13 +58,13 @@ impl Answers {
         let Submission { state, model, identity, exchange, prompt_field, encoder } = submission;
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
         let first = requests.first().ok_or_else(|| ApiError::internal("there is no prompt"))?;
-        exchange.asks_as(first.priority);
+        exchange.asks_as(first.class);
         let entry = NewEntry {
             id: exchange.id(),
             model: model.clone(),
             engine_ids: requests.iter().map(|request| request.id.clone()).collect(),
             tenant: first.tenant.clone(),
-            class: first.priority,
+            class: first.class,
             prompt_tokens: requests.iter().map(|request| request.prompt.len()).sum(),
             encoder,
             identity,

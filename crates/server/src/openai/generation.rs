@@ -83,7 +83,7 @@ impl Generation {
             echo_logprobs: false,
             tenant: identity.tenant(self.user.as_deref()),
             cache_scope: identity.cache_scope(self.cache_salt.as_deref()),
-            priority: identity.class(self.tier),
+            class: identity.class(self.tier),
             rank: self.rank,
             timeout: deadlines.timeout,
             ttft_slo: deadlines.ttft_slo,

@@ -5,9 +5,9 @@ use std::path::Path;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use parkade_core::EngineConfig;
 #[cfg(feature = "parking-lot-scheduler")]
-use parkade_core::Priority;
+use parkade_core::Class;
+use parkade_core::EngineConfig;
 use parkade_server::{ApiKeys, AppState, Policy, ServerConfig, hash_key, router};
 use serde_json::{Value, json};
 
@@ -125,9 +125,9 @@ async fn the_tier_that_was_served_is_reported_and_capped_by_the_key() {
         asking.await.expect("no panic");
         class
     };
-    assert_eq!(running("sk-low", json!("priority")).await, Priority::Low);
-    assert_eq!(running("sk-top", json!(null)).await, Priority::Critical);
-    assert_eq!(running("sk-high", json!("priority")).await, Priority::High);
+    assert_eq!(running("sk-low", json!("priority")).await, Class::Low);
+    assert_eq!(running("sk-top", json!(null)).await, Class::Critical);
+    assert_eq!(running("sk-high", json!("priority")).await, Class::High);
     let critical = ask(&api, "sk-top", &json!({"prompt": "a", "max_tokens": 1, "service_tier": "critical"})).await;
     assert_eq!(critical.error(), (400, Some("service_tier".into()), Some("invalid_value".into())));
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use parkade_core::parking_lot::TenantPolicy;
 use parkade_core::{EngineConfig, InLine, SchedulerKind};
 use parkade_server::{Policy, ServerConfig, TenantLimits};
 use serde_json::{Value, json};
@@ -114,7 +115,8 @@ async fn a_full_line_is_a_503_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenants_own_line_is_a_429_and_others_are_not_concerned() {
     let server = start_over(ServerConfig::default(), lot(40)).await;
-    let limits = TenantLimits { max_waiting: Some(1), max_concurrent: Some(2), ..TenantLimits::default() };
+    let policy = TenantPolicy { max_waiting: Some(1), max_concurrent: Some(2), ..TenantPolicy::default() };
+    let limits = TenantLimits { policy, ..TenantLimits::default() };
     let policy = Policy { tenants: HashMap::from([("ada".to_owned(), limits)]), ..Policy::default() };
     server.state.set_policy(policy).expect("valid weights");
     let held = fill(&server, 40, "").await;
@@ -135,7 +137,8 @@ async fn a_tenants_own_line_is_a_429_and_others_are_not_concerned() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_at_once_than_a_tenant_may_have_is_a_429() {
     let server = start_over(ServerConfig::default(), lot(41)).await;
-    let limits = TenantLimits { max_concurrent: Some(1), ..TenantLimits::default() };
+    let policy = TenantPolicy { max_concurrent: Some(1), ..TenantPolicy::default() };
+    let limits = TenantLimits { policy, ..TenantLimits::default() };
     server.state.set_policy(Policy { tenant: limits, ..Policy::default() }).expect("valid weights");
     let _held = fill(&server, 40, "").await;
     let answer = ask(&server, "", &short(false)).await;

@@ -38,7 +38,7 @@ pub(crate) fn metadata(request: &Request, now: Instant) -> TaskMetadata {
     TaskMetadata {
         id: request.id.clone(),
         tenant: request.tenant.clone(),
-        class: request.priority,
+        class: request.class,
         rank: request.rank,
         deadline: None,
         first_token_deadline: None,
