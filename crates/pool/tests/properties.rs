@@ -245,11 +245,8 @@ impl World {
                 let mut limits = self.lot.limits().clone();
                 limits.max_bypass = max_bypass.into();
                 limits.class_weights = PerClass::new(low.into(), 4, 8, critical.into());
-                let policy = TenantPolicy {
-                    weight: tenant.into(),
-                    max_running: max_running.map(u64::from),
-                    ..limits.tenant.clone()
-                };
+                let policy =
+                    TenantPolicy { weight: tenant.into(), max_running: max_running.map(u64::from), ..limits.tenant };
                 limits.named_tenants.insert("tenant-0".to_owned(), policy);
                 self.lot.reconfigure(limits).unwrap();
             }

@@ -177,7 +177,7 @@ impl Lot {
         limits.validate()?;
         self.limits = limits;
         for tenant in self.tenants.iter_mut() {
-            tenant.policy = self.limits.policy(&tenant.name).clone();
+            tenant.policy = *self.limits.policy(&tenant.name);
             for class in Class::ALL {
                 let share = tenant.shares[class];
                 if share != tenant::NO_SHARE {

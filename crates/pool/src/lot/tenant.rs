@@ -79,7 +79,7 @@ impl Tenants {
         }
         let tenant = Tenant {
             name: Arc::clone(name),
-            policy: limits.policy(name).clone(),
+            policy: *limits.policy(name),
             shares: PerClass::from_fn(|_| NO_SHARE),
             waiting: 0,
             waiting_tokens: 0,
