@@ -84,7 +84,9 @@ impl Entry {
         // A request is as far as the one of its prompts that is the farthest.
         let states = [RequestState::Running, RequestState::Parked, RequestState::Waiting];
         let state = states.into_iter().find(|state| parts.iter().any(|part| part.state == *state));
-        let between = if records.is_empty() { RequestState::Waiting } else { RequestState::Running };
+        // The engine is done with it, and its account is not settled yet.
+        let never_ran = records.iter().all(|record| record.queued().is_none());
+        let between = if never_ran { RequestState::Waiting } else { RequestState::Running };
         Place {
             state: if has_ended { RequestState::Ended } else { state.unwrap_or(between) },
             ahead: parts.iter().filter_map(|part| part.place).min(),
@@ -198,11 +200,13 @@ impl InFlight {
         self.book.lock().remove(entry);
     }
 
-    /// The newest request of this id that the asker may know of.
+    /// The newest request of this id that the asker may know of; one that has ended hides none that has not.
     pub fn find(&self, id: &str, identity: &Identity, now: Instant) -> Option<Arc<Entry>> {
         let mut book = self.book.lock();
         book.tidy(now);
-        book.entries.get(id)?.iter().rev().find(|entry| entry.is_visible_to(identity)).cloned()
+        let newest_first = || book.entries.get(id).into_iter().flatten().rev();
+        let known = || newest_first().filter(|entry| entry.is_visible_to(identity));
+        known().find(|entry| !entry.has_ended()).or_else(|| known().next()).cloned()
     }
 }
 

@@ -54,7 +54,8 @@ pub(super) async fn complete(
         identity: &identity,
         exchange,
         prompt_field: completions::PROMPT_FIELD,
-        encoder: Box::new(move || Box::new(encoder(true))),
+        // Whoever reads along with a stream finds what its own reader does; with a whole answer goes its usage.
+        encoder: Box::new(move || Box::new(encoder(include_usage || !stream))),
     };
     let mut answers = Answers::submit(submission, requests)?;
     if stream {

@@ -75,6 +75,7 @@ async fn a_request_in_line_can_be_asked_for_and_cancelled() {
 
         let (status, said) = cancel(&server, id, "").await;
         assert_eq!((status, &said["cancelled"]), (200, &json!(true)), "{said}");
+        assert_ne!(said["state"], "running", "it never ran: {said}");
         let answer = read_to_end(&mut waiter).await;
         assert!(answer.starts_with("HTTP/1.1 499") && answer.contains("request_cancelled"), "{answer}");
         assert_eq!(header_of(&answer, "x-request-id"), Some(id));
@@ -92,6 +93,20 @@ async fn a_running_stream_that_is_cancelled_ends_with_the_reason_and_frees_its_m
     let rest = read_to_end(&mut stream).await;
     assert!(rest.contains("event: error\ndata: ") && rest.contains("request_cancelled") && !rest.contains("[DONE]"));
     server.idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_has_ended_hides_none_of_its_name_that_runs() {
+    let server = start_over(ServerConfig::default(), lot(41)).await;
+    let named = "connection: close\r\nx-request-id: same\r\n";
+    let mut runs = fill(&server, 40, named).await;
+    let body = json!({"prompt": "hello", "max_tokens": 1});
+    let short = server.exchange(&wire_post(COMPLETIONS, named, &body)).await;
+    assert!(short.starts_with("HTTP/1.1 200"), "{short}");
+    let status = card(&server, "/v1/requests/same", "").await;
+    assert_eq!(status["state"], "running", "{status}");
+    assert_eq!(cancel(&server, "same", "").await.1["cancelled"], true);
+    assert!(read_to_end(&mut runs).await.contains("request_cancelled"));
 }
 
 #[tokio::test]
@@ -150,6 +165,7 @@ async fn a_stream_can_be_joined_while_it_runs_and_after_from_any_event() {
     let (joined, numbers) = read(&along);
     assert!(along.starts_with("HTTP/1.1 200") && along.contains("text/event-stream") && along.contains("[DONE]"));
     assert_eq!(joined, text);
+    assert!(!along.contains("usage"), "its own reader did not ask for it: {along}");
     assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]) && numbers.last() == Some(&301), "{numbers:?}");
 
     let middle = numbers[numbers.len() / 2];
