@@ -11,7 +11,7 @@ use crate::rates::{ServiceRate, retry_after};
 use crate::tasks::Tasks;
 use crate::{
     Capacity, ClassStats, ConfigError, Decision, Ending, Growth, Limits, Measure, Outlook, PerClass, Placement, Policy,
-    PolicyConfig, PolicyStats, PoolError, Progress, TaskId, TaskSpec, TaskState, TenantStats, Time, Units, Work,
+    PolicyConfig, PolicyStats, PoolError, Progress, TaskId, TaskSpec, TaskState, Time, Units, Work,
 };
 
 /// The policy of the scheduler `default`.
@@ -453,27 +453,9 @@ impl Policy for Fifo {
             free: self.free,
             available: self.free,
             rates: self.rate.rates(),
-            tenants: self.all_tenant_stats().len(),
+            // All tenants are alike: none is remembered.
+            tenants: 0,
         };
         PolicyStats::new(&self.counters, classes, measured)
-    }
-
-    fn all_tenant_stats(&self) -> Vec<TenantStats> {
-        let mut tenants: Vec<TenantStats> = Vec::new();
-        for (_, task) in self.tasks.iter() {
-            let name = &*task.spec.tenant;
-            let known = tenants.iter().position(|tenant| tenant.name == name).unwrap_or_else(|| {
-                tenants.push(TenantStats { name: name.to_owned(), waiting: 0, waiting_tokens: 0, active: 0 });
-                tenants.len() - 1
-            });
-            let tenant = &mut tenants[known];
-            if task.stage == Stage::Waiting {
-                tenant.waiting += 1;
-                tenant.waiting_tokens = tenant.waiting_tokens.saturating_add(task.spec.work.total());
-            } else {
-                tenant.active += 1;
-            }
-        }
-        tenants
     }
 }

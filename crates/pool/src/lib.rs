@@ -57,7 +57,7 @@
 //! higher class waited is defended like that class: its turn is not taken back.
 //!
 //! **Time.** While a task of a higher class needs its first token, running tasks of lower classes sit out steps
-//! ([`Lot::sitting_out`]), again only within its share.
+//! ([`Policy::sitting_out`]), again only within its share.
 //!
 //! **Deadlines and backpressure.** The waiting room is bounded by tasks and tokens, for all, by class and by tenant, and
 //! one tenant that fills it does not shut out those who have less than their share of it. The
@@ -126,10 +126,8 @@ pub use error::{ConfigError, Measure, PoolError};
 pub use fifo::Fifo;
 pub use jobs::{Job, JobContext, JobExecutor, JobPool, Submitted};
 #[cfg(feature = "parking-lot-scheduler")]
-pub use lot::Lot;
-pub use policy::{
-    ClassStats, Decision, Ending, Growth, Outlook, Placement, Policy, PolicyStats, Progress, TaskState, TenantStats,
-};
+pub use lot::{Lot, TenantStats};
+pub use policy::{ClassStats, Decision, Ending, Growth, Outlook, Placement, Policy, PolicyStats, Progress, TaskState};
 pub use pool::{
     Drain, Executor, Failure, Outcome, PoolConfig, PoolHandle, PoolStats, Rejected, ShutdownReport, StartError, Step,
     StepContext, Ticket, Waiting, WorkerPool,

@@ -110,19 +110,6 @@ pub struct ClassStats {
     pub parked: u64,
 }
 
-/// Numbers of one tenant that has tasks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantStats {
-    /// Its name.
-    pub name: String,
-    /// Waiting tasks.
-    pub waiting: u64,
-    /// Tokens of the waiting tasks.
-    pub waiting_tokens: u64,
-    /// Running and parked tasks.
-    pub active: u64,
-}
-
 /// Numbers of a policy. `submitted = refused + waiting + running + parked + completed + failed + cancelled + expired`.
 #[derive(Clone, Debug)]
 pub struct PolicyStats {
@@ -377,7 +364,4 @@ pub trait Policy: Send + 'static {
 
     /// The numbers.
     fn stats(&self) -> PolicyStats;
-
-    /// The numbers of every tenant that has tasks.
-    fn all_tenant_stats(&self) -> Vec<TenantStats>;
 }

@@ -5,8 +5,8 @@ use crate::machine::resident_bytes;
 use crate::random::Random;
 use crate::{BenchError, Samples};
 use parkade_pool::{
-    Capacity, Class, Cost, Decision, Ending, Lot, PolicyConfig, Progress, TaskId, TaskSpec, Time, Units, WaitingRoom,
-    Work,
+    Capacity, Class, Cost, Decision, Ending, Lot, Policy, PolicyConfig, Progress, TaskId, TaskSpec, Time, Units,
+    WaitingRoom, Work,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -51,7 +51,7 @@ mod worker_pool;
 
 pub use executor::LlmExecutor;
 pub use job::{Choice, Completion, Delivery, InferenceJob, InferenceResult};
-pub use parkade_pool::{PerClass, TenantPolicy};
+pub use parkade_pool::{MAX_WEIGHT, PerClass, TenantPolicy};
 pub use resource_adapter::{PricedRequest, ResourceAdapter};
 pub use streaming_registry::{AttachError, AttachedStream, ReplayLimits, StreamingRegistry};
 pub use types::{HistoryScope, LotSettings, ResourceCost, TaskMetadata};

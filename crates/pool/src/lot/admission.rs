@@ -8,7 +8,7 @@ use super::task::{State, Stop, Task};
 use crate::tasks::Tasks;
 use crate::{Class, Decision, Ending, TaskId, Time, Units, Work};
 
-/// How many passed deadlines one call looks after; the rest follows with the next, for which [`Lot::next_deadline`]
+/// How many passed deadlines one call looks after; the rest follows with the next, for which [`Policy::next_deadline`]
 /// asks at once. So a burst of expiries does not hold up everything else.
 const EXPIRIES_AT_ONCE: usize = 256;
 
@@ -22,7 +22,7 @@ impl Lot {
     ///
     /// # Panics
     /// In debug builds, if an invariant does not hold and few tasks are here, so that looking at all of them is cheap.
-    pub fn settle(&mut self, now: Time) {
+    pub(super) fn settle(&mut self, now: Time) {
         if std::mem::take(&mut self.reported) {
             self.last_report = now;
         }
@@ -58,8 +58,8 @@ impl Lot {
         }
     }
 
-    /// When [`Lot::settle`] has to be called again even if nothing happens: the next deadline.
-    pub fn next_deadline(&mut self) -> Option<Time> {
+    /// When [`Policy::settle`] has to be called again even if nothing happens: the next deadline.
+    pub(super) fn next_deadline(&mut self) -> Option<Time> {
         let table = &self.table;
         self.deadlines.next(|deadline, id| holds_deadline(table, deadline, id)).map(|(deadline, _)| deadline)
     }
@@ -280,7 +280,7 @@ impl Lot {
         }
     }
 
-    /// Hands an ended task's outcome to whoever asks with [`Lot::next_ended`].
+    /// Hands an ended task's outcome to whoever asks with [`Policy::next_ended`].
     pub(super) fn announce(&mut self, id: TaskId, ending: Ending) {
         self.ended.push_back((id, ending));
     }

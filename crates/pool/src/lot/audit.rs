@@ -9,7 +9,7 @@ use super::tenant::NO_SHARE;
 use crate::{Class, Time, Units};
 
 impl Lot {
-    /// Checks every invariant; costs O(n log n). After [`Lot::settle`] it also checks, with `now`, that no task that
+    /// Checks every invariant; costs O(n log n). After [`Policy::settle`](crate::Policy::settle) it also checks, with `now`, that no task that
     /// may be admitted and fits has been forgotten.
     ///
     /// # Errors

@@ -6,10 +6,10 @@ use crate::{Decision, Growth, TaskId, Time, Units};
 
 impl Lot {
     /// A running task wants `amount` on top of what it holds. `free` is what its executor could really give out now
-    /// (see [`Lot::observe`]); without it the ledger decides alone.
+    /// (see [`Policy::observe`]); without it the ledger decides alone.
     ///
     /// After [`Growth::ParkFirst`] the executor parks the victims, which makes their units really free, and asks again.
-    pub fn grow(&mut self, now: Time, id: TaskId, amount: Units, free: Option<Units>) -> Growth {
+    pub(super) fn grow(&mut self, now: Time, id: TaskId, amount: Units, free: Option<Units>) -> Growth {
         if let Some(free) = free {
             self.observe(free);
         }
@@ -88,15 +88,15 @@ impl Lot {
     }
 
     /// The executor has parked this task, as it was told to. Its units are back.
-    pub fn parked(&mut self, id: TaskId) {
+    pub(super) fn parked(&mut self, id: TaskId) {
         if self.table.get(id).is_some_and(|task| task.state == State::Parking) {
             self.park_holder(id.index);
         }
     }
 
     /// The executor has parked this running task of its own accord, because nobody takes what it makes. It is not
-    /// resumed before [`Lot::unpause`]. False if it is not running.
-    pub fn pause(&mut self, id: TaskId) -> bool {
+    /// resumed before [`Policy::unpause`]. False if it is not running.
+    pub(super) fn pause(&mut self, id: TaskId) -> bool {
         let running = self.table.get(id).is_some_and(|task| matches!(task.state, State::Running | State::Parking));
         if running {
             self.table.at_mut(id.index).paused = true;
@@ -106,7 +106,7 @@ impl Lot {
     }
 
     /// Somebody takes what the task makes again: it may be resumed. False if it was not paused.
-    pub fn unpause(&mut self, id: TaskId) -> bool {
+    pub(super) fn unpause(&mut self, id: TaskId) -> bool {
         let paused = self.table.get(id).is_some_and(|task| task.paused);
         if paused {
             self.table.at_mut(id.index).paused = false;

@@ -18,7 +18,7 @@ impl Stop {
 impl Lot {
     /// Nobody wants this task any more. One that waits has ended with this; one that an executor has ends when the
     /// executor says so. False if there is no such task.
-    pub fn cancel(&mut self, id: TaskId) -> bool {
+    pub(super) fn cancel(&mut self, id: TaskId) -> bool {
         let Some(task) = self.table.get(id) else { return false };
         if task.stop.is_none() {
             self.stop(id, Stop::Cancelled);
@@ -34,7 +34,7 @@ impl Lot {
     }
 
     /// Cancels what has not been admitted yet.
-    pub fn cancel_waiting(&mut self) {
+    pub(super) fn cancel_waiting(&mut self) {
         let waiting = self.table.iter().filter(|(_, task)| task.state == State::Waiting);
         for id in waiting.map(|(id, _)| id).collect::<Vec<_>>() {
             self.cancel(id);
@@ -51,8 +51,8 @@ impl Lot {
     }
 
     /// An executor's step took `busy` and did this for its tasks. Tasks that have ended since they were worked for are
-    /// named too: their tokens took time. They are not counted again, see [`Lot::count_progress`].
-    pub fn report(&mut self, busy: Duration, progress: &[Progress]) {
+    /// named too: their tokens took time. They are not counted again, see [`Policy::count_progress`].
+    pub(super) fn report(&mut self, busy: Duration, progress: &[Progress]) {
         let (mut prefill, mut decode, mut streams) = (0_u64, 0_u64, 0_u64);
         for step in progress {
             prefill = prefill.saturating_add(step.prefill);
@@ -65,8 +65,8 @@ impl Lot {
     }
 
     /// Charges one task's tokens to its tenant and class. For the last step of a task, which has to be counted before
-    /// [`Lot::ended`] and so before the step itself can be reported; [`Lot::report`] counts the tasks that are still here.
-    pub fn count_progress(&mut self, progress: &Progress) {
+    /// [`Policy::ended`] and so before the step itself can be reported; [`Policy::report`] counts the tasks that are still here.
+    pub(super) fn count_progress(&mut self, progress: &Progress) {
         let (id, tokens) = (progress.task, progress.decode);
         // It may have been parked since, later in the same step; what it was given before that counts all the same.
         let known = self.table.get(id).filter(|task| tokens > 0 && task.state != State::Waiting);
@@ -103,7 +103,7 @@ impl Lot {
 
     /// An executor is done with a task and holds nothing for it any more. Returns how it ended, which is `ending`
     /// unless the task was stopped by the lot; `None` if there is no such task (any more).
-    pub fn ended(&mut self, id: TaskId, ending: Ending) -> Option<Ending> {
+    pub(super) fn ended(&mut self, id: TaskId, ending: Ending) -> Option<Ending> {
         let task = self.table.get(id)?;
         let ending = match (ending, task.stop) {
             (Ending::Cancelled, Some(stop)) => stop.ending(),
@@ -154,7 +154,7 @@ impl Lot {
     /// lower class than this should sit out the next step. `None`: everybody takes part.
     ///
     /// A class that is ahead of its share has no such claim, so nobody sits out for ever.
-    pub fn sit_out_below(&self) -> Option<Class> {
+    pub(super) fn sit_out_below(&self) -> Option<Class> {
         Class::ALL.into_iter().rev().filter(|&class| self.lines[class].first_tokens_due > 0).find(|&class| {
             let lower = Class::ALL.into_iter().filter(|&lower| lower < class && self.lines[lower].live > 0);
             let behind = lower.map(|lower| self.lines[lower].counter.max(self.class_floor.get())).min();
@@ -164,13 +164,13 @@ impl Lot {
 
     /// The highest class that should not wait for a step in flight: a first token of it is due before the steps of
     /// lower classes, or some of these have been told to park for it.
-    pub fn urgent(&self) -> Option<Class> {
+    pub(super) fn urgent(&self) -> Option<Class> {
         let making_way = if self.leaving.is_zero() { None } else { self.making_way };
         self.sit_out_below().max(making_way)
     }
 
     /// The running tasks of a worker that should sit out its next step.
-    pub fn sitting_out(&self, worker: usize, out: &mut Vec<TaskId>) {
+    pub(super) fn sitting_out(&self, worker: usize, out: &mut Vec<TaskId>) {
         out.clear();
         let Some(class) = self.sit_out_below() else { return };
         let lower = |&&index: &&u32| {
@@ -181,7 +181,7 @@ impl Lot {
     }
 
     /// The running tasks that a worker has.
-    pub fn running_on(&self, worker: usize) -> impl Iterator<Item = TaskId> {
+    pub(super) fn running_on(&self, worker: usize) -> impl Iterator<Item = TaskId> {
         let here = move |&&index: &&u32| {
             let task = self.table.at(index);
             task.home as usize == worker && !task.state.in_transit()

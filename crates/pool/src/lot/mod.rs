@@ -41,6 +41,8 @@ use crate::tasks::Tasks;
 use crate::{
     Capacity, Class, ConfigError, Decision, Ending, Limits, PerClass, PolicyConfig, Reserve, TaskId, Time, Units,
 };
+pub use outlook::TenantStats;
+
 use fair::Floor;
 use forecast::Forecast;
 use ledger::Ledger;
@@ -50,8 +52,9 @@ use tenant::Tenants;
 
 /// The parking lot.
 ///
-/// Nothing in here waits, sleeps, spawns or looks at a clock. A command changes what the lot knows; [`Lot::settle`]
-/// then decides what follows from it, and [`Lot::next_decision`] and [`Lot::next_ended`] hand the decisions out.
+/// Nothing in here waits, sleeps, spawns or looks at a clock. A command changes what the lot knows; [`Policy::settle`](crate::Policy::settle)
+/// then decides what follows from it, and [`Policy::next_decision`](crate::Policy::next_decision) and
+/// [`Policy::next_ended`](crate::Policy::next_ended) hand the decisions out.
 ///
 /// ```
 /// use parkade_pool::*;
@@ -165,7 +168,7 @@ impl Lot {
     }
 
     /// The limits that hold now.
-    pub fn limits(&self) -> &Limits {
+    fn limits(&self) -> &Limits {
         &self.limits
     }
 
@@ -173,7 +176,7 @@ impl Lot {
     ///
     /// # Errors
     /// If the limits make no sense; then nothing changes.
-    pub fn reconfigure(&mut self, limits: Limits) -> Result<(), ConfigError> {
+    fn reconfigure(&mut self, limits: Limits) -> Result<(), ConfigError> {
         limits.validate()?;
         self.limits = limits;
         for tenant in self.tenants.iter_mut() {
@@ -195,24 +198,19 @@ impl Lot {
     }
 
     /// Takes nothing new from now on.
-    pub fn drain(&mut self) {
+    fn drain(&mut self) {
         self.draining = true;
     }
 
     /// Whether it is being emptied.
-    pub fn is_draining(&self) -> bool {
+    fn is_draining(&self) -> bool {
         self.draining
-    }
-
-    /// Whether no task is left, waiting, running or parked.
-    pub fn is_empty(&self) -> bool {
-        self.present() == 0
     }
 
     /// Takes the executor's own count of free units (what it could give out now, caches that it would evict
     /// included), after everything that it was told to take up has been taken up. From the first time on it is
     /// the truth, so it has to be told again after each step.
-    pub fn observe(&mut self, free: Units) {
+    fn observe(&mut self, free: Units) {
         let before = self.ledger.free();
         self.ledger.observe(free);
         if !self.ledger.free().fits_in(before) {
@@ -226,7 +224,7 @@ impl Lot {
     }
 
     /// The next thing for this worker to do. `take_new` says whether it has room for a task that nobody has started.
-    pub fn next_decision(&mut self, worker: usize, take_new: bool) -> Option<Decision> {
+    fn next_decision(&mut self, worker: usize, take_new: bool) -> Option<Decision> {
         while let Some(decision) = self.orders[worker].pop_front() {
             if self.still_stands(decision) {
                 if let Decision::Resume(id) = decision {
@@ -248,22 +246,22 @@ impl Lot {
     }
 
     /// How many tasks are here, waiting, running or parked.
-    pub fn present(&self) -> u64 {
+    fn present(&self) -> u64 {
         self.counters.present()
     }
 
     /// How many admitted tasks no worker has taken up yet (some of them may have been cancelled meanwhile).
-    pub fn waiting_starts(&self) -> usize {
+    fn waiting_starts(&self) -> usize {
         self.starts.len()
     }
 
-    /// Whether [`Lot::next_decision`] has something for this worker that no other one can do.
-    pub fn has_orders(&self, worker: usize) -> bool {
+    /// Whether [`Policy::next_decision`] has something for this worker that no other one can do.
+    fn has_orders(&self, worker: usize) -> bool {
         !self.orders[worker].is_empty()
     }
 
     /// The next task that ended without an executor's doing: cancelled or expired before a worker took it.
-    pub fn next_ended(&mut self) -> Option<(TaskId, Ending)> {
+    fn next_ended(&mut self) -> Option<(TaskId, Ending)> {
         self.ended.pop_front()
     }
 

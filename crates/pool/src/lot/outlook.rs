@@ -6,15 +6,28 @@ use super::Lot;
 use super::task::{State, Task};
 use super::tenant::NO_SHARE;
 use crate::policy::Measured;
-use crate::{Class, ClassStats, Outlook, PerClass, PolicyStats, TaskId, TaskState, TenantStats, Time, Units, Work};
+use crate::{Class, ClassStats, Outlook, PerClass, PolicyStats, TaskId, TaskState, Time, Units, Work};
 
 /// Up to how many tenants that wait a newcomer's wait is estimated from what each of them has; with more, from their sum.
 const TENANTS_ASKED: usize = 64;
 
+/// Numbers of one tenant that has tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantStats {
+    /// Its name.
+    pub name: String,
+    /// Waiting tasks.
+    pub waiting: u64,
+    /// Tokens of the waiting tasks.
+    pub waiting_tokens: u64,
+    /// Running and parked tasks.
+    pub active: u64,
+}
+
 impl Lot {
     /// What can be told about a task; `None` if it has ended. Costs O(n) in its tenant's waiting tasks and in the
     /// number of tenants of its class, so it is for people who ask and not for every step.
-    pub fn outlook(&self, id: TaskId) -> Option<Outlook> {
+    pub(super) fn outlook(&self, id: TaskId) -> Option<Outlook> {
         let task = self.table.get(id)?;
         let state = self.state_of(id)?;
         let waits = state == TaskState::Waiting;
@@ -40,7 +53,7 @@ impl Lot {
     }
 
     /// Where a task is; `None` if it has ended. Costs O(1).
-    pub fn state_of(&self, id: TaskId) -> Option<TaskState> {
+    pub(super) fn state_of(&self, id: TaskId) -> Option<TaskState> {
         Some(match self.table.get(id)?.state {
             State::Waiting => TaskState::Waiting,
             State::Parked => TaskState::Parked,
@@ -168,7 +181,7 @@ impl Lot {
     }
 
     /// The numbers. Costs O(running + parked).
-    pub fn stats(&self) -> PolicyStats {
+    pub(super) fn stats(&self) -> PolicyStats {
         let mut classes = PerClass::from_fn(|class| {
             let line = &self.lines[class];
             ClassStats {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Lot;
 use crate::{
     Class, ConfigError, Decision, Ending, Growth, Limits, Outlook, Placement, Policy, PolicyStats, PoolError, Progress,
-    TaskId, TaskSpec, TaskState, TenantStats, Time, Units, Work,
+    TaskId, TaskSpec, TaskState, Time, Units, Work,
 };
 
 impl Policy for Lot {
@@ -156,9 +156,5 @@ impl Policy for Lot {
 
     fn stats(&self) -> PolicyStats {
         Lot::stats(self)
-    }
-
-    fn all_tenant_stats(&self) -> Vec<TenantStats> {
-        Lot::all_tenant_stats(self)
     }
 }

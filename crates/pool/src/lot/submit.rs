@@ -17,7 +17,7 @@ impl Lot {
     ///
     /// # Errors
     /// A refusal leaves nothing behind.
-    pub fn submit(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError> {
+    pub(super) fn submit(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError> {
         self.counters.submitted += 1;
         let placed = self.judge(now, spec);
         if let Err(refusal) = &placed {

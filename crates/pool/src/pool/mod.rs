@@ -25,7 +25,7 @@ pub use shutdown::{Drain, ShutdownReport, Waiting};
 
 use crate::handover::Pledge;
 use crate::sys::{Builder, JoinHandle, Mutex};
-use crate::{ConfigError, Limits, Outlook, Policy, PolicyStats, TaskId, TaskSpec, TenantStats, Time};
+use crate::{ConfigError, Limits, Outlook, Policy, PolicyStats, TaskId, TaskSpec, Time};
 use handle::Control;
 use outcome::CancelOnDrop;
 use shared::{Shared, Slot};
@@ -187,11 +187,6 @@ impl<E: Executor> WorkerPool<E> {
             workers: state.alive,
             active_workers: (0..self.shared.workers).filter(|&worker| state.policy.is_busy(worker)).count(),
         })
-    }
-
-    /// The numbers of every tenant that has tasks.
-    pub fn tenant_stats(&self) -> Vec<TenantStats> {
-        self.shared.read(|state| state.policy.all_tenant_stats())
     }
 
     /// The limits that hold now.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parkade_pool::{Class, Cost, Lot, TaskSpec, Time, Units, Work};
+use parkade_pool::{Class, Cost, Lot, Policy, TaskSpec, Time, Units, Work};
 
 use super::Dice;
 use super::machine::{BLOCK_LEN, Sequence};
