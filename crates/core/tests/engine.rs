@@ -5,12 +5,13 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parkade_core::{
     Engine, EngineConfig, EngineError, Event, InLine, Refusal, Request, RequestError, RequestId, RequestState,
     SamplingParams, SchedulerKind, TokenId,
 };
+use support::engines::eventually;
 use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters};
 
 const CONTEXT: usize = 200;
@@ -37,15 +38,6 @@ fn request(name: impl Into<String>, prompt: usize, answer: usize) -> Request {
 
 fn run(engine: &Engine, request: &Request) -> Collected {
     Collected::all(&mut engine.submit(request.clone()).expect("it is taken"))
-}
-
-/// Waits for something that another thread is about to do.
-fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < Duration::from_secs(120), "{what} never happened");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn idle(engine: &Engine) -> bool {

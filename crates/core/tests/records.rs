@@ -5,13 +5,13 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parkade_core::{
     Decoder, End, Engine, EngineConfig, Event, LiveRequest, Request, RequestError, RequestState, RequestStream,
-    SamplingParams, SchedulerKind, TokenId, Vocabulary,
+    SamplingParams, TokenId, Vocabulary,
 };
+use support::engines::{eventually, schedulers};
 use support::{Controls, END, FIRST_LETTER, FakeBackend, Letters, POISON};
 
 const PROMPT: usize = 9;
@@ -21,10 +21,6 @@ fn engines(max_seqs: usize) -> Vec<(Engine, Arc<Controls>)> {
 }
 
 fn engines_over(max_seqs: usize, vocabulary: impl Fn() -> Arc<dyn Vocabulary>) -> Vec<(Engine, Arc<Controls>)> {
-    let mut kinds = vec![SchedulerKind::Default];
-    if cfg!(feature = "parking-lot-scheduler") {
-        kinds.push(SchedulerKind::ParkingLot);
-    }
     let start = |scheduler| {
         let backend = FakeBackend::new(400, 4, 200);
         let controls = Arc::clone(&backend.controls);
@@ -32,7 +28,7 @@ fn engines_over(max_seqs: usize, vocabulary: impl Fn() -> Arc<dyn Vocabulary>) -
         let config = EngineConfig { scheduler, max_seqs, stream_capacity: 16, ..EngineConfig::default() };
         (Engine::start_with(Box::new(backend), vocabulary(), config).unwrap(), controls)
     };
-    kinds.into_iter().map(start).collect()
+    schedulers().map(start).collect()
 }
 
 fn request(name: &str, answer: usize) -> Request {
@@ -41,14 +37,6 @@ fn request(name: &str, answer: usize) -> Request {
         sampling: SamplingParams { seed: Some(7), ..SamplingParams::default() },
         ignore_eos: true,
         ..Request::new(name, (0..PROMPT).map(|at| FIRST_LETTER + at as TokenId).collect())
-    }
-}
-
-fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < Duration::from_secs(120), "{what} never happened");
-        thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -5,21 +5,12 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use parkade_core::{
     CacheScope, Engine, EngineConfig, Event, Request, RequestStream, SamplingParams, SchedulerKind, TokenId, Usage,
 };
+use support::engines::{eventually, schedulers};
 use support::{Collected, Controls, FIRST_LETTER, FakeBackend, Letters};
-
-fn schedulers() -> Vec<SchedulerKind> {
-    let mut kinds = vec![SchedulerKind::Default];
-    if cfg!(feature = "parking-lot-scheduler") {
-        kinds.push(SchedulerKind::ParkingLot);
-    }
-    kinds
-}
 
 fn engine(scheduler: SchedulerKind, blocks: usize) -> (Engine, Arc<Controls>) {
     let backend = FakeBackend::new(blocks, 4, 200);
@@ -42,14 +33,6 @@ fn usage(stream: &mut RequestStream) -> Usage {
     match Collected::all(stream).last {
         Some(Event::Done(usage)) => usage,
         other => panic!("it did not complete: {other:?}"),
-    }
-}
-
-fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < Duration::from_secs(120), "{what} never happened");
-        thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -4,6 +4,8 @@
 
 #![allow(dead_code)] // Each test takes what it needs of this.
 
+pub mod engines;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};

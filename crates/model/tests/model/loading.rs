@@ -102,19 +102,22 @@ fn unknown_architectures() {
     refused(&model, &["architecture 'foo' is not supported; supported: llama, mistral", "qwen2"]);
 }
 
+/// Sizes of the model, without its architecture before them.
+const SIZES: [&str; 9] = [
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "feed_forward_length",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "rope.dimension_count",
+];
+
 #[test]
 fn geometry_that_makes_no_sense() {
-    for key in [
-        "block_count",
-        "context_length",
-        "embedding_length",
-        "feed_forward_length",
-        "attention.head_count",
-        "attention.head_count_kv",
-        "attention.key_length",
-        "attention.value_length",
-        "rope.dimension_count",
-    ] {
+    for key in SIZES {
         refused(&with(key, 0u32), &[&format!("'llama.{key}' is 0"), "expected 1 to"]);
         refused(&with(key, u32::MAX), &[&format!("'llama.{key}' is 4294967295")]);
         refused(&with(key, "many"), &[&format!("'llama.{key}' holds string \"many\"")]);
@@ -174,25 +177,17 @@ fn metadata_that_is_not_needed_refuses_nothing() {
 
 #[test]
 fn what_the_answers_depend_on_is_an_error_if_it_is_of_another_type() {
-    for key in [
-        "block_count",
-        "context_length",
-        "embedding_length",
-        "feed_forward_length",
-        "attention.head_count",
-        "attention.head_count_kv",
-        "attention.key_length",
-        "attention.value_length",
+    let others = [
         "attention.layer_norm_rms_epsilon",
         "attention.scale",
         "attention.sliding_window",
         "attention.causal",
-        "rope.dimension_count",
         "rope.freq_base",
         "rope.scaling.factor",
         "expert_count",
         "logit_scale",
-    ] {
+    ];
+    for key in SIZES.into_iter().chain(others) {
         for value in [Value::from("many"), Array::Str(vec!["1".to_owned()]).into()] {
             refused(&with(key, value), &[&format!("'llama.{key}'"), "expected"]);
         }
