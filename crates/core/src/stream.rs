@@ -57,7 +57,7 @@ impl Outlet {
 
     /// Sends one event. Room was asked for before; a reader that has left is found by [`is_closed`](Self::is_closed) later.
     pub(crate) fn send(&self, event: Event) {
-        self.requests.record(&self.request, &event);
+        self.request.record(&event);
         if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
             debug_assert!(false, "no room was kept for {event:?} of request {}", self.request.id());
         }
@@ -93,7 +93,7 @@ impl Drop for Outlet {
             let end = End { usage: self.request.usage(), error: Some(error.clone()) };
             if self.requests.end(&self.request, end, Instant::now()) {
                 let last = Event::Failed(error);
-                self.requests.record(&self.request, &last);
+                self.request.record(&last);
                 // In the middle of a step that panicked there may be no room: the reader then finds the stream cut, which says the same.
                 let _ = self.events.try_send(last);
             }

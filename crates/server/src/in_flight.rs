@@ -41,8 +41,8 @@ pub(crate) struct Entry {
     /// The key that sent it.
     owner: Option<String>,
     /// What the engine has done for each prompt, once it has taken all of them.
-    records: OnceLock<Vec<Arc<LiveRequest>>>,
-    /// Its client left before the end. Relaxed: it only explains an end that the records tell of.
+    requests: OnceLock<Vec<Arc<LiveRequest>>>,
+    /// Its client left before the end. Relaxed: it only explains an end that the requests tell of.
     left: AtomicBool,
     /// The engine is done with it, whoever read, and its account is settled. Release and acquire: whoever sees the end sees the account too.
     ended: AtomicBool,
@@ -78,14 +78,14 @@ impl Entry {
     pub fn place(&self) -> Place {
         let engine = &self.model.engine;
         let parts: Vec<RequestStatus> = self.engine_ids.iter().filter_map(|id| engine.status(id)).collect();
-        let records = self.records();
+        let requests = self.requests();
         let has_ended = self.has_ended();
-        let usages = || records.iter().map(|record| record.usage());
+        let usages = || requests.iter().map(|request| request.usage());
         // A request is as far as the one of its prompts that is the farthest.
         let states = [RequestState::Running, RequestState::Parked, RequestState::Waiting];
         let state = states.into_iter().find(|state| parts.iter().any(|part| part.state == *state));
         // The engine is done with it, and its account is not settled yet.
-        let never_ran = records.iter().all(|record| record.queued().is_none());
+        let never_ran = requests.iter().all(|request| request.queued().is_none());
         let between = if never_ran { RequestState::Waiting } else { RequestState::Running };
         Place {
             state: if has_ended { RequestState::Ended } else { state.unwrap_or(between) },
@@ -102,8 +102,8 @@ impl Entry {
         }
     }
 
-    fn records(&self) -> &[Arc<LiveRequest>] {
-        self.records.get().map_or(&[], Vec::as_slice)
+    fn requests(&self) -> &[Arc<LiveRequest>] {
+        self.requests.get().map_or(&[], Vec::as_slice)
     }
 
     fn has_ended(&self) -> bool {
@@ -113,7 +113,7 @@ impl Entry {
     /// The code of the error that ended it. One prompt that fails takes the others with it, which are cancelled for it.
     fn error(&self) -> Option<&'static str> {
         let mut errors: Vec<&RequestError> =
-            self.records().iter().filter_map(|record| record.end()?.error.as_ref()).collect();
+            self.requests().iter().filter_map(|request| request.end()?.error.as_ref()).collect();
         errors.sort_by_key(|error| **error == RequestError::Cancelled);
         match errors.first()? {
             RequestError::Cancelled if self.left.load(Ordering::Relaxed) => Some(CLIENT_LEFT),
@@ -128,8 +128,8 @@ impl Entry {
     }
 
     /// The engine has taken all its prompts.
-    pub fn taken(&self, records: Vec<Arc<LiveRequest>>) {
-        let is_first = self.records.set(records).is_ok();
+    pub fn taken(&self, requests: Vec<Arc<LiveRequest>>) {
+        let is_first = self.requests.set(requests).is_ok();
         debug_assert!(is_first, "a request is taken once");
     }
 
@@ -145,7 +145,7 @@ impl Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("id", &self.id).field("records", &self.records).finish_non_exhaustive()
+        f.debug_struct("Entry").field("id", &self.id).field("requests", &self.requests).finish_non_exhaustive()
     }
 }
 
@@ -179,7 +179,7 @@ impl InFlight {
             started: Instant::now(),
             encoder,
             owner: identity.owner().map(str::to_owned),
-            records: OnceLock::new(),
+            requests: OnceLock::new(),
             left: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });

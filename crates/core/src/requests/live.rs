@@ -15,7 +15,7 @@ use std::time::Duration;
 use parkade_pool::{Placement, PoolHandle, TaskId};
 use tokio::sync::Notify;
 
-use crate::event::{RequestError, Usage};
+use crate::event::{Event, RequestError, Usage};
 use crate::parking_lot::TaskMetadata;
 use crate::request::{Request, RequestId};
 
@@ -95,6 +95,7 @@ pub struct LiveRequest {
 
 impl LiveRequest {
     pub(crate) fn new(request: &Request, metadata: TaskMetadata, limits: ReplayLimits) -> Self {
+        let blocks = usize::try_from(metadata.cost.blocks).unwrap_or(usize::MAX);
         LiveRequest {
             metadata,
             prompt_tokens: request.prompt.len(),
@@ -106,7 +107,8 @@ impl LiveRequest {
             paused: AtomicBool::new(false),
             state: AtomicU8::new(RequestState::Waiting as u8),
             generated: AtomicUsize::new(0),
-            blocks: AtomicUsize::new(0),
+            // What it is granted when it is admitted.
+            blocks: AtomicUsize::new(blocks),
             queued: OnceLock::new(),
             end: OnceLock::new(),
             news: Notify::new(),
@@ -172,6 +174,11 @@ impl LiveRequest {
             // Others read along, and they are never waited for: if it was parked for its own reader, it goes on.
             self.wake();
         }
+    }
+
+    /// An event for whoever reads along.
+    pub(crate) fn record(&self, event: &Event) {
+        self.tape.record(event);
     }
 
     /// Whether others read along.

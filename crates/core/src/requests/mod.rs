@@ -14,7 +14,7 @@ use parkade_pool::PoolHandle;
 use parkade_sync::Mutex;
 
 use crate::engine::{TenantFigures, Totals};
-use crate::event::{Event, RequestError};
+use crate::event::RequestError;
 use crate::metrics::EngineMetrics;
 use crate::parking_lot::TaskMetadata;
 use crate::refusal::Refusal;
@@ -147,11 +147,6 @@ impl LiveRequests {
         state.finished.push_back(Finished { at: now, request: Arc::clone(request), bytes });
         state.tidy(&self.limits, now);
         true
-    }
-
-    /// An event for whoever reads along.
-    pub(crate) fn record(&self, request: &LiveRequest, event: &Event) {
-        request.tape.record(event);
     }
 
     /// Whoever had a request is gone without a word: it was dropped in line, or the worker has died.

@@ -4,7 +4,7 @@ use super::tape::bytes_of;
 use super::*;
 use crate::config::EngineConfig;
 use crate::engine::ClassFigures;
-use crate::event::Usage;
+use crate::event::{Event, Usage};
 use crate::fakes::{Collected, FIRST_LETTER, FakeBackend, Letters};
 use crate::parking_lot::{InferenceWorkerPool, ResourceCost};
 
@@ -121,13 +121,13 @@ fn the_memory_for_tenants_is_bounded_and_those_who_are_here_are_not_forgotten() 
 fn a_stream_can_be_read_from_any_position_while_it_runs_and_after() {
     let requests = requests(ReplayLimits::default());
     let request = enter(&requests, "a", "ada");
-    (0..3).for_each(|number| requests.record(&request, &token(number)));
+    (0..3).for_each(|number| request.record(&token(number)));
     let early = requests.attach(request.id(), 1).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            (3..10).for_each(|number| requests.record(&request, &token(number)));
+            (3..10).for_each(|number| request.record(&token(number)));
             end(&requests, &request, None);
-            requests.record(&request, &Event::Done(Usage::default()));
+            request.record(&Event::Done(Usage::default()));
         });
         assert_eq!(numbers(early), (1..=10).collect::<Vec<_>>());
     });
@@ -139,7 +139,7 @@ fn a_stream_can_be_read_from_any_position_while_it_runs_and_after() {
 fn a_stream_is_joined_at_its_next_event_and_not_beyond() {
     let requests = requests(ReplayLimits::default());
     let request = enter(&requests, "a", "ada");
-    (0..3).for_each(|number| requests.record(&request, &token(number)));
+    (0..3).for_each(|number| request.record(&token(number)));
     let next = requests.attach(request.id(), 3).unwrap();
     assert!(!next.is_over());
     let beyond = |from, events, ended| {
@@ -148,7 +148,7 @@ fn a_stream_is_joined_at_its_next_event_and_not_beyond() {
     };
     beyond(4, 3, false);
     beyond(u64::MAX, 3, false);
-    requests.record(&request, &Event::Done(Usage::default()));
+    request.record(&Event::Done(Usage::default()));
     assert!(!next.is_over());
     assert!(requests.attach(request.id(), 4).unwrap().is_over());
     beyond(5, 4, true);
@@ -161,7 +161,7 @@ fn what_is_forgotten_is_said() {
     let requests = requests(ReplayLimits { events: 4, ..ReplayLimits::default() });
     let request = enter(&requests, "a", "ada");
     let mut slow = requests.attach(request.id(), 0).unwrap();
-    (0..10).for_each(|number| requests.record(&request, &token(number)));
+    (0..10).for_each(|number| request.record(&token(number)));
     assert_eq!(requests.attach(request.id(), 5).unwrap_err(), AttachError::TooFarBack { from: 5, oldest: 6 });
     let said = block_on(slow.next()).unwrap();
     assert_eq!(said.unwrap_err(), AttachError::TooFarBack { from: 0, oldest: 6 });
@@ -174,7 +174,7 @@ fn memory_is_bounded_for_each_stream_and_for_all_that_have_finished() {
     let requests = requests(ReplayLimits { bytes: 4 * each, finished_bytes: 9 * each, ..ReplayLimits::default() });
     for name in ["a", "b", "c"] {
         let request = enter(&requests, name, "ada");
-        (0..9).for_each(|number| requests.record(&request, &token(number)));
+        (0..9).for_each(|number| request.record(&token(number)));
         assert_eq!((request.tape.remembered(), request.tape.bytes()), ((5..9, false), 4 * each));
         end(&requests, &request, None);
     }
@@ -184,8 +184,8 @@ fn memory_is_bounded_for_each_stream_and_for_all_that_have_finished() {
     let request = enter(&requests, "d", "ada");
     let large = Event::Token { index: 0, id: 1, text: "x".repeat(10 * each), logprob: None };
     let reader = requests.attach(request.id(), 0).unwrap();
-    requests.record(&request, &large);
-    requests.record(&request, &Event::Done(Usage::default()));
+    request.record(&large);
+    request.record(&Event::Done(Usage::default()));
     assert_eq!(request.tape.remembered(), (1..2, true), "it is forgotten as soon as there is another");
     drop(reader);
 }

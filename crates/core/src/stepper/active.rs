@@ -62,7 +62,6 @@ impl Active {
         let seed = request.sampling.seed.unwrap_or_else(random_seed);
         let sampling = Arc::new(request.sampling.clone());
         let stop = StopMatcher::new(&request.stop);
-        outlet.request().set_blocks(granted);
         outlet.request().set_state(RequestState::Running);
         Active {
             seqs: (0..request.n)

@@ -76,7 +76,7 @@ impl Answers {
         let mut streams = Vec::with_capacity(priced.len());
         let account = |streams: &[RequestStream], charge, entry| Settlement {
             state: state.clone(),
-            records: streams.iter().map(RequestStream::request).collect(),
+            requests: streams.iter().map(RequestStream::request).collect(),
             charge,
             exchange: exchange.clone(),
             entry,

@@ -15,7 +15,7 @@ use crate::state::AppState;
 pub(crate) struct Settlement {
     pub state: AppState,
     /// What the engine does for each prompt.
-    pub records: Vec<Arc<LiveRequest>>,
+    pub requests: Vec<Arc<LiveRequest>>,
     pub charge: Charge,
     pub exchange: Arc<Exchange>,
     /// None if the HTTP request was refused, and never was.
@@ -29,8 +29,8 @@ impl Settlement {
         let settlement = Arc::new(self);
         let waiting = settlement.clone();
         tokio::spawn(async move {
-            for record in &waiting.records {
-                record.ended().await;
+            for request in &waiting.requests {
+                request.ended().await;
             }
             waiting.settle();
         });
@@ -39,7 +39,7 @@ impl Settlement {
 
     /// Settles now if the engine is done with all prompts.
     pub fn settle_if_ended(&self) {
-        if self.records.iter().all(|record| record.end().is_some()) {
+        if self.requests.iter().all(|request| request.end().is_some()) {
             self.settle();
         }
     }
@@ -47,7 +47,7 @@ impl Settlement {
     fn settle(&self) {
         self.settled.get_or_init(|| {
             let mut usage = Usage::default();
-            self.records.iter().for_each(|record| add(&mut usage, &record.usage()));
+            self.requests.iter().for_each(|request| add(&mut usage, &request.usage()));
             self.charge.settle((usage.prompt_tokens + usage.completion_tokens) as u64);
             self.exchange.used(usage);
             if let Some(entry) = &self.entry {
