@@ -2,6 +2,9 @@
 
 use std::io::{self, BufRead, Write};
 
+/// No key has so many bytes; a device or a pipe may have no first line.
+const LONGEST_KEY: u64 = 64 << 10;
+
 /// Why there is no hash.
 #[derive(Debug, thiserror::Error)]
 pub enum HashKeyError {
@@ -24,7 +27,11 @@ pub enum HashKeyError {
 /// # Errors
 /// If there is no key, or input or output fail.
 pub fn run(input: impl BufRead, out: &mut impl Write) -> Result<(), HashKeyError> {
-    let line = input.lines().next().transpose().map_err(HashKeyError::Input)?.unwrap_or_default();
+    let mut line = String::new();
+    input.take(LONGEST_KEY).read_line(&mut line).map_err(HashKeyError::Input)?;
+    if line.len() as u64 == LONGEST_KEY {
+        return Err(HashKeyError::Input(io::Error::from(io::ErrorKind::FileTooLarge)));
+    }
     let key = line.trim();
     if key.is_empty() {
         return Err(HashKeyError::Empty);
@@ -42,5 +49,7 @@ mod tests {
         run(&b"test\r\nmore\n"[..], &mut out).expect("a key");
         assert_eq!(out, b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n");
         assert!(matches!(run(&b" \n"[..], &mut out), Err(HashKeyError::Empty)));
+        let endless = io::BufReader::new(io::repeat(b'a'));
+        assert!(matches!(run(endless, &mut out), Err(HashKeyError::Input(_))));
     }
 }

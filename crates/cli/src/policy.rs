@@ -25,7 +25,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use parkade_core::parking_lot::{PerClass, TenantPolicy};
+use parkade_core::parking_lot::{MAX_WEIGHT, PerClass, TenantPolicy};
 use parkade_core::{Class, EngineError, SchedulerKind};
 use parkade_server::{ApiKeys, KeysError, Policy, Rates, TenantLimits, in_plain_words};
 use serde::{Deserialize, Serialize};
@@ -205,7 +205,7 @@ fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
     }
     let lot = &mut policy.lot;
     for (given, places, name, allowed) in [
-        (&section.class_weights, &mut lot.class_weights, "class-weights", 1..=10_000),
+        (&section.class_weights, &mut lot.class_weights, "class-weights", 1..=MAX_WEIGHT),
         // 0: requests of the class start at once or not at all.
         (&section.waiting_percent, &mut lot.waiting_percent, "waiting-percent", 0..=1_000),
     ] {
@@ -214,8 +214,8 @@ fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
         }
     }
     if let Some(TokenPrices { prompt, answer }) = section.token_prices {
-        set(&mut lot.prompt_price, prompt, "token-prices.prompt", 1..=10_000)?;
-        set(&mut lot.answer_price, answer, "token-prices.answer", 1..=10_000)?;
+        set(&mut lot.prompt_price, prompt, "token-prices.prompt", 1..=MAX_WEIGHT)?;
+        set(&mut lot.answer_price, answer, "token-prices.answer", 1..=MAX_WEIGHT)?;
     }
     set(&mut lot.lookahead, section.lookahead, "lookahead", 1..=10_000)?;
     set(&mut lot.rate_memory_seconds, section.rate_memory, "rate-memory", 1..=3_600)?;

@@ -47,7 +47,7 @@ mod state;
 
 pub use access::{
     Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Rates, Standing, TenantLimits,
-    hash_key, in_plain_words,
+    hash_key, in_plain_words, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
 pub use errors::{ApiError, ErrorType, PromptLength, Retry};

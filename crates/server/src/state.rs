@@ -242,13 +242,17 @@ impl AppState {
     /// # Errors
     /// 503 with the reason why not.
     pub fn ready(&self) -> Result<(), ApiError> {
+        self.is_open(self.has_died())
+    }
+
+    fn is_open(&self, is_dead: bool) -> Result<(), ApiError> {
         if self.is_draining() {
             return Err(ApiError::shutting_down(self.shared.config.drain_limit));
         }
         if self.shared.models.read().is_empty() {
             return Err(ApiError::model_loading());
         }
-        if self.has_died() { Err(ApiError::engine_stopped()) } else { Ok(()) }
+        if is_dead { Err(ApiError::engine_stopped()) } else { Ok(()) }
     }
 
     /// Whether an engine has ended although nobody stopped the server: only a restart helps.
@@ -256,9 +260,11 @@ impl AppState {
         !self.is_draining() && self.shared.models.read().iter().any(|model| !model.engine.is_alive())
     }
 
-    /// Whether a request would be taken, asked for one that has come: counted as refused if not.
+    /// Whether any request would be taken, asked for one that has come: counted as refused if not. While one model of several can
+    /// still answer, only those for the others are refused, by their engines.
     pub(crate) fn admits(&self) -> Result<(), ApiError> {
-        let refused = self.ready();
+        let all_dead = self.shared.models.read().iter().all(|model| !model.engine.is_alive());
+        let refused = self.is_open(all_dead && !self.is_draining());
         if let (Err(_), Some(model)) = (&refused, self.shared.models.read().first()) {
             let refusal = match self.is_draining() {
                 true => Refusal::Draining { retry_after: self.shared.config.drain_limit },

@@ -1,9 +1,10 @@
 //! Settings from the configuration file.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command};
-use parkade_server::in_plain_words;
+use parkade_server::{in_plain_words, read_text};
 use toml::{Table, Value};
 
 use super::origin::{Origin, Origins};
@@ -57,7 +58,8 @@ pub enum ConfigError {
 /// # Errors
 /// If it cannot be read or is no TOML.
 pub fn read_table(path: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text =
+        File::open(path).and_then(read_text).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start.min(text.len()));
         let line = 1 + text[..start].matches('\n').count();

@@ -5,13 +5,14 @@ mod conversation;
 mod repl;
 
 use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use parkade_core::{EngineConfig, LoadError, OutOfRange, Refusal, RequestError};
 use parkade_model::chat_template::TemplateError;
 use parkade_model::tokenizer::TokenizerError;
+use parkade_server::read_text;
 use rustyline::error::ReadlineError;
 
 pub use conversation::{Conversation, Ending};
@@ -131,35 +132,8 @@ fn prompt(args: &RunArgs) -> Result<Option<String>, RunError> {
     if text.trim().is_empty() { Err(RunError::EmptyPrompt) } else { Ok(Some(text)) }
 }
 
-/// The longest text that is read, in bytes: what a server takes as a body. It is far more than any context holds, and a device or a
-/// pipe may never end.
-const LONGEST_TEXT: u64 = 8 << 20;
-
 fn read(path: &Path) -> Result<String, RunError> {
     let text =
         if path == Path::new("-") { read_text(io::stdin().lock()) } else { fs::File::open(path).and_then(read_text) };
     text.map_err(|source| RunError::Read { path: path.to_owned(), source })
-}
-
-fn read_text(from: impl io::Read) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    from.take(LONGEST_TEXT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST_TEXT {
-        let message = format!("it has more than {LONGEST_TEXT} bytes; give less of it");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_never_ends_is_read_no_further_than_any_text_may_be_long() {
-        let error = read_text(io::repeat(b'a')).expect_err("no end");
-        assert!(error.to_string().contains("more than 8388608 bytes"), "{error}");
-        assert_eq!(read_text(io::repeat(b'a').take(LONGEST_TEXT)).expect("it fits").len() as u64, LONGEST_TEXT);
-        assert!(read_text(&[0xff][..]).is_err(), "no UTF-8");
-    }
 }

@@ -21,23 +21,21 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parkade_core::Class;
-use parkade_core::parking_lot::TenantPolicy;
+use parkade_core::parking_lot::{MAX_WEIGHT, TenantPolicy};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::rates::Rates;
-use super::wording::in_plain_words;
+use super::text::{in_plain_words, read_text};
 
 /// The longest name of a key.
 const LONGEST_NAME: usize = 128;
-
-/// The largest weight.
-const LARGEST_WEIGHT: u32 = 10_000;
 
 /// What a tenant may have, and its share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -192,7 +190,9 @@ impl ApiKeys {
     /// # Errors
     /// With the file, the entry, the field, the value and the remedy.
     pub fn read(path: &Path) -> Result<Self, KeysError> {
-        let text = std::fs::read_to_string(path).map_err(|source| KeysError::Read { path: path.to_owned(), source })?;
+        let text = fs::File::open(path)
+            .and_then(read_text)
+            .map_err(|source| KeysError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
@@ -312,7 +312,7 @@ impl TenantLimits {
     /// # Errors
     /// The first value that makes no sense.
     pub fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
-        if !(1..=LARGEST_WEIGHT).contains(&self.policy.weight) {
+        if !(1..=MAX_WEIGHT).contains(&self.policy.weight) {
             return Err(("weight", format!("is {}", self.policy.weight), "use a whole number from 1 to 10000"));
         }
         for (field, limit) in [

@@ -17,7 +17,7 @@ pub(crate) mod origins;
 mod policy;
 mod rates;
 mod standing;
-mod wording;
+mod text;
 
 pub(crate) use hosts::Hosts;
 pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
@@ -26,4 +26,4 @@ pub use policy::Policy;
 pub use rates::{Advance, Demand, OverLimit, RateLimits, Rates};
 pub(crate) use standing::header_names as standing_headers;
 pub use standing::{Meter, Standing};
-pub use wording::in_plain_words;
+pub use text::{in_plain_words, read_text};

@@ -21,7 +21,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer};
 
-use crate::access::{Hosts, standing_headers};
+use crate::access::{Hosts, origins, standing_headers};
 use crate::entrance::{self, Entrance};
 use crate::errors::ApiError;
 use crate::exchange;
@@ -124,9 +124,10 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 /// How long a browser may remember what it asked before a request.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
-fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let any = origins.iter().any(|origin| origin == "*");
-    let listed: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+fn cors(listed: &[String]) -> Option<CorsLayer> {
+    let any = listed.iter().any(|origin| origin == "*");
+    let header = |origin: &String| HeaderValue::from_str(&origins::normal(origin)?).ok();
+    let listed: Vec<HeaderValue> = listed.iter().filter_map(header).collect();
     let allowed = match (any, listed.is_empty()) {
         (true, _) => AllowOrigin::any(),
         (false, true) => return None,

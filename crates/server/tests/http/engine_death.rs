@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use parkade_core::{Engine, EngineConfig, EngineSnapshot, SchedulerKind};
-use parkade_server::ServerConfig;
+use parkade_server::{ModelEntry, ServerConfig, router};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::mortal::{self, Control};
 use crate::support::{
-    CHAT, COMPLETIONS, PATIENCE, Running, header_of, parts, read_to_end, read_until, start_at, wire_get, wire_post,
+    CHAT, COMPLETIONS, PATIENCE, Running, get, header_of, model_with, parts, post, read_to_end, read_until, start_at,
+    state_over, wire_get, wire_post,
 };
 
 const CLOSE: &str = "connection: close\r\n";
@@ -108,4 +109,19 @@ async fn an_engine_that_ended_by_itself_does_not_say_that_the_server_shuts_down(
         tokio::task::spawn_blocking(move || engine.drain(Duration::ZERO)).await.expect("an end");
         everything_is_engine_stopped(&server).await;
     }
+}
+
+#[tokio::test]
+async fn a_model_whose_engine_died_refuses_its_own_requests_and_no_others() {
+    let (state, _) = state_over(ServerConfig::default(), EngineConfig::default());
+    let dead = model_with(EngineConfig::default());
+    dead.engine.drain(Duration::ZERO);
+    state.set_model(ModelEntry::new("dead", dead.engine, dead.tokenizer, None, dead.config));
+    let api = router(state);
+    let ask =
+        async |model: &str| post(&api, COMPLETIONS, &json!({"model": model, "prompt": "a", "max_tokens": 2})).await;
+    assert_eq!(ask("tiny").await.status, 200);
+    let refused = ask("dead").await;
+    assert_eq!((refused.status.as_u16(), refused.error().2.as_deref()), (503, Some("engine_stopped")));
+    assert_eq!(get(&api, "/health").await.status, 503, "a restart helps");
 }
