@@ -5,8 +5,8 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::guarded::guarded;
-use crate::sys::{Condvar, Mutex};
+use crate::catch_panic::catch_panic;
+use crate::loom_shim::{Condvar, Mutex};
 
 /// What a waiting thread found when it looked.
 pub(crate) enum Look<R> {
@@ -83,7 +83,7 @@ impl<T> Pledge<T> {
         drop(state);
         self.kept.notify_all();
         // It is the business of whoever waits, not of this thread, which has others to see to.
-        if let Some(Err(panic)) = waker.map(|waker| guarded(|| waker.wake())) {
+        if let Some(Err(panic)) = waker.map(|waker| catch_panic(|| waker.wake())) {
             tracing::error!(panic, "waking whoever waits for an outcome panicked");
         }
         true

@@ -102,20 +102,20 @@
 //! and starvation bounds are measured too. `tests/loom.rs` runs the worker pool itself, not a model of it, through all
 //! interleavings of small cases. `tests/known_failures.rs` has what the ancestor of this crate got wrong.
 
+mod catch_panic;
 mod config;
 mod counters;
 mod deadlines;
 mod error;
 mod fifo;
-mod guarded;
 mod handover;
 mod jobs;
+mod loom_shim;
 #[cfg(feature = "parking-lot-scheduler")]
 mod lot;
 mod policy;
 mod pool;
 mod rates;
-mod sys;
 mod task;
 mod tasks;
 mod time;

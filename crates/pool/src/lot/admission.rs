@@ -1,9 +1,9 @@
 //! What follows from what the lot knows: who expires, who is admitted, who has to be parked for whom.
 
 use super::Lot;
-use super::fair::Virtual;
-use super::forecast::Line as ForecastLine;
-use super::policy::order::Choice;
+use super::memory::forecast::Line as ForecastLine;
+use super::queue::order::Choice;
+use super::queue::shares::Virtual;
 use super::task::{State, Stop, Task};
 use crate::tasks::Tasks;
 use crate::{Class, Decision, Ending, TaskId, Time, Units, Work};
@@ -35,11 +35,11 @@ impl Lot {
             match self.choose(now, &mut passed) {
                 Choice::Admit(index) => {
                     for &other in &passed {
-                        self.table.at_mut(other).bypassed += 1;
+                        self.tasks.at_mut(other).bypassed += 1;
                     }
                     self.admit(now, index);
                 }
-                Choice::Expire(index) => self.expire(self.table.id_of(index)),
+                Choice::Expire(index) => self.expire(self.tasks.id_of(index)),
                 Choice::Preempt(class, victims) => {
                     self.making_way = Some(class);
                     victims.into_iter().for_each(|victim| self.tell_to_park(victim));
@@ -60,17 +60,17 @@ impl Lot {
 
     /// When [`Policy::settle`] has to be called again even if nothing happens: the next deadline.
     pub(super) fn next_deadline(&mut self) -> Option<Time> {
-        let table = &self.table;
-        self.deadlines.next(|deadline, id| holds_deadline(table, deadline, id)).map(|(deadline, _)| deadline)
+        let tasks = &self.tasks;
+        self.deadlines.next(|deadline, id| holds_deadline(tasks, deadline, id)).map(|(deadline, _)| deadline)
     }
 
     fn expire_due(&mut self, now: Time) {
         let living = self.present() as usize;
-        let table = &self.table;
-        self.deadlines.tidy(living, |deadline, id| holds_deadline(table, deadline, id));
+        let tasks = &self.tasks;
+        self.deadlines.tidy(living, |deadline, id| holds_deadline(tasks, deadline, id));
         for _ in 0..EXPIRIES_AT_ONCE {
-            let table = &self.table;
-            let next = self.deadlines.next(|deadline, id| holds_deadline(table, deadline, id));
+            let tasks = &self.tasks;
+            let next = self.deadlines.next(|deadline, id| holds_deadline(tasks, deadline, id));
             match next {
                 Some((deadline, id)) if deadline <= now => self.expire(id),
                 _ => break,
@@ -84,7 +84,7 @@ impl Lot {
 
     /// Whether a task's deadline has passed, or would pass even if it started now.
     pub(super) fn is_hopeless(&self, index: u32, now: Time) -> bool {
-        let task = self.table.at(index);
+        let task = self.tasks.at(index);
         if task.state != State::Waiting {
             return task.deadline <= now;
         }
@@ -98,7 +98,7 @@ impl Lot {
 
     /// A task stands in line for units now.
     pub(super) fn note_need(&mut self, index: u32) {
-        let need = self.table.at(index).need();
+        let need = self.tasks.at(index).need();
         let is_alone = self.counters.waiting + self.counters.parked <= 1;
         self.least_need = if is_alone { need } else { self.least_need.min(need) };
     }
@@ -121,16 +121,16 @@ impl Lot {
 
     /// Gives a waiting or parked task its units.
     fn admit(&mut self, now: Time, index: u32) {
-        let id = self.table.id_of(index);
-        let (class, share) = (self.table.at(index).class, self.table.at(index).share);
+        let id = self.tasks.id_of(index);
+        let (class, share) = (self.tasks.at(index).class, self.tasks.at(index).share);
         let smallest = self.smallest_class_counter();
         self.class_floor.rise(smallest);
         self.lines[class].raise_floor();
         let passes_over = Class::ALL.into_iter().filter(|&higher| higher > class && self.lines[higher].wants()).max();
-        match self.table.at(index).state {
+        match self.tasks.at(index).state {
             State::Waiting => {
                 self.leave_waiting_room(index);
-                let task = self.table.at_mut(index);
+                let task = self.tasks.at_mut(index);
                 task.state = State::Starting;
                 task.started = now;
                 let (work, deadline) = (Work::new(task.work.prefill, 0), task.deadline);
@@ -145,7 +145,7 @@ impl Lot {
             State::Parked => {
                 let spot = self.spot(index);
                 self.lines[class].parked.remove(&spot);
-                let task = self.table.at_mut(index);
+                let task = self.tasks.at_mut(index);
                 task.state = State::Resuming;
                 self.counters.parked -= 1;
                 self.counters.resumed += 1;
@@ -153,7 +153,7 @@ impl Lot {
             }
             state => unreachable!("only waiting and parked tasks are admitted, not {state:?}"),
         }
-        let task = self.table.at_mut(index);
+        let task = self.tasks.at_mut(index);
         task.bypassed = 0;
         task.standing = passes_over.unwrap_or(class).max(class);
         task.held = self.ledger.reserve(task.need(), task.promise());
@@ -163,7 +163,7 @@ impl Lot {
     /// Takes a task out of the waiting room, whatever becomes of it.
     pub(super) fn leave_waiting_room(&mut self, index: u32) {
         let spot = self.spot(index);
-        let task = self.table.at(index);
+        let task = self.tasks.at(index);
         let work = task.work;
         let tenant = self.tenants.at_mut(task.tenant);
         tenant.waiting -= 1;
@@ -175,7 +175,7 @@ impl Lot {
 
     /// A task has begun to run: its tenant may have reached its limit.
     fn count_active(&mut self, index: u32) {
-        let tenant = self.table.at(index).tenant;
+        let tenant = self.tasks.at(index).tenant;
         let could_run = self.tenants.at(tenant).may_run();
         self.tenants.at_mut(tenant).active += 1;
         if could_run && !self.tenants.at(tenant).may_run() {
@@ -188,7 +188,7 @@ impl Lot {
         let moment = self.next_moment();
         let tenant = self.tenants.at(tenant);
         for (class, &share) in tenant.shares.iter() {
-            if share != super::tenant::NO_SHARE {
+            if share != super::queue::tenants::NO_SHARE {
                 self.lines[class].set_wanting(share, tenant.may_run(), moment);
             }
         }
@@ -221,7 +221,7 @@ impl Lot {
         self.counters.running += 1;
         let position = self.running.len() as u32;
         self.running.push(index);
-        let task = self.table.at_mut(index);
+        let task = self.tasks.at_mut(index);
         task.running_at = position;
         let (class, standing, parkable, due) = (task.class, task.standing, task.parkable, task.decoded == 0);
         self.lines[class].first_tokens_due += u32::from(due);
@@ -235,10 +235,10 @@ impl Lot {
     /// Bookkeeping for a task that gives its units back: it ends, or is parked.
     pub(super) fn cease_to_hold(&mut self, index: u32) {
         if !self.forecast_stale {
-            let steps = self.table.at(index).steps();
+            let steps = self.tasks.at(index).steps();
             self.forecast.remove(steps, index);
         }
-        let task = self.table.at_mut(index);
+        let task = self.tasks.at_mut(index);
         let held = std::mem::take(&mut task.held);
         let (state, position) = (task.state, task.running_at as usize);
         self.lines[task.class].first_tokens_due -= u32::from(task.decoded == 0);
@@ -246,7 +246,7 @@ impl Lot {
         self.counters.running -= 1;
         self.running.swap_remove(position);
         if let Some(&moved) = self.running.get(position) {
-            self.table.at_mut(moved).running_at = position as u32;
+            self.tasks.at_mut(moved).running_at = position as u32;
         }
         if state == State::Parking {
             self.leaving = self.leaving.saturating_sub(held.units());
@@ -261,8 +261,8 @@ impl Lot {
     }
 
     fn tell_to_park(&mut self, index: u32) {
-        let id = self.table.id_of(index);
-        let task = self.table.at_mut(index);
+        let id = self.tasks.id_of(index);
+        let task = self.tasks.at_mut(index);
         task.state = State::Parking;
         self.leaving = self.leaving.saturating_add(task.held.units());
         self.leaving_promises = self.leaving_promises.saturating_add(task.held.promise());
@@ -286,8 +286,8 @@ impl Lot {
     }
 }
 
-fn holds_deadline(table: &Tasks<Task>, deadline: Time, id: TaskId) -> bool {
-    table.get(id).is_some_and(|task| {
+fn holds_deadline(tasks: &Tasks<Task>, deadline: Time, id: TaskId) -> bool {
+    tasks.get(id).is_some_and(|task| {
         let counts = if task.state == State::Waiting { task.start_deadline() } else { task.deadline };
         task.stop.is_none() && counts == deadline
     })

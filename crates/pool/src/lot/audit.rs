@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::Lot;
-use super::forecast::Amounts;
+use super::memory::forecast::Amounts;
+use super::queue::tenants::NO_SHARE;
 use super::task::{State, Task};
-use super::tenant::NO_SHARE;
 use crate::{Class, Time, Units};
 
 impl Lot {
@@ -26,7 +26,7 @@ impl Lot {
     fn audit_units(&self) -> Result<(), String> {
         let (mut held, mut promised, mut in_transit) = (Units::ZERO, Units::ZERO, Units::ZERO);
         let (mut leaving, mut leaving_promises) = (Units::ZERO, Units::ZERO);
-        for (id, task) in self.table.iter() {
+        for (id, task) in self.tasks.iter() {
             let units = task.held.units();
             if task.state.holds() {
                 held = held.checked_add(units).ok_or("held units overflow")?;
@@ -56,7 +56,7 @@ impl Lot {
     }
 
     fn audit_counts(&self) -> Result<(), String> {
-        let count = |wanted: fn(State) -> bool| self.table.iter().filter(|(_, task)| wanted(task.state)).count() as u64;
+        let count = |wanted: fn(State) -> bool| self.tasks.iter().filter(|(_, task)| wanted(task.state)).count() as u64;
         let counters = &self.counters;
         equal("waiting", counters.waiting, count(|state| state == State::Waiting))?;
         equal("running", counters.running, count(State::holds))?;
@@ -66,10 +66,10 @@ impl Lot {
         equal("submitted", counters.submitted, present + ended)?;
         equal("list of running tasks", self.running.len() as u64, counters.running)?;
         for (at, &index) in self.running.iter().enumerate() {
-            equal("place among the running", self.table.at(index).running_at as usize, at)?;
+            equal("place among the running", self.tasks.at(index).running_at as usize, at)?;
         }
         for class in Class::ALL {
-            let running = || self.running.iter().map(|&index| self.table.at(index));
+            let running = || self.running.iter().map(|&index| self.tasks.at(index));
             let parkable = running().filter(|task| task.standing == class && task.parkable).count();
             equal("parkable tasks", self.parkable[class] as usize, parkable)?;
             let due = running().filter(|task| task.class == class && task.decoded == 0).count();
@@ -79,7 +79,7 @@ impl Lot {
     }
 
     fn audit_lines(&self) -> Result<(), String> {
-        for (id, task) in self.table.iter() {
+        for (id, task) in self.tasks.iter() {
             let parked = task.state == State::Parked && !task.paused && task.stop.is_none();
             check(!(parked || task.state == State::Waiting) || self.least_need.fits_in(task.need()), || {
                 format!("{id} needs less than the least: {task:?}")
@@ -88,7 +88,7 @@ impl Lot {
         }
         for class in Class::ALL {
             let line = &self.lines[class];
-            let here = || self.table.iter().filter(move |(_, task)| task.class == class);
+            let here = || self.tasks.iter().filter(move |(_, task)| task.class == class);
             equal("tasks of the class", line.live as usize, here().count())?;
             let waiting = || here().filter(|(_, task)| task.state == State::Waiting);
             equal("waiting spots", line.waiting, waiting().count())?;
@@ -123,7 +123,7 @@ impl Lot {
     fn audit_tenants(&self) -> Result<(), String> {
         let mut waiting: HashMap<u32, (u64, u64)> = HashMap::new();
         let mut active: HashMap<u32, u64> = HashMap::new();
-        for (_, task) in self.table.iter() {
+        for (_, task) in self.tasks.iter() {
             if task.state == State::Waiting {
                 let sums = waiting.entry(task.tenant).or_default();
                 sums.0 += 1;
@@ -132,7 +132,7 @@ impl Lot {
                 *active.entry(task.tenant).or_default() += 1;
             }
         }
-        let total = |f: fn(&super::tenant::Tenant) -> u64| self.tenants.iter().map(f).sum::<u64>();
+        let total = |f: fn(&super::queue::tenants::Tenant) -> u64| self.tenants.iter().map(f).sum::<u64>();
         equal("waiting of all tenants", total(|tenant| tenant.waiting), self.counters.waiting)?;
         for (&index, &(tasks, tokens)) in &waiting {
             let tenant = self.tenants.at(index);
@@ -175,16 +175,16 @@ impl Lot {
                 State::Parked => !task.paused && task.stop.is_none(),
                 _ => false,
             };
-            let forgotten = self.table.iter().find(|(_, task)| may_run(task));
+            let forgotten = self.tasks.iter().find(|(_, task)| may_run(task));
             check(forgotten.is_none(), || format!("nothing runs, and nobody looks at {forgotten:?}"))?;
         }
         if self.forecast_stale {
             return Ok(());
         }
-        use super::policy::order::Choice;
+        use super::queue::order::Choice;
         match self.choose(now, &mut Vec::new()) {
             Choice::Admit(index) => {
-                Err(format!("{} fits and was forgotten: {:?}", self.table.id_of(index), self.table.at(index)))
+                Err(format!("{} fits and was forgotten: {:?}", self.tasks.id_of(index), self.tasks.at(index)))
             }
             _ => Ok(()),
         }

@@ -13,13 +13,13 @@ impl Lot {
         if let Some(free) = free {
             self.observe(free);
         }
-        let Some(task) = self.table.get(id).filter(|task| task.state.holds()) else { return Growth::Denied };
+        let Some(task) = self.tasks.get(id).filter(|task| task.state.holds()) else { return Growth::Denied };
         let most = task.need().saturating_add(amount);
         if !most.fits_in(self.capacity.total()) {
             return Growth::Denied;
         }
         if task.state == State::Parking {
-            self.table.at_mut(id.index).asked = amount;
+            self.tasks.at_mut(id.index).asked = amount;
             self.park_holder(id.index);
             return Growth::ParkSelf;
         }
@@ -27,7 +27,7 @@ impl Lot {
         let set_aside_for_others = self.ledger.promised().saturating_sub(task.held.promise());
         let room = self.ledger.free().saturating_sub(set_aside_for_others);
         if amount.fits_in(room) {
-            let task = self.table.at_mut(id.index);
+            let task = self.tasks.at_mut(id.index);
             self.ledger.grow(&mut task.held, amount);
             task.grown = task.grown.saturating_add(amount);
             // It goes on, so it has what it was parked for, even if that has turned out to be less.
@@ -43,11 +43,11 @@ impl Lot {
 
     /// Chooses who is parked so that `id` can grow: only tasks with a worse claim than its own.
     fn make_room(&mut self, now: Time, id: TaskId, amount: Units, room: Units) -> Growth {
-        let home = self.table.at(id.index).home;
+        let home = self.tasks.at(id.index).home;
         let own = self.defence(id.index, now);
         let short_of = amount.saturating_sub(room);
         let parkable = |&other: &u32| {
-            let task = self.table.at(other);
+            let task = self.tasks.at(other);
             let with_executor = matches!(task.state, State::Running | State::Parking);
             let helps = task.held.units().min(short_of) != Units::ZERO;
             other != id.index && task.parkable && task.home == home && with_executor && helps
@@ -58,7 +58,7 @@ impl Lot {
             .iter()
             .copied()
             .filter(parkable)
-            .map(|other| (self.table.at(other).state == State::Running, self.defence(other, now), other))
+            .map(|other| (self.tasks.at(other).state == State::Running, self.defence(other, now), other))
             .filter(|&(running, defence, _)| !running || defence < own)
             .collect();
         others.sort_unstable();
@@ -68,9 +68,9 @@ impl Lot {
             if amount.fits_in(room.saturating_add(freed)) {
                 break;
             }
-            let held = &self.table.at(other).held;
+            let held = &self.tasks.at(other).held;
             freed = freed.saturating_add(held.units()).saturating_add(held.promise());
-            victims.push(self.table.id_of(other));
+            victims.push(self.tasks.id_of(other));
         }
         if amount.fits_in(room.saturating_add(freed)) {
             for victim in &victims {
@@ -78,7 +78,7 @@ impl Lot {
             }
             return Growth::ParkFirst(victims);
         }
-        let task = self.table.at_mut(id.index);
+        let task = self.tasks.at_mut(id.index);
         if task.parkable && self.running.len() > 1 {
             task.asked = amount;
             self.park_holder(id.index);
@@ -89,7 +89,7 @@ impl Lot {
 
     /// The executor has parked this task, as it was told to. Its units are back.
     pub(super) fn parked(&mut self, id: TaskId) {
-        if self.table.get(id).is_some_and(|task| task.state == State::Parking) {
+        if self.tasks.get(id).is_some_and(|task| task.state == State::Parking) {
             self.park_holder(id.index);
         }
     }
@@ -97,9 +97,9 @@ impl Lot {
     /// The executor has parked this running task of its own accord, because nobody takes what it makes. It is not
     /// resumed before [`Policy::unpause`]. False if it is not running.
     pub(super) fn pause(&mut self, id: TaskId) -> bool {
-        let running = self.table.get(id).is_some_and(|task| matches!(task.state, State::Running | State::Parking));
+        let running = self.tasks.get(id).is_some_and(|task| matches!(task.state, State::Running | State::Parking));
         if running {
-            self.table.at_mut(id.index).paused = true;
+            self.tasks.at_mut(id.index).paused = true;
             self.park_holder(id.index);
         }
         running
@@ -107,9 +107,9 @@ impl Lot {
 
     /// Somebody takes what the task makes again: it may be resumed. False if it was not paused.
     pub(super) fn unpause(&mut self, id: TaskId) -> bool {
-        let paused = self.table.get(id).is_some_and(|task| task.paused);
+        let paused = self.tasks.get(id).is_some_and(|task| task.paused);
         if paused {
-            self.table.at_mut(id.index).paused = false;
+            self.tasks.at_mut(id.index).paused = false;
             self.line_up_parked(id.index);
         }
         paused
@@ -118,7 +118,7 @@ impl Lot {
     /// Takes the units of a task that stays alive.
     pub(super) fn park_holder(&mut self, index: u32) {
         self.cease_to_hold(index);
-        let task = self.table.at_mut(index);
+        let task = self.tasks.at_mut(index);
         task.state = State::Parked;
         task.parkings = task.parkings.saturating_add(1);
         self.counters.parked += 1;
@@ -128,10 +128,10 @@ impl Lot {
 
     /// Lets a parked task stand in line, unless it has a reason not to.
     fn line_up_parked(&mut self, index: u32) {
-        let task = self.table.at(index);
+        let task = self.tasks.at(index);
         if task.state == State::Parked && !task.paused && task.stop.is_none() {
             let spot = self.spot(index);
-            self.lines[self.table.at(index).class].parked.insert(spot);
+            self.lines[self.tasks.at(index).class].parked.insert(spot);
             self.note_need(index);
             self.settled = false;
         }
@@ -139,7 +139,7 @@ impl Lot {
 
     /// Has a task end: at once if no executor has it, else its executor is told.
     pub(super) fn stop(&mut self, id: TaskId, stop: Stop) {
-        let task = self.table.at_mut(id.index);
+        let task = self.tasks.at_mut(id.index);
         match task.state {
             State::Waiting => {
                 self.leave_waiting_room(id.index);
@@ -161,12 +161,12 @@ impl Lot {
             }
             State::Resuming => {
                 self.cease_to_hold(id.index);
-                self.table.at_mut(id.index).state = State::Parked;
+                self.tasks.at_mut(id.index).state = State::Parked;
                 self.counters.parked += 1;
             }
             State::Running | State::Parking => {}
         }
-        let task = self.table.at_mut(id.index);
+        let task = self.tasks.at_mut(id.index);
         task.stop = Some(stop);
         let home = task.home as usize;
         self.orders[home].push_back(Decision::Cancel(id));

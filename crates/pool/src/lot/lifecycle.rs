@@ -19,7 +19,7 @@ impl Lot {
     /// Nobody wants this task any more. One that waits has ended with this; one that an executor has ends when the
     /// executor says so. False if there is no such task.
     pub(super) fn cancel(&mut self, id: TaskId) -> bool {
-        let Some(task) = self.table.get(id) else { return false };
+        let Some(task) = self.tasks.get(id) else { return false };
         if task.stop.is_none() {
             self.stop(id, Stop::Cancelled);
         }
@@ -29,13 +29,13 @@ impl Lot {
     /// The tasks that a worker has, running or parked.
     pub(crate) fn kept_by(&self, worker: usize) -> Vec<TaskId> {
         let with_executor = |state| !matches!(state, State::Waiting | State::Starting);
-        let kept = self.table.iter().filter(|(_, task)| task.home as usize == worker && with_executor(task.state));
+        let kept = self.tasks.iter().filter(|(_, task)| task.home as usize == worker && with_executor(task.state));
         kept.map(|(id, _)| id).collect()
     }
 
     /// Cancels what has not been admitted yet.
     pub(super) fn cancel_waiting(&mut self) {
-        let waiting = self.table.iter().filter(|(_, task)| task.state == State::Waiting);
+        let waiting = self.tasks.iter().filter(|(_, task)| task.state == State::Waiting);
         for id in waiting.map(|(id, _)| id).collect::<Vec<_>>() {
             self.cancel(id);
         }
@@ -43,7 +43,7 @@ impl Lot {
 
     /// A worker has a task: the executor's next count of free units will include it.
     pub(super) fn arrive(&mut self, id: TaskId, worker: usize) {
-        let task = self.table.at_mut(id.index);
+        let task = self.tasks.at_mut(id.index);
         debug_assert!(task.state.in_transit());
         task.state = State::Running;
         task.home = worker as u16;
@@ -69,11 +69,11 @@ impl Lot {
     pub(super) fn count_progress(&mut self, progress: &Progress) {
         let (id, tokens) = (progress.task, progress.decode);
         // It may have been parked since, later in the same step; what it was given before that counts all the same.
-        let known = self.table.get(id).filter(|task| tokens > 0 && task.state != State::Waiting);
+        let known = self.tasks.get(id).filter(|task| tokens > 0 && task.state != State::Waiting);
         let Some(task) = known else { return };
         let (class, share, holds, first) = (task.class, task.share, task.state.holds(), task.decoded == 0);
         let spot = self.spot(id.index);
-        let task = self.table.at_mut(id.index);
+        let task = self.tasks.at_mut(id.index);
         task.decoded = task.decoded.saturating_add(tokens);
         task.revise_prediction();
         if holds {
@@ -94,7 +94,7 @@ impl Lot {
     /// Learns how long first tokens take among the others, from those that have come since the last time.
     pub(super) fn note_first_tokens(&mut self, now: Time) {
         for id in std::mem::take(&mut self.first_tokens) {
-            let Some(task) = self.table.get(id).filter(|task| task.parkings == 0) else { continue };
+            let Some(task) = self.tasks.get(id).filter(|task| task.parkings == 0) else { continue };
             let alone = self.rate.seconds(Work::new(task.work.prefill, 0)).unwrap_or(0.0);
             let took = now.since(task.started).as_secs_f64();
             self.lines[task.class].delay.record((took - alone).max(0.0));
@@ -104,7 +104,7 @@ impl Lot {
     /// An executor is done with a task and holds nothing for it any more. Returns how it ended, which is `ending`
     /// unless the task was stopped by the lot; `None` if there is no such task (any more).
     pub(super) fn ended(&mut self, id: TaskId, ending: Ending) -> Option<Ending> {
-        let task = self.table.get(id)?;
+        let task = self.tasks.get(id)?;
         let ending = match (ending, task.stop) {
             (Ending::Cancelled, Some(stop)) => stop.ending(),
             _ => ending,
@@ -130,7 +130,7 @@ impl Lot {
 
     /// Forgets a task that had been admitted.
     pub(super) fn forget_active(&mut self, id: TaskId) {
-        let tenant = self.table.at(id.index).tenant;
+        let tenant = self.tasks.at(id.index).tenant;
         let could_run = self.tenants.at(tenant).may_run();
         self.tenants.at_mut(tenant).active -= 1;
         if !could_run && self.tenants.at(tenant).may_run() {
@@ -141,7 +141,7 @@ impl Lot {
 
     /// Forgets a task that stands in no line and holds nothing.
     pub(super) fn forget_task(&mut self, id: TaskId) {
-        let task = self.table.remove(id);
+        let task = self.tasks.remove(id);
         debug_assert!(task.held.units().is_zero() && task.held.promise().is_zero(), "units are given back first");
         self.lines[task.class].leave(task.share);
         if self.lines.iter().all(|(_, line)| line.live == 0) {
@@ -174,18 +174,18 @@ impl Lot {
         out.clear();
         let Some(class) = self.sit_out_below() else { return };
         let lower = |&&index: &&u32| {
-            let task = self.table.at(index);
+            let task = self.tasks.at(index);
             task.home as usize == worker && task.state == State::Running && task.standing < class
         };
-        out.extend(self.running.iter().filter(lower).map(|&index| self.table.id_of(index)));
+        out.extend(self.running.iter().filter(lower).map(|&index| self.tasks.id_of(index)));
     }
 
     /// The running tasks that a worker has.
     pub(super) fn running_on(&self, worker: usize) -> impl Iterator<Item = TaskId> {
         let here = move |&&index: &&u32| {
-            let task = self.table.at(index);
+            let task = self.tasks.at(index);
             task.home as usize == worker && !task.state.in_transit()
         };
-        self.running.iter().filter(here).map(|&index| self.table.id_of(index))
+        self.running.iter().filter(here).map(|&index| self.tasks.id_of(index))
     }
 }

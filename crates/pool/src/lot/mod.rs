@@ -1,16 +1,15 @@
-//! The lot: a synchronous, deterministic state machine. Commands and the time go in, decisions come out.
+//! The lot: a scheduler of token work (prompt and answer tokens, first tokens). A synchronous, deterministic state machine:
+//! commands and the time go in, decisions come out.
 //!
 //! | file | subject |
 //! | --- | --- |
-//! //! | `submit.rs` | the gate: taken, made to wait, or refused |
+//! | `submit.rs` | the gate: taken, made to wait, or refused |
 //! | `admission.rs` | `settle`: expire, choose, admit, preempt |
-//! | `policy/order.rs` | in which order tasks are looked at, and who may pass whom |
-//! | `policy/victims.rs` | who is parked first |
 //! | `growth.rs` | growth of running tasks, parking, resuming |
 //! | `lifecycle.rs` | what executors report: taken, progress, ended; cancellation |
-//! | `outlook.rs` | places in line, estimated waits, statistics |
-//! | `ledger.rs`, `forecast.rs` | units held and promised; will the predicted peak fit |
-//! | `line.rs`, `row.rs`, `tenant.rs`, `fair.rs` | one class's line; one tenant's part of it; tenants; virtual token counters |
+//! | `queue/` | classes, tenants, fair shares, order: who is next, and who may pass whom |
+//! | `memory/` | units held and promised; will the predicted peak fit; who is parked first |
+//! | `figures.rs`, `wait_estimate.rs` | statistics; places in line and estimated waits |
 //! | `task.rs`, `delay.rs` | one task; what first tokens wait for |
 //! | `policy_impl.rs` | the lot as a [`Policy`](crate::Policy) |
 //! | `audit.rs` | the invariants |
@@ -18,19 +17,15 @@
 mod admission;
 mod audit;
 mod delay;
-mod fair;
-mod forecast;
+mod figures;
 mod growth;
-mod ledger;
 mod lifecycle;
-mod line;
-mod outlook;
-mod policy;
+mod memory;
 mod policy_impl;
-mod row;
+mod queue;
 mod submit;
 mod task;
-mod tenant;
+mod wait_estimate;
 
 use std::collections::VecDeque;
 
@@ -41,14 +36,14 @@ use crate::tasks::Tasks;
 use crate::{
     Capacity, Class, ConfigError, Decision, Ending, Limits, PerClass, PolicyConfig, Reserve, TaskId, Time, Units,
 };
-pub use outlook::TenantStats;
+pub use figures::TenantStats;
 
-use fair::Floor;
-use forecast::Forecast;
-use ledger::Ledger;
-use line::Line;
+use memory::forecast::Forecast;
+use memory::ledger::Ledger;
+use queue::class_queue::ClassQueue;
+use queue::shares::Floor;
+use queue::tenants::{NO_SHARE, Tenants};
 use task::Task;
-use tenant::Tenants;
 
 /// The parking lot.
 ///
@@ -77,9 +72,9 @@ pub struct Lot {
     capacity: Capacity,
     reserve: Reserve,
     limits: Limits,
-    table: Tasks<Task>,
+    tasks: Tasks<Task>,
     tenants: Tenants,
-    lines: PerClass<Line>,
+    lines: PerClass<ClassQueue>,
     class_floor: Floor,
     /// Which classes wanted something when last looked at.
     class_wanted: PerClass<bool>,
@@ -134,7 +129,7 @@ impl Lot {
             capacity: config.capacity,
             reserve: config.reserve,
             limits: config.limits,
-            table: Tasks::default(),
+            tasks: Tasks::default(),
             tenants: Tenants::default(),
             lines: PerClass::default(),
             class_floor: Floor::default(),
@@ -183,7 +178,7 @@ impl Lot {
             tenant.policy = *self.limits.policy(&tenant.name);
             for class in Class::ALL {
                 let share = tenant.shares[class];
-                if share != tenant::NO_SHARE {
+                if share != NO_SHARE {
                     self.lines[class].set_weight(share, tenant.policy.weight);
                     self.moment += 1;
                     self.lines[class].set_wanting(share, tenant.may_run(), self.moment);
@@ -192,7 +187,7 @@ impl Lot {
         }
         // Those that have been passed more often than they may be now are passed no more, and that is all.
         let most = self.limits.max_bypass;
-        self.table.iter_mut().for_each(|task| task.bypassed = task.bypassed.min(most));
+        self.tasks.iter_mut().for_each(|task| task.bypassed = task.bypassed.min(most));
         self.settled = false;
         Ok(())
     }
@@ -267,7 +262,7 @@ impl Lot {
 
     /// How a task will have ended that is to stop.
     pub(crate) fn stop_of(&self, id: TaskId) -> Option<Ending> {
-        self.table.get(id)?.stop.map(task::Stop::ending)
+        self.tasks.get(id)?.stop.map(task::Stop::ending)
     }
 
     /// Whether a decision made earlier still holds: its task may have ended or been parked otherwise meanwhile.
@@ -277,8 +272,8 @@ impl Lot {
             Decision::Start(id) => (id, State::Starting),
             Decision::Resume(id) => (id, State::Resuming),
             Decision::Park(id) => (id, State::Parking),
-            Decision::Cancel(id) => return self.table.get(id).is_some_and(|task| task.stop.is_some()),
+            Decision::Cancel(id) => return self.tasks.get(id).is_some_and(|task| task.stop.is_some()),
         };
-        self.table.get(id).is_some_and(|task| task.state == state)
+        self.tasks.get(id).is_some_and(|task| task.state == state)
     }
 }

@@ -123,7 +123,7 @@ impl Policy for Lot {
     }
 
     fn living(&self) -> Vec<TaskId> {
-        self.table.iter().map(|(id, _)| id).collect()
+        self.tasks.iter().map(|(id, _)| id).collect()
     }
 
     fn kept_by(&self, worker: usize) -> Vec<TaskId> {
@@ -147,7 +147,7 @@ impl Policy for Lot {
     }
 
     fn work_of(&self, id: TaskId) -> Work {
-        self.table.get(id).map_or(Work::default(), |task| task.work)
+        self.tasks.get(id).map_or(Work::default(), |task| task.work)
     }
 
     fn outlook(&self, id: TaskId) -> Option<Outlook> {

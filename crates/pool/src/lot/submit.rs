@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Lot;
-use super::row::Spot;
+use super::queue::tenant_queue::Spot;
+use super::queue::tenants::NO_SHARE;
 use super::task::{State, Task};
-use super::tenant::NO_SHARE;
 use crate::rates::retry_after;
 use crate::{Class, Measure, Placement, PoolError, Reserve, TaskId, TaskSpec, Time, Work};
 
@@ -75,14 +75,14 @@ impl Lot {
         let id = self.enter(task);
         self.settled = false;
         self.settle(now);
-        match self.table.get(id).map(|task| task.state) {
+        match self.tasks.get(id).map(|task| task.state) {
             Some(State::Waiting) => {}
             Some(_) => return Ok((id, Placement::Admitted)),
             // Those admitted before it have left it no hope; it has waited for no time and has been announced as expired.
             None => return Ok((id, Placement::Waiting)),
         }
         // It waits after all: then there must be a place for it, and time.
-        let late = self.check_deadline(now, self.table.at(id.index), wait);
+        let late = self.check_deadline(now, self.tasks.at(id.index), wait);
         match no_room.and(late) {
             Ok(()) => Ok((id, Placement::Waiting)),
             Err(refusal) => {
@@ -180,7 +180,7 @@ impl Lot {
         let share = self.share_of(task.tenant, class);
         task.share = share;
         let (tenant, work, start_deadline) = (task.tenant, task.work, task.start_deadline());
-        let id = self.table.insert(task);
+        let id = self.tasks.insert(task);
         self.lines[class].enter(share);
         let spot = self.spot(id.index);
         let moment = self.next_moment();
@@ -205,7 +205,7 @@ impl Lot {
 
     /// Where a task stands among the waiting or parked of its class.
     pub(super) fn spot(&self, index: u32) -> Spot {
-        let task = self.table.at(index);
+        let task = self.tasks.at(index);
         Spot { deadline: task.start_deadline(), rank: task.rank, arrival: task.arrival, task: index }
     }
 

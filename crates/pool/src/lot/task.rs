@@ -1,6 +1,6 @@
 //! One task of the lot, waiting, running or parked.
 
-use super::ledger::Reservation;
+use super::memory::ledger::Reservation;
 use crate::{Class, Cost, TaskSpec, Time, Units, Work};
 
 /// Where a task is in its life. See the diagram in the crate's documentation.

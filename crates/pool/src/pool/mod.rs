@@ -24,7 +24,7 @@ pub use outcome::{Failure, Outcome, Rejected, Ticket};
 pub use shutdown::{Drain, ShutdownReport, Waiting};
 
 use crate::handover::Pledge;
-use crate::sys::{Builder, JoinHandle, Mutex};
+use crate::loom_shim::{Builder, JoinHandle, Mutex};
 use crate::{ConfigError, Limits, Outlook, Policy, PolicyStats, TaskId, TaskSpec, Time};
 use handle::Control;
 use outcome::CancelOnDrop;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
-use crate::guarded::guarded;
+use crate::catch_panic::catch_panic;
 use crate::handover::{Desk, Look, Pledge};
 use crate::{Class, Decision, Ending, Policy, Progress, TaskId, Time, Units, Work};
 
@@ -24,7 +24,7 @@ impl<E: Executor> Slot<E> {
     pub(super) fn settle(self, outcome: Outcome<E::Output>) -> bool {
         let first = self.pledge.keep(outcome);
         // With it goes what is not this crate's own: a task that was never taken up, an outcome that nobody waits for.
-        if let Err(panic) = guarded(|| drop(self)) {
+        if let Err(panic) = catch_panic(|| drop(self)) {
             tracing::error!(panic, "dropping a task or its outcome panicked");
         }
         first
@@ -274,7 +274,7 @@ impl<E: Executor> Shared<E> {
             state.alive == 0
         });
         if panicked {
-            let lost = guarded(|| self.command(|state| state.lose(worker, last, now)));
+            let lost = catch_panic(|| self.command(|state| state.lose(worker, last, now)));
             // If even that panics it is the policy that is broken: at least nobody waits for ever.
             let lost = lost.unwrap_or_else(|panic| {
                 tracing::error!(panic, "the policy cannot be told that a worker thread is gone");

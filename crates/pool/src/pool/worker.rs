@@ -6,7 +6,7 @@ use super::context::StepContext;
 use super::executor::{Executor, Step};
 use super::outcome::{Failure, Outcome};
 use super::shared::{Shared, Todo, observe};
-use crate::guarded::guarded;
+use crate::catch_panic::catch_panic;
 use crate::{Class, Decision, Ending, Policy, TaskId};
 
 /// One worker.
@@ -43,7 +43,7 @@ impl<'a, E: Executor> Worker<'a, E> {
 
     /// An executor that cannot even say so has no room; it goes on with what it has.
     fn has_room(&self) -> bool {
-        guarded(|| self.executor.has_room()).unwrap_or_else(|panic| {
+        catch_panic(|| self.executor.has_room()).unwrap_or_else(|panic| {
             tracing::error!(worker = self.number, panic, "asking an executor for room panicked");
             false
         })
@@ -51,7 +51,7 @@ impl<'a, E: Executor> Worker<'a, E> {
 
     fn start(&mut self, id: TaskId, task: E::Task) {
         self.rest = None;
-        if let Err(panic) = guarded(|| self.executor.admit(id, task)) {
+        if let Err(panic) = catch_panic(|| self.executor.admit(id, task)) {
             self.fail(id, &panic);
             self.settle(|_| {});
         }
@@ -60,7 +60,7 @@ impl<'a, E: Executor> Worker<'a, E> {
     fn obey(&mut self, decision: Decision) {
         self.rest = None;
         match decision {
-            Decision::Park(id) => match guarded(|| self.executor.park(id)) {
+            Decision::Park(id) => match catch_panic(|| self.executor.park(id)) {
                 Ok(()) => self.settle(|policy| policy.parked(id)),
                 Err(panic) => {
                     self.fail(id, &panic);
@@ -68,14 +68,14 @@ impl<'a, E: Executor> Worker<'a, E> {
                 }
             },
             Decision::Cancel(id) => {
-                if let Err(panic) = guarded(|| self.executor.cancel(id)) {
+                if let Err(panic) = catch_panic(|| self.executor.cancel(id)) {
                     tracing::error!(task = %id, panic, "dropping a task panicked");
                 }
                 self.shared.end(id, &[], Ending::Cancelled, Outcome::Cancelled);
                 self.settle(|_| {});
             }
             Decision::Resume(id) => {
-                if let Err(panic) = guarded(|| self.executor.resume(id)) {
+                if let Err(panic) = catch_panic(|| self.executor.resume(id)) {
                     self.fail(id, &panic);
                     self.settle(|_| {});
                 }
@@ -87,7 +87,7 @@ impl<'a, E: Executor> Worker<'a, E> {
     fn step(&mut self, urgent: Option<Class>, sitting_out: Vec<TaskId>) {
         let mut context = StepContext::new(self.shared, urgent, sitting_out);
         let began = Instant::now();
-        let stepped = guarded(|| self.executor.step(&mut context));
+        let stepped = catch_panic(|| self.executor.step(&mut context));
         let busy = context.busy().unwrap_or_else(|| began.elapsed());
         self.rest = match stepped {
             Ok(Step::Again) => None,
@@ -113,7 +113,7 @@ impl<'a, E: Executor> Worker<'a, E> {
             return; // It had ended before the panic.
         }
         tracing::error!(task = %id, panic, "a task panicked and has failed");
-        if let Err(panic) = guarded(|| self.executor.cancel(id)) {
+        if let Err(panic) = catch_panic(|| self.executor.cancel(id)) {
             tracing::error!(task = %id, panic, "dropping the failed task panicked too");
         }
         self.shared.end(id, &[], Ending::Failed, Outcome::Failed(Failure::Panic(panic.to_owned())));
@@ -121,7 +121,7 @@ impl<'a, E: Executor> Worker<'a, E> {
 
     /// Reports to the policy, tells it what is really free now, and has it decide.
     fn settle(&mut self, report: impl FnOnce(&mut dyn Policy)) {
-        let free = guarded(|| self.executor.snapshot()).unwrap_or_default();
+        let free = catch_panic(|| self.executor.snapshot()).unwrap_or_default();
         let now = self.shared.now();
         self.shared.command(|state| {
             report(&mut *state.policy);

@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::forecast::Line;
 use crate::lot::Lot;
-use crate::lot::forecast::Line;
 use crate::lot::task::State;
 use crate::{Class, Time};
 
@@ -15,7 +15,7 @@ pub(in crate::lot) type Defence = (Class, Reverse<u64>, Reverse<u64>);
 impl Lot {
     /// How well a running task is defended against being parked.
     pub(in crate::lot) fn defence(&self, index: u32, now: Time) -> Defence {
-        let task = self.table.at(index);
+        let task = self.tasks.at(index);
         let slack_to = |deadline: Time, rest: u64| match deadline {
             Time::NEVER => u64::MAX,
             deadline => {
@@ -32,9 +32,9 @@ impl Lot {
     /// The fewest running tasks of lower classes that have to be parked for this one to fit; `None` if even all
     /// of them would not be enough.
     pub(in crate::lot) fn victims_for(&self, index: u32, now: Time) -> Option<Vec<u32>> {
-        let class = self.table.at(index).class;
+        let class = self.tasks.at(index).class;
         let lower = |&other: &u32| {
-            let task = self.table.at(other);
+            let task = self.tasks.at(other);
             task.state == State::Running && task.parkable && task.stop.is_none() && task.standing < class
         };
         let candidates = self.running.iter().copied().filter(lower);
@@ -74,19 +74,19 @@ impl Lot {
         let mut room = self.ledger.free().saturating_add(self.leaving);
         let mut promised = self.ledger.promised().saturating_sub(self.leaving_promises);
         for &victim in victims {
-            let held = &self.table.at(victim).held;
+            let held = &self.tasks.at(victim).held;
             room = room.saturating_add(held.units());
             promised = promised.saturating_sub(held.promise());
         }
         let room = room.min(self.capacity.total()).saturating_sub(promised);
-        self.fits_in(self.table.at(index), room, |other| {
-            self.table.at(other).state == State::Parking || victims.contains(&other)
+        self.fits_in(self.tasks.at(index), room, |other| {
+            self.tasks.at(other).state == State::Parking || victims.contains(&other)
         })
     }
 
     /// What a running task does to the forecast.
     pub(in crate::lot) fn forecast_line(&self, index: u32) -> Line {
-        let task = self.table.at(index);
+        let task = self.tasks.at(index);
         Line {
             steps: task.steps(),
             task: index,

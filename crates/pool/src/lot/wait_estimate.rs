@@ -1,70 +1,18 @@
-//! What can be told: places in line, estimated waits, statistics.
-
-use std::time::Duration;
+//! Places in line and estimated waits.
 
 use super::Lot;
-use super::task::{State, Task};
-use super::tenant::NO_SHARE;
-use crate::policy::Measured;
-use crate::{Class, ClassStats, Outlook, PerClass, PolicyStats, TaskId, TaskState, Time, Units, Work};
+use super::queue::tenants::NO_SHARE;
+use super::task::Task;
+use crate::{Class, Time, Work};
 
 /// Up to how many tenants that wait a newcomer's wait is estimated from what each of them has; with more, from their sum.
 const TENANTS_ASKED: usize = 64;
 
-/// Numbers of one tenant that has tasks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantStats {
-    /// Its name.
-    pub name: String,
-    /// Waiting tasks.
-    pub waiting: u64,
-    /// Tokens of the waiting tasks.
-    pub waiting_tokens: u64,
-    /// Running and parked tasks.
-    pub active: u64,
-}
-
 impl Lot {
-    /// What can be told about a task; `None` if it has ended. Costs O(n) in its tenant's waiting tasks and in the
-    /// number of tenants of its class, so it is for people who ask and not for every step.
-    pub(super) fn outlook(&self, id: TaskId) -> Option<Outlook> {
-        let task = self.table.get(id)?;
-        let state = self.state_of(id)?;
-        let waits = state == TaskState::Waiting;
-        let wait = || {
-            let own = self.lines[task.class].share(task.share).waiting.iter().take_while(|spot| spot.task != id.index);
-            let own = own.map(|spot| self.table.at(spot.task).work).fold(Work::default(), |mut sum, work| {
-                super::line::add(&mut sum, work);
-                sum
-            });
-            let seconds = self.wait_behind(task, own)?;
-            Duration::try_from_secs_f64(seconds).ok()
-        };
-        Some(Outlook {
-            state,
-            class: task.class,
-            submitted: task.submitted,
-            ahead: waits.then(|| self.tasks_ahead(id.index)),
-            own_ahead: waits.then(|| self.own_tasks_ahead(id.index)),
-            wait: waits.then(wait).flatten(),
-            decoded: task.decoded,
-            parkings: task.parkings,
-        })
-    }
-
-    /// Where a task is; `None` if it has ended. Costs O(1).
-    pub(super) fn state_of(&self, id: TaskId) -> Option<TaskState> {
-        Some(match self.table.get(id)?.state {
-            State::Waiting => TaskState::Waiting,
-            State::Parked => TaskState::Parked,
-            State::Starting | State::Running | State::Parking | State::Resuming => TaskState::Running,
-        })
-    }
-
     /// How many tasks will probably be admitted before this one: those of its tenant that stand before it, of each
     /// other tenant as many as its weight lets it have meanwhile, and those of higher classes.
-    fn tasks_ahead(&self, index: u32) -> u64 {
-        let task = self.table.at(index);
+    pub(super) fn tasks_ahead(&self, index: u32) -> u64 {
+        let task = self.tasks.at(index);
         let line = &self.lines[task.class];
         let own = line.share(task.share).waiting.iter().take_while(|spot| spot.task != index).count() as u64;
         let weight = u64::from(line.share(task.share).weight);
@@ -78,14 +26,14 @@ impl Lot {
     }
 
     /// How many of its own tenant's tasks will probably be admitted before this one.
-    fn own_tasks_ahead(&self, index: u32) -> u64 {
-        let task = self.table.at(index);
+    pub(super) fn own_tasks_ahead(&self, index: u32) -> u64 {
+        let task = self.tasks.at(index);
         let shares = &self.tenants.at(task.tenant).shares;
         let own = self.lines[task.class].share(task.share).waiting.iter().take_while(|spot| spot.task != index).count();
         let higher = Class::ALL.into_iter().filter(|&class| class > task.class && shares[class] != NO_SHARE);
         let higher: usize = higher.map(|class| self.lines[class].share(shares[class]).waiting.len()).sum();
         let parked = self.lines.iter().filter(|(class, _)| *class >= task.class).flat_map(|(_, line)| &line.parked);
-        let parked = parked.filter(|spot| self.table.at(spot.task).tenant == task.tenant).count();
+        let parked = parked.filter(|spot| self.tasks.at(spot.task).tenant == task.tenant).count();
         (own + higher + parked) as u64
     }
 
@@ -108,7 +56,7 @@ impl Lot {
     /// meanwhile what their weights give them, at most what they have waiting; what is parked resumes before; so have
     /// the higher classes their share, and their burst; the workers divide all this; and somebody has to end first.
     /// Costs O(parked), and O(1) in the tenants.
-    fn wait_behind(&self, task: &Task, own: Work) -> Option<f64> {
+    pub(super) fn wait_behind(&self, task: &Task, own: Work) -> Option<f64> {
         let line = &self.lines[task.class];
         let tenant = self.tenants.at(task.tenant);
         let share = tenant.shares[task.class];
@@ -134,7 +82,7 @@ impl Lot {
         let burst = self.rate.seconds(Work::new(self.limits.class_burst, 0)).unwrap_or(0.0);
         for higher in Class::ALL.into_iter().filter(|&class| class > task.class) {
             let mut work = self.parked_work(higher);
-            super::line::add(&mut work, self.lines[higher].work);
+            super::queue::class_queue::add(&mut work, self.lines[higher].work);
             let waiting = self.rate.seconds(work)?;
             let entitled = ahead * f64::from(self.limits.class_weights[higher]) / class_weight + burst;
             ahead += waiting.min(entitled);
@@ -146,9 +94,9 @@ impl Lot {
     /// What the parked tasks of a class that may resume still have to do, their prompts again included.
     fn parked_work(&self, class: Class) -> Work {
         self.lines[class].parked.iter().fold(Work::default(), |mut sum, spot| {
-            let task = self.table.at(spot.task);
+            let task = self.tasks.at(spot.task);
             let rest = task.work.decode.saturating_sub(task.decoded);
-            super::line::add(&mut sum, Work::new(task.work.prefill.saturating_add(task.decoded), rest));
+            super::queue::class_queue::add(&mut sum, Work::new(task.work.prefill.saturating_add(task.decoded), rest));
             sum
         })
     }
@@ -170,65 +118,13 @@ impl Lot {
     pub(super) fn seconds_to_empty(&self) -> Option<f64> {
         let mut rest = Work::default();
         for (class, line) in self.lines.iter() {
-            super::line::add(&mut rest, line.work);
-            super::line::add(&mut rest, self.parked_work(class));
+            super::queue::class_queue::add(&mut rest, line.work);
+            super::queue::class_queue::add(&mut rest, self.parked_work(class));
         }
         for &index in &self.running {
-            let task = self.table.at(index);
-            super::line::add(&mut rest, Work::new(0, task.work.decode.saturating_sub(task.decoded)));
+            let task = self.tasks.at(index);
+            super::queue::class_queue::add(&mut rest, Work::new(0, task.work.decode.saturating_sub(task.decoded)));
         }
         Some(self.rate.seconds(rest)? / self.workers())
-    }
-
-    /// The numbers. Costs O(running + parked).
-    pub(super) fn stats(&self) -> PolicyStats {
-        let mut classes = PerClass::from_fn(|class| {
-            let line = &self.lines[class];
-            ClassStats {
-                waiting: line.waiting as u64,
-                waiting_tokens: line.work.total(),
-                running: 0,
-                parked: u64::from(line.live) - line.waiting as u64,
-            }
-        });
-        for &index in &self.running {
-            let class = self.table.at(index).class;
-            classes[class].running += 1;
-            classes[class].parked -= 1;
-        }
-        let measured = Measured {
-            capacity: self.capacity.total(),
-            in_use: self.ledger.in_use(),
-            free: self.ledger.free(),
-            available: self.available(),
-            rates: self.rate.rates(),
-            tenants: self.tenants.len(),
-        };
-        PolicyStats::new(&self.counters, classes, measured)
-    }
-
-    fn available(&self) -> Units {
-        let unpromised = self.ledger.unpromised();
-        // With nobody running, nothing grows: the first one is let in if it fits at all.
-        if self.running.is_empty() { unpromised } else { unpromised.saturating_sub(self.forecast.peak()) }
-    }
-
-    /// The numbers of one tenant; `None` if it has no tasks and is forgotten.
-    pub fn tenant_stats(&self, tenant: &str) -> Option<TenantStats> {
-        self.tenants.find(tenant).map(tenant_stats)
-    }
-
-    /// The numbers of every tenant that has tasks.
-    pub fn all_tenant_stats(&self) -> Vec<TenantStats> {
-        self.tenants.iter().filter(|tenant| tenant.in_flight() > 0).map(tenant_stats).collect()
-    }
-}
-
-fn tenant_stats(tenant: &super::tenant::Tenant) -> TenantStats {
-    TenantStats {
-        name: tenant.name.to_string(),
-        waiting: tenant.waiting,
-        waiting_tokens: tenant.waiting_tokens,
-        active: tenant.active,
     }
 }

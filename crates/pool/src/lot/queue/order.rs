@@ -9,8 +9,8 @@
 //! number of times; then nobody behind it is looked at any more, so that the units which come free are kept for it.
 //! A parked task is never passed by newcomers of its own class.
 
+use super::shares::Virtual;
 use crate::lot::Lot;
-use crate::lot::fair::Virtual;
 use crate::{Class, Time};
 
 /// How many tasks of one tenant are looked at before it is another tenant's turn.
@@ -77,19 +77,19 @@ impl Lot {
         if self.is_hopeless(index, now) {
             return Look::Choose(Choice::Expire(index));
         }
-        if self.fits(self.table.at(index)) {
+        if self.fits(self.tasks.at(index)) {
             return Look::Choose(Choice::Admit(index));
         }
         let first_in_line = passed.is_empty();
-        if first_in_line && self.could_preempt(self.table.at(index).class) {
+        if first_in_line && self.could_preempt(self.tasks.at(index).class) {
             if self.fits_when_parked(index, &[]) {
                 return Look::Stop; // What it needs is on its way.
             }
             if let Some(victims) = self.victims_for(index, now) {
-                return Look::Choose(Choice::Preempt(self.table.at(index).class, victims));
+                return Look::Choose(Choice::Preempt(self.tasks.at(index).class, victims));
             }
         }
-        if self.table.at(index).bypassed >= self.limits.max_bypass {
+        if self.tasks.at(index).bypassed >= self.limits.max_bypass {
             return Look::Stop;
         }
         passed.push(index);

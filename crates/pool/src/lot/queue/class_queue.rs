@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::delay::Delay;
-use super::fair::{Floor, Virtual};
-use super::row::{Row, Spot};
+use super::shares::{Floor, Virtual};
+use super::tenant_queue::{Spot, TenantQueue};
+use crate::lot::delay::Delay;
 use crate::{Time, Work};
 
 /// A tenant's part in one class.
@@ -19,7 +19,7 @@ pub(crate) struct Share {
     pub(crate) since: u64,
     /// Tasks of it that live in this class.
     pub(crate) live: u32,
-    pub(crate) waiting: Row,
+    pub(crate) waiting: TenantQueue,
     /// The waiting work, with deadlines and without.
     pub(crate) dated: Work,
     pub(crate) undated: Work,
@@ -50,7 +50,7 @@ pub(crate) struct Turn {
 
 /// One class.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct ClassQueue {
     /// Waiting tasks of all shares.
     pub(crate) waiting: usize,
     /// Parked tasks that may resume, in the order in which they will, whosever they are.
@@ -72,7 +72,7 @@ pub(crate) struct Line {
     free: Vec<u32>,
 }
 
-impl Line {
+impl ClassQueue {
     /// Whether it has something that could be served.
     pub(crate) fn wants(&self) -> bool {
         !self.parked.is_empty() || !self.turns.is_empty()

@@ -16,12 +16,12 @@ pub(crate) struct Spot {
 /// Spots in order. The first is kept apart: it is what is asked for, and a tenant with one waiting task, of which there
 /// can be very many, needs no memory beside it.
 #[derive(Debug, Default)]
-pub(crate) struct Row {
+pub(crate) struct TenantQueue {
     first: Option<Spot>,
     rest: BTreeSet<Spot>,
 }
 
-impl Row {
+impl TenantQueue {
     pub(crate) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()
     }
@@ -65,21 +65,21 @@ mod tests {
     #[test]
     fn a_row_is_in_order_whatever_comes_and_goes() {
         let spot = |deadline: u64, task: u32| Spot { deadline: Time::from_nanos(deadline), rank: 0, arrival: 0, task };
-        let mut row = Row::default();
+        let mut queue = TenantQueue::default();
         let mut model = BTreeSet::new();
         let mut state = 7_u64;
         for _ in 0..10_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let it = spot(state >> 61, (state >> 33) as u32 % 4);
             if state >> 40 & 1 == 0 {
-                row.insert(it);
+                queue.insert(it);
                 model.insert(it);
             } else {
-                assert_eq!(row.remove(&it), model.remove(&it));
+                assert_eq!(queue.remove(&it), model.remove(&it));
             }
-            assert_eq!(row.iter().collect::<Vec<_>>(), model.iter().collect::<Vec<_>>());
-            assert_eq!((row.len(), row.is_empty()), (model.len(), model.is_empty()));
-            assert_eq!(row.contains(&it), model.contains(&it));
+            assert_eq!(queue.iter().collect::<Vec<_>>(), model.iter().collect::<Vec<_>>());
+            assert_eq!((queue.len(), queue.is_empty()), (model.len(), model.is_empty()));
+            assert_eq!(queue.contains(&it), model.contains(&it));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::line::Line;
+use super::class_queue::ClassQueue;
 use crate::{Limits, PerClass, TenantPolicy};
 
 /// How many tenants without tasks are remembered for what they have been served. Names cost nothing to invent, so
@@ -96,7 +96,7 @@ impl Tenants {
     }
 
     /// Notes that a tenant may have nothing left, and forgets some of those that are gone.
-    pub(crate) fn sweep(&mut self, index: u32, lines: &mut PerClass<Line>) {
+    pub(crate) fn sweep(&mut self, index: u32, lines: &mut PerClass<ClassQueue>) {
         let tenant = self.at_mut(index);
         if tenant.in_flight() == 0 && !tenant.idle_listed {
             tenant.idle_listed = true;
@@ -120,12 +120,12 @@ impl Tenants {
     }
 
     /// Whether forgetting a tenant loses nothing: where it starts when it comes back would be the same.
-    fn owes_nothing(&self, index: u32, lines: &PerClass<Line>) -> bool {
+    fn owes_nothing(&self, index: u32, lines: &PerClass<ClassQueue>) -> bool {
         let shares = self.at(index).shares.iter();
         shares.filter(|(_, share)| **share != NO_SHARE).all(|(class, &share)| lines[class].owes_nothing(share))
     }
 
-    fn forget(&mut self, index: u32, lines: &mut PerClass<Line>) {
+    fn forget(&mut self, index: u32, lines: &mut PerClass<ClassQueue>) {
         let tenant = self.places[index as usize].take().expect("an idle tenant is known");
         for (class, &share) in tenant.shares.iter().filter(|(_, share)| **share != NO_SHARE) {
             lines[class].close(share);
