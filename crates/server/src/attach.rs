@@ -11,7 +11,7 @@ use futures_util::stream;
 use parkade_core::Event;
 use parkade_core::parking_lot::{AttachError, AttachedStream};
 
-use crate::errors::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, ErrorType, Retry};
 use crate::in_flight::Entry;
 use crate::openai::fields::quote;
 use crate::sse::{self, Encoder, Frames};

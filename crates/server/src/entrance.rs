@@ -10,8 +10,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::access::{Hosts, origins};
-use crate::connection::{Admission, Ends};
-use crate::errors::ApiError;
+use crate::http::connection::{Admission, Ends};
+use crate::http::error::ApiError;
 use crate::routes::is_probe;
 use crate::state::AppState;
 

@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, HeaderName, header};
 use parkade_core::{CacheScope, Class};
 
 use crate::access::ApiKey;
-use crate::errors::ApiError;
-use crate::exchange::Exchange;
+use crate::http::error::ApiError;
+use crate::http::request_log::Exchange;
 use crate::state::AppState;
 
 /// Where Anthropic's clients put the key.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use parkade_core::{Class, LiveRequest, RequestError, RequestId, RequestState, RequestStatus};
 use parkade_sync::Mutex;
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::identity::Identity;
 use crate::sse::Encoder;
 use crate::state::ModelEntry;

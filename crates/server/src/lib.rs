@@ -26,23 +26,16 @@
 
 mod access;
 mod attach;
-mod body;
-mod body_memory;
 mod config;
-mod connection;
 mod entrance;
-mod errors;
-mod exchange;
 mod exposition;
+mod http;
 mod identity;
 mod in_flight;
-mod listen;
-mod metrics;
 mod openai;
 mod refusals;
 mod routes;
 mod sse;
-mod stall;
 mod state;
 
 pub use access::{
@@ -50,8 +43,8 @@ pub use access::{
     hash_key, in_plain_words, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
-pub use errors::{ApiError, ErrorType, PromptLength, Retry};
+pub use http::error::{ApiError, ErrorType, PromptLength, Retry};
+pub use http::listen::serve;
 pub use identity::{Identity, ServiceTier};
-pub use listen::serve;
 pub use routes::router;
 pub use state::{AppState, DEFAULT_MODEL, ModelEntry};

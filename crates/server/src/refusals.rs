@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use parkade_core::{Refusal, RequestError};
 
-use crate::errors::{ApiError, ErrorType, PromptLength, Retry};
+use crate::http::error::{ApiError, ErrorType, PromptLength, Retry};
 
 impl ApiError {
     /// What a refusal at the engine's door becomes. `prompt` is the field that the prompt came from.

@@ -11,7 +11,7 @@ use parkade_core::{Event, RequestError, Usage};
 use serde::Serialize;
 
 use crate::config::ServerConfig;
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::openai::answers::Answers;
 
 /// A line that clients skip; it keeps proxies from closing a silent connection.

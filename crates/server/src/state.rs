@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::access::{OpenRequests, Policy, RateLimits};
-use crate::body_memory::BodyMemory;
 use crate::config::{ConfigError, ServerConfig};
-use crate::errors::ApiError;
+use crate::http::body_memory::BodyMemory;
+use crate::http::error::ApiError;
+use crate::http::metrics::HttpMetrics;
 use crate::in_flight::InFlight;
-use crate::metrics::HttpMetrics;
 use crate::openai::ignored::IgnoredLog;
 
 /// The name that always means the first loaded model.

@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 
 use crate::config::ServerConfig;
-use crate::errors::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, ErrorType, Retry};
 use crate::openai::fields::quote;
 
 /// In the list of allowed hosts: any.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use parkade_sync::Mutex;
 
-use crate::errors::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, ErrorType, Retry};
 
 /// When to come back.
 const RETRY: Duration = Duration::from_secs(1);

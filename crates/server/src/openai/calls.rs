@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value};
 
-use crate::body;
-use crate::errors::ApiError;
+use crate::http::body;
+use crate::http::error::ApiError;
 use crate::openai::fields::{Fields, wrong_type};
 
 /// Reads the calls of all messages, first to last.

@@ -8,8 +8,8 @@ use parkade_core::parking_lot::PricedRequest;
 use parkade_core::{Engine, Refusal};
 
 use crate::access::{Advance, Demand, OverLimit, Rates};
-use crate::errors::{ApiError, ErrorType, Retry};
-use crate::exchange::Exchange;
+use crate::http::error::{ApiError, ErrorType, Retry};
+use crate::http::request_log::Exchange;
 use crate::identity::Identity;
 use crate::state::{AppState, ModelEntry};
 

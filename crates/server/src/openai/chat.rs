@@ -9,7 +9,7 @@ use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
 use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
-use crate::errors::{ApiError, ErrorType, PromptLength, Retry};
+use crate::http::error::{ApiError, ErrorType, PromptLength, Retry};
 use crate::identity::{Identity, ServiceTier};
 use crate::openai::calls;
 use crate::openai::deadlines::Deadlines;

@@ -7,7 +7,7 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::identity::{Identity, ServiceTier};
 use crate::openai::chat::{refuse_hopeless, untokenisable};
 use crate::openai::deadlines::Deadlines;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::openai::fields::quote;
 
 /// How long the whole answer may take.

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 
 /// Longest piece of a value that an error message repeats, in characters.
 const QUOTED: usize = 60;

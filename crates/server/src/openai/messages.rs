@@ -10,7 +10,7 @@
 
 use serde_json::{Value, json};
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::openai::calls::{Calls, without_nulls};
 use crate::openai::fields::{Fields, describe, quote, wrong_type};
 

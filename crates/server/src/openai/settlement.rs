@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use parkade_core::{LiveRequest, Usage};
 
-use crate::exchange::Exchange;
+use crate::http::request_log::Exchange;
 use crate::in_flight::Entry;
 use crate::openai::charge::Charge;
 use crate::state::AppState;

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use crate::body;
-use crate::errors::ApiError;
-use crate::exchange::Exchange;
+use crate::http::body;
+use crate::http::error::ApiError;
+use crate::http::request_log::Exchange;
 use crate::identity::Identity;
 use crate::openai::answers::{self, Answers, Submission};
 use crate::openai::chat::{self, Chat};

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::state::AppState;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -23,8 +23,8 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer
 
 use crate::access::{Hosts, origins, standing_headers};
 use crate::entrance::{self, Entrance};
-use crate::errors::ApiError;
-use crate::exchange;
+use crate::http::error::ApiError;
+use crate::http::request_log;
 use crate::state::AppState;
 
 /// What there is, for the message of a 404.
@@ -79,7 +79,7 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
     };
     routes
         .layer(middleware::from_fn_with_state(Entrance::new(state.clone(), hosts), entrance::enter))
-        .layer(middleware::from_fn_with_state(state.clone(), exchange::track))
+        .layer(middleware::from_fn_with_state(state.clone(), request_log::track))
         .with_state(state)
 }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::identity::Identity;
 use crate::routes::parameters::Name;
 use crate::state::{AppState, ModelEntry};

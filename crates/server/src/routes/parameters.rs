@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::state::AppState;
 
 /// The one variable part of a path.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::attach;
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::identity::{Identity, ServiceTier};
 use crate::in_flight::{Entry, MOST_ENDED};
 use crate::openai::fields::quote;

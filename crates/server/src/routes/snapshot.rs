@@ -7,7 +7,7 @@ use axum::extract::State;
 use parkade_core::EngineSnapshot;
 use serde_json::{Map, Value, json};
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::identity::Identity;
 use crate::state::{AppState, ModelEntry};
 

@@ -13,7 +13,7 @@ use super::Endpoint;
 use super::Nothing::{EmptyList, EmptyObject, EmptyText, False};
 use super::Place::Both;
 use super::{Row, Treatment, Treatments, by_name, check_object, harmless, read};
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::openai::calls;
 use crate::openai::fields::Fields;
 use crate::openai::ignored::IgnoredFields;

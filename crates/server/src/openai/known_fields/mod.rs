@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::errors::ApiError;
+use crate::http::error::ApiError;
 use crate::openai::fields::{Fields, describe};
 use crate::openai::ignored::IgnoredFields;
 pub(crate) use members::check as check_members;

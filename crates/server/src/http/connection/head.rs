@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri, Version, header};
 use httparse::{Error, Header, Status};
 
 use super::framing::Framing;
-use crate::errors::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, ErrorType, Retry};
 use crate::openai::fields::quote;
 
 /// Before the number of a version in a request's first line.

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::exchange::NO_ROUTE;
+use crate::http::request_log::NO_ROUTE;
 
 /// Label values: method, route, status.
 type RequestLabels = [(&'static str, String); 3];

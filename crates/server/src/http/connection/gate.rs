@@ -18,7 +18,7 @@ use super::framing::Framing;
 use super::head::{self, Head, HeadLimits};
 use super::presence::{Phase, Presence};
 use super::refusal;
-use crate::errors::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, ErrorType, Retry};
 use crate::state::AppState;
 
 /// How much is read from the socket at once.

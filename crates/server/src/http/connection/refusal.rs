@@ -4,8 +4,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 
-use crate::errors::ApiError;
-use crate::exchange;
+use crate::http::error::ApiError;
+use crate::http::request_log;
 
 /// The whole response. It is the last one on its connection.
 pub(super) fn on_the_wire(error: ApiError) -> Bytes {
@@ -18,7 +18,7 @@ pub(super) fn on_the_wire(error: ApiError) -> Bytes {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
     }
-    let id = exchange::new_id();
+    let id = request_log::new_id();
     text.push_str(&format!("x-request-id: {id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()));
     Bytes::from(text)
 }

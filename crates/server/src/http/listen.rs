@@ -17,9 +17,9 @@ use tokio::time::Instant;
 
 use crate::access::Hosts;
 use crate::config::ServerConfig;
-use crate::connection::{Admission, Answerer, Door, Ends, Gate};
+use crate::http::connection::{Admission, Answerer, Door, Ends, Gate};
+use crate::http::stall::StallGuard;
 use crate::routes;
-use crate::stall::StallGuard;
 use crate::state::AppState;
 
 /// How long connections may take to deliver what is already written when all work has ended.

@@ -11,8 +11,8 @@ use axum::http::StatusCode;
 use parkade_sync::Mutex;
 
 use crate::config::ServerConfig;
-use crate::connection::Sender;
-use crate::errors::{ApiError, ErrorType, Retry};
+use crate::http::connection::Sender;
+use crate::http::error::{ApiError, ErrorType, Retry};
 
 /// What one parsed JSON value may take in memory, measured generously: the value itself, its share of the growing
 /// list or map that holds it, and a small allocation.

@@ -17,9 +17,9 @@ use parkade_sync::Mutex;
 use uuid::Uuid;
 
 use crate::access::{OpenRequest, Standing};
-use crate::body_memory::Payer;
-use crate::connection::{Ends, Sender};
-use crate::errors::ErrorCode;
+use crate::http::body_memory::Payer;
+use crate::http::connection::{Ends, Sender};
+use crate::http::error::ErrorCode;
 use crate::identity::Identity;
 use crate::openai::ignored::IgnoredFields;
 use crate::state::AppState;

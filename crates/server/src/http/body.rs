@@ -11,10 +11,10 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::body_memory::{BYTES_PER_VALUE, Payer, Share};
 use crate::config::ServerConfig;
-use crate::connection::StoodStill;
-use crate::errors::ApiError;
+use crate::http::body_memory::{BYTES_PER_VALUE, Payer, Share};
+use crate::http::connection::StoodStill;
+use crate::http::error::ApiError;
 use crate::state::AppState;
 
 /// A body in memory, and its share of the memory for bodies.
@@ -218,7 +218,7 @@ pub(crate) fn count_values(json: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body_memory::BodyMemory;
+    use crate::http::body_memory::BodyMemory;
 
     fn raw(json: &str, max_values: usize) -> RawBody {
         let memory = BodyMemory::with_bounds(1 << 20, 1 << 20);
