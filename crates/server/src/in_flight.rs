@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use parkade_core::{Class, LiveRequest, RequestError, RequestId, RequestState, RequestStatus};
 use parkade_sync::Mutex;
 
+use crate::access::identity::Identity;
 use crate::http::error::ApiError;
-use crate::identity::Identity;
 use crate::sse::Encoder;
 use crate::state::ModelEntry;
 

@@ -27,10 +27,8 @@
 mod access;
 mod attach;
 mod config;
-mod entrance;
 mod exposition;
 mod http;
-mod identity;
 mod in_flight;
 mod openai;
 mod refusals;
@@ -38,6 +36,7 @@ mod routes;
 mod sse;
 mod state;
 
+pub use access::identity::{Identity, ServiceTier};
 pub use access::{
     Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Rates, Standing, TenantLimits,
     hash_key, in_plain_words, read_text,
@@ -45,6 +44,5 @@ pub use access::{
 pub use config::{ConfigError, ServerConfig};
 pub use http::error::{ApiError, ErrorType, PromptLength, Retry};
 pub use http::listen::serve;
-pub use identity::{Identity, ServiceTier};
 pub use routes::router;
 pub use state::{AppState, DEFAULT_MODEL, ModelEntry};

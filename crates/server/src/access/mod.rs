@@ -2,28 +2,32 @@
 //!
 //! | file | subject |
 //! | --- | --- |
+//! | `entrance.rs` | what each request must pass before it meets a handler |
 //! | `hosts.rs` | the host names that the server answers for: [`Hosts`] |
 //! | `origins.rs` | the web pages that may change something |
 //! | `keys.rs` | the keys file: from TOML to [`ApiKeys`] |
+//! | `identity.rs` | who is asking, and what they may ask for |
 //! | `rates.rs` | tokens and requests per minute: [`RateLimits`] |
-//! | `standing.rs` | how a tenant stands with its limits, as OpenAI's `x-ratelimit-*` headers say it |
+//! | `rate_limit_headers.rs` | how a tenant stands with its limits, as OpenAI's `x-ratelimit-*` headers say it |
 //! | `open_requests.rs` | how many requests one key may have open at the door |
 //! | `policy.rs` | [`Policy`]: keys, rates and weights together, as they are replaced at run time |
 
+pub(crate) mod entrance;
 pub(crate) mod hosts;
+pub(crate) mod identity;
 mod keys;
 mod open_requests;
 pub(crate) mod origins;
 mod policy;
+mod rate_limit_headers;
 mod rates;
-mod standing;
 mod text;
 
 pub(crate) use hosts::Hosts;
 pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
 pub(crate) use open_requests::{OpenRequest, OpenRequests};
 pub use policy::Policy;
+pub(crate) use rate_limit_headers::header_names as standing_headers;
+pub use rate_limit_headers::{Meter, Standing};
 pub use rates::{Advance, Demand, OverLimit, RateLimits, Rates};
-pub(crate) use standing::header_names as standing_headers;
-pub use standing::{Meter, Standing};
 pub use text::{in_plain_words, read_text};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parkade_sync::Mutex;
 
-use super::standing::{Meter, Standing};
+use super::rate_limit_headers::{Meter, Standing};
 
 /// The most tenants whose buckets are remembered. Full buckets are forgotten without a loss, and when that is not
 /// enough the one that was used least recently is.

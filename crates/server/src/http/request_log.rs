@@ -16,11 +16,11 @@ use parkade_core::{Class, Usage};
 use parkade_sync::Mutex;
 use uuid::Uuid;
 
+use crate::access::identity::Identity;
 use crate::access::{OpenRequest, Standing};
 use crate::http::body_memory::Payer;
 use crate::http::connection::{Ends, Sender};
 use crate::http::error::ErrorCode;
-use crate::identity::Identity;
 use crate::openai::ignored::IgnoredFields;
 use crate::state::AppState;
 

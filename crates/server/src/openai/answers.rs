@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use parkade_core::{Event, FinishReason, Request, RequestError, RequestStream, TokenLogprob, Usage};
 
+use crate::access::identity::Identity;
 use crate::http::error::ApiError;
 use crate::http::request_log::Exchange;
-use crate::identity::Identity;
 use crate::in_flight::{EncoderFactory, Entry, NewEntry};
 use crate::openai::charge::Charge;
 use crate::openai::settlement::{self, Settlement};

@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use parkade_core::parking_lot::PricedRequest;
 use parkade_core::{Engine, Refusal};
 
+use crate::access::identity::Identity;
 use crate::access::{Advance, Demand, OverLimit, Rates};
 use crate::http::error::{ApiError, ErrorType, Retry};
 use crate::http::request_log::Exchange;
-use crate::identity::Identity;
 use crate::state::{AppState, ModelEntry};
 
 /// Tokens that were charged before they are used. To be settled once, or given back.

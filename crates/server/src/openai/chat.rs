@@ -9,8 +9,8 @@ use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
 use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
+use crate::access::identity::{Identity, ServiceTier};
 use crate::http::error::{ApiError, ErrorType, PromptLength, Retry};
-use crate::identity::{Identity, ServiceTier};
 use crate::openai::calls;
 use crate::openai::deadlines::Deadlines;
 use crate::openai::fields::{Fields, describe, quote};

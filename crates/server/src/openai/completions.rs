@@ -7,8 +7,8 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
+use crate::access::identity::{Identity, ServiceTier};
 use crate::http::error::ApiError;
-use crate::identity::{Identity, ServiceTier};
 use crate::openai::chat::{refuse_hopeless, untokenisable};
 use crate::openai::deadlines::Deadlines;
 use crate::openai::echo::Echo;

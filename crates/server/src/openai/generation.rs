@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use parkade_core::{Request, RequestId, SamplingParams};
 use serde_json::Value;
 
+use crate::access::identity::{Identity, ServiceTier};
 use crate::http::error::ApiError;
-use crate::identity::{Identity, ServiceTier};
 use crate::openai::deadlines::Deadlines;
 use crate::openai::fields::{Fields, describe, quote, wrong_type};
 use crate::openai::known_fields;

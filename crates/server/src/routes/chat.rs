@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use crate::access::identity::Identity;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::request_log::Exchange;
-use crate::identity::Identity;
 use crate::openai::answers::{self, Answers, Submission};
 use crate::openai::chat::{self, Chat};
 use crate::openai::chat_body::{self, ChatEncoder};

@@ -21,8 +21,8 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer};
 
+use crate::access::entrance::{self, Entrance};
 use crate::access::{Hosts, origins, standing_headers};
-use crate::entrance::{self, Entrance};
 use crate::http::error::ApiError;
 use crate::http::request_log;
 use crate::state::AppState;

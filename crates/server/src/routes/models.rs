@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
+use crate::access::identity::Identity;
 use crate::http::error::ApiError;
-use crate::identity::Identity;
 use crate::routes::parameters::Name;
 use crate::state::{AppState, ModelEntry};
 

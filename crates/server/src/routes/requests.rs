@@ -12,9 +12,9 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::identity::{Identity, ServiceTier};
 use crate::attach;
 use crate::http::error::ApiError;
-use crate::identity::{Identity, ServiceTier};
 use crate::in_flight::{Entry, MOST_ENDED};
 use crate::openai::fields::quote;
 use crate::routes::parameters::{Name, Parameters};

@@ -7,8 +7,8 @@ use axum::extract::State;
 use parkade_core::EngineSnapshot;
 use serde_json::{Map, Value, json};
 
+use crate::access::identity::Identity;
 use crate::http::error::ApiError;
-use crate::identity::Identity;
 use crate::state::{AppState, ModelEntry};
 
 /// The default model's figures at the top, and each model's in `models`. Capacities are KV blocks.
