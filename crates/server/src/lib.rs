@@ -25,16 +25,12 @@
 //! with it the engine's streams: that cancels the work.
 
 mod access;
-mod attach;
 mod config;
 mod exposition;
+mod generate;
 mod http;
-mod in_flight;
 mod openai;
-mod refusals;
 mod routes;
-mod sse;
-mod state;
 
 pub use access::identity::{Identity, ServiceTier};
 pub use access::{
@@ -42,7 +38,7 @@ pub use access::{
     hash_key, in_plain_words, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
+pub use generate::state::{AppState, DEFAULT_MODEL, ModelEntry};
 pub use http::error::{ApiError, ErrorType, PromptLength, Retry};
 pub use http::listen::serve;
 pub use routes::router;
-pub use state::{AppState, DEFAULT_MODEL, ModelEntry};

@@ -10,10 +10,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::access::{Hosts, origins};
+use crate::generate::state::AppState;
 use crate::http::connection::{Admission, Ends};
 use crate::http::error::ApiError;
 use crate::routes::is_probe;
-use crate::state::AppState;
 
 /// When a client above the connection limit should come back.
 const CONNECTION_RETRY: Duration = Duration::from_secs(1);

@@ -12,9 +12,9 @@ use axum::http::{HeaderMap, HeaderName, header};
 use parkade_core::{CacheScope, Class};
 
 use crate::access::ApiKey;
+use crate::generate::state::AppState;
 use crate::http::error::ApiError;
 use crate::http::request_log::Exchange;
-use crate::state::AppState;
 
 /// Where Anthropic's clients put the key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

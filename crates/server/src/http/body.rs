@@ -12,10 +12,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::ServerConfig;
+use crate::generate::state::AppState;
 use crate::http::body_memory::{BYTES_PER_VALUE, Payer, Share};
 use crate::http::connection::StoodStill;
 use crate::http::error::ApiError;
-use crate::state::AppState;
 
 /// A body in memory, and its share of the memory for bodies.
 pub(crate) struct RawBody {

@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 use crate::access::Hosts;
 use crate::config::ServerConfig;
+use crate::generate::state::AppState;
 use crate::http::connection::{Admission, Answerer, Door, Ends, Gate};
 use crate::http::stall::StallGuard;
 use crate::routes;
-use crate::state::AppState;
 
 /// How long connections may take to deliver what is already written when all work has ended.
 const LAST_WRITES: Duration = Duration::from_secs(5);

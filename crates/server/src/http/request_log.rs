@@ -18,11 +18,11 @@ use uuid::Uuid;
 
 use crate::access::identity::Identity;
 use crate::access::{OpenRequest, Standing};
+use crate::generate::ignored_fields::IgnoredFields;
+use crate::generate::state::AppState;
 use crate::http::body_memory::Payer;
 use crate::http::connection::{Ends, Sender};
 use crate::http::error::ErrorCode;
-use crate::openai::ignored::IgnoredFields;
-use crate::state::AppState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const QUEUE_MS: HeaderName = HeaderName::from_static("x-parkade-queue-ms");

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
-use crate::openai::answers::CollectedPrompt;
+use crate::generate::answers::CollectedPrompt;
+use crate::generate::state::ModelEntry;
+use crate::generate::stream::{Encoder, Frames};
 use crate::openai::logprobs::ChatLogprobs;
 use crate::openai::types::{Answer, Head, UsageBody};
 use crate::openai::unsent::Unsent;
-use crate::sse::{Encoder, Frames};
-use crate::state::ModelEntry;
 
 const ASSISTANT: &str = "assistant";
 

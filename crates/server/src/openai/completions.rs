@@ -8,16 +8,16 @@ use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
 use crate::access::identity::{Identity, ServiceTier};
+use crate::generate::deadlines::Deadlines;
+use crate::generate::ignored_fields::IgnoredFields;
+use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::ApiError;
 use crate::openai::chat::{refuse_hopeless, untokenisable};
-use crate::openai::deadlines::Deadlines;
 use crate::openai::echo::Echo;
 use crate::openai::fields::{Fields, integer, wrong_type};
 use crate::openai::generation::{self, Generation};
-use crate::openai::ignored::IgnoredFields;
 use crate::openai::known_fields::{self, Endpoint};
 use crate::openai::types::Head;
-use crate::state::{AppState, ModelEntry};
 
 /// The field that a completion's prompt comes from.
 pub(crate) const PROMPT_FIELD: &str = "prompt";

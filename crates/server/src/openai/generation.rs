@@ -6,8 +6,8 @@ use parkade_core::{Request, RequestId, SamplingParams};
 use serde_json::Value;
 
 use crate::access::identity::{Identity, ServiceTier};
+use crate::generate::deadlines::Deadlines;
 use crate::http::error::ApiError;
-use crate::openai::deadlines::Deadlines;
 use crate::openai::fields::{Fields, describe, quote, wrong_type};
 use crate::openai::known_fields;
 

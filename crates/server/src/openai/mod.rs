@@ -1,20 +1,15 @@
 //! OpenAI's request and response bodies: read and checked by hand, written with serde.
 
-pub(crate) mod answers;
 mod calls;
-mod charge;
 pub(crate) mod chat;
 pub(crate) mod chat_body;
 pub(crate) mod completions;
 pub(crate) mod completions_body;
-pub(crate) mod deadlines;
 pub(crate) mod echo;
 pub(crate) mod fields;
 pub(crate) mod generation;
-pub(crate) mod ignored;
 pub(crate) mod known_fields;
 pub(crate) mod logprobs;
 pub(crate) mod messages;
-mod settlement;
 pub(crate) mod types;
 mod unsent;

@@ -4,7 +4,7 @@ use parkade_core::Usage;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::state::{ModelEntry, unix_seconds};
+use crate::generate::state::{ModelEntry, unix_seconds};
 
 /// What stands at the head of an answer and of each chunk of a streamed one.
 #[derive(Debug, Clone, Serialize)]

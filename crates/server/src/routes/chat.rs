@@ -9,15 +9,16 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::access::identity::Identity;
+use crate::generate::answers::{self, Answers, Submission};
+use crate::generate::deadlines::Deadlines;
+use crate::generate::state::AppState;
+use crate::generate::stream;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::request_log::Exchange;
-use crate::openai::answers::{self, Answers, Submission};
 use crate::openai::chat::{self, Chat};
 use crate::openai::chat_body::{self, ChatEncoder};
-use crate::openai::deadlines::Deadlines;
-use crate::state::AppState;
-use crate::{routes, sse};
+use crate::routes;
 
 pub(super) async fn complete(
     State(state): State<AppState>,
@@ -53,7 +54,7 @@ pub(super) async fn complete(
     };
     let mut answers = Answers::submit(submission, vec![request])?;
     if stream {
-        return sse::respond(answers, written(include_usage), state.config()).await;
+        return stream::respond(answers, written(include_usage), state.config()).await;
     }
     let collected = answers::collect(&mut answers, n).await?;
     let usage = answers.usage();

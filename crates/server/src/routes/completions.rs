@@ -9,16 +9,17 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::access::identity::Identity;
+use crate::generate::answers::{self, Answers, Submission};
+use crate::generate::deadlines::Deadlines;
+use crate::generate::state::AppState;
+use crate::generate::stream;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::request_log::Exchange;
-use crate::openai::answers::{self, Answers, Submission};
 use crate::openai::completions::{self, Completions};
 use crate::openai::completions_body::{self, CompletionsEncoder};
-use crate::openai::deadlines::Deadlines;
 use crate::openai::echo::Echo;
-use crate::state::AppState;
-use crate::{routes, sse};
+use crate::routes;
 
 pub(super) async fn complete(
     State(state): State<AppState>,
@@ -59,7 +60,7 @@ pub(super) async fn complete(
     };
     let mut answers = Answers::submit(submission, requests)?;
     if stream {
-        return sse::respond(answers, written(include_usage), state.config()).await;
+        return stream::respond(answers, written(include_usage), state.config()).await;
     }
     let collected = answers::collect(&mut answers, n).await?;
     let usage = answers.usage();

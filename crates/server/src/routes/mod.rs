@@ -23,9 +23,9 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer
 
 use crate::access::entrance::{self, Entrance};
 use crate::access::{Hosts, origins, standing_headers};
+use crate::generate::state::AppState;
 use crate::http::error::ApiError;
 use crate::http::request_log;
-use crate::state::AppState;
 
 /// What there is, for the message of a 404.
 pub(crate) const ENDPOINTS: &[&str] = &[

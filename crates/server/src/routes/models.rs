@@ -5,9 +5,9 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::access::identity::Identity;
+use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::ApiError;
 use crate::routes::parameters::Name;
-use crate::state::{AppState, ModelEntry};
 
 fn card(model: &ModelEntry, id: &str) -> Value {
     json!({

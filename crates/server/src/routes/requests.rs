@@ -13,13 +13,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::identity::{Identity, ServiceTier};
-use crate::attach;
+use crate::generate::attach;
+use crate::generate::in_flight::{Entry, MOST_ENDED};
+use crate::generate::state::AppState;
 use crate::http::error::ApiError;
-use crate::in_flight::{Entry, MOST_ENDED};
 use crate::openai::fields::quote;
 use crate::routes::parameters::{Name, Parameters};
 use crate::routes::snapshot::milliseconds;
-use crate::state::AppState;
 
 /// Where a request stands, in JSON. A key that is no operator's is told how many of its own requests are before it, and its wait in whole
 /// seconds, as `retry-after` says it: a wait depends on what everybody does, and finer steps would tell more of that.

@@ -8,8 +8,8 @@ use parkade_core::EngineSnapshot;
 use serde_json::{Map, Value, json};
 
 use crate::access::identity::Identity;
+use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::ApiError;
-use crate::state::{AppState, ModelEntry};
 
 /// The default model's figures at the top, and each model's in `models`. Capacities are KV blocks.
 ///

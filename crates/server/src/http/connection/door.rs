@@ -14,7 +14,7 @@ use parkade_sync::Mutex;
 use tokio::time::Instant;
 
 use super::presence::Presence;
-use crate::state::AppState;
+use crate::generate::state::AppState;
 
 /// Connections above the limit that may ask how the server is and are told about the limit otherwise.
 const PROBES: usize = 64;

@@ -18,8 +18,8 @@ use super::framing::Framing;
 use super::head::{self, Head, HeadLimits};
 use super::presence::{Phase, Presence};
 use super::refusal;
+use crate::generate::state::AppState;
 use crate::http::error::{ApiError, ErrorType, Retry};
-use crate::state::AppState;
 
 /// How much is read from the socket at once.
 const PIECE: usize = 8 << 10;

@@ -11,10 +11,10 @@ use futures_util::stream;
 use parkade_core::Event;
 use parkade_core::parking_lot::{AttachError, AttachedStream};
 
+use crate::generate::in_flight::Entry;
+use crate::generate::stream::{Encoder, Frames, event_stream};
 use crate::http::error::{ApiError, ErrorType, Retry};
-use crate::in_flight::Entry;
 use crate::openai::fields::quote;
-use crate::sse::{self, Encoder, Frames};
 
 /// Answers with the events of one of the entry's prompts, each numbered, from number `from` on.
 ///
@@ -65,7 +65,7 @@ fn read_along(stream: AttachedStream, entry: &Entry, prompt: usize, from: u64, k
         let bytes = reading.next_bytes().await?;
         Some((Ok::<_, Infallible>(bytes), reading))
     });
-    sse::event_stream(Body::from_stream(bytes))
+    event_stream(Body::from_stream(bytes))
 }
 
 impl Reading {

@@ -9,9 +9,9 @@ use parkade_core::{Engine, Refusal};
 
 use crate::access::identity::Identity;
 use crate::access::{Advance, Demand, OverLimit, Rates};
+use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::{ApiError, ErrorType, Retry};
 use crate::http::request_log::Exchange;
-use crate::state::{AppState, ModelEntry};
 
 /// Tokens that were charged before they are used. To be settled once, or given back.
 pub(crate) struct Charge {

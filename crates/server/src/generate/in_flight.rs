@@ -13,9 +13,9 @@ use parkade_core::{Class, LiveRequest, RequestError, RequestId, RequestState, Re
 use parkade_sync::Mutex;
 
 use crate::access::identity::Identity;
+use crate::generate::state::ModelEntry;
+use crate::generate::stream::Encoder;
 use crate::http::error::ApiError;
-use crate::sse::Encoder;
-use crate::state::ModelEntry;
 
 /// Requests that ended are remembered for so long, and no more than so many: as long and as many as their streams are.
 const KEEP: Duration = Duration::from_secs(60);

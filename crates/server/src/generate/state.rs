@@ -14,11 +14,11 @@ use tokio::sync::Semaphore;
 
 use crate::access::{OpenRequests, Policy, RateLimits};
 use crate::config::{ConfigError, ServerConfig};
+use crate::generate::ignored_fields::IgnoredLog;
+use crate::generate::in_flight::InFlight;
 use crate::http::body_memory::BodyMemory;
 use crate::http::error::ApiError;
 use crate::http::metrics::HttpMetrics;
-use crate::in_flight::InFlight;
-use crate::openai::ignored::IgnoredLog;
 
 /// The name that always means the first loaded model.
 pub const DEFAULT_MODEL: &str = "default";

@@ -11,8 +11,8 @@ use parkade_core::{Event, RequestError, Usage};
 use serde::Serialize;
 
 use crate::config::ServerConfig;
+use crate::generate::answers::Answers;
 use crate::http::error::ApiError;
-use crate::openai::answers::Answers;
 
 /// A line that clients skip; it keeps proxies from closing a silent connection.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";

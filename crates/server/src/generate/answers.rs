@@ -9,12 +9,12 @@ use std::time::Duration;
 use parkade_core::{Event, FinishReason, Request, RequestError, RequestStream, TokenLogprob, Usage};
 
 use crate::access::identity::Identity;
+use crate::generate::charge::Charge;
+use crate::generate::in_flight::{EncoderFactory, Entry, NewEntry};
+use crate::generate::settlement::{self, Settlement};
+use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::ApiError;
 use crate::http::request_log::Exchange;
-use crate::in_flight::{EncoderFactory, Entry, NewEntry};
-use crate::openai::charge::Charge;
-use crate::openai::settlement::{self, Settlement};
-use crate::state::{AppState, ModelEntry};
 
 /// The running requests of one HTTP request. Dropping this cancels them, unless others read along.
 pub(crate) struct Answers {

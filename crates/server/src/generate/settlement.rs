@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use parkade_core::{LiveRequest, Usage};
 
+use crate::generate::charge::Charge;
+use crate::generate::in_flight::Entry;
+use crate::generate::state::AppState;
 use crate::http::request_log::Exchange;
-use crate::in_flight::Entry;
-use crate::openai::charge::Charge;
-use crate::state::AppState;
 
 /// The account of one HTTP request. It is settled once, with what the engine has done.
 pub(crate) struct Settlement {
