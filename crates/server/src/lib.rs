@@ -26,10 +26,11 @@
 
 mod access;
 mod config;
+mod dialects;
 mod exposition;
 mod generate;
 mod http;
-mod openai;
+
 mod routes;
 
 pub use access::identity::{Identity, ServiceTier};

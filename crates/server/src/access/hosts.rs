@@ -11,8 +11,8 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 
 use crate::config::ServerConfig;
+use crate::dialects::fields::quote;
 use crate::http::error::{ApiError, ErrorType, Retry};
-use crate::openai::fields::quote;
 
 /// In the list of allowed hosts: any.
 pub(crate) const ANY: &str = "*";

@@ -7,8 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 
 use super::hosts::{ANY, Authority, Hosts};
+use crate::dialects::fields::quote;
 use crate::http::error::{ApiError, ErrorType, Retry};
-use crate::openai::fields::quote;
 
 /// An origin as browsers send it (RFC 6454): scheme and host in lower case, the port only where it is not the scheme's own. `None` if
 /// it is none: with a path, or a slash at the end, it would never be met.

@@ -159,7 +159,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
             if subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json")) {
                 return Ok(());
             }
-            crate::openai::fields::quote(essence)
+            crate::dialects::fields::quote(essence)
         }
     };
     Err(ApiError::invalid_value("content-type", format!("the content-type header is {shown}; send application/json")))

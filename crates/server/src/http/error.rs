@@ -153,7 +153,7 @@ impl ApiError {
             "model_not_found",
             format!(
                 "the model {} does not exist here; models: default, {}",
-                crate::openai::fields::quote(name),
+                crate::dialects::fields::quote(name),
                 known.join(", ")
             ),
             Retry::Never,
@@ -174,7 +174,7 @@ impl ApiError {
             "unknown_url",
             format!(
                 "there is nothing at {method} {}; endpoints: {}",
-                crate::openai::fields::quote(path),
+                crate::dialects::fields::quote(path),
                 crate::routes::ENDPOINTS.join(", ")
             ),
             Retry::Never,
@@ -189,7 +189,7 @@ impl ApiError {
             "method_not_allowed",
             format!(
                 "{method} is not allowed for {}; the allow header names what is",
-                crate::openai::fields::quote(path)
+                crate::dialects::fields::quote(path)
             ),
             Retry::Never,
         )
@@ -247,7 +247,7 @@ impl ApiError {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorType::InvalidRequest,
             "unsupported_content_encoding",
-            format!("content-encoding is {}; send the body as it is", crate::openai::fields::quote(encoding)),
+            format!("content-encoding is {}; send the body as it is", crate::dialects::fields::quote(encoding)),
             Retry::Never,
         )
         .with_param("content-encoding")

@@ -9,6 +9,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::access::identity::Identity;
+use crate::dialects::openai::encode::chat::{ChatEncoder, whole};
+use crate::dialects::openai::parse::chat::{self, Chat};
 use crate::generate::answers::{self, Answers, Submission};
 use crate::generate::deadlines::Deadlines;
 use crate::generate::state::AppState;
@@ -16,8 +18,6 @@ use crate::generate::stream;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::request_log::Exchange;
-use crate::openai::chat::{self, Chat};
-use crate::openai::chat_body::{self, ChatEncoder};
 use crate::routes;
 
 pub(super) async fn complete(
@@ -59,5 +59,5 @@ pub(super) async fn complete(
     let collected = answers::collect(&mut answers, n).await?;
     let usage = answers.usage();
     let answer = collected.first().ok_or_else(|| ApiError::internal("the engine gave no answer"))?;
-    routes::json_body(chat_body::whole(&head, &model, with_logprobs, answer, usage))
+    routes::json_body(whole(&head, &model, with_logprobs, answer, usage))
 }

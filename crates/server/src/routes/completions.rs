@@ -9,6 +9,9 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::access::identity::Identity;
+use crate::dialects::openai::encode::completions::{CompletionsEncoder, whole};
+use crate::dialects::openai::encode::echo::Echo;
+use crate::dialects::openai::parse::completions::{self, Completions};
 use crate::generate::answers::{self, Answers, Submission};
 use crate::generate::deadlines::Deadlines;
 use crate::generate::state::AppState;
@@ -16,9 +19,6 @@ use crate::generate::stream;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::request_log::Exchange;
-use crate::openai::completions::{self, Completions};
-use crate::openai::completions_body::{self, CompletionsEncoder};
-use crate::openai::echo::Echo;
 use crate::routes;
 
 pub(super) async fn complete(
@@ -65,6 +65,6 @@ pub(super) async fn complete(
     let collected = answers::collect(&mut answers, n).await?;
     let usage = answers.usage();
     let echoes = echoes.as_deref();
-    let body = completions_body::whole(&head, &model, with_logprobs, echoes, &collected, usage);
+    let body = whole(&head, &model, with_logprobs, echoes, &collected, usage);
     routes::json_body(body)
 }

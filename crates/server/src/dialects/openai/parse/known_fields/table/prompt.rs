@@ -1,10 +1,10 @@
 //! What the prompt is made of, and which model reads it.
 
-use crate::openai::known_fields::Nothing::{
+use crate::dialects::openai::parse::known_fields::Nothing::{
     AtMost, EmptyList, EmptyObject, EmptyText, False, Number, True, TypeIs, Word,
 };
-use crate::openai::known_fields::Place::{Both, Chat, Completions};
-use crate::openai::known_fields::{Row, refused};
+use crate::dialects::openai::parse::known_fields::Place::{Both, Chat, Completions};
+use crate::dialects::openai::parse::known_fields::{Row, refused};
 
 const TEXT_ONLY: &str = "this server reads and writes text only; leave it out";
 const NO_REASONING: &str = "thinking is up to the model's chat template; send what it knows in chat_template_kwargs";

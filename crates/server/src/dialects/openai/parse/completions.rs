@@ -8,16 +8,16 @@ use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
 use crate::access::identity::{Identity, ServiceTier};
+use crate::dialects::fields::{Fields, integer, wrong_type};
+use crate::dialects::openai::encode::echo::Echo;
+use crate::dialects::openai::encode::types::Head;
+use crate::dialects::openai::parse::chat::{refuse_hopeless, untokenisable};
+use crate::dialects::openai::parse::generation::{self, Generation};
+use crate::dialects::openai::parse::known_fields::{self, Endpoint};
 use crate::generate::deadlines::Deadlines;
 use crate::generate::ignored_fields::IgnoredFields;
 use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::ApiError;
-use crate::openai::chat::{refuse_hopeless, untokenisable};
-use crate::openai::echo::Echo;
-use crate::openai::fields::{Fields, integer, wrong_type};
-use crate::openai::generation::{self, Generation};
-use crate::openai::known_fields::{self, Endpoint};
-use crate::openai::types::Head;
 
 /// The field that a completion's prompt comes from.
 pub(crate) const PROMPT_FIELD: &str = "prompt";

@@ -1,10 +1,10 @@
 //! Where an answer ends, what form it has, and what comes with it.
 
-use crate::openai::known_fields::Nothing::{
+use crate::dialects::openai::parse::known_fields::Nothing::{
     AtMost, EmptyList, EmptyObject, EmptyText, False, Number, OnlyWord, True, TypeIs, Word,
 };
-use crate::openai::known_fields::Place::{Both, Chat, Completions};
-use crate::openai::known_fields::{Adjusts, Row, adjusts, refused};
+use crate::dialects::openai::parse::known_fields::Place::{Both, Chat, Completions};
+use crate::dialects::openai::parse::known_fields::{Adjusts, Row, adjusts, refused};
 
 const NO_GRAMMAR: &str = "output cannot be constrained here; describe the format in the prompt";
 const TEXT_ONLY: &str = "this server reads and writes text only; leave it out";

@@ -13,10 +13,10 @@ use super::Endpoint;
 use super::Nothing::{EmptyList, EmptyObject, EmptyText, False};
 use super::Place::Both;
 use super::{Row, Treatment, Treatments, by_name, check_object, harmless, read};
+use crate::dialects::fields::Fields;
+use crate::dialects::openai::parse::calls;
 use crate::generate::ignored_fields::IgnoredFields;
 use crate::http::error::ApiError;
-use crate::openai::calls;
-use crate::openai::fields::Fields;
 
 const fn passed(names: &'static [&'static str]) -> Row {
     Row { place: Both, names, treatment: Treatment::Passed { nothing: &[False, EmptyText, EmptyList, EmptyObject] } }

@@ -10,16 +10,16 @@ use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
 use crate::access::identity::{Identity, ServiceTier};
+use crate::dialects::fields::{Fields, describe, quote};
+use crate::dialects::openai::encode::types::Head;
+use crate::dialects::openai::parse::calls;
+use crate::dialects::openai::parse::generation::{self, Generation};
+use crate::dialects::openai::parse::known_fields::{self, Endpoint};
+use crate::dialects::openai::parse::messages;
 use crate::generate::deadlines::Deadlines;
 use crate::generate::ignored_fields::IgnoredFields;
 use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::{ApiError, ErrorType, PromptLength, Retry};
-use crate::openai::calls;
-use crate::openai::fields::{Fields, describe, quote};
-use crate::openai::generation::{self, Generation};
-use crate::openai::known_fields::{self, Endpoint};
-use crate::openai::messages;
-use crate::openai::types::Head;
 
 /// The field that a chat's prompt comes from.
 pub(crate) const PROMPT_FIELD: &str = "messages";

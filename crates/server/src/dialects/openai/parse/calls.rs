@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value};
 
+use crate::dialects::fields::{Fields, wrong_type};
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::openai::fields::{Fields, wrong_type};
 
 /// Reads the calls of all messages, first to last.
 pub(crate) struct Calls {
@@ -139,7 +139,7 @@ pub(crate) fn without_nulls(object: &Value) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openai::messages;
+    use crate::dialects::openai::parse::messages;
     use serde_json::json;
 
     fn read(messages: Value) -> Result<Value, ApiError> {

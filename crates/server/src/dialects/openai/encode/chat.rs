@@ -5,12 +5,12 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
+use crate::dialects::openai::encode::logprobs::ChatLogprobs;
+use crate::dialects::openai::encode::types::{Answer, Head, UsageBody};
+use crate::dialects::openai::encode::unsent::Unsent;
 use crate::generate::answers::CollectedPrompt;
 use crate::generate::state::ModelEntry;
 use crate::generate::stream::{Encoder, Frames};
-use crate::openai::logprobs::ChatLogprobs;
-use crate::openai::types::{Answer, Head, UsageBody};
-use crate::openai::unsent::Unsent;
 
 const ASSISTANT: &str = "assistant";
 

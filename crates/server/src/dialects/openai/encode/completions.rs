@@ -5,13 +5,13 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
+use crate::dialects::openai::encode::echo::Echo;
+use crate::dialects::openai::encode::logprobs::TextLogprobs;
+use crate::dialects::openai::encode::types::{Answer, Head, UsageBody};
+use crate::dialects::openai::encode::unsent::Unsent;
 use crate::generate::answers::CollectedPrompt;
 use crate::generate::state::ModelEntry;
 use crate::generate::stream::{Encoder, Frames};
-use crate::openai::echo::Echo;
-use crate::openai::logprobs::TextLogprobs;
-use crate::openai::types::{Answer, Head, UsageBody};
-use crate::openai::unsent::Unsent;
 
 #[derive(Serialize)]
 struct Choice<'a> {

@@ -14,9 +14,9 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::dialects::fields::{Fields, describe};
 use crate::generate::ignored_fields::IgnoredFields;
 use crate::http::error::ApiError;
-use crate::openai::fields::{Fields, describe};
 pub(crate) use members::check as check_members;
 use nothing::Nothing;
 pub(crate) use table::PENALTY_WINDOWS;
