@@ -19,18 +19,17 @@
 //!
 //! # The life of an HTTP request
 //!
-//! `listen` accepts the connection, `exchange` gives it an id, `routes` finds the handler, `body` reads it within
-//! bounds, `openai` checks it and makes requests for the engine, and writes the events that come back as one body or
-//! through `sse`. Whatever is refused on the way is an [`ApiError`]. A client that leaves drops the response body, and
-//! with it the engine's streams: that cancels the work.
+//! `http` accepts the connection and gives the request an id; `access` checks whether it may come in; `routes` finds the
+//! handler, and `http` reads the body within bounds; a dialect in `dialects` checks it and makes requests for the engine;
+//! `generate` hands them in, and the dialect writes the events that come back as one body or as a stream. Whatever is
+//! refused on the way is an [`ApiError`]. A client that leaves drops the response body, and with it the engine's streams:
+//! that cancels the work.
 
 mod access;
 mod config;
 mod dialects;
-mod exposition;
 mod generate;
 mod http;
-
 mod routes;
 
 pub use access::identity::{Identity, ServiceTier};

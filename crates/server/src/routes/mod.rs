@@ -2,12 +2,10 @@
 
 mod chat;
 mod completions;
-mod health;
-mod metrics;
 mod models;
+mod ops;
 mod parameters;
 mod requests;
-mod snapshot;
 
 use std::any::Any;
 use std::time::Duration;
@@ -26,6 +24,7 @@ use crate::access::{Hosts, origins, standing_headers};
 use crate::generate::state::AppState;
 use crate::http::error::ApiError;
 use crate::http::request_log;
+use crate::routes::ops::{health, metrics, snapshot};
 
 /// What there is, for the message of a 404.
 pub(crate) const ENDPOINTS: &[&str] = &[

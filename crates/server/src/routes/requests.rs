@@ -18,8 +18,8 @@ use crate::generate::attach;
 use crate::generate::in_flight::{Entry, MOST_ENDED};
 use crate::generate::state::AppState;
 use crate::http::error::ApiError;
+use crate::routes::ops::snapshot::milliseconds;
 use crate::routes::parameters::{Name, Parameters};
-use crate::routes::snapshot::milliseconds;
 
 /// Where a request stands, in JSON. A key that is no operator's is told how many of its own requests are before it, and its wait in whole
 /// seconds, as `retry-after` says it: a wait depends on what everybody does, and finer steps would tell more of that.
@@ -61,7 +61,7 @@ fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Entry>, A
     })
 }
 
-pub(super) async fn status(
+pub(crate) async fn status(
     State(state): State<AppState>,
     identity: Identity,
     Name(id): Name,
@@ -70,7 +70,7 @@ pub(super) async fn status(
 }
 
 /// Cancels a request. One that had ended already stays as it was, which `cancelled` tells.
-pub(super) async fn cancel(
+pub(crate) async fn cancel(
     State(state): State<AppState>,
     identity: Identity,
     Name(id): Name,
@@ -93,14 +93,14 @@ fn number(name: &'static str, text: &str) -> Result<u64, ApiError> {
 
 /// From where to read along.
 #[derive(Debug, Deserialize)]
-pub(super) struct From {
+pub(crate) struct From {
     from: Option<String>,
     prompt: Option<String>,
 }
 
 /// Reads along with a request's stream, from its beginning, from event `from`, or after the event that a browser's
 /// `last-event-id` names.
-pub(super) async fn attach(
+pub(crate) async fn attach(
     State(state): State<AppState>,
     identity: Identity,
     Name(id): Name,

@@ -15,7 +15,7 @@ use crate::http::error::ApiError;
 ///
 /// With API keys each sees what it has and has had here itself, as if it were alone; one that is an operator's sees all, as everybody does where
 /// there are no keys.
-pub(super) async fn json(State(state): State<AppState>, identity: Identity) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn json(State(state): State<AppState>, identity: Identity) -> Result<Json<Value>, ApiError> {
     let first = state.model(None)?;
     let figures = |model: &ModelEntry, drains| figures(model, drains, &identity);
     let mut page = figures(&first, state.is_draining());
@@ -113,6 +113,6 @@ fn rounded(rate: f64) -> f64 {
 }
 
 /// Whole milliseconds.
-pub(super) fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use crate::http::error::ApiError;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The process is alive: 200 from the moment that the port is open, and 503 when only a restart helps.
-pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn live(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
     if state.has_died() {
         return Err(ApiError::engine_stopped());
     }
@@ -25,11 +25,11 @@ pub(super) async fn live(State(state): State<AppState>) -> Result<Json<Value>, A
 }
 
 /// A request would be taken: 503 while the model is loaded and while the server drains.
-pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn ready(State(state): State<AppState>) -> Result<Json<Value>, ApiError> {
     state.ready()?;
     Ok(Json(json!({"status": "ready"})))
 }
 
-pub(super) async fn version() -> Json<Value> {
+pub(crate) async fn version() -> Json<Value> {
     Json(json!({"version": VERSION}))
 }

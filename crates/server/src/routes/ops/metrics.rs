@@ -4,15 +4,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::exposition;
 use crate::generate::state::AppState;
 use crate::http::error::ApiError;
+use crate::routes::ops::exposition;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// OpenMetrics for those who ask for it, as Prometheus does, and Prometheus' older text format for all others.
-pub(super) async fn prometheus(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(crate) async fn prometheus(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
     let mut page = String::new();
     let mut models = Vec::new();
     let mut written = state.metrics().encode(&mut page);
