@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use parkade_core::InLine;
 
-use crate::access::hosts::{ANY, Authority};
-use crate::access::origins;
+use crate::http::authority::{ANY, Authority, normal_origin};
 
 /// Limits and timeouts of the HTTP server.
 ///
@@ -154,7 +153,7 @@ impl ServerConfig {
             }
         }
         for origin in &self.cors_origins {
-            if origin != ANY && origins::normal(origin).is_none() {
+            if origin != ANY && normal_origin(origin).is_none() {
                 return err("cors_origins", origin, "'*' or origins such as 'https://chat.example.org'".into());
             }
         }

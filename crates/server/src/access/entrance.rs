@@ -11,9 +11,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::access::{Hosts, origins};
 use crate::generate::state::AppState;
-use crate::http::connection::{Admission, Ends};
+use crate::http::connection::{Admission, Ends, is_probe};
 use crate::http::error::ApiError;
-use crate::routes::is_probe;
 
 /// When a client above the connection limit should come back.
 const CONNECTION_RETRY: Duration = Duration::from_secs(1);

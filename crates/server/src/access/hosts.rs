@@ -5,80 +5,15 @@
 //! cannot do is change the name in the `host` header. So a server without keys on a loopback address answers only for
 //! names that nobody else can own.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 
 use crate::config::ServerConfig;
-use crate::dialects::fields::quote;
-use crate::http::error::{ApiError, ErrorType, Retry};
-
-/// In the list of allowed hosts: any.
-pub(crate) const ANY: &str = "*";
-
-/// A host as it stands in a `host` header or an origin, with its port if it has one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Authority {
-    host: Host,
-    port: Option<u16>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Host {
-    Address(IpAddr),
-    /// In lower case.
-    Name(String),
-}
-
-impl Authority {
-    /// Reads `name`, `name:80`, `127.0.0.1:80` or `[::1]:80`. Addresses in other spellings (`127.1`) are names here, and
-    /// no names that anybody allows.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (address, port) = rest.split_once(']')?;
-                let address: Ipv6Addr = address.parse().ok()?;
-                let port = if port.is_empty() { port } else { port.strip_prefix(':')? };
-                (Host::Address(IpAddr::V6(address).to_canonical()), port)
-            }
-            None => {
-                let (name, port) = text.split_once(':').unwrap_or((text, ""));
-                let host = match name.parse::<Ipv4Addr>() {
-                    Ok(address) => Host::Address(IpAddr::V4(address)),
-                    Err(_) => Host::Name(readable_name(name)?),
-                };
-                (host, port)
-            }
-        };
-        let port = match port {
-            "" => None,
-            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(digits.parse().ok()?),
-            _ => return None,
-        };
-        Some(Self { host, port })
-    }
-
-    /// Whether both are the same machine by name, whatever the ports.
-    pub fn is_host_of(&self, other: &Self) -> bool {
-        self.host == other.host
-    }
-
-    /// Whether it can only be the machine itself.
-    pub fn is_loopback(&self) -> bool {
-        match &self.host {
-            Host::Address(address) => address.is_loopback(),
-            Host::Name(name) => name == "localhost",
-        }
-    }
-}
-
-/// A host name in lower case, without the dot of the root.
-fn readable_name(text: &str) -> Option<String> {
-    let name = text.strip_suffix('.').unwrap_or(text);
-    let readable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    (!name.is_empty() && name.bytes().all(readable)).then(|| name.to_ascii_lowercase())
-}
+use crate::http::authority::{ANY, Authority, Host};
+use crate::http::connection::is_probe;
+use crate::http::error::{ApiError, ErrorType, Retry, quote};
 
 /// The names that a listener answers for.
 #[derive(Debug, Clone, Default)]
@@ -125,7 +60,7 @@ impl Hosts {
         let mut names = target.into_iter().chain(header).peekable();
         if names.peek().is_none() {
             // HTTP/1.0, as old probes speak it.
-            let harmless = crate::routes::is_probe(request.uri.path());
+            let harmless = is_probe(request.uri.path());
             return if harmless { Ok(()) } else { Err(self.refusal(None)) };
         }
         let local = local.map(|address| Host::Address(address.to_canonical()));
@@ -168,6 +103,8 @@ impl Hosts {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use axum::http::Request;
 
     use super::*;

@@ -13,11 +13,11 @@
 //! | `policy.rs` | [`Policy`]: keys, rates and weights together, as they are replaced at run time |
 
 pub(crate) mod entrance;
-pub(crate) mod hosts;
+mod hosts;
 pub(crate) mod identity;
 mod keys;
 mod open_requests;
-pub(crate) mod origins;
+mod origins;
 mod policy;
 mod rate_limit_headers;
 mod rates;

@@ -7,10 +7,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::http::error::ApiError;
-
-/// Longest piece of a value that an error message repeats, in characters.
-const QUOTED: usize = 60;
+use crate::http::error::{ApiError, quote};
 
 /// A JSON object together with the path that leads to it (`messages[3].`), for error messages.
 #[derive(Clone)]
@@ -199,15 +196,6 @@ pub(crate) fn describe(value: &Value) -> String {
         Value::Array(a) => format!("a list of {}", a.len()),
         Value::Object(_) => "an object".to_owned(),
     }
-}
-
-/// A client's text in quotes, without control characters and not at full length.
-pub(crate) fn quote(text: &str) -> String {
-    let mut shown: String = text.chars().take(QUOTED).flat_map(char::escape_debug).collect();
-    if text.chars().nth(QUOTED).is_some() {
-        shown.push('…');
-    }
-    format!("'{shown}'")
 }
 
 #[cfg(test)]

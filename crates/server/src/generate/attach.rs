@@ -11,10 +11,9 @@ use futures_util::stream;
 use parkade_core::Event;
 use parkade_core::parking_lot::{AttachError, AttachedStream};
 
-use crate::dialects::fields::quote;
 use crate::generate::in_flight::Entry;
 use crate::generate::stream::{Encoder, Frames, event_stream};
-use crate::http::error::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, ErrorType, Retry, quote};
 
 /// Answers with the events of one of the entry's prompts, each numbered, from number `from` on.
 ///

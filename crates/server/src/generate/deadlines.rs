@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use crate::dialects::fields::quote;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, quote};
 
 /// How long the whole answer may take.
 pub(crate) const REQUEST_TIMEOUT: &str = "x-request-timeout-ms";

@@ -15,7 +15,7 @@ use crate::config::ServerConfig;
 use crate::generate::state::AppState;
 use crate::http::body_memory::{BYTES_PER_VALUE, Payer, Share};
 use crate::http::connection::StoodStill;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, quote};
 
 /// A body in memory, and its share of the memory for bodies.
 pub(crate) struct RawBody {
@@ -159,7 +159,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
             if subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json")) {
                 return Ok(());
             }
-            crate::dialects::fields::quote(essence)
+            quote(essence)
         }
     };
     Err(ApiError::invalid_value("content-type", format!("the content-type header is {shown}; send application/json")))

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// Tells OpenAI's clients outright whether they should send the request again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Longest piece of a value that an error message repeats, in characters.
+const QUOTED: usize = 60;
+
 /// Whether sending the same request again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
@@ -151,11 +154,7 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             ErrorType::InvalidRequest,
             "model_not_found",
-            format!(
-                "the model {} does not exist here; models: default, {}",
-                crate::dialects::fields::quote(name),
-                known.join(", ")
-            ),
+            format!("the model {} does not exist here; models: default, {}", quote(name), known.join(", ")),
             Retry::Never,
         )
         .with_param("model")
@@ -172,11 +171,7 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             ErrorType::InvalidRequest,
             "unknown_url",
-            format!(
-                "there is nothing at {method} {}; endpoints: {}",
-                crate::dialects::fields::quote(path),
-                crate::routes::ENDPOINTS.join(", ")
-            ),
+            format!("there is nothing at {method} {}; endpoints: {}", quote(path), crate::routes::ENDPOINTS.join(", ")),
             Retry::Never,
         )
     }
@@ -187,10 +182,7 @@ impl ApiError {
             StatusCode::METHOD_NOT_ALLOWED,
             ErrorType::InvalidRequest,
             "method_not_allowed",
-            format!(
-                "{method} is not allowed for {}; the allow header names what is",
-                crate::dialects::fields::quote(path)
-            ),
+            format!("{method} is not allowed for {}; the allow header names what is", quote(path)),
             Retry::Never,
         )
     }
@@ -247,7 +239,7 @@ impl ApiError {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorType::InvalidRequest,
             "unsupported_content_encoding",
-            format!("content-encoding is {}; send the body as it is", crate::dialects::fields::quote(encoding)),
+            format!("content-encoding is {}; send the body as it is", quote(encoding)),
             Retry::Never,
         )
         .with_param("content-encoding")
@@ -360,6 +352,15 @@ impl ApiError {
         };
         Some(retry_seconds(wait))
     }
+}
+
+/// A client's text in quotes, without control characters and not at full length.
+pub(crate) fn quote(text: &str) -> String {
+    let mut shown: String = text.chars().take(QUOTED).flat_map(char::escape_debug).collect();
+    if text.chars().nth(QUOTED).is_some() {
+        shown.push('…');
+    }
+    format!("'{shown}'")
 }
 
 /// The code of the error that a response carries, for the log line.

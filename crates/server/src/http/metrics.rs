@@ -13,7 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::http::request_log::NO_ROUTE;
+/// The route of requests that met none.
+pub(crate) const NO_ROUTE: &str = "none";
 
 /// Label values: method, route, status.
 type RequestLabels = [(&'static str, String); 3];

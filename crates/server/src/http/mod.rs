@@ -5,12 +5,14 @@
 //! | `listen.rs` | accepting connections and ending them |
 //! | `connection/` | one connection: its place, what it waits for, its requests and answers |
 //! | `stall.rs` | readers who do not read |
+//! | `authority.rs` | hosts and origins as they stand in headers and settings |
 //! | `body.rs` | a body, read within bounds of length, time and memory |
 //! | `body_memory.rs` | the memory that bodies may take |
 //! | `request_log.rs` | a request's id, its counters, and its line in the log |
 //! | `metrics.rs` | what is counted of connections and requests |
 //! | `error.rs` | what a client is told when something is refused or fails |
 
+pub(crate) mod authority;
 pub(crate) mod body;
 pub(crate) mod body_memory;
 pub(crate) mod connection;

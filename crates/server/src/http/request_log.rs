@@ -23,6 +23,7 @@ use crate::generate::state::AppState;
 use crate::http::body_memory::Payer;
 use crate::http::connection::{Ends, Sender};
 use crate::http::error::ErrorCode;
+use crate::http::metrics::NO_ROUTE;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const QUEUE_MS: HeaderName = HeaderName::from_static("x-parkade-queue-ms");
@@ -30,9 +31,6 @@ const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-parkade-ignored-fi
 
 /// The longest `x-request-id` that is taken over from a client.
 const LONGEST_ID: usize = 128;
-
-/// The route of requests that met none.
-pub(crate) const NO_ROUTE: &str = "none";
 
 /// The status in log and metrics of a request whose client left before the response began, as nginx logs it.
 const CLIENT_LEFT: u16 = 499;

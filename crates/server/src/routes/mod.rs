@@ -20,8 +20,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer};
 
 use crate::access::entrance::{self, Entrance};
-use crate::access::{Hosts, origins, standing_headers};
+use crate::access::{Hosts, standing_headers};
 use crate::generate::state::AppState;
+use crate::http::authority::normal_origin;
 use crate::http::error::ApiError;
 use crate::http::request_log;
 use crate::routes::ops::{health, metrics, snapshot};
@@ -40,14 +41,6 @@ pub(crate) const ENDPOINTS: &[&str] = &[
     "GET /version",
     "GET /metrics",
 ];
-
-/// Paths that say how the server is and nothing else.
-const PROBES: &[&str] = &["/health", "/health/ready", "/metrics", "/version"];
-
-/// Whether a path only says how the server is.
-pub(crate) fn is_probe(path: &str) -> bool {
-    PROBES.contains(&path)
-}
 
 /// The whole API. Whatever listens for it must see to the `host` headers itself, as [`serve`](crate::serve) does.
 pub fn router(state: AppState) -> Router {
@@ -125,7 +118,7 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 fn cors(listed: &[String]) -> Option<CorsLayer> {
     let any = listed.iter().any(|origin| origin == "*");
-    let header = |origin: &String| HeaderValue::from_str(&origins::normal(origin)?).ok();
+    let header = |origin: &String| HeaderValue::from_str(&normal_origin(origin)?).ok();
     let listed: Vec<HeaderValue> = listed.iter().filter_map(header).collect();
     let allowed = match (any, listed.is_empty()) {
         (true, _) => AllowOrigin::any(),

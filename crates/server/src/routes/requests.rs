@@ -13,11 +13,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::identity::{Identity, ServiceTier};
-use crate::dialects::fields::quote;
 use crate::generate::attach;
 use crate::generate::in_flight::{Entry, MOST_ENDED};
 use crate::generate::state::AppState;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, quote};
 use crate::routes::ops::snapshot::milliseconds;
 use crate::routes::parameters::{Name, Parameters};
 

@@ -9,8 +9,7 @@ use axum::http::{StatusCode, Uri, Version, header};
 use httparse::{Error, Header, Status};
 
 use super::framing::Framing;
-use crate::dialects::fields::quote;
-use crate::http::error::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, ErrorType, Retry, quote};
 
 /// Before the number of a version in a request's first line.
 const VERSION: &[u8] = b"HTTP/";

@@ -8,6 +8,7 @@
 //! | `framing.rs` | where a body ends |
 //! | `presence.rs` | what a connection is waiting for |
 //! | `answerer.rs` | its requests to the router, and their answers |
+//! | `sender.rs` | whom it comes from |
 //! | `refusal.rs` | an error written by hand |
 
 mod answerer;
@@ -17,7 +18,9 @@ mod gate;
 mod head;
 mod presence;
 mod refusal;
+mod sender;
 
 pub(crate) use answerer::{Answerer, Ends};
-pub(crate) use door::{Admission, Door, Sender};
+pub(crate) use door::{Admission, Door, is_probe};
 pub(crate) use gate::{Gate, StoodStill};
+pub(crate) use sender::Sender;

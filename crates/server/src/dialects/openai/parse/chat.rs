@@ -10,7 +10,7 @@ use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
 use crate::access::identity::{Identity, ServiceTier};
-use crate::dialects::fields::{Fields, describe, quote};
+use crate::dialects::fields::{Fields, describe};
 use crate::dialects::openai::encode::types::Head;
 use crate::dialects::openai::parse::calls;
 use crate::dialects::openai::parse::generation::{self, Generation};
@@ -19,7 +19,7 @@ use crate::dialects::openai::parse::messages;
 use crate::generate::deadlines::Deadlines;
 use crate::generate::ignored_fields::IgnoredFields;
 use crate::generate::state::{AppState, ModelEntry};
-use crate::http::error::{ApiError, ErrorType, PromptLength, Retry};
+use crate::http::error::{ApiError, ErrorType, PromptLength, Retry, quote};
 
 /// The field that a chat's prompt comes from.
 pub(crate) const PROMPT_FIELD: &str = "messages";

@@ -6,10 +6,10 @@ use parkade_core::{Request, RequestId, SamplingParams};
 use serde_json::Value;
 
 use crate::access::identity::{Identity, ServiceTier};
-use crate::dialects::fields::{Fields, describe, quote, wrong_type};
+use crate::dialects::fields::{Fields, describe, wrong_type};
 use crate::dialects::openai::parse::known_fields;
 use crate::generate::deadlines::Deadlines;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
 const MAX_STOPS: usize = 16;

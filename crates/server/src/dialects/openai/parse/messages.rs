@@ -10,9 +10,9 @@
 
 use serde_json::{Value, json};
 
-use crate::dialects::fields::{Fields, describe, quote, wrong_type};
+use crate::dialects::fields::{Fields, describe, wrong_type};
 use crate::dialects::openai::parse::calls::{Calls, without_nulls};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, quote};
 
 /// The most messages in a chat.
 const MAX_MESSAGES: usize = 16_384;
