@@ -40,5 +40,4 @@ pub use access::{
 pub use config::{ConfigError, ServerConfig};
 pub use generate::state::{AppState, DEFAULT_MODEL, ModelEntry};
 pub use http::error::{ApiError, ErrorType, PromptLength, Retry};
-pub use http::listen::serve;
-pub use routes::router;
+pub use routes::{router, serve};

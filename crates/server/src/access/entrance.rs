@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::access::{Hosts, origins};
-use crate::generate::state::AppState;
+use crate::access::{AccessState, Hosts, origins};
 use crate::http::connection::{Admission, Ends, is_probe};
 use crate::http::error::ApiError;
+use crate::http::state::HttpState;
 
 /// When a client above the connection limit should come back.
 const CONNECTION_RETRY: Duration = Duration::from_secs(1);
@@ -20,27 +20,28 @@ const CONNECTION_RETRY: Duration = Duration::from_secs(1);
 /// What the entrance has to know.
 #[derive(Clone)]
 pub(crate) struct Entrance {
-    state: AppState,
+    http: Arc<HttpState>,
+    access: Arc<AccessState>,
     hosts: Arc<Hosts>,
 }
 
 impl Entrance {
-    pub fn new(state: AppState, hosts: Hosts) -> Self {
-        Self { state, hosts: Arc::new(hosts) }
+    pub fn new(http: &Arc<HttpState>, access: &Arc<AccessState>, hosts: Hosts) -> Self {
+        Self { http: http.clone(), access: access.clone(), hosts: Arc::new(hosts) }
     }
 
     fn check(&self, request: &Parts) -> Result<(), ApiError> {
         let ends = request.extensions.get::<Ends>();
         if ends.is_some_and(|ends| ends.admission == Admission::Probe) && !is_probe(request.uri.path()) {
-            self.state.metrics().refused_connection();
-            let limit = self.state.config().max_connections;
+            self.http.metrics.refused_connection();
+            let limit = self.http.config.max_connections;
             let message = format!("the server has reached its limit of {limit} connections; reuse them");
             return Err(ApiError::overloaded(message, CONNECTION_RETRY));
         }
-        let keyed = self.state.policy().keys.is_some();
+        let keyed = self.access.policy().keys.is_some();
         self.hosts.check(request, keyed, ends.map(|ends| ends.local))?;
         // A page that has a key was given it.
-        if keyed { Ok(()) } else { origins::check(request, &self.hosts, &self.state.config().cors_origins) }
+        if keyed { Ok(()) } else { origins::check(request, &self.hosts, &self.http.config.cors_origins) }
     }
 }
 

@@ -6,15 +6,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use parkade_core::{CacheScope, Class};
 
-use crate::access::ApiKey;
-use crate::generate::state::AppState;
+use crate::access::{AccessState, ApiKey};
+use crate::http::body_memory::Payer;
+use crate::http::connection::Sender;
 use crate::http::error::ApiError;
-use crate::http::request_log::Exchange;
+use crate::http::request_log::RequestLog;
 
 /// Where Anthropic's clients put the key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -57,6 +58,14 @@ impl Identity {
         }
     }
 
+    /// On whose account bodies from `sender` are held.
+    pub(crate) fn payer(&self, sender: Option<Sender>) -> Payer {
+        match self {
+            Self::Key(key) => Payer::Key(key.name.clone()),
+            Self::Anonymous => Payer::Address(sender),
+        }
+    }
+
     /// The class that is served for a tier.
     pub fn class(&self, tier: ServiceTier) -> Class {
         let (usual, highest) = match self {
@@ -86,18 +95,22 @@ impl Identity {
     }
 }
 
-impl FromRequestParts<AppState> for Identity {
+impl<S: Sync> FromRequestParts<S> for Identity
+where
+    Arc<AccessState>: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let policy = state.policy();
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let access = Arc::<AccessState>::from_ref(state);
+        let policy = access.policy();
         let Some(keys) = &policy.keys else {
             return Ok(Self::Anonymous);
         };
         let unknown = || ApiError::invalid_api_key("the API key is not known to this server");
         let key = keys.find(sent_key(&parts.headers)?).ok_or_else(unknown)?;
-        if let Some(exchange) = parts.extensions.get::<Arc<Exchange>>() {
-            exchange.holds(state.open_requests().enter(&key.name, keys.len())?);
+        if let Some(log) = parts.extensions.get::<Arc<RequestLog>>() {
+            log.hold(access.open_requests.enter(&key.name, keys.len())?);
         }
         Ok(Self::Key(key))
     }

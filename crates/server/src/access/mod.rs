@@ -10,6 +10,7 @@
 //! | `rates.rs` | tokens and requests per minute: [`RateLimits`] |
 //! | `rate_limit_headers.rs` | how a tenant stands with its limits, as OpenAI's `x-ratelimit-*` headers say it |
 //! | `open_requests.rs` | how many requests one key may have open at the door |
+//! | `state.rs` | the policy in force, and what has been used of it |
 //! | `policy.rs` | [`Policy`]: keys, rates and weights together, as they are replaced at run time |
 
 pub(crate) mod entrance;
@@ -21,13 +22,14 @@ mod origins;
 mod policy;
 mod rate_limit_headers;
 mod rates;
+mod state;
 mod text;
 
 pub(crate) use hosts::Hosts;
 pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
-pub(crate) use open_requests::{OpenRequest, OpenRequests};
 pub use policy::Policy;
 pub(crate) use rate_limit_headers::header_names as standing_headers;
 pub use rate_limit_headers::{Meter, Standing};
 pub use rates::{Advance, Demand, OverLimit, RateLimits, Rates};
+pub(crate) use state::AccessState;
 pub use text::{in_plain_words, read_text};

@@ -14,7 +14,7 @@ use crate::generate::in_flight::{EncoderFactory, Entry, NewEntry};
 use crate::generate::settlement::{self, Settlement};
 use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::ApiError;
-use crate::http::request_log::Exchange;
+use crate::http::request_log::RequestLog;
 
 /// The running requests of one HTTP request. Dropping this cancels them, unless others read along.
 pub(crate) struct Answers {
@@ -23,7 +23,7 @@ pub(crate) struct Answers {
     /// Where the next look for an event begins, so that no prompt waits for another.
     next: usize,
     usage: Usage,
-    exchange: Arc<Exchange>,
+    log: Arc<RequestLog>,
     entry: Arc<Entry>,
     settlement: Arc<Settlement>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Submission<'a> {
     pub state: &'a AppState,
     pub model: &'a Arc<ModelEntry>,
     pub identity: &'a Identity,
-    pub exchange: Arc<Exchange>,
+    pub log: Arc<RequestLog>,
     /// The field that the prompts came from.
     pub prompt_field: &'static str,
     /// How others write the answer who attach to it.
@@ -55,12 +55,12 @@ impl Answers {
     /// tenant first, and before that it is known that each can be served at all: what never can is told so, whatever else
     /// its tenant may do.
     pub fn submit(submission: Submission<'_>, requests: Vec<Request>) -> Result<Self, ApiError> {
-        let Submission { state, model, identity, exchange, prompt_field, encoder } = submission;
+        let Submission { state, model, identity, log, prompt_field, encoder } = submission;
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
         let first = requests.first().ok_or_else(|| ApiError::internal("there is no prompt"))?;
-        exchange.asks_as(first.class);
+        log.set_class(first.class);
         let entry = NewEntry {
-            id: exchange.id(),
+            id: log.id(),
             model: model.clone(),
             engine_ids: requests.iter().map(|request| request.id.clone()).collect(),
             tenant: first.tenant.clone(),
@@ -71,14 +71,14 @@ impl Answers {
         };
         let price = |request| model.engine.price(request);
         let priced = requests.into_iter().map(price).collect::<Result<Vec<_>, _>>().map_err(refused)?;
-        let charge = Charge::take(state, model, &priced, identity, &exchange)?;
+        let charge = Charge::take(state, model, &priced, identity, &log)?;
         let entry = state.in_flight().enter(entry);
         let mut streams = Vec::with_capacity(priced.len());
         let account = |streams: &[RequestStream], charge, entry| Settlement {
             state: state.clone(),
             requests: streams.iter().map(RequestStream::request).collect(),
             charge,
-            exchange: exchange.clone(),
+            log: log.clone(),
             entry,
             settled: OnceLock::new(),
         };
@@ -88,7 +88,7 @@ impl Answers {
                 Err(refusal) => {
                     state.in_flight().withdraw(&entry);
                     if streams.is_empty() {
-                        charge.refund(&exchange);
+                        charge.refund(&log);
                     } else {
                         // Those before it may have run: what was done for them counts.
                         account(&streams, charge, None).when_ended();
@@ -104,7 +104,7 @@ impl Answers {
             streams: streams.into_iter().map(Some).collect(),
             next: 0,
             usage: Usage::default(),
-            exchange,
+            log,
             entry,
             settlement,
         })
@@ -119,9 +119,9 @@ impl Answers {
         Some(longest)
     }
 
-    /// The exchange that they belong to.
-    pub fn exchange(&self) -> &Exchange {
-        &self.exchange
+    /// The log of their HTTP request.
+    pub fn log(&self) -> &RequestLog {
+        &self.log
     }
 
     /// The next event and the prompt that it belongs to; `None` when all prompts have had their last one. The usage is
@@ -136,8 +136,8 @@ impl Answers {
                 Event::Done(usage) => self.end(prompt, usage),
                 Event::Failed(error) => {
                     match self.queued() {
-                        Some(time) => self.exchange.queued(time),
-                        None => self.exchange.queued_in_vain(),
+                        Some(time) => self.log.set_queue_time(time),
+                        None => self.log.set_queued_in_vain(),
                     }
                     self.give_up();
                     self.settlement.settle_if_ended();

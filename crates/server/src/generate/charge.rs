@@ -11,7 +11,7 @@ use crate::access::identity::Identity;
 use crate::access::{Advance, Demand, OverLimit, Rates};
 use crate::generate::state::{AppState, ModelEntry};
 use crate::http::error::{ApiError, ErrorType, Retry};
-use crate::http::request_log::Exchange;
+use crate::http::request_log::RequestLog;
 
 /// Tokens that were charged before they are used. To be settled once, or given back.
 pub(crate) struct Charge {
@@ -22,7 +22,7 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Charges the requests of one HTTP request as one request. The exchange learns where the tenant stands then.
+    /// Charges the requests of one HTTP request as one request. The response says where the tenant stands then.
     ///
     /// # Errors
     /// 429 if the tenant is over a limit.
@@ -31,26 +31,26 @@ impl Charge {
         model: &ModelEntry,
         requests: &[PricedRequest],
         identity: &Identity,
-        exchange: &Arc<Exchange>,
+        log: &Arc<RequestLog>,
     ) -> Result<Self, ApiError> {
         let tenant = requests.first().map(|priced| priced.request().tenant.clone()).unwrap_or_default();
         let rates = match identity {
             Identity::Key(key) => key.limits.rates,
-            Identity::Anonymous => state.policy().rates(&tenant),
+            Identity::Anonymous => state.access().policy().rates(&tenant),
         };
         let mut charge = Self { state: state.clone(), tenant, rates, advance: Advance::default() };
         if rates.is_unlimited() {
             return Ok(charge);
         }
         let demand = demand(requests);
-        match state.rates().charge(&charge.tenant, rates, demand, Instant::now()) {
+        match state.access().rates.charge(&charge.tenant, rates, demand, Instant::now()) {
             Ok((standing, advance)) => {
-                exchange.stands(standing);
+                log.set_headers(|headers| standing.write(headers));
                 charge.advance = advance;
                 Ok(charge)
             }
             Err(over) => {
-                exchange.stands(over.standing);
+                log.set_headers(|headers| over.standing.write(headers));
                 Err(refused(over, charge.tenant, &model.engine, demand.prompt))
             }
         }
@@ -59,16 +59,16 @@ impl Charge {
     /// The requests have ended and used this many tokens.
     pub fn settle(&self, used: u64) {
         if !self.rates.is_unlimited() {
-            self.state.rates().settle(&self.tenant, self.advance, used, Instant::now());
+            self.state.access().rates.settle(&self.tenant, self.advance, used, Instant::now());
         }
     }
 
     /// The requests were refused by the engine.
-    pub fn refund(self, exchange: &Exchange) {
+    pub fn refund(self, log: &RequestLog) {
         if !self.rates.is_unlimited()
-            && let Some(standing) = self.state.rates().refund(&self.tenant, self.advance, Instant::now())
+            && let Some(standing) = self.state.access().rates.refund(&self.tenant, self.advance, Instant::now())
         {
-            exchange.stands(standing);
+            log.set_headers(|headers| standing.write(headers));
         }
     }
 }

@@ -9,7 +9,7 @@ use parkade_core::{LiveRequest, Usage};
 use crate::generate::charge::Charge;
 use crate::generate::in_flight::Entry;
 use crate::generate::state::AppState;
-use crate::http::request_log::Exchange;
+use crate::http::request_log::RequestLog;
 
 /// The account of one HTTP request. It is settled once, with what the engine has done.
 pub(crate) struct Settlement {
@@ -17,7 +17,7 @@ pub(crate) struct Settlement {
     /// What the engine does for each prompt.
     pub requests: Vec<Arc<LiveRequest>>,
     pub charge: Charge,
-    pub exchange: Arc<Exchange>,
+    pub log: Arc<RequestLog>,
     /// None if the HTTP request was refused, and never was.
     pub entry: Option<Arc<Entry>>,
     pub settled: OnceLock<()>,
@@ -49,7 +49,7 @@ impl Settlement {
             let mut usage = Usage::default();
             self.requests.iter().for_each(|request| add(&mut usage, &request.usage()));
             self.charge.settle((usage.prompt_tokens + usage.completion_tokens) as u64);
-            self.exchange.used(usage);
+            self.log.set_usage(usage);
             if let Some(entry) = &self.entry {
                 self.state.in_flight().leave(entry, Instant::now());
             }

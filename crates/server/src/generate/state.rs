@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use axum::extract::FromRef;
 use parkade_core::{Engine, EngineError, Refusal};
 use parkade_model::ModelConfig;
 use parkade_model::chat_template::ChatTemplate;
@@ -12,13 +13,12 @@ use parkade_sync::RwLock;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use crate::access::{OpenRequests, Policy, RateLimits};
+use crate::access::{AccessState, Policy};
 use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
-use crate::http::body_memory::BodyMemory;
 use crate::http::error::ApiError;
-use crate::http::metrics::HttpMetrics;
+use crate::http::state::HttpState;
 
 /// The name that always means the first loaded model.
 pub const DEFAULT_MODEL: &str = "default";
@@ -106,25 +106,14 @@ pub struct AppState {
 }
 
 struct Shared {
-    config: ServerConfig,
+    http: Arc<HttpState>,
+    access: Arc<AccessState>,
     models: RwLock<Vec<Arc<ModelEntry>>>,
-    /// Before one is set, the engines keep the settings that they were started with.
-    policy: RwLock<Option<Arc<Policy>>>,
-    rates: RateLimits,
     in_flight: InFlight,
     draining: AtomicBool,
-    metrics: HttpMetrics,
-    body_memory: Arc<BodyMemory>,
-    open_requests: OpenRequests,
     preparation: Arc<Semaphore>,
     ignored_log: IgnoredLog,
     started: Instant,
-}
-
-impl Shared {
-    fn explicit_policy(&self) -> Option<Arc<Policy>> {
-        self.policy.read().clone()
-    }
 }
 
 impl AppState {
@@ -133,23 +122,16 @@ impl AppState {
     /// # Errors
     /// A limit that cannot work.
     pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
-        config.validate()?;
-        let log_lines_dropped = config.log_lines_dropped;
+        let http = HttpState::new(config)?;
         // Templates and tokenizers compete with the model for the same cores: no more of them at once than cores.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let body_memory = BodyMemory::new(&config);
-        let open_requests = OpenRequests::new(config.max_connections);
         Ok(Self {
             shared: Arc::new(Shared {
-                config,
+                access: AccessState::new(http.config.max_connections),
+                http,
                 models: RwLock::new("server.models", Vec::new()),
-                policy: RwLock::new("server.policy", None),
-                rates: RateLimits::default(),
                 in_flight: InFlight::new(),
                 draining: AtomicBool::new(false),
-                metrics: HttpMetrics::new(log_lines_dropped),
-                body_memory,
-                open_requests,
                 preparation: Arc::new(Semaphore::new(cores)),
                 ignored_log: IgnoredLog::new(),
                 started: Instant::now(),
@@ -163,7 +145,7 @@ impl AppState {
         let model = Arc::new(model);
         // Taken first, so that no policy comes between.
         let mut models = self.shared.models.write();
-        if let Some(policy) = self.shared.explicit_policy()
+        if let Some(policy) = self.shared.access.explicit_policy()
             && let Err(error) = model.engine.reconfigure(&policy.lot_settings())
         {
             tracing::error!(%error, model = model.name, "the model keeps the weights that it was started with");
@@ -185,17 +167,18 @@ impl AppState {
         for model in models.iter() {
             model.engine.reconfigure(&policy.lot_settings())?;
         }
-        *self.shared.policy.write() = Some(Arc::new(policy));
+        self.shared.access.set_policy(policy);
         Ok(())
     }
 
-    /// Keys, rates and weights in force.
-    pub(crate) fn policy(&self) -> Arc<Policy> {
-        self.shared.explicit_policy().unwrap_or_default()
+    /// What connections and requests share.
+    pub(crate) fn http(&self) -> &Arc<HttpState> {
+        &self.shared.http
     }
 
-    pub(crate) fn rates(&self) -> &RateLimits {
-        &self.shared.rates
+    /// Who may ask.
+    pub(crate) fn access(&self) -> &Arc<AccessState> {
+        &self.shared.access
     }
 
     pub(crate) fn in_flight(&self) -> &InFlight {
@@ -247,7 +230,7 @@ impl AppState {
 
     fn is_open(&self, is_dead: bool) -> Result<(), ApiError> {
         if self.is_draining() {
-            return Err(ApiError::shutting_down(self.shared.config.drain_limit));
+            return Err(ApiError::shutting_down(self.shared.http.config.drain_limit));
         }
         if self.shared.models.read().is_empty() {
             return Err(ApiError::model_loading());
@@ -267,7 +250,7 @@ impl AppState {
         let refused = self.is_open(all_dead && !self.is_draining());
         if let (Err(_), Some(model)) = (&refused, self.shared.models.read().first()) {
             let refusal = match self.is_draining() {
-                true => Refusal::Draining { retry_after: self.shared.config.drain_limit },
+                true => Refusal::Draining { retry_after: self.shared.http.config.drain_limit },
                 false => Refusal::Stopped,
             };
             model.engine.note_refusal(&refusal);
@@ -277,7 +260,7 @@ impl AppState {
 
     /// The limits.
     pub fn config(&self) -> &ServerConfig {
-        &self.shared.config
+        &self.shared.http.config
     }
 
     /// Time since the state was made.
@@ -289,20 +272,14 @@ impl AppState {
         &self.shared.ignored_log
     }
 
-    pub(crate) fn metrics(&self) -> &HttpMetrics {
-        &self.shared.metrics
-    }
-
-    pub(crate) fn body_memory(&self) -> &Arc<BodyMemory> {
-        &self.shared.body_memory
-    }
-
-    pub(crate) fn open_requests(&self) -> &OpenRequests {
-        &self.shared.open_requests
-    }
-
     /// Permission to render and tokenise.
     pub(crate) fn preparation(&self) -> &Arc<Semaphore> {
         &self.shared.preparation
+    }
+}
+
+impl FromRef<AppState> for Arc<AccessState> {
+    fn from_ref(state: &AppState) -> Self {
+        state.access().clone()
     }
 }

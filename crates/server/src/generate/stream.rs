@@ -157,7 +157,7 @@ pub(crate) async fn respond(
     running.encoder.open(&mut running.frames);
     running.advance(config.head_hold).await?;
     if let Some(queued) = running.answers.queued() {
-        running.answers.exchange().queued(queued);
+        running.answers.log().set_queue_time(queued);
     }
     let bytes = stream::unfold(running, |mut running| async move {
         let bytes = running.next_bytes().await?;

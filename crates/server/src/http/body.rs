@@ -12,10 +12,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::ServerConfig;
-use crate::generate::state::AppState;
 use crate::http::body_memory::{BYTES_PER_VALUE, Payer, Share};
 use crate::http::connection::StoodStill;
 use crate::http::error::{ApiError, quote};
+use crate::http::state::HttpState;
 
 /// A body in memory, and its share of the memory for bodies.
 pub(crate) struct RawBody {
@@ -37,8 +37,8 @@ pub(crate) struct JsonBody {
 /// 400 for another content type or a body that breaks off, 415 for another encoding, 413 when it is too long, 408 when it
 /// takes too long, 429 and 503 when bodies take too much memory already. Each at once: what is still on its way is read
 /// and thrown away when the connection ends.
-pub(crate) async fn read(state: &AppState, payer: Payer, headers: &HeaderMap, body: Body) -> Result<RawBody, ApiError> {
-    let config = state.config();
+pub(crate) async fn read(http: &HttpState, payer: Payer, headers: &HeaderMap, body: Body) -> Result<RawBody, ApiError> {
+    let config = &http.config;
     require_plain(headers)?;
     require_json(headers)?;
     let limit = config.max_body_bytes;
@@ -50,7 +50,7 @@ pub(crate) async fn read(state: &AppState, payer: Payer, headers: &HeaderMap, bo
         return Err(ApiError::body_too_large(limit));
     }
     let mut arrival = Arrival::new(body, config);
-    let mut share = state.body_memory().share(payer);
+    let mut share = http.body_memory.share(payer);
     let mut bytes = Vec::new();
     while let Some(chunk) = arrival.next().await? {
         if bytes.len() + chunk.len() > limit {

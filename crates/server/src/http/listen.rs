@@ -15,76 +15,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::access::Hosts;
 use crate::config::ServerConfig;
-use crate::generate::state::AppState;
 use crate::http::connection::{Admission, Answerer, Door, Ends, Gate};
 use crate::http::stall::StallGuard;
-use crate::routes;
+use crate::http::state::HttpState;
 
 /// How long connections may take to deliver what is already written when all work has ended.
-const LAST_WRITES: Duration = Duration::from_secs(5);
+pub(crate) const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How long to wait after an error of `accept` that will not go away at once (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Serves the API until `shutdown` completes and then drains: readiness turns false, new work is refused, running
-/// requests end (or are cancelled after [`ServerConfig::drain_limit`]), and connections are closed.
-///
-/// # Errors
-/// If the listener is unusable from the start. Errors of single connections end these connections only.
-pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let address = listener.local_addr()?;
-    tracing::info!(%address, "listening");
-    let hosts = Hosts::of(address.ip(), state.config());
-    if !hosts.on_loopback() && state.policy().keys.is_none() {
-        tracing::warn!(
-            %address,
-            "whoever can reach this address may use the server: give it --api-keys, or let it listen on 127.0.0.1"
-        );
-    }
-    let (close, closing) = watch::channel(false);
-    let mut server = Server {
-        builder: builder(state.config()),
-        router: routes::router_for(state.clone(), hosts),
-        door: Door::new(state.clone()),
-        connections: JoinSet::new(),
-        closing,
-        state: state.clone(),
-    };
-    server.accept_until(&listener, shutdown).await;
-
-    state.begin_drain();
-    tracing::info!("draining: no new work is taken, running requests end");
-    // Connections are still accepted: probes see that the server is not ready, and new work is told to go elsewhere.
-    server.accept_until(&listener, drain(state)).await;
-    drop(listener);
-    // Nobody listens any more when there was no connection: that is no error.
-    let _unheard = close.send(true);
-    let all_closed = async { while server.connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(LAST_WRITES, all_closed).await.is_err() {
-        tracing::warn!(connections = server.connections.len(), "closing connections whose clients do not read");
-        server.connections.shutdown().await;
-    }
-    tracing::info!("drained");
-    Ok(())
-}
-
-/// Ends all work. Complete when the last response was handed to its connection, or soon after the engines gave up.
-async fn drain(state: AppState) {
-    let (limit, in_line) = (state.config().drain_limit, state.config().drain_in_line);
-    let engines: Vec<_> = state.models().iter().map(|m| m.engine.clone()).collect();
-    let mut drains = JoinSet::new();
-    for engine in engines {
-        drains.spawn_blocking(move || engine.drain_with(limit, in_line));
-    }
-    // An engine cancels what is left at the limit; should one hang nevertheless, the process ends all the same.
-    let all = async { while drains.join_next().await.is_some() {} };
-    if tokio::time::timeout(limit + LAST_WRITES, all).await.is_err() {
-        tracing::error!("an engine did not end in time");
-        drains.detach_all();
-    }
-}
 
 fn builder(config: &ServerConfig) -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -100,17 +40,40 @@ fn builder(config: &ServerConfig) -> http1::Builder {
     builder
 }
 
-struct Server {
+/// The connections of a router.
+pub(crate) struct Server {
     builder: http1::Builder,
     router: Router,
     door: Arc<Door>,
     connections: JoinSet<()>,
-    closing: watch::Receiver<bool>,
-    state: AppState,
+    closing: watch::Sender<bool>,
+    http: Arc<HttpState>,
 }
 
 impl Server {
-    async fn accept_until(&mut self, listener: &TcpListener, end: impl Future<Output = ()>) {
+    pub fn new(router: Router, http: Arc<HttpState>) -> Self {
+        Self {
+            builder: builder(&http.config),
+            router,
+            door: Door::new(http.clone()),
+            connections: JoinSet::new(),
+            closing: watch::Sender::new(false),
+            http,
+        }
+    }
+
+    /// Ends all connections, those whose clients do not read by force.
+    pub async fn close(mut self) {
+        self.closing.send_replace(true);
+        let all_closed = async { while self.connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WRITES, all_closed).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "closing connections whose clients do not read");
+            self.connections.shutdown().await;
+        }
+    }
+
+    /// Takes connections until `end` completes.
+    pub async fn accept_until(&mut self, listener: &TcpListener, end: impl Future<Output = ()>) {
         let mut end = pin!(end);
         loop {
             tokio::select! {
@@ -129,17 +92,17 @@ impl Server {
         let Some(place) = self.door.enter(peer, Instant::now()) else { return };
         // Each token is its own small write: waiting to fill a packet would delay it.
         let _unsupported = socket.set_nodelay(true);
-        let counted = self.state.metrics().connected();
+        let counted = self.http.metrics.connected();
         // A socket without an address of its own is gone already, and reading will say so.
         let local = socket.local_addr().map_or(peer, |address| address.ip());
         let (admission, presence) = (place.admission, place.presence.clone());
-        let guarded = StallGuard::new(socket, self.state.config().write_timeout);
-        let io = TokioIo::new(Gate::new(guarded, self.state.clone(), presence.clone()));
+        let guarded = StallGuard::new(socket, self.http.config.write_timeout);
+        let io = TokioIo::new(Gate::new(guarded, self.http.clone(), presence.clone()));
         let service = Answerer { router: self.router.clone(), ends: Ends { peer, local, admission }, presence };
         let mut builder = self.builder.clone();
         builder.keep_alive(admission == Admission::Full);
         let connection = builder.serve_connection(io, service);
-        let mut closing = self.closing.clone();
+        let mut closing = self.closing.subscribe();
         self.connections.spawn(async move {
             let _held = (place, counted);
             let mut connection = pin!(connection);

@@ -6,6 +6,7 @@
 //! | `connection/` | one connection: its place, what it waits for, its requests and answers |
 //! | `stall.rs` | readers who do not read |
 //! | `authority.rs` | hosts and origins as they stand in headers and settings |
+//! | `state.rs` | what all connections and requests share |
 //! | `body.rs` | a body, read within bounds of length, time and memory |
 //! | `body_memory.rs` | the memory that bodies may take |
 //! | `request_log.rs` | a request's id, its counters, and its line in the log |
@@ -21,3 +22,4 @@ pub(crate) mod listen;
 pub(crate) mod metrics;
 pub(crate) mod request_log;
 pub(crate) mod stall;
+pub(crate) mod state;

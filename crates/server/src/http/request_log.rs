@@ -1,5 +1,6 @@
 //! One request and its response: the id that both carry, the counters, and the one line in the log.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -16,18 +17,13 @@ use parkade_core::{Class, Usage};
 use parkade_sync::Mutex;
 use uuid::Uuid;
 
-use crate::access::identity::Identity;
-use crate::access::{OpenRequest, Standing};
-use crate::generate::ignored_fields::IgnoredFields;
-use crate::generate::state::AppState;
-use crate::http::body_memory::Payer;
 use crate::http::connection::{Ends, Sender};
 use crate::http::error::ErrorCode;
 use crate::http::metrics::NO_ROUTE;
+use crate::http::state::HttpState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const QUEUE_MS: HeaderName = HeaderName::from_static("x-parkade-queue-ms");
-const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-parkade-ignored-fields");
 
 /// The longest `x-request-id` that is taken over from a client.
 const LONGEST_ID: usize = 128;
@@ -37,8 +33,8 @@ const CLIENT_LEFT: u16 = 499;
 
 /// What is known of a request while it is answered. It is logged when the last reference goes: the engine's work may end after the
 /// response, when others read along.
-pub(crate) struct Exchange {
-    state: AppState,
+pub(crate) struct RequestLog {
+    http: Arc<HttpState>,
     id: String,
     method: Method,
     route: String,
@@ -46,11 +42,11 @@ pub(crate) struct Exchange {
     outcome: OnceLock<(StatusCode, Option<&'static str>)>,
     class: OnceLock<Class>,
     usage: OnceLock<Usage>,
-    queued: OnceLock<Duration>,
-    ignored: OnceLock<IgnoredFields>,
-    standing: Mutex<Option<Standing>>,
+    queue_time: OnceLock<Duration>,
+    /// What the response says besides.
+    headers: Mutex<HeaderMap>,
     sender: Option<Sender>,
-    open: OnceLock<OpenRequest>,
+    held: OnceLock<Box<dyn Any + Send + Sync>>,
     delivery: OnceLock<Delivery>,
 }
 
@@ -62,58 +58,47 @@ struct Delivery {
     took: Duration,
 }
 
-impl Exchange {
+impl RequestLog {
     /// Takes note of the class that the request asks in.
-    pub fn asks_as(&self, class: Class) {
+    pub fn set_class(&self, class: Class) {
         let _first = self.class.set(class);
     }
 
     /// Takes note of what the engine used.
-    pub fn used(&self, usage: Usage) {
+    pub fn set_usage(&self, usage: Usage) {
         // One HTTP request has one usage: a second call would be a mistake, and keeps the first.
         let _first = self.usage.set(usage);
     }
 
     /// Takes note of how long the request was in line, before its usage is known.
-    pub fn queued(&self, time: Duration) {
-        let _first = self.queued.set(time);
+    pub fn set_queue_time(&self, time: Duration) {
+        let _first = self.queue_time.set(time);
     }
 
     /// Takes note that the request has been in line until now and does not run any more.
-    pub fn queued_in_vain(&self) {
-        self.queued(self.started.elapsed());
+    pub fn set_queued_in_vain(&self) {
+        self.set_queue_time(self.started.elapsed());
     }
 
-    /// Takes note of how the tenant stands with its limits; the latest counts.
-    pub fn stands(&self, standing: Standing) {
-        *self.standing.lock() = Some(standing);
+    /// Writes headers that the response will have; the latest count.
+    pub fn set_headers(&self, write: impl FnOnce(&mut HeaderMap)) {
+        write(&mut self.headers.lock());
     }
 
-    /// Takes note of fields of the body that are not known here: the response names them.
-    pub fn ignores(&self, fields: Option<IgnoredFields>) {
-        if let Some(fields) = fields {
-            self.state.ignored_log().tell(&fields);
-            let _first = self.ignored.set(fields);
-        }
+    /// Keeps something until the request ends.
+    pub fn hold(&self, held: impl Any + Send + Sync) {
+        let _first = self.held.set(Box::new(held));
     }
 
-    /// Keeps the request counted as open until it ends.
-    pub fn holds(&self, open: OpenRequest) {
-        let _first = self.open.set(open);
-    }
-
-    /// On whose account the request's body is held.
-    pub fn payer(&self, identity: &Identity) -> Payer {
-        match identity.owner() {
-            Some(key) => Payer::Key(key.to_owned()),
-            None => Payer::Address(self.sender),
-        }
+    /// Who sent it; `None` if it came over no socket.
+    pub fn sender(&self) -> Option<Sender> {
+        self.sender
     }
 
     /// How long it was in line, as far as that is known.
     fn time_in_line(&self) -> Option<Duration> {
         // What the client was told first stays: a stream's head tells it before the usage is known.
-        self.queued.get().copied().or(self.usage.get().map(|usage| usage.queue))
+        self.queue_time.get().copied().or(self.usage.get().map(|usage| usage.queue))
     }
 
     /// The id that request and response carry.
@@ -137,9 +122,9 @@ impl Exchange {
     /// Counts the end of the response.
     fn responded(&self, complete: bool) {
         let took = self.started.elapsed();
-        self.state.metrics().ended(&self.method, &self.route, self.status(), took);
+        self.http.metrics.ended(&self.method, &self.route, self.status(), took);
         if let Some(code) = self.code() {
-            self.state.metrics().failed(code);
+            self.http.metrics.failed(code);
         }
         let _first = self.delivery.set(Delivery { complete, took });
     }
@@ -174,7 +159,7 @@ impl Exchange {
     }
 }
 
-impl Drop for Exchange {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         if let Some(delivery) = self.delivery.get() {
             self.log(delivery);
@@ -184,20 +169,20 @@ impl Drop for Exchange {
 
 /// Ends the response when it is dropped: with its body, or with the handler whose client left.
 struct Ending {
-    exchange: Arc<Exchange>,
+    log: Arc<RequestLog>,
     delivered: bool,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.exchange.responded(self.delivered);
+        self.log.responded(self.delivered);
     }
 }
 
 /// The middleware around all handlers.
-pub(crate) async fn track(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn track(State(http): State<Arc<HttpState>>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>();
-    let exchange = Arc::new(Exchange {
+    let log = Arc::new(RequestLog {
         id: request_id(request.headers()),
         method: request.method().clone(),
         route: route.map_or(NO_ROUTE, MatchedPath::as_str).to_owned(),
@@ -205,33 +190,27 @@ pub(crate) async fn track(State(state): State<AppState>, mut request: Request, n
         outcome: OnceLock::new(),
         class: OnceLock::new(),
         usage: OnceLock::new(),
-        queued: OnceLock::new(),
-        ignored: OnceLock::new(),
-        standing: Mutex::new("server.standing", None),
+        queue_time: OnceLock::new(),
+        headers: Mutex::new("server.response_headers", HeaderMap::new()),
         sender: request.extensions().get::<Ends>().map(|ends| ends.peer.into()),
-        open: OnceLock::new(),
+        held: OnceLock::new(),
         delivery: OnceLock::new(),
-        state: state.clone(),
+        http: http.clone(),
     });
-    state.metrics().began();
-    let mut ending = Ending { exchange: exchange.clone(), delivered: false };
-    request.extensions_mut().insert(exchange.clone());
+    http.metrics.began();
+    let mut ending = Ending { log: log.clone(), delivered: false };
+    request.extensions_mut().insert(log.clone());
     let mut response = next.run(request).await;
     let code = response.extensions().get::<ErrorCode>().map(|code| code.0);
-    let _first = exchange.outcome.set((response.status(), code));
+    let _first = log.outcome.set((response.status(), code));
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&exchange.id) {
+    if let Ok(id) = HeaderValue::from_str(&log.id) {
         headers.insert(REQUEST_ID, id);
     }
-    if let Some(queue) = exchange.time_in_line() {
+    if let Some(queue) = log.time_in_line() {
         headers.insert(QUEUE_MS, HeaderValue::from(queue.as_millis() as u64));
     }
-    if let Some(names) = exchange.ignored.get().and_then(IgnoredFields::header) {
-        headers.insert(IGNORED_FIELDS, names);
-    }
-    if let Some(standing) = *exchange.standing.lock() {
-        standing.write(headers);
-    }
+    headers.extend(std::mem::take(&mut *log.headers.lock()));
     response.map(|body| {
         ending.delivered = body.is_end_stream();
         Body::new(Tracked { body, ending })
@@ -253,7 +232,7 @@ fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-/// A response body that ends its exchange.
+/// A response body that ends its request.
 struct Tracked {
     body: Body,
     ending: Ending,

@@ -17,25 +17,28 @@ use crate::generate::state::AppState;
 use crate::generate::stream;
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::request_log::Exchange;
+use crate::http::request_log::RequestLog;
 use crate::routes;
 
 pub(super) async fn complete(
     State(state): State<AppState>,
     identity: Identity,
-    Extension(exchange): Extension<Arc<Exchange>>,
+    Extension(log): Extension<Arc<RequestLog>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     state.admits()?;
     let deadlines = Deadlines::from_headers(&headers)?;
-    let raw = body::read(&state, exchange.payer(&identity), &headers, body).await?;
+    let raw = body::read(state.http(), identity.payer(log.sender()), &headers, body).await?;
     let (shared, sender) = (state.clone(), identity.clone());
     // A template is a program from a file that somebody made: never on an async thread.
     let chat =
         routes::prepare(&state, false, move || chat::prepare(&shared, &raw.parse()?.value, &sender, deadlines)).await?;
     let Chat { model, head, request, stream, include_usage, ignored } = chat;
-    exchange.ignores(ignored);
+    if let Some(ignored) = ignored {
+        state.ignored_log().tell(&ignored);
+        log.set_headers(|headers| headers.extend(ignored.header().map(|names| (routes::IGNORED_FIELDS, names))));
+    }
     let n = request.n;
     let with_logprobs = request.logprobs.is_some();
     let encoder = {
@@ -47,7 +50,7 @@ pub(super) async fn complete(
         state: &state,
         model: &model,
         identity: &identity,
-        exchange,
+        log,
         prompt_field: chat::PROMPT_FIELD,
         // Whoever reads along with a stream finds what its own reader does; with a whole answer goes its usage.
         encoder: Box::new(move || Box::new(encoder(include_usage || !stream))),

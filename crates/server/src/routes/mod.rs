@@ -6,6 +6,7 @@ mod models;
 mod ops;
 mod parameters;
 mod requests;
+mod serve;
 
 use std::any::Any;
 use std::time::Duration;
@@ -26,6 +27,8 @@ use crate::http::authority::normal_origin;
 use crate::http::error::ApiError;
 use crate::http::request_log;
 use crate::routes::ops::{health, metrics, snapshot};
+
+pub use serve::serve;
 
 /// What there is, for the message of a 404.
 pub(crate) const ENDPOINTS: &[&str] = &[
@@ -70,8 +73,8 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
         None => routes,
     };
     routes
-        .layer(middleware::from_fn_with_state(Entrance::new(state.clone(), hosts), entrance::enter))
-        .layer(middleware::from_fn_with_state(state.clone(), request_log::track))
+        .layer(middleware::from_fn_with_state(Entrance::new(state.http(), state.access(), hosts), entrance::enter))
+        .layer(middleware::from_fn_with_state(state.http().clone(), request_log::track))
         .with_state(state)
 }
 
@@ -138,6 +141,9 @@ fn cors(listed: &[String]) -> Option<CorsLayer> {
             .expose_headers(exposed.collect::<Vec<_>>()),
     )
 }
+
+/// Names the fields of a body that nobody reads.
+const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-parkade-ignored-fields");
 
 /// Bodies up to this length are parsed and tokenised where they arrive: a hop to another thread takes longer.
 const SMALL_BODY: usize = 16 << 10;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::presence::Presence;
 use super::sender::Sender;
-use crate::generate::state::AppState;
+use crate::http::state::HttpState;
 
 /// Connections above the limit that may ask how the server is and are told about the limit otherwise.
 const PROBES: usize = 64;
@@ -50,7 +50,7 @@ pub(crate) fn is_probe(path: &str) -> bool {
 
 /// Where connections find their places.
 pub(crate) struct Door {
-    state: AppState,
+    http: Arc<HttpState>,
     limit: usize,
     places: Mutex<Places>,
 }
@@ -84,9 +84,9 @@ impl Drop for Place {
 }
 
 impl Door {
-    pub fn new(state: AppState) -> Arc<Self> {
-        let limit = state.config().max_connections;
-        Arc::new(Self { state, limit, places: Mutex::new("server.door", Places::default()) })
+    pub fn new(http: Arc<HttpState>) -> Arc<Self> {
+        let limit = http.config.max_connections;
+        Arc::new(Self { http, limit, places: Mutex::new("server.door", Places::default()) })
     }
 
     /// A place for a connection that has come. `None` if all are at work, those for probes included.
@@ -98,7 +98,7 @@ impl Door {
                 free || self.evict(&mut places, *kind, now)
             });
         let Some((admission, _)) = admission else {
-            self.state.metrics().refused_connection();
+            self.http.metrics.refused_connection();
             return None;
         };
         let presence = Presence::new(now);
@@ -119,7 +119,7 @@ impl Door {
             // Its request may have come this moment; then it is not idle any more.
             if places.taken.get(&number).is_some_and(|taken| taken.presence.give_up(now)) {
                 places.taken.remove(&number);
-                self.state.metrics().evicted_connection();
+                self.http.metrics.evicted_connection();
                 return true;
             }
         }
@@ -156,7 +156,7 @@ mod tests {
     const BOB: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
     fn door(max_connections: usize) -> Arc<Door> {
-        Door::new(AppState::new(ServerConfig { max_connections, ..ServerConfig::default() }).expect("valid limits"))
+        Door::new(HttpState::new(ServerConfig { max_connections, ..ServerConfig::default() }).expect("valid limits"))
     }
 
     /// Puts a place at work.

@@ -18,8 +18,8 @@ use super::framing::Framing;
 use super::head::{self, Head, HeadLimits};
 use super::presence::{Phase, Presence};
 use super::refusal;
-use crate::generate::state::AppState;
 use crate::http::error::{ApiError, ErrorType, Retry};
+use crate::http::state::HttpState;
 
 /// How much is read from the socket at once.
 const PIECE: usize = 8 << 10;
@@ -32,7 +32,7 @@ pub(crate) struct StoodStill;
 /// A socket whose requests are checked before they are read.
 pub(crate) struct Gate<S> {
     socket: S,
-    state: AppState,
+    http: Arc<HttpState>,
     presence: Arc<Presence>,
     limits: HeadLimits,
     idle_timeout: Duration,
@@ -51,8 +51,8 @@ pub(crate) struct Gate<S> {
 }
 
 impl<S> Gate<S> {
-    pub fn new(socket: S, state: AppState, presence: Arc<Presence>) -> Self {
-        let config = state.config();
+    pub fn new(socket: S, http: Arc<HttpState>, presence: Arc<Presence>) -> Self {
+        let config = &http.config;
         let limits =
             HeadLimits { bytes: config.max_header_bytes, fields: config.max_headers, body: config.max_body_bytes };
         Self {
@@ -61,7 +61,7 @@ impl<S> Gate<S> {
             limits,
             idle_timeout: config.idle_timeout,
             head_timeout: config.header_timeout,
-            state,
+            http,
             unread: BytesMut::new(),
             open: 0,
             body: None,
@@ -104,7 +104,7 @@ impl<S> Gate<S> {
 
     fn refuse(&mut self, error: ApiError) {
         // It never reaches a handler: it is counted here.
-        self.state.metrics().refused_head(error.status().as_u16(), error.code());
+        self.http.metrics.refused_head(error.status().as_u16(), error.code());
         tracing::debug!(%error, "a request was refused by its head");
         self.last_words = refusal::on_the_wire(error);
         self.ended = true;

@@ -15,7 +15,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) async fn prometheus(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
     let mut page = String::new();
     let mut models = Vec::new();
-    let mut written = state.metrics().encode(&mut page);
+    let mut written = state.http().metrics.encode(&mut page);
     for model in state.models() {
         let mut page = String::new();
         written = written.and_then(|()| model.engine.metrics().encode(&mut page));
