@@ -13,7 +13,7 @@ use axum::http::{StatusCode, header};
 use crate::config::ServerConfig;
 use crate::http::authority::{ANY, Authority, Host};
 use crate::http::connection::is_probe;
-use crate::http::error::{ApiError, ErrorType, Retry, quote};
+use crate::http::error::{ApiError, Retry, quote};
 
 /// The names that a listener answers for.
 #[derive(Debug, Clone, Default)]
@@ -90,14 +90,8 @@ impl Hosts {
             "without API keys a loopback address is for localhost, 127.0.0.1 and [::1] only; \
              behind a proxy name its hosts with --allowed-hosts, or use --api-keys"
         };
-        ApiError::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            ErrorType::InvalidRequest,
-            "host_not_allowed",
-            format!("{asked}: {remedy}"),
-            Retry::Never,
-        )
-        .with_param("host")
+        let message = format!("{asked}: {remedy}");
+        ApiError::new(StatusCode::MISDIRECTED_REQUEST, "host_not_allowed", message, Retry::Never).with_param("host")
     }
 }
 
@@ -170,7 +164,7 @@ mod tests {
             "localhost,evil.example",
         ] {
             let error = asked(&hosts, "/v1/models", Some(bad)).expect_err(bad);
-            assert_eq!((error.status().as_u16(), error.code()), (421, Some("host_not_allowed")), "{bad}");
+            assert_eq!((error.status().as_u16(), error.code()), (421, "host_not_allowed"), "{bad}");
             assert!(error.message().contains("--allowed-hosts"), "{error}");
         }
     }

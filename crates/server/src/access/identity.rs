@@ -66,19 +66,13 @@ impl Identity {
         }
     }
 
-    /// The class that is served for a tier.
-    pub fn class(&self, tier: ServiceTier) -> Class {
+    /// The class that is served for the one that was asked for; without that its usual one.
+    pub fn class(&self, asked: Option<Class>) -> Class {
         let (usual, highest) = match self {
             Self::Anonymous => (Class::Normal, Class::High),
             Self::Key(key) => (key.default_class, key.highest_class),
         };
-        let asked = match tier {
-            ServiceTier::Auto => usual,
-            ServiceTier::Flex => Class::Low,
-            ServiceTier::Default => Class::Normal,
-            ServiceTier::Class => Class::High,
-        };
-        asked.min(highest)
+        asked.unwrap_or(usual).min(highest)
     }
 
     /// The tenant that is all it may see; none if it may see what everybody does.
@@ -144,35 +138,6 @@ fn sent_key(headers: &HeaderMap) -> Result<&str, ApiError> {
     }
 }
 
-/// OpenAI's `service_tier`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceTier {
-    /// What the key has by default; `default` without a key.
-    Auto,
-    /// Cheap and patient.
-    Flex,
-    /// What most requests are.
-    Default,
-    /// Ahead of the others.
-    Class,
-}
-
-impl ServiceTier {
-    /// The words that a request may use.
-    pub const WORDS: &[(&str, Self)] =
-        &[("auto", Self::Auto), ("default", Self::Default), ("flex", Self::Flex), ("priority", Self::Class)];
-
-    /// The tier that requests of a class are served with: a scheduler without classes serves all alike.
-    pub fn served(class: Class, has_classes: bool) -> &'static str {
-        match class {
-            _ if !has_classes => "default",
-            Class::Low => "flex",
-            Class::Normal => "default",
-            Class::High | Class::Critical => "priority",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -189,26 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn a_tier_is_reported_as_it_was_served() {
-        for (asked, reported) in
-            [("auto", "default"), ("default", "default"), ("flex", "flex"), ("priority", "priority")]
-        {
-            let (_, tier) = ServiceTier::WORDS.iter().find(|(word, _)| *word == asked).expect("a known word");
-            let class = Identity::Anonymous.class(*tier);
-            assert_eq!(ServiceTier::served(class, true), reported);
-            assert_eq!(ServiceTier::served(class, false), "default");
-        }
-    }
-
-    #[test]
     fn a_key_caps_what_is_asked_for_and_gives_what_is_not() {
         let low = key("highest_class = \"low\"");
-        assert!(ServiceTier::WORDS.iter().all(|(_, tier)| low.class(*tier) == Class::Low));
+        assert!(
+            [None, Some(Class::Low), Some(Class::Normal), Some(Class::High)]
+                .iter()
+                .all(|asked| low.class(*asked) == Class::Low)
+        );
         let critical = key("highest_class = \"critical\"\ndefault_class = \"critical\"");
-        assert_eq!(critical.class(ServiceTier::Auto), Class::Critical);
-        assert_eq!(critical.class(ServiceTier::Class), Class::High, "critical cannot be asked for");
-        assert_eq!(critical.class(ServiceTier::Default), Class::Normal);
-        assert_eq!(key("highest_class = \"critical\"").class(ServiceTier::Auto), Class::Normal);
+        assert_eq!(critical.class(None), Class::Critical);
+        assert_eq!(critical.class(Some(Class::High)), Class::High, "critical cannot be asked for");
+        assert_eq!(critical.class(Some(Class::Normal)), Class::Normal);
+        assert_eq!(key("highest_class = \"critical\"").class(None), Class::Normal);
     }
 
     #[test]

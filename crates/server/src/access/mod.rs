@@ -15,7 +15,7 @@
 
 pub(crate) mod entrance;
 mod hosts;
-pub(crate) mod identity;
+mod identity;
 mod keys;
 mod open_requests;
 mod origins;
@@ -26,6 +26,7 @@ mod state;
 mod text;
 
 pub(crate) use hosts::Hosts;
+pub(crate) use identity::Identity;
 pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
 pub use policy::Policy;
 pub(crate) use rate_limit_headers::header_names as standing_headers;

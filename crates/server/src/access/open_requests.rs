@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use parkade_sync::Mutex;
 
-use crate::http::error::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, Retry};
 
 /// When to come back.
 const RETRY: Duration = Duration::from_secs(1);
@@ -34,16 +33,11 @@ impl OpenRequests {
         let mut by_key = self.by_key.lock();
         let open = by_key.entry(key.to_owned()).or_default();
         if *open >= limit {
-            return Err(ApiError::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                ErrorType::RateLimit,
-                "rate_limit_exceeded",
-                format!(
-                    "{limit} requests of this key are open, as many as one key may have of {} connections",
-                    self.connections
-                ),
-                Retry::After(RETRY),
-            ));
+            let message = format!(
+                "{limit} requests of this key are open, as many as one key may have of {} connections",
+                self.connections
+            );
+            return Err(ApiError::over_limit("rate_limit_exceeded", message, Retry::After(RETRY)));
         }
         *open += 1;
         Ok(OpenRequest { key: key.to_owned(), by_key: self.by_key.clone() })

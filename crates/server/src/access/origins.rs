@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode, header};
 
 use super::hosts::Hosts;
 use crate::http::authority::{ANY, Authority, normal_origin};
-use crate::http::error::{ApiError, ErrorType, Retry, quote};
+use crate::http::error::{ApiError, Retry, quote};
 
 /// Checks that a request which may change something does not come from a foreign page. `listed` are the origins that the
 /// operator allows.
@@ -49,14 +49,8 @@ fn is_foreign(origin: &str, host: Option<&Authority>, hosts: &Hosts) -> bool {
 }
 
 fn refusal(origin: &str) -> ApiError {
-    ApiError::new(
-        StatusCode::FORBIDDEN,
-        ErrorType::InvalidRequest,
-        "origin_not_allowed",
-        format!("web pages from {} may not use this server; allow them with --cors-origins", quote(origin)),
-        Retry::Never,
-    )
-    .with_param("origin")
+    let message = format!("web pages from {} may not use this server; allow them with --cors-origins", quote(origin));
+    ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", message, Retry::Never).with_param("origin")
 }
 
 #[cfg(test)]
@@ -88,7 +82,7 @@ mod tests {
             "http://127.1",
         ] {
             let error = asked(Method::POST, foreign, "localhost:1234", &[]).expect_err(foreign);
-            assert_eq!((error.status().as_u16(), error.code()), (403, Some("origin_not_allowed")), "{foreign}");
+            assert_eq!((error.status().as_u16(), error.code()), (403, "origin_not_allowed"), "{foreign}");
             assert!(error.message().contains("--cors-origins"), "{error}");
             assert!(asked(Method::GET, foreign, "localhost:1234", &[]).is_ok(), "it could not read the answer");
         }

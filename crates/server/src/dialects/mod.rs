@@ -1,4 +1,4 @@
-//! The APIs that the server speaks: each reads bodies into requests for the engine, and writes answers and errors.
+//! The APIs that the server speaks. Each reads bodies into tasks, and writes answers and errors.
 //!
 //! | file | subject |
 //! | --- | --- |
@@ -7,3 +7,20 @@
 
 pub(crate) mod fields;
 pub(crate) mod openai;
+
+use axum::Router;
+
+use crate::generate::state::AppState;
+use crate::http::error::ErrorBody;
+
+/// One API.
+pub(crate) struct Dialect {
+    /// How its paths begin.
+    pub prefix: &'static str,
+    /// Its paths and what answers there.
+    pub routes: fn() -> Router<AppState>,
+    /// The same in words.
+    pub endpoints: &'static [&'static str],
+    /// How its clients read errors.
+    pub error_body: ErrorBody,
+}

@@ -6,13 +6,15 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use parkade_core::{Event, FinishReason, Request, RequestError, RequestStream, TokenLogprob, Usage};
+use parkade_core::{Event, RequestError, RequestStream, Usage};
 
-use crate::access::identity::Identity;
+use crate::access::Identity;
 use crate::generate::charge::Charge;
-use crate::generate::in_flight::{EncoderFactory, Entry, NewEntry};
+use crate::generate::encoder::{Collected, CollectedPrompt};
+use crate::generate::in_flight::Entry;
 use crate::generate::settlement::{self, Settlement};
-use crate::generate::state::{AppState, ModelEntry};
+use crate::generate::state::AppState;
+use crate::generate::task::Task;
 use crate::http::error::ApiError;
 use crate::http::request_log::RequestLog;
 
@@ -26,18 +28,6 @@ pub(crate) struct Answers {
     log: Arc<RequestLog>,
     entry: Arc<Entry>,
     settlement: Arc<Settlement>,
-}
-
-/// What belongs to the requests of one HTTP request.
-pub(crate) struct Submission<'a> {
-    pub state: &'a AppState,
-    pub model: &'a Arc<ModelEntry>,
-    pub identity: &'a Identity,
-    pub log: Arc<RequestLog>,
-    /// The field that the prompts came from.
-    pub prompt_field: &'static str,
-    /// How others write the answer who attach to it.
-    pub encoder: EncoderFactory,
 }
 
 impl Drop for Answers {
@@ -54,25 +44,15 @@ impl Answers {
     /// Hands all requests in, or none: when one is refused, those before it are cancelled. They are charged to their
     /// tenant first, and before that it is known that each can be served at all: what never can is told so, whatever else
     /// its tenant may do.
-    pub fn submit(submission: Submission<'_>, requests: Vec<Request>) -> Result<Self, ApiError> {
-        let Submission { state, model, identity, log, prompt_field, encoder } = submission;
+    pub fn submit(state: &AppState, identity: &Identity, log: Arc<RequestLog>, task: Task) -> Result<Self, ApiError> {
+        let entry = Entry::new(log.id(), identity, &task);
+        let Task { model, requests, prompt_field, .. } = task;
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
-        let first = requests.first().ok_or_else(|| ApiError::internal("there is no prompt"))?;
-        log.set_class(first.class);
-        let entry = NewEntry {
-            id: log.id(),
-            model: model.clone(),
-            engine_ids: requests.iter().map(|request| request.id.clone()).collect(),
-            tenant: first.tenant.clone(),
-            class: first.class,
-            prompt_tokens: requests.iter().map(|request| request.prompt.len()).sum(),
-            encoder,
-            identity,
-        };
+        log.set_class(entry.class);
         let price = |request| model.engine.price(request);
         let priced = requests.into_iter().map(price).collect::<Result<Vec<_>, _>>().map_err(refused)?;
-        let charge = Charge::take(state, model, &priced, identity, &log)?;
-        let entry = state.in_flight().enter(entry);
+        let charge = Charge::take(state, &model, &priced, identity, &log)?;
+        state.in_flight().enter(&entry);
         let mut streams = Vec::with_capacity(priced.len());
         let account = |streams: &[RequestStream], charge, entry| Settlement {
             state: state.clone(),
@@ -189,31 +169,11 @@ impl Answers {
     }
 }
 
-/// One answer, collected to its end.
-#[derive(Debug, Default)]
-pub(crate) struct Collected {
-    pub text: String,
-    pub logprobs: Vec<TokenLogprob>,
-    pub reason: Option<FinishReason>,
-    pub stop_string: Option<String>,
-}
-
-/// All answers to one prompt.
-#[derive(Debug, Default)]
-pub(crate) struct CollectedPrompt {
-    pub choices: Vec<Collected>,
-    pub prompt_logprobs: Vec<Option<TokenLogprob>>,
-}
-
 /// Waits for all answers; `n` of them to each prompt.
 pub(crate) async fn collect(answers: &mut Answers, n: usize) -> Result<Vec<CollectedPrompt>, ApiError> {
     let prompts = answers.streams.len();
-    let mut collected: Vec<CollectedPrompt> = (0..prompts)
-        .map(|_| CollectedPrompt {
-            choices: (0..n).map(|_| Collected::default()).collect(),
-            prompt_logprobs: Vec::new(),
-        })
-        .collect();
+    let empty = CollectedPrompt { choices: vec![Collected::default(); n], prompt_logprobs: Vec::new() };
+    let mut collected = vec![empty; prompts];
     while let Some((prompt, event)) = answers.next().await? {
         let prompt = &mut collected[prompt];
         match event {

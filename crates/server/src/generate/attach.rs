@@ -11,9 +11,10 @@ use futures_util::stream;
 use parkade_core::Event;
 use parkade_core::parking_lot::{AttachError, AttachedStream};
 
+use crate::generate::encoder::ChunkEncoder;
 use crate::generate::in_flight::Entry;
-use crate::generate::stream::{Encoder, Frames, event_stream};
-use crate::http::error::{ApiError, ErrorType, Retry, quote};
+use crate::http::error::{ApiError, Retry, quote};
+use crate::http::sse::{Frames, event_stream};
 
 /// Answers with the events of one of the entry's prompts, each numbered, from number `from` on.
 ///
@@ -35,7 +36,7 @@ pub(crate) fn respond(entry: &Entry, prompt: usize, from: u64, keep_alive: Durat
 
 struct Reading {
     stream: AttachedStream,
-    encoder: Box<dyn Encoder>,
+    chunks: Box<dyn ChunkEncoder>,
     prompt: usize,
     keep_alive: Duration,
     frames: Frames,
@@ -47,18 +48,23 @@ fn refused(error: AttachError) -> ApiError {
     match error {
         AttachError::Unknown(_) => ApiError::not_found("stream_not_found", message),
         AttachError::TooFarBack { .. } => {
-            ApiError::new(StatusCode::GONE, ErrorType::InvalidRequest, "events_forgotten", message, Retry::Never)
-                .with_param("from")
+            ApiError::new(StatusCode::GONE, "events_forgotten", message, Retry::Never).with_param("from")
         }
         AttachError::TooFarAhead { .. } => ApiError::bad_request("out_of_range", message).with_param("from"),
     }
 }
 
 fn read_along(stream: AttachedStream, entry: &Entry, prompt: usize, from: u64, keep_alive: Duration) -> Response {
-    let mut reading =
-        Reading { stream, encoder: (entry.encoder)(), prompt, keep_alive, frames: Frames::default(), ended: false };
+    let mut reading = Reading {
+        stream,
+        chunks: entry.encoder.clone().chunks(),
+        prompt,
+        keep_alive,
+        frames: Frames::default(),
+        ended: false,
+    };
     if from == 0 {
-        reading.encoder.open(&mut reading.frames);
+        reading.chunks.open(&mut reading.frames);
     }
     let bytes = stream::unfold(reading, |mut reading| async move {
         let bytes = reading.next_bytes().await?;
@@ -76,7 +82,7 @@ impl Reading {
                 Ok(Some(Ok((number, event)))) => self.write(number, event),
                 Ok(Some(Err(error))) => {
                     // What is missing cannot be made up: an answer with a hole in it would look whole.
-                    self.frames.error(&refused(error));
+                    self.chunks.error(&refused(error), &mut self.frames);
                     self.ended = true;
                 }
             }
@@ -87,18 +93,17 @@ impl Reading {
     fn write(&mut self, number: u64, event: Event) {
         match event {
             Event::Failed(error) => {
-                self.frames.error(&error.into());
+                self.chunks.error(&error.into(), &mut self.frames);
                 self.frames.number(number);
                 self.ended = true;
             }
             Event::Done(usage) => {
-                self.encoder.close(&usage, &mut self.frames);
-                self.frames.done();
+                self.chunks.close(&usage, &mut self.frames);
                 self.frames.number(number);
                 self.ended = true;
             }
             event => {
-                self.encoder.event(self.prompt, event, &mut self.frames);
+                self.chunks.event(self.prompt, event, &mut self.frames);
                 self.frames.number(number);
             }
         }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
 use parkade_core::parking_lot::PricedRequest;
 use parkade_core::{Engine, Refusal};
 
-use crate::access::identity::Identity;
+use crate::access::Identity;
 use crate::access::{Advance, Demand, OverLimit, Rates};
-use crate::generate::state::{AppState, ModelEntry};
-use crate::http::error::{ApiError, ErrorType, Retry};
+use crate::generate::model_entry::ModelEntry;
+use crate::generate::state::AppState;
+use crate::http::error::{ApiError, Retry};
 use crate::http::request_log::RequestLog;
 
 /// Tokens that were charged before they are used. To be settled once, or given back.
@@ -80,13 +80,8 @@ fn refused(over: OverLimit, tenant: String, engine: &Engine, prompt: u64) -> Api
     if retry_after.is_some() {
         return ApiError::from_refusal(refusal, "prompt");
     }
-    ApiError::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        ErrorType::RateLimit,
-        "rate_limit_exceeded",
-        format!("the prompt has {prompt} tokens, and this tenant may use {limit} {unit}; shorten it"),
-        Retry::Never,
-    )
+    let message = format!("the prompt has {prompt} tokens, and this tenant may use {limit} {unit}; shorten it");
+    ApiError::over_limit("rate_limit_exceeded", message, Retry::Never)
 }
 
 /// What the requests take together.

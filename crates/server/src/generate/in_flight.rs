@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use parkade_core::{Class, LiveRequest, RequestError, RequestId, RequestState, RequestStatus};
 use parkade_sync::Mutex;
 
-use crate::access::identity::Identity;
-use crate::generate::state::ModelEntry;
-use crate::generate::stream::Encoder;
+use crate::access::Identity;
+use crate::generate::encoder::Encoder;
+use crate::generate::model_entry::ModelEntry;
+use crate::generate::task::Task;
 use crate::http::error::ApiError;
 
 /// Requests that ended are remembered for so long, and no more than so many: as long and as many as their streams are.
@@ -23,9 +24,6 @@ pub(crate) const MOST_ENDED: usize = 256;
 
 /// The code of a request whose client left and that nobody else read.
 const CLIENT_LEFT: &str = "client_left";
-
-/// Makes the writer of a request's chunks.
-pub(crate) type EncoderFactory = Box<dyn Fn() -> Box<dyn Encoder> + Send + Sync>;
 
 /// One HTTP request that was handed to an engine.
 pub(crate) struct Entry {
@@ -37,7 +35,8 @@ pub(crate) struct Entry {
     pub class: Class,
     pub prompt_tokens: usize,
     pub started: Instant,
-    pub encoder: EncoderFactory,
+    /// Writes its answer, also for those who attach to it.
+    pub encoder: Arc<dyn Encoder>,
     /// The key that sent it.
     owner: Option<String>,
     /// What the engine has done for each prompt, once it has taken all of them.
@@ -46,18 +45,6 @@ pub(crate) struct Entry {
     left: AtomicBool,
     /// The engine is done with it, whoever read, and its account is settled. Release and acquire: whoever sees the end sees the account too.
     ended: AtomicBool,
-}
-
-/// What a new entry says.
-pub(crate) struct NewEntry<'a> {
-    pub id: &'a str,
-    pub model: Arc<ModelEntry>,
-    pub engine_ids: Vec<RequestId>,
-    pub tenant: String,
-    pub class: Class,
-    pub prompt_tokens: usize,
-    pub encoder: EncoderFactory,
-    pub identity: &'a Identity,
 }
 
 /// Where a request stands, over all its prompts.
@@ -75,6 +62,25 @@ pub(crate) struct Place {
 }
 
 impl Entry {
+    /// A request that is about to be handed in, by the id of its answer.
+    pub fn new(id: &str, identity: &Identity, task: &Task) -> Arc<Self> {
+        let first = task.requests.first();
+        Arc::new(Self {
+            id: id.to_owned(),
+            model: task.model.clone(),
+            engine_ids: task.requests.iter().map(|request| request.id.clone()).collect(),
+            tenant: first.map(|request| request.tenant.clone()).unwrap_or_default(),
+            class: first.map(|request| request.class).unwrap_or_default(),
+            prompt_tokens: task.requests.iter().map(|request| request.prompt.len()).sum(),
+            started: Instant::now(),
+            encoder: task.encoder.clone(),
+            owner: identity.owner().map(str::to_owned),
+            requests: OnceLock::new(),
+            left: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        })
+    }
+
     pub fn place(&self) -> Place {
         let engine = &self.model.engine;
         let parts: Vec<RequestStatus> = self.engine_ids.iter().filter_map(|id| engine.status(id)).collect();
@@ -167,24 +173,9 @@ impl InFlight {
         Self { book: Mutex::new("server.in_flight", Book::default()) }
     }
 
-    pub fn enter(&self, new: NewEntry<'_>) -> Arc<Entry> {
-        let NewEntry { id, model, engine_ids, tenant, class, prompt_tokens, encoder, identity } = new;
-        let entry = Arc::new(Entry {
-            id: id.to_owned(),
-            model,
-            engine_ids,
-            tenant,
-            class,
-            prompt_tokens,
-            started: Instant::now(),
-            encoder,
-            owner: identity.owner().map(str::to_owned),
-            requests: OnceLock::new(),
-            left: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-        });
+    /// From now on the request can be asked for.
+    pub fn enter(&self, entry: &Arc<Entry>) {
         self.book.lock().entries.entry(entry.id.clone()).or_default().push(entry.clone());
-        entry
     }
 
     /// The engine is done with the request and its account is settled; it is remembered for a while.

@@ -3,6 +3,10 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `state.rs` | what all handlers share: [`AppState`](state::AppState) |
+//! | `model_entry.rs` | a model and what belongs to it |
+//! | `complete.rs` | the handler of all operations: [`Operation`](complete::Operation) |
+//! | `task.rs` | what a body asks for |
+//! | `encoder.rs` | how answers are written: [`Encoder`](encoder::Encoder) |
 //! | `deadlines.rs` | how soon a client wants its answer |
 //! | `ignored_fields.rs` | fields that nobody reads |
 //! | `answers.rs` | submission, and the events of all prompts as one sequence |
@@ -13,13 +17,17 @@
 //! | `attach.rs` | reading along with such a stream |
 //! | `refusals.rs` | what refusals and failures of the engine are as errors |
 
-pub(crate) mod answers;
+mod answers;
 pub(crate) mod attach;
 mod charge;
+pub(crate) mod complete;
 pub(crate) mod deadlines;
+pub(crate) mod encoder;
 pub(crate) mod ignored_fields;
 pub(crate) mod in_flight;
-mod refusals;
+pub(crate) mod model_entry;
+pub(crate) mod refusals;
 mod settlement;
 pub(crate) mod state;
-pub(crate) mod stream;
+mod stream;
+pub(crate) mod task;

@@ -5,21 +5,41 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use parkade_core::{Refusal, RequestError};
 
-use crate::http::error::{ApiError, ErrorType, PromptLength, Retry};
+use crate::http::error::{ApiError, Retry};
+
+/// The length of a prompt that is too long, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PromptLength {
+    /// It was tokenised.
+    Exactly(usize),
+    /// It is too long in any tokenisation.
+    AtLeast(usize),
+}
 
 impl ApiError {
+    /// The prompt in the field `prompt` leaves no room for an answer in the model's context. The words are OpenAI's:
+    /// LiteLLM, aider and others search for them, and some read the numbers.
+    pub(crate) fn context_length(prompt: &str, limit: usize, length: PromptLength) -> Self {
+        let (about, tokens) = match length {
+            PromptLength::Exactly(tokens) => ("", tokens),
+            PromptLength::AtLeast(tokens) => ("at least ", tokens),
+        };
+        let requested = tokens.saturating_add(1);
+        Self::bad_request(
+            "context_length_exceeded",
+            format!(
+                "This model's maximum context length is {limit} tokens. However, you requested {about}{requested} \
+                 tokens ({tokens} in the {prompt}, 1 in the completion). Please reduce the length of the {prompt} or \
+                 completion."
+            ),
+        )
+        .with_param(prompt)
+    }
+
     /// What a refusal at the engine's door becomes. `prompt` is the field that the prompt came from.
     pub fn from_refusal(refusal: Refusal, prompt: &'static str) -> Self {
         let message = refusal.to_string();
-        let tenant_limit = |code, retry_after| {
-            Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                ErrorType::RateLimit,
-                code,
-                message.clone(),
-                Retry::After(retry_after),
-            )
-        };
+        let tenant_limit = |code, retry_after| Self::over_limit(code, message.clone(), Retry::After(retry_after));
         match refusal {
             Refusal::Invalid { param, message } if param == "prompt" => Self::invalid_value(prompt, message),
             Refusal::Invalid { param, message } => Self::invalid_value(param, message),
@@ -38,9 +58,7 @@ impl ApiError {
             Refusal::Stopped => Self::engine_stopped(),
         }
     }
-}
 
-impl ApiError {
     /// The code of what a failure becomes.
     pub(crate) fn code_of(error: &RequestError) -> Option<&'static str> {
         Some(match error {
@@ -59,7 +77,6 @@ impl From<RequestError> for ApiError {
             // 499 is what proxies log for a request that its sender gave up; no standard status says it.
             RequestError::Cancelled => Self::new(
                 StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-                ErrorType::InvalidRequest,
                 "request_cancelled",
                 error.to_string(),
                 Retry::Never,
@@ -84,125 +101,8 @@ impl From<RequestError> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::response::IntoResponse;
 
     const SOON: Duration = Duration::from_millis(1500);
-
-    /// One row of the table in the design: refusal, status, type, code, param, Retry-After, x-should-retry.
-    type Row = (Refusal, u16, &'static str, &'static str, Option<&'static str>, Option<&'static str>, &'static str);
-
-    fn too_large(param: &'static str, resource: &'static str, remedy: &'static str) -> Refusal {
-        Refusal::RequestTooLarge { param, resource, needed: 9, total: 8, remedy }
-    }
-
-    fn table() -> Vec<Row> {
-        let invalid = "invalid_request_error";
-        let unavailable = "service_unavailable_error";
-        vec![
-            (Refusal::invalid("top_p", "top_p is 2"), 400, invalid, "invalid_value", Some("top_p"), None, "false"),
-            (Refusal::invalid("prompt", "no tokens"), 400, invalid, "invalid_value", Some("messages"), None, "false"),
-            (
-                Refusal::ContextLength { prompt_tokens: 9, limit: 8 },
-                400,
-                invalid,
-                "context_length_exceeded",
-                Some("messages"),
-                None,
-                "false",
-            ),
-            (
-                too_large("prompt", "KV blocks", "--kv-cache-mb"),
-                400,
-                invalid,
-                "request_too_large",
-                Some("messages"),
-                None,
-                "false",
-            ),
-            (
-                too_large("n", "sequences at once", "--max-seqs"),
-                400,
-                invalid,
-                "request_too_large",
-                Some("n"),
-                None,
-                "false",
-            ),
-            (
-                Refusal::TenantQueueFull {
-                    tenant: "a".into(),
-                    waiting: 1,
-                    limit: 1,
-                    unit: "requests",
-                    retry_after: SOON,
-                },
-                429,
-                "rate_limit_error",
-                "tenant_queue_full",
-                None,
-                Some("2"),
-                "true",
-            ),
-            (
-                Refusal::RateLimited { tenant: "a".into(), unit: "tokens per minute", limit: 1, retry_after: SOON },
-                429,
-                "rate_limit_error",
-                "rate_limit_exceeded",
-                None,
-                Some("2"),
-                "true",
-            ),
-            (
-                Refusal::QueueFull { waiting: 1, limit: 1, unit: "requests", retry_after: Duration::from_secs(4000) },
-                503,
-                unavailable,
-                "server_is_overloaded",
-                None,
-                Some("120"),
-                "true",
-            ),
-            (
-                Refusal::Deadline { estimate: SOON, allowed: Duration::ZERO },
-                503,
-                unavailable,
-                "deadline_exceeded",
-                None,
-                Some("2"),
-                "false",
-            ),
-            (
-                Refusal::Draining { retry_after: Duration::ZERO },
-                503,
-                unavailable,
-                "shutting_down",
-                None,
-                Some("1"),
-                "true",
-            ),
-            (Refusal::Stopped, 503, unavailable, "engine_stopped", None, None, "false"),
-        ]
-    }
-
-    #[test]
-    fn each_refusal_has_its_row_of_the_table() {
-        for (refusal, status, kind, code, param, retry_after, should_retry) in table() {
-            let error = ApiError::from_refusal(refusal.clone(), "messages");
-            let envelope = error.envelope();
-            assert_eq!(envelope["error"]["type"], kind, "{refusal:?}");
-            assert_eq!(envelope["error"]["code"], code, "{refusal:?}");
-            assert_eq!(envelope["error"]["param"].as_str(), param, "{refusal:?}");
-            assert!(envelope["error"]["message"].as_str().is_some_and(|m| !m.is_empty()));
-            let response = error.into_response();
-            assert_eq!(response.status().as_u16(), status, "{refusal:?}");
-            let header = |name: &str| {
-                let value = response.headers().get(name);
-                value.map(|value| value.to_str().expect("text").to_owned())
-            };
-            assert_eq!(header("retry-after").as_deref(), retry_after, "{refusal:?}");
-            assert_eq!(header("x-should-retry").as_deref(), Some(should_retry), "{refusal:?}");
-            assert_eq!(header("content-type").as_deref(), Some("application/json"));
-        }
-    }
 
     #[test]
     fn errors_have_the_words_that_clients_search_for() {
@@ -212,7 +112,14 @@ mod tests {
             "This model's maximum context length is 2048 tokens. However, you requested 2101 tokens (2100 in the \
              messages, 1 in the completion). Please reduce the length of the messages or completion."
         );
-        assert!(message(too_large("prompt", "KV blocks", "--kv-cache-mb")).contains("reduce the length of the prompt"));
+        let too_large = Refusal::RequestTooLarge {
+            param: "prompt",
+            resource: "KV blocks",
+            needed: 9,
+            total: 8,
+            remedy: "--kv-cache-mb",
+        };
+        assert!(message(too_large).contains("reduce the length of the prompt"));
         let rate = Refusal::RateLimited { tenant: "a".into(), unit: "tokens per minute", limit: 5, retry_after: SOON };
         assert_eq!(message(rate), "Rate limit reached for tenant 'a': 5 tokens per minute. Please try again in 2s.");
         let full = Refusal::QueueFull { unit: "requests", waiting: 1, limit: 1, retry_after: SOON };
@@ -256,7 +163,7 @@ mod tests {
         ] {
             assert_eq!(ApiError::code_of(&error), Some(code));
             let error = ApiError::from(error);
-            assert_eq!((error.status().as_u16(), error.code()), (status, Some(code)));
+            assert_eq!((error.status().as_u16(), error.code()), (status, code));
         }
     }
 }

@@ -2,102 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRef;
-use parkade_core::{Engine, EngineError, Refusal};
-use parkade_model::ModelConfig;
-use parkade_model::chat_template::ChatTemplate;
-use parkade_model::tokenizer::Tokenizer;
+use parkade_core::{EngineError, Refusal};
 use parkade_sync::RwLock;
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::access::{AccessState, Policy};
 use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
-use crate::http::error::ApiError;
+use crate::generate::model_entry::ModelEntry;
+use crate::http::error::{ApiError, Retry, quote};
 use crate::http::state::HttpState;
 
 /// The name that always means the first loaded model.
 pub const DEFAULT_MODEL: &str = "default";
-
-/// A model that can answer.
-#[non_exhaustive]
-pub struct ModelEntry {
-    /// The name under which it is listed.
-    pub name: String,
-    /// Further names that mean it.
-    pub aliases: Vec<String>,
-    /// The engine that runs it.
-    pub engine: Engine,
-    /// Its tokenizer.
-    pub tokenizer: Arc<Tokenizer>,
-    /// Its chat template; without one only `/v1/completions` works.
-    pub template: Option<Arc<ChatTemplate>>,
-    /// Its geometry.
-    pub config: ModelConfig,
-    /// When it was loaded, in seconds since 1970.
-    pub created: u64,
-    /// What answers report as `system_fingerprint`: the same for the same model and version.
-    pub fingerprint: String,
-    /// The longest text of one token in bytes: what a prompt's length in tokens is estimated with.
-    pub(crate) longest_token: usize,
-}
-
-impl ModelEntry {
-    /// A model under a name, loaded now.
-    pub fn new(
-        name: impl Into<String>,
-        engine: Engine,
-        tokenizer: Arc<Tokenizer>,
-        template: Option<Arc<ChatTemplate>>,
-        config: ModelConfig,
-    ) -> Self {
-        let name = name.into();
-        let longest_token = (0..tokenizer.vocab_size())
-            .filter_map(|id| u32::try_from(id).ok())
-            .map(|id| {
-                let bytes = tokenizer.token_bytes(id).len();
-                bytes.max(tokenizer.token_text(id).len())
-            })
-            .max()
-            .unwrap_or(1)
-            .max(1);
-        let geometry = format!("{} {name} {config:?}", env!("CARGO_PKG_VERSION"));
-        let digest = Sha256::digest(geometry.as_bytes());
-        let fingerprint = digest[..5].iter().fold("fp_".to_owned(), |text, byte| text + &format!("{byte:02x}"));
-        Self {
-            name,
-            aliases: Vec::new(),
-            engine,
-            tokenizer,
-            template,
-            config,
-            created: unix_seconds(),
-            fingerprint,
-            longest_token,
-        }
-    }
-
-    /// Adds names that mean this model too.
-    #[must_use]
-    pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = String>) -> Self {
-        self.aliases.extend(aliases);
-        self
-    }
-
-    /// Whether a request's `model` means this one.
-    pub fn answers_to(&self, name: &str) -> bool {
-        self.name == name || self.aliases.iter().any(|alias| alias == name)
-    }
-}
-
-/// Seconds since 1970, as OpenAI's `created`.
-pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
-}
 
 /// The state behind the router. Cheap to clone: all clones are one.
 #[derive(Clone)]
@@ -196,15 +117,17 @@ impl AppState {
     /// 503 while nothing is loaded, 404 for an unknown name.
     pub fn model(&self, name: Option<&str>) -> Result<Arc<ModelEntry>, ApiError> {
         let models = self.shared.models.read();
-        let first = models.first().ok_or_else(ApiError::model_loading)?;
+        let first = models.first().ok_or_else(loading)?;
         // A model that was given the name `default` by its operator is meant before the first one.
         let named = name.and_then(|name| models.iter().find(|model| model.answers_to(name)));
         match (named, name) {
             (Some(model), _) => Ok(model.clone()),
             (None, None | Some(DEFAULT_MODEL)) => Ok(first.clone()),
             (None, Some(name)) => {
-                let known: Vec<_> = models.iter().map(|model| model.name.clone()).collect();
-                Err(ApiError::model_not_found(name, &known))
+                let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+                let message =
+                    format!("the model {} does not exist here; models: default, {}", quote(name), known.join(", "));
+                Err(ApiError::not_found("model_not_found", message).with_param("model"))
             }
         }
     }
@@ -233,7 +156,7 @@ impl AppState {
             return Err(ApiError::shutting_down(self.shared.http.config.drain_limit));
         }
         if self.shared.models.read().is_empty() {
-            return Err(ApiError::model_loading());
+            return Err(loading());
         }
         if is_dead { Err(ApiError::engine_stopped()) } else { Ok(()) }
     }
@@ -264,7 +187,7 @@ impl AppState {
     }
 
     /// Time since the state was made.
-    pub fn uptime(&self) -> std::time::Duration {
+    pub fn uptime(&self) -> Duration {
         self.shared.started.elapsed()
     }
 
@@ -276,6 +199,12 @@ impl AppState {
     pub(crate) fn preparation(&self) -> &Arc<Semaphore> {
         &self.shared.preparation
     }
+}
+
+/// The port is open, but the model is still being loaded.
+fn loading() -> ApiError {
+    let message = "the model is still being loaded; GET /health/ready answers 200 when it can be used";
+    ApiError::unavailable("model_loading", message, Retry::After(Duration::from_secs(1)))
 }
 
 impl FromRef<AppState> for Arc<AccessState> {

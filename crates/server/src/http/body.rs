@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::config::ServerConfig;
 use crate::http::body_memory::{BYTES_PER_VALUE, Payer, Share};
 use crate::http::connection::StoodStill;
-use crate::http::error::{ApiError, quote};
+use crate::http::error::{ApiError, Retry, quote};
 use crate::http::state::HttpState;
 
 /// A body in memory, and its share of the memory for bodies.
@@ -99,9 +99,14 @@ impl Arrival {
     async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         let earned = Duration::from_secs_f64(self.received as f64 / self.bytes_per_second as f64);
         let allowed = self.grace.saturating_add(earned);
-        let too_slow = || match allowed < self.timeout {
-            true => ApiError::body_too_slow(self.bytes_per_second),
-            false => ApiError::body_timeout(self.timeout),
+        let too_slow = || {
+            ApiError::body_timeout(match allowed < self.timeout {
+                true => format!(
+                    "the request body came too slowly; after a few seconds it must come with {} bytes a second",
+                    self.bytes_per_second
+                ),
+                false => format!("the request body did not arrive within {} s", self.timeout.as_secs_f32()),
+            })
         };
         let deadline = self.began + allowed.min(self.timeout);
         let chunk = tokio::time::timeout_at(deadline, self.chunks.next()).await.map_err(|_| too_slow())?;
@@ -117,7 +122,9 @@ fn unreadable(error: &axum::Error) -> ApiError {
     while let Some(cause) = source {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if inner.is_some_and(|inner| inner.is::<StoodStill>()) {
-            return ApiError::body_stood_still();
+            return ApiError::body_timeout(
+                "the request body stood still while all connections were taken, and others waited",
+            );
         }
         source = cause.source();
     }
@@ -138,7 +145,12 @@ fn require_plain(headers: &HeaderMap) -> Result<(), ApiError> {
         .map(|encoding| encoding.to_str().unwrap_or("?").trim())
         .find(|e| !e.eq_ignore_ascii_case("identity"))
     {
-        Some(encoding) => Err(ApiError::unsupported_encoding(encoding)),
+        Some(encoding) => {
+            let message = format!("content-encoding is {}; send the body as it is", quote(encoding));
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            Err(ApiError::new(status, "unsupported_content_encoding", message, Retry::Never)
+                .with_param("content-encoding"))
+        }
         None => Ok(()),
     }
 }
@@ -259,7 +271,7 @@ mod tests {
         let mut body = raw("[1,2,3]", 50);
         body.share = BodyMemory::with_bounds(0, 0).share(Payer::Address(None));
         let error = body.parse().err().expect("refused");
-        assert_eq!(error.code(), Some("server_is_overloaded"));
+        assert_eq!(error.code(), "server_is_overloaded");
         assert_eq!(error.retry_after_seconds(), Some(1));
     }
 

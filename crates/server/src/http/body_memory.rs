@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use parkade_sync::Mutex;
 
 use crate::config::ServerConfig;
 use crate::http::connection::Sender;
-use crate::http::error::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, Retry};
 
 /// What one parsed JSON value may take in memory, measured generously: the value itself, its share of the growing
 /// list or map that holds it, and a small allocation.
@@ -71,13 +70,9 @@ impl BodyMemory {
             return Err(ApiError::overloaded(message, RETRY));
         }
         if more > self.each.saturating_sub(of_payer) {
-            return Err(ApiError::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                ErrorType::RateLimit,
-                "rate_limit_exceeded",
-                format!("the bodies of your other requests take all of the {} bytes that they may take", self.each),
-                Retry::After(RETRY),
-            ));
+            let message =
+                format!("the bodies of your other requests take all of the {} bytes that they may take", self.each);
+            return Err(ApiError::over_limit("rate_limit_exceeded", message, Retry::After(RETRY)));
         }
         used.total += more;
         used.by_payer.insert(payer.clone(), of_payer + more);
@@ -144,7 +139,7 @@ mod tests {
         let mut others: Vec<Share> = ["bob", "eve"].map(|name| memory.share(key(name))).into();
         others[0].cover(40).expect("bob's part");
         let error = others[1].cover(21).expect_err("over everything");
-        assert_eq!(error.code(), Some("server_is_overloaded"));
+        assert_eq!(error.code(), "server_is_overloaded");
         drop((first, second));
         others[1].cover(40).expect("given back");
     }

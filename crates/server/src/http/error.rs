@@ -1,17 +1,26 @@
-//! What a client is told when something is refused or fails: OpenAI's envelope, a status, and whether to come back.
+//! What a client is told when something is refused or fails: a status, a code, words, and whether to come back.
+//!
+//! An error is a value that no API owns. A response carries it to [`write_bodies`], which writes it as the clients of the
+//! request's path read errors.
 
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use parkade_core::retry_seconds;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Tells OpenAI's clients outright whether they should send the request again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Longest piece of a value that an error message repeats, in characters.
 const QUOTED: usize = 60;
+
+/// Writes an error as the clients of an API read it.
+pub(crate) type ErrorBody = fn(&ApiError) -> Value;
 
 /// Whether sending the same request again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,50 +35,12 @@ pub enum Retry {
     IfStillWanted(Duration),
 }
 
-/// The `type` of OpenAI's error envelope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorType {
-    /// The client's mistake.
-    InvalidRequest,
-    /// No key, or a wrong one.
-    Authentication,
-    /// A limit that belongs to this tenant.
-    RateLimit,
-    /// The server cannot take it now.
-    ServiceUnavailable,
-    /// The server's mistake.
-    Server,
-}
-
-impl ErrorType {
-    /// The word on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "invalid_request_error",
-            Self::Authentication => "authentication_error",
-            Self::RateLimit => "rate_limit_error",
-            Self::ServiceUnavailable => "service_unavailable_error",
-            Self::Server => "server_error",
-        }
-    }
-}
-
-/// The length of a prompt that is too long, in tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PromptLength {
-    /// It was tokenised.
-    Exactly(usize),
-    /// It is too long in any tokenisation.
-    AtLeast(usize),
-}
-
-/// An answer that is an error.
+/// An answer that is an error. Of what kind it is, each API says in words of its own: the status decides.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
     status: StatusCode,
-    kind: ErrorType,
-    code: Option<&'static str>,
+    code: &'static str,
     param: Option<String>,
     message: String,
     retry: Retry,
@@ -77,18 +48,8 @@ pub struct ApiError {
 
 impl ApiError {
     /// Any error; the constructors below name the usual ones.
-    pub fn new(
-        status: StatusCode,
-        kind: ErrorType,
-        code: &'static str,
-        message: impl Into<String>,
-        retry: Retry,
-    ) -> Self {
-        Self { status, kind, code: Some(code), param: None, message: message.into(), retry }
-    }
-
-    pub(crate) fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, code, message, Retry::Never)
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>, retry: Retry) -> Self {
+        Self { status, code, param: None, message: message.into(), retry }
     }
 
     /// Names the field that is at fault.
@@ -96,6 +57,11 @@ impl ApiError {
     pub fn with_param(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
+    }
+
+    /// The client's mistake.
+    pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message, Retry::Never)
     }
 
     /// The body as a whole is not what it should be.
@@ -124,190 +90,67 @@ impl ApiError {
             .with_param(param)
     }
 
-    /// A field of OpenAI's or another server's API that this server knows it cannot honour.
+    /// A field of some server's API that this server knows it cannot honour.
     pub fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::bad_request("unsupported_parameter", message).with_param(param)
     }
 
-    /// The prompt in the field `prompt` leaves no room for an answer in the model's context. The words are OpenAI's:
-    /// LiteLLM, aider and others search for them, and some read the numbers.
-    pub fn context_length(prompt: &str, limit: usize, length: PromptLength) -> Self {
-        let (about, tokens) = match length {
-            PromptLength::Exactly(tokens) => ("", tokens),
-            PromptLength::AtLeast(tokens) => ("at least ", tokens),
-        };
-        let requested = tokens.saturating_add(1);
-        Self::bad_request(
-            "context_length_exceeded",
-            format!(
-                "This model's maximum context length is {limit} tokens. However, you requested {about}{requested} \
-                 tokens ({tokens} in the {prompt}, 1 in the completion). Please reduce the length of the {prompt} or \
-                 completion."
-            ),
-        )
-        .with_param(prompt)
-    }
-
-    /// No model of that name.
-    pub fn model_not_found(name: &str, known: &[String]) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            ErrorType::InvalidRequest,
-            "model_not_found",
-            format!("the model {} does not exist here; models: default, {}", quote(name), known.join(", ")),
-            Retry::Never,
-        )
-        .with_param("model")
-    }
-
     /// Something that is named in the path is not there.
     pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, ErrorType::InvalidRequest, code, message, Retry::Never)
-    }
-
-    /// No such path.
-    pub fn unknown_path(method: &str, path: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            ErrorType::InvalidRequest,
-            "unknown_url",
-            format!("there is nothing at {method} {}; endpoints: {}", quote(path), crate::routes::ENDPOINTS.join(", ")),
-            Retry::Never,
-        )
-    }
-
-    /// The path exists, but not for this method.
-    pub fn method_not_allowed(method: &str, path: &str) -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            ErrorType::InvalidRequest,
-            "method_not_allowed",
-            format!("{method} is not allowed for {}; the allow header names what is", quote(path)),
-            Retry::Never,
-        )
+        Self::new(StatusCode::NOT_FOUND, code, message, Retry::Never)
     }
 
     /// The body is longer than the limit.
     pub fn body_too_large(limit: usize) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            ErrorType::InvalidRequest,
-            "body_too_large",
-            format!("the request body is larger than the limit of {limit} bytes"),
-            Retry::Never,
-        )
+        let message = format!("the request body is larger than the limit of {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message, Retry::Never)
     }
 
     /// The body did not arrive in time.
-    pub fn body_timeout(limit: Duration) -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            ErrorType::InvalidRequest,
-            "body_timeout",
-            format!("the request body did not arrive within {} s", limit.as_secs_f32()),
-            Retry::Now,
-        )
-    }
-
-    /// The body comes more slowly than it must.
-    pub fn body_too_slow(bytes_per_second: usize) -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            ErrorType::InvalidRequest,
-            "body_timeout",
-            format!(
-                "the request body came too slowly; after a few seconds it must come with {bytes_per_second} bytes a second"
-            ),
-            Retry::Now,
-        )
-    }
-
-    /// The body stood still, and its connection was wanted for another request.
-    pub fn body_stood_still() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            ErrorType::InvalidRequest,
-            "body_timeout",
-            "the request body stood still while all connections were taken, and others waited",
-            Retry::Now,
-        )
-    }
-
-    /// The body is packed.
-    pub fn unsupported_encoding(encoding: &str) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ErrorType::InvalidRequest,
-            "unsupported_content_encoding",
-            format!("content-encoding is {}; send the body as it is", quote(encoding)),
-            Retry::Never,
-        )
-        .with_param("content-encoding")
+    pub fn body_timeout(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message, Retry::Now)
     }
 
     /// No key, or a wrong one.
     pub fn invalid_api_key(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, ErrorType::Authentication, "invalid_api_key", message, Retry::Never)
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message, Retry::Never)
+    }
+
+    /// A limit that belongs to this tenant.
+    pub fn over_limit(code: &'static str, message: impl Into<String>, retry: Retry) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code, message, retry)
+    }
+
+    /// The server cannot take it now.
+    pub fn unavailable(code: &'static str, message: impl Into<String>, retry: Retry) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message, retry)
     }
 
     /// The server is saturated.
     pub fn overloaded(message: impl Into<String>, retry_after: Duration) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorType::ServiceUnavailable,
-            "server_is_overloaded",
-            message,
-            Retry::After(retry_after),
-        )
+        Self::unavailable("server_is_overloaded", message, Retry::After(retry_after))
     }
 
     /// The server is about to end; another replica may take the request.
     pub fn shutting_down(retry_after: Duration) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorType::ServiceUnavailable,
-            "shutting_down",
-            "the server is shutting down and takes no new work",
-            Retry::After(retry_after),
-        )
-    }
-
-    /// The port is open, but the model is still being loaded.
-    pub fn model_loading() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorType::ServiceUnavailable,
-            "model_loading",
-            "the model is still being loaded; GET /health/ready answers 200 when it can be used",
-            Retry::After(Duration::from_secs(1)),
-        )
+        let message = "the server is shutting down and takes no new work";
+        Self::unavailable("shutting_down", message, Retry::After(retry_after))
     }
 
     /// The engine has ended although the server has not.
     pub fn engine_stopped() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorType::ServiceUnavailable,
-            "engine_stopped",
-            "the engine has stopped by a fault of its own; the server must be restarted",
-            Retry::Never,
-        )
+        let message = "the engine has stopped by a fault of its own; the server must be restarted";
+        Self::unavailable("engine_stopped", message, Retry::Never)
     }
 
     /// The deadline cannot be met, or has passed. With the same deadline it may work after `retry_after`.
     pub fn deadline_exceeded(message: impl Into<String>, retry_after: Duration) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorType::ServiceUnavailable,
-            "deadline_exceeded",
-            message,
-            Retry::IfStillWanted(retry_after),
-        )
+        Self::unavailable("deadline_exceeded", message, Retry::IfStillWanted(retry_after))
     }
 
     /// The server failed. The message goes to the client: no internals in it.
     pub fn internal(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Server, "internal_error", message, Retry::Now)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message, Retry::Now)
     }
 
     /// The HTTP status.
@@ -316,7 +159,7 @@ impl ApiError {
     }
 
     /// The machine-readable reason.
-    pub fn code(&self) -> Option<&'static str> {
+    pub fn code(&self) -> &'static str {
         self.code
     }
 
@@ -333,16 +176,6 @@ impl ApiError {
     /// Whether to send the request again.
     pub fn retry(&self) -> Retry {
         self.retry
-    }
-
-    /// OpenAI's error envelope.
-    pub fn envelope(&self) -> Value {
-        json!({"error": {
-            "message": self.message,
-            "type": self.kind.name(),
-            "param": self.param,
-            "code": self.code,
-        }})
     }
 
     /// `Retry-After` in whole seconds.
@@ -363,13 +196,10 @@ pub(crate) fn quote(text: &str) -> String {
     format!("'{shown}'")
 }
 
-/// The code of the error that a response carries, for the log line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ErrorCode(pub &'static str);
-
+/// The head of the response. The error goes along; its body is written by [`write_bodies`].
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, axum::Json(self.envelope())).into_response();
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")]).into_response();
         let headers = response.headers_mut();
         headers.insert(
             SHOULD_RETRY,
@@ -385,22 +215,21 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::PAYLOAD_TOO_LARGE {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Some(code) = self.code {
-            response.extensions_mut().insert(ErrorCode(code));
-        }
+        response.extensions_mut().insert(self);
         response
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_key_is_401() {
-        let error = ApiError::invalid_api_key("no such key");
-        assert_eq!(error.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(error.envelope()["error"]["type"], "authentication_error");
-        assert_eq!(error.code(), Some("invalid_api_key"));
+/// The middleware that writes the bodies of errors, by whatever API is spoken at the request's path.
+pub(crate) async fn write_bodies(
+    State(spoken_at): State<fn(&str) -> ErrorBody>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let error_body = spoken_at(request.uri().path());
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions().get() {
+        *response.body_mut() = Body::from(error_body(error).to_string());
     }
+    response
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::config::ServerConfig;
 use crate::http::connection::{Admission, Answerer, Door, Ends, Gate};
+use crate::http::error::ErrorBody;
 use crate::http::stall::StallGuard;
 use crate::http::state::HttpState;
 
@@ -48,10 +49,12 @@ pub(crate) struct Server {
     connections: JoinSet<()>,
     closing: watch::Sender<bool>,
     http: Arc<HttpState>,
+    error_body: ErrorBody,
 }
 
 impl Server {
-    pub fn new(router: Router, http: Arc<HttpState>) -> Self {
+    /// `error_body` writes what is refused before it has a path.
+    pub fn new(router: Router, http: Arc<HttpState>, error_body: ErrorBody) -> Self {
         Self {
             builder: builder(&http.config),
             router,
@@ -59,6 +62,7 @@ impl Server {
             connections: JoinSet::new(),
             closing: watch::Sender::new(false),
             http,
+            error_body,
         }
     }
 
@@ -97,7 +101,7 @@ impl Server {
         let local = socket.local_addr().map_or(peer, |address| address.ip());
         let (admission, presence) = (place.admission, place.presence.clone());
         let guarded = StallGuard::new(socket, self.http.config.write_timeout);
-        let io = TokioIo::new(Gate::new(guarded, self.http.clone(), presence.clone()));
+        let io = TokioIo::new(Gate::new(guarded, self.http.clone(), presence.clone(), self.error_body));
         let service = Answerer { router: self.router.clone(), ends: Ends { peer, local, admission }, presence };
         let mut builder = self.builder.clone();
         builder.keep_alive(admission == Admission::Full);

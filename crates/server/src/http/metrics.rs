@@ -125,12 +125,10 @@ impl HttpMetrics {
     }
 
     /// A request whose head was not in order, and that no handler saw.
-    pub fn refused_head(&self, status: u16, code: Option<&'static str>) {
+    pub fn refused_head(&self, status: u16, code: &'static str) {
         let labels = [("method", "other".to_owned()), ("route", NO_ROUTE.to_owned()), ("status", status.to_string())];
         self.requests.get_or_create(&labels).inc();
-        if let Some(code) = code {
-            self.failed(code);
-        }
+        self.failed(code);
     }
 
     pub fn connected(&self) -> Connected {

@@ -9,6 +9,7 @@
 //! | `state.rs` | what all connections and requests share |
 //! | `body.rs` | a body, read within bounds of length, time and memory |
 //! | `body_memory.rs` | the memory that bodies may take |
+//! | `sse.rs` | server-sent events |
 //! | `request_log.rs` | a request's id, its counters, and its line in the log |
 //! | `metrics.rs` | what is counted of connections and requests |
 //! | `error.rs` | what a client is told when something is refused or fails |
@@ -21,5 +22,6 @@ pub(crate) mod error;
 pub(crate) mod listen;
 pub(crate) mod metrics;
 pub(crate) mod request_log;
+pub(crate) mod sse;
 pub(crate) mod stall;
 pub(crate) mod state;

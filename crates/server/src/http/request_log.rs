@@ -18,7 +18,7 @@ use parkade_sync::Mutex;
 use uuid::Uuid;
 
 use crate::http::connection::{Ends, Sender};
-use crate::http::error::ErrorCode;
+use crate::http::error::ApiError;
 use crate::http::metrics::NO_ROUTE;
 use crate::http::state::HttpState;
 
@@ -201,7 +201,7 @@ pub(crate) async fn track(State(http): State<Arc<HttpState>>, mut request: Reque
     let mut ending = Ending { log: log.clone(), delivered: false };
     request.extensions_mut().insert(log.clone());
     let mut response = next.run(request).await;
-    let code = response.extensions().get::<ErrorCode>().map(|code| code.0);
+    let code = response.extensions().get().map(ApiError::code);
     let _first = log.outcome.set((response.status(), code));
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&log.id) {

@@ -1,7 +1,5 @@
 //! The paths of the API.
 
-mod chat;
-mod completions;
 mod models;
 mod ops;
 mod parameters;
@@ -16,24 +14,31 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer};
 
 use crate::access::entrance::{self, Entrance};
 use crate::access::{Hosts, standing_headers};
+use crate::dialects::{Dialect, openai};
 use crate::generate::state::AppState;
 use crate::http::authority::normal_origin;
-use crate::http::error::ApiError;
+use crate::http::error::{self, ApiError, ErrorBody, Retry, quote};
 use crate::http::request_log;
 use crate::routes::ops::{health, metrics, snapshot};
 
 pub use serve::serve;
 
-/// What there is, for the message of a 404.
-pub(crate) const ENDPOINTS: &[&str] = &[
-    "POST /v1/chat/completions",
-    "POST /v1/completions",
+/// What is spoken here. Each dialect at its own paths, the first one wherever no other is.
+const DIALECTS: &[Dialect] = &[openai::DIALECT];
+
+/// How errors are written at a path.
+fn error_body_at(path: &str) -> ErrorBody {
+    let own = DIALECTS[1..].iter().find(|dialect| path.starts_with(dialect.prefix));
+    own.unwrap_or(&DIALECTS[0]).error_body
+}
+
+/// What there is besides, for the message of a 404.
+const ENDPOINTS: &[&str] = &[
     "GET /v1/models",
     "GET /v1/requests/{id}",
     "POST /v1/requests/{id}/cancel",
@@ -53,10 +58,12 @@ pub fn router(state: AppState) -> Router {
 /// The whole API for the hosts that a listener answers for.
 pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
     let cors = cors(&state.config().cors_origins);
-    let routes = Router::new()
-        .nest("/v1", openai())
+    let dialects = DIALECTS.iter().map(|dialect| (dialect.routes)());
+    let routes = dialects
+        .fold(Router::new(), Router::merge)
+        .nest("/v1", model_routes())
         // For clients whose base URL lacks it.
-        .merge(openai())
+        .merge(model_routes())
         .route("/v1/requests/{id}", get(requests::status))
         .route("/v1/requests/{id}/cancel", post(requests::cancel))
         .route("/v1/requests/{id}/stream", get(requests::attach))
@@ -74,15 +81,13 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
     };
     routes
         .layer(middleware::from_fn_with_state(Entrance::new(state.http(), state.access(), hosts), entrance::enter))
+        .layer(middleware::from_fn_with_state(error_body_at as fn(&str) -> ErrorBody, error::write_bodies))
         .layer(middleware::from_fn_with_state(state.http().clone(), request_log::track))
         .with_state(state)
 }
 
-/// What OpenAI's clients ask for.
-fn openai() -> Router<AppState> {
+fn model_routes() -> Router<AppState> {
     Router::new()
-        .route("/chat/completions", post(chat::complete))
-        .route("/completions", post(completions::complete))
         .route("/models", get(models::list))
         // Names of models may have slashes in them.
         .route("/models/{*name}", get(models::retrieve))
@@ -94,7 +99,15 @@ async fn unknown_path(method: Method, uri: Uri) -> Response {
         (Method::OPTIONS, "*") => {
             (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
         }
-        (method, path) => ApiError::unknown_path(method.as_str(), path).into_response(),
+        (method, path) => {
+            let endpoints = DIALECTS.iter().flat_map(|dialect| dialect.endpoints).chain(ENDPOINTS);
+            let message = format!(
+                "there is nothing at {method} {}; endpoints: {}",
+                quote(path),
+                endpoints.copied().collect::<Vec<_>>().join(", ")
+            );
+            ApiError::not_found("unknown_url", message).into_response()
+        }
     }
 }
 
@@ -102,7 +115,11 @@ async fn unknown_path(method: Method, uri: Uri) -> Response {
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     match method {
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        method => ApiError::method_not_allowed(method.as_str(), uri.path()).into_response(),
+        method => {
+            let path = quote(uri.path());
+            let message = format!("{method} is not allowed for {path}; the allow header names what is");
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, Retry::Never).into_response()
+        }
     }
 }
 
@@ -140,45 +157,4 @@ fn cors(listed: &[String]) -> Option<CorsLayer> {
             .max_age(PREFLIGHT_AGE)
             .expose_headers(exposed.collect::<Vec<_>>()),
     )
-}
-
-/// Names the fields of a body that nobody reads.
-const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-parkade-ignored-fields");
-
-/// Bodies up to this length are parsed and tokenised where they arrive: a hop to another thread takes longer.
-const SMALL_BODY: usize = 16 << 10;
-
-/// Runs work that takes time in proportion to what a client sent.
-async fn prepare<T: Send + 'static>(
-    state: &AppState,
-    inline: bool,
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    if inline {
-        return work();
-    }
-    let permit: Result<OwnedSemaphorePermit, AcquireError> = state.preparation().clone().acquire_owned().await;
-    let task = tokio::task::spawn_blocking(move || {
-        // Held until the work is done, also when its client is gone.
-        let _permit = permit;
-        work()
-    });
-    match task.await {
-        Ok(result) => result,
-        Err(failure) => {
-            tracing::error!(%failure, "preparing a request failed");
-            Err(ApiError::internal("the server failed on this request; it may be sent again"))
-        }
-    }
-}
-
-/// A JSON body with status 200.
-fn json_body(body: serde_json::Result<Vec<u8>>) -> Result<Response, ApiError> {
-    match body {
-        Ok(body) => Ok(([("content-type", "application/json")], body).into_response()),
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
-            Err(ApiError::internal("the answer could not be written"))
-        }
-    }
 }

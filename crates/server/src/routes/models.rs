@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::access::identity::Identity;
-use crate::generate::state::{AppState, ModelEntry};
+use crate::access::Identity;
+use crate::generate::model_entry::ModelEntry;
+use crate::generate::state::AppState;
 use crate::http::error::ApiError;
 use crate::routes::parameters::Name;
 

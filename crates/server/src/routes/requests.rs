@@ -12,7 +12,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::access::identity::{Identity, ServiceTier};
+use crate::access::Identity;
+use crate::dialects::openai::service_tier;
 use crate::generate::attach;
 use crate::generate::in_flight::{Entry, MOST_ENDED};
 use crate::generate::state::AppState;
@@ -35,7 +36,7 @@ fn card(entry: &Entry, identity: &Identity) -> Value {
         "state": place.state.name(),
         "error": place.error,
         "class": entry.class.name(),
-        "service_tier": ServiceTier::served(entry.class, entry.model.engine.has_classes()),
+        "service_tier": service_tier::served(entry.class, entry.model.engine.has_classes()),
         "tenant": entry.tenant,
         "place": ahead,
         "estimated_wait_ms": wait.map(milliseconds),

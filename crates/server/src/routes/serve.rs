@@ -6,7 +6,7 @@ use std::io;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::router_for;
+use super::{error_body_at, router_for};
 use crate::access::Hosts;
 use crate::generate::state::AppState;
 use crate::http::listen::{LAST_WRITES, Server};
@@ -26,7 +26,7 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
             "whoever can reach this address may use the server: give it --api-keys, or let it listen on 127.0.0.1"
         );
     }
-    let mut server = Server::new(router_for(state.clone(), hosts), state.http().clone());
+    let mut server = Server::new(router_for(state.clone(), hosts), state.http().clone(), error_body_at(""));
     server.accept_until(&listener, shutdown).await;
 
     state.begin_drain();

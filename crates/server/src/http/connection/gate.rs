@@ -18,7 +18,7 @@ use super::framing::Framing;
 use super::head::{self, Head, HeadLimits};
 use super::presence::{Phase, Presence};
 use super::refusal;
-use crate::http::error::{ApiError, ErrorType, Retry};
+use crate::http::error::{ApiError, ErrorBody, Retry};
 use crate::http::state::HttpState;
 
 /// How much is read from the socket at once.
@@ -34,6 +34,7 @@ pub(crate) struct Gate<S> {
     socket: S,
     http: Arc<HttpState>,
     presence: Arc<Presence>,
+    error_body: ErrorBody,
     limits: HeadLimits,
     idle_timeout: Duration,
     head_timeout: Duration,
@@ -51,13 +52,14 @@ pub(crate) struct Gate<S> {
 }
 
 impl<S> Gate<S> {
-    pub fn new(socket: S, http: Arc<HttpState>, presence: Arc<Presence>) -> Self {
+    pub fn new(socket: S, http: Arc<HttpState>, presence: Arc<Presence>, error_body: ErrorBody) -> Self {
         let config = &http.config;
         let limits =
             HeadLimits { bytes: config.max_header_bytes, fields: config.max_headers, body: config.max_body_bytes };
         Self {
             socket,
             presence,
+            error_body,
             limits,
             idle_timeout: config.idle_timeout,
             head_timeout: config.header_timeout,
@@ -106,7 +108,7 @@ impl<S> Gate<S> {
         // It never reaches a handler: it is counted here.
         self.http.metrics.refused_head(error.status().as_u16(), error.code());
         tracing::debug!(%error, "a request was refused by its head");
-        self.last_words = refusal::on_the_wire(error);
+        self.last_words = refusal::on_the_wire(error, self.error_body);
         self.ended = true;
     }
 
@@ -132,13 +134,8 @@ impl<S> Gate<S> {
 }
 
 fn head_timeout(limit: Duration) -> ApiError {
-    ApiError::new(
-        StatusCode::REQUEST_TIMEOUT,
-        ErrorType::InvalidRequest,
-        "head_timeout",
-        format!("the request's head did not arrive within {} s", limit.as_secs_f32()),
-        Retry::Now,
-    )
+    let message = format!("the request's head did not arrive within {} s", limit.as_secs_f32());
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "head_timeout", message, Retry::Now)
 }
 
 impl<S: AsyncRead + Unpin> Gate<S> {

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri, Version, header};
 use httparse::{Error, Header, Status};
 
 use super::framing::Framing;
-use crate::http::error::{ApiError, ErrorType, Retry, quote};
+use crate::http::error::{ApiError, Retry, quote};
 
 /// Before the number of a version in a request's first line.
 const VERSION: &[u8] = b"HTTP/";
@@ -59,13 +59,8 @@ pub(super) fn read(bytes: &[u8], limits: &HeadLimits) -> Result<Head, ApiError> 
     Ok(Head::Complete { length, body })
 }
 
-fn bad(code: &'static str, message: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, ErrorType::InvalidRequest, code, message, Retry::Never)
-}
-
 fn too_large(message: String) -> ApiError {
-    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    ApiError::new(status, ErrorType::InvalidRequest, "headers_too_large", message, Retry::Never)
+    ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message, Retry::Never)
 }
 
 fn malformed(error: Error, bytes: &[u8], limits: &HeadLimits) -> ApiError {
@@ -74,7 +69,10 @@ fn malformed(error: Error, bytes: &[u8], limits: &HeadLimits) -> ApiError {
             return too_large(format!("the request has more than {} header fields", limits.fields));
         }
         Error::Version if has_a_version(bytes) => {
-            return bad("http_version_not_supported", "the request's HTTP version is not supported; send HTTP/1.1");
+            return ApiError::bad_request(
+                "http_version_not_supported",
+                "the request's HTTP version is not supported; send HTTP/1.1",
+            );
         }
         // A TLS client hello.
         _ if bytes.starts_with(&[0x16, 0x03]) => {
@@ -109,7 +107,7 @@ impl<'b> Fields<'_, 'b> {
     }
 
     fn check_host(&self, version: Version) -> Result<(), ApiError> {
-        let wrong = |message: &str| Err(bad("invalid_host", message).with_param("host"));
+        let wrong = |message: &str| Err(ApiError::bad_request("invalid_host", message).with_param("host"));
         let mut hosts = self.all(header::HOST.as_str());
         match (hosts.next(), hosts.next()) {
             (Some(_), Some(_)) => wrong("the request has more than one host header; send one"),
@@ -127,7 +125,6 @@ impl<'b> Fields<'_, 'b> {
         match self.all(header::EXPECT.as_str()).find(|expected| !known(expected)) {
             Some(expected) if version == Version::HTTP_11 => Err(ApiError::new(
                 StatusCode::EXPECTATION_FAILED,
-                ErrorType::InvalidRequest,
                 "expectation_failed",
                 format!("expect is {}; only 100-continue is supported", quote(&String::from_utf8_lossy(expected))),
                 Retry::Never,
@@ -149,7 +146,7 @@ impl<'b> Fields<'_, 'b> {
             return Ok(length.filter(|length| *length > 0).map(Framing::length));
         }
         let name = header::TRANSFER_ENCODING.as_str();
-        let wrong = |message: &str| Err(bad("invalid_transfer_encoding", message).with_param(name));
+        let wrong = |message: &str| Err(ApiError::bad_request("invalid_transfer_encoding", message).with_param(name));
         let chunked = |coding: &String| coding == "chunked";
         let (last, before) = (codings.last().filter(|last| chunked(last)), &codings[..codings.len() - 1]);
         if version == Version::HTTP_10 {
@@ -164,7 +161,6 @@ impl<'b> Fields<'_, 'b> {
         if let Some(coding) = before.first() {
             return Err(ApiError::new(
                 StatusCode::NOT_IMPLEMENTED,
-                ErrorType::InvalidRequest,
                 "unsupported_transfer_encoding",
                 format!("the transfer-encoding {} is not supported; send chunked alone", quote(coding)),
                 Retry::Never,
@@ -176,7 +172,7 @@ impl<'b> Fields<'_, 'b> {
 
     fn content_length(&self, limits: &HeadLimits) -> Result<Option<u64>, ApiError> {
         let name = header::CONTENT_LENGTH.as_str();
-        let wrong = |message: String| bad("invalid_content_length", message).with_param(name);
+        let wrong = |message: String| ApiError::bad_request("invalid_content_length", message).with_param(name);
         let mut length = None;
         for text in self.all(name) {
             if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
@@ -213,7 +209,7 @@ mod tests {
     /// Status, code and param of what is wrong.
     fn wrong(head: Result<Head, ApiError>) -> (u16, &'static str, Option<String>) {
         let error = head.expect_err("a refused head");
-        (error.status().as_u16(), error.code().expect("a code"), error.param().map(str::to_owned))
+        (error.status().as_u16(), error.code(), error.param().map(str::to_owned))
     }
 
     #[test]

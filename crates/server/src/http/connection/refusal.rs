@@ -4,12 +4,12 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, ErrorBody};
 use crate::http::request_log;
 
 /// The whole response. It is the last one on its connection.
-pub(super) fn on_the_wire(error: ApiError) -> Bytes {
-    let body = error.envelope().to_string();
+pub(super) fn on_the_wire(error: ApiError, error_body: ErrorBody) -> Bytes {
+    let body = error_body(&error).to_string();
     let response = error.into_response();
     let mut text = format!("HTTP/1.1 {}\r\n", response.status());
     for (name, value) in response.headers() {

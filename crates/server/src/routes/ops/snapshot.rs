@@ -7,8 +7,9 @@ use axum::extract::State;
 use parkade_core::EngineSnapshot;
 use serde_json::{Map, Value, json};
 
-use crate::access::identity::Identity;
-use crate::generate::state::{AppState, ModelEntry};
+use crate::access::Identity;
+use crate::generate::model_entry::ModelEntry;
+use crate::generate::state::AppState;
 use crate::http::error::ApiError;
 
 /// The default model's figures at the top, and each model's in `models`. Capacities are KV blocks.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
-use crate::dialects::openai::encode::logprobs::ChatLogprobs;
-use crate::dialects::openai::encode::types::{Answer, Head, UsageBody};
-use crate::dialects::openai::encode::unsent::Unsent;
-use crate::generate::answers::CollectedPrompt;
-use crate::generate::state::ModelEntry;
-use crate::generate::stream::{Encoder, Frames};
+use super::form::Form;
+use super::logprobs::ChatLogprobs;
+use super::unsent::Unsent;
+use crate::dialects::openai::error::envelope;
+use crate::generate::encoder::{ChunkEncoder, CollectedPrompt, Encoder};
+use crate::http::error::ApiError;
+use crate::http::sse::Frames;
 
 const ASSISTANT: &str = "assistant";
 
@@ -32,32 +33,39 @@ struct Message<'a> {
     refusal: Option<()>,
 }
 
-/// A whole answer.
-pub(crate) fn whole(
-    head: &Head,
-    model: &ModelEntry,
-    with_logprobs: bool,
-    answer: &CollectedPrompt,
-    usage: &Usage,
-) -> serde_json::Result<Vec<u8>> {
-    let choices: Vec<_> = answer
-        .choices
-        .iter()
-        .enumerate()
-        .map(|(index, choice)| Choice {
-            index,
-            message: Message { role: ASSISTANT, content: &choice.text, refusal: None },
-            logprobs: with_logprobs.then(|| {
-                let mut unsent = Unsent::after(0);
-                choice.logprobs.iter().for_each(|token| unsent.push(&model.tokenizer, token));
-                let covered = unsent.finish(&choice.text, choice.stop_string.is_some());
-                ChatLogprobs::new(&model.tokenizer, covered.map(|(_, token)| token))
-            }),
-            finish_reason: choice.reason.map(|reason| reason.name()),
-            stop_reason: choice.stop_string.as_deref(),
-        })
-        .collect();
-    serde_json::to_vec(&Answer { head, choices, usage: Some(Some(UsageBody::from(usage))) })
+/// How the answer to a chat is written.
+pub(crate) struct Chat {
+    pub form: Form,
+    /// How many choices there are.
+    pub n: usize,
+}
+
+impl Encoder for Chat {
+    fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
+        let tokenizer = &self.form.model.tokenizer;
+        let choices = answers.iter().flat_map(|answer| &answer.choices).enumerate();
+        let choices: Vec<_> = choices
+            .map(|(index, choice)| Choice {
+                index,
+                message: Message { role: ASSISTANT, content: &choice.text, refusal: None },
+                logprobs: self.form.with_logprobs.then(|| {
+                    let mut unsent = Unsent::after(0);
+                    choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
+                    let covered = unsent.finish(&choice.text, choice.stop_string.is_some());
+                    ChatLogprobs::new(tokenizer, covered.map(|(_, token)| token))
+                }),
+                finish_reason: choice.reason.map(|reason| reason.name()),
+                stop_reason: choice.stop_string.as_deref(),
+            })
+            .collect();
+        self.form.whole(choices, usage)
+    }
+
+    fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
+        let mut form = self.form.clone();
+        form.head.object = "chat.completion.chunk";
+        Box::new(Chunks { form, unsent: vec![Unsent::default(); self.n] })
+    }
 }
 
 #[derive(Serialize)]
@@ -79,54 +87,29 @@ struct Delta<'a> {
 }
 
 /// Writes the chunks of a streamed answer.
-pub(crate) struct ChatEncoder {
-    head: Head,
-    model: Arc<ModelEntry>,
-    include_usage: bool,
-    with_logprobs: bool,
+struct Chunks {
+    form: Form,
     /// One for each choice.
     unsent: Vec<Unsent<TokenLogprob>>,
 }
 
-impl ChatEncoder {
-    /// For an answer with `n` choices.
-    pub fn new(head: Head, model: Arc<ModelEntry>, n: usize, with_logprobs: bool, include_usage: bool) -> Self {
-        Self {
-            head: head.for_chunks("chat.completion.chunk"),
-            model,
-            include_usage,
-            with_logprobs,
-            unsent: vec![Unsent::default(); n],
-        }
-    }
-
-    fn chunk(&self, frames: &mut Frames, choice: ChunkChoice<'_>) {
-        frames.data(&Answer { head: &self.head, choices: [choice], usage: self.include_usage.then_some(None) });
-    }
-
+impl Chunks {
     fn content(&self, frames: &mut Frames, index: usize, text: &str, covered: &[TokenLogprob]) {
         if text.is_empty() && covered.is_empty() {
             return;
         }
-        let logprobs = self.with_logprobs.then(|| ChatLogprobs::new(&self.model.tokenizer, covered));
-        self.chunk(
-            frames,
-            ChunkChoice {
-                index,
-                delta: Delta { role: None, content: Some(text) },
-                logprobs,
-                finish_reason: None,
-                stop_reason: None,
-            },
-        );
+        let logprobs = self.form.with_logprobs.then(|| ChatLogprobs::new(&self.form.model.tokenizer, covered));
+        let delta = Delta { role: None, content: Some(text) };
+        self.form.chunk(ChunkChoice { index, delta, logprobs, finish_reason: None, stop_reason: None }, frames);
     }
 }
 
-impl Encoder for ChatEncoder {
+impl ChunkEncoder for Chunks {
     fn open(&mut self, frames: &mut Frames) {
         for index in 0..self.unsent.len() {
             let delta = Delta { role: Some(ASSISTANT), content: Some("") };
-            self.chunk(frames, ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None });
+            let choice = ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None };
+            self.form.chunk(choice, frames);
         }
     }
 
@@ -134,7 +117,7 @@ impl Encoder for ChatEncoder {
         match event {
             Event::Token { index, text, logprob, .. } => {
                 if let Some(token) = logprob {
-                    self.unsent[index].push(&self.model.tokenizer, token);
+                    self.unsent[index].push(&self.form.model.tokenizer, token);
                 }
                 if !text.is_empty() {
                     let covered = self.unsent[index].release(&text);
@@ -146,24 +129,24 @@ impl Encoder for ChatEncoder {
                 let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
                 let covered: Vec<_> = covered.map(|(_, token)| token).collect();
                 self.content(frames, index, &text, &covered);
-                self.chunk(
-                    frames,
-                    ChunkChoice {
-                        index,
-                        delta: Delta::default(),
-                        logprobs: None,
-                        finish_reason: Some(reason.name()),
-                        stop_reason: stop_string.as_deref(),
-                    },
-                );
+                let choice = ChunkChoice {
+                    index,
+                    delta: Delta::default(),
+                    logprobs: None,
+                    finish_reason: Some(reason.name()),
+                    stop_reason: stop_string.as_deref(),
+                };
+                self.form.chunk(choice, frames);
             }
             Event::PromptLogprobs(_) | Event::Done(_) | Event::Failed(_) => {}
         }
     }
 
     fn close(&mut self, usage: &Usage, frames: &mut Frames) {
-        if self.include_usage {
-            frames.data(&Answer { head: &self.head, choices: [(); 0], usage: Some(Some(UsageBody::from(usage))) });
-        }
+        self.form.close(usage, frames);
+    }
+
+    fn error(&mut self, error: &ApiError, frames: &mut Frames) {
+        frames.named("error", &envelope(error));
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
-use crate::dialects::openai::encode::echo::Echo;
-use crate::dialects::openai::encode::logprobs::TextLogprobs;
-use crate::dialects::openai::encode::types::{Answer, Head, UsageBody};
-use crate::dialects::openai::encode::unsent::Unsent;
-use crate::generate::answers::CollectedPrompt;
-use crate::generate::state::ModelEntry;
-use crate::generate::stream::{Encoder, Frames};
+use super::echo::Echo;
+use super::form::Form;
+use super::logprobs::TextLogprobs;
+use super::unsent::Unsent;
+use crate::dialects::openai::error::envelope;
+use crate::generate::encoder::{ChunkEncoder, CollectedPrompt, Encoder};
+use crate::http::error::ApiError;
+use crate::http::sse::Frames;
 
 #[derive(Serialize)]
 struct Choice<'a> {
@@ -24,112 +25,104 @@ struct Choice<'a> {
     stop_reason: Option<&'a str>,
 }
 
-/// A whole answer; `answers` has one entry for each prompt.
-pub(crate) fn whole(
-    head: &Head,
-    model: &ModelEntry,
-    with_logprobs: bool,
-    echoes: Option<&[Echo]>,
-    answers: &[CollectedPrompt],
-    usage: &Usage,
-) -> serde_json::Result<Vec<u8>> {
-    let texts: Vec<Vec<String>> = answers
-        .iter()
-        .enumerate()
-        .map(|(prompt, answer)| {
-            let echo = echoes.map_or("", |echoes| echoes[prompt].text.as_str());
-            let choices = answer.choices.iter();
-            choices.map(|choice| format!("{echo}{}", choice.text)).collect()
-        })
-        .collect();
-    let tokenizer = &model.tokenizer;
-    let mut choices = Vec::new();
-    for (prompt, answer) in answers.iter().enumerate() {
-        let echo = echoes.map(|echoes| &echoes[prompt]);
-        for (number, choice) in answer.choices.iter().enumerate() {
-            let text = &texts[prompt][number];
-            let logprobs = with_logprobs.then(|| {
-                let mut logprobs = TextLogprobs::default();
-                if let Some(echo) = echo {
-                    logprobs.push_prompt(tokenizer, echo, &answer.prompt_logprobs);
-                }
-                let mut unsent = Unsent::after(echo.map_or(0, Echo::characters));
-                choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
-                let rest = unsent.finish(&choice.text, choice.stop_string.is_some());
-                rest.for_each(|(offset, token)| logprobs.push(tokenizer, token.id, Some(token), offset));
-                logprobs
-            });
-            choices.push(Choice {
-                text,
-                index: choices.len(),
-                logprobs,
-                finish_reason: choice.reason.map(|reason| reason.name()),
-                stop_reason: choice.stop_string.as_deref(),
-            });
+/// How the answer to text completions is written.
+pub(crate) struct Completions {
+    pub form: Form,
+    /// How many prompts there are.
+    pub prompts: usize,
+    /// Answers to each prompt.
+    pub n: usize,
+    /// The prompts as the answer repeats them, if it does.
+    pub echoes: Option<Vec<Echo>>,
+}
+
+impl Encoder for Completions {
+    fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
+        let echoes = self.echoes.as_ref();
+        let texts: Vec<Vec<String>> = answers
+            .iter()
+            .enumerate()
+            .map(|(prompt, answer)| {
+                let echo = echoes.map_or("", |echoes| echoes[prompt].text.as_str());
+                let choices = answer.choices.iter();
+                choices.map(|choice| format!("{echo}{}", choice.text)).collect()
+            })
+            .collect();
+        let tokenizer = &self.form.model.tokenizer;
+        let mut choices = Vec::new();
+        for (prompt, answer) in answers.iter().enumerate() {
+            let echo = echoes.map(|echoes| &echoes[prompt]);
+            for (number, choice) in answer.choices.iter().enumerate() {
+                let text = &texts[prompt][number];
+                let logprobs = self.form.with_logprobs.then(|| {
+                    let mut logprobs = TextLogprobs::default();
+                    if let Some(echo) = echo {
+                        logprobs.push_prompt(tokenizer, echo, &answer.prompt_logprobs);
+                    }
+                    let mut unsent = Unsent::after(echo.map_or(0, Echo::characters));
+                    choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
+                    let rest = unsent.finish(&choice.text, choice.stop_string.is_some());
+                    rest.for_each(|(offset, token)| logprobs.push(tokenizer, token.id, Some(token), offset));
+                    logprobs
+                });
+                choices.push(Choice {
+                    text,
+                    index: choices.len(),
+                    logprobs,
+                    finish_reason: choice.reason.map(|reason| reason.name()),
+                    stop_reason: choice.stop_string.as_deref(),
+                });
+            }
         }
+        self.form.whole(choices, usage)
     }
-    serde_json::to_vec(&Answer { head, choices, usage: Some(Some(UsageBody::from(usage))) })
+
+    fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
+        let unsent = vec![Unsent::default(); self.prompts * self.n];
+        Box::new(Chunks { answer: self, unsent })
+    }
 }
 
 /// Writes the chunks of a streamed answer.
-pub(crate) struct CompletionsEncoder {
-    head: Head,
-    model: Arc<ModelEntry>,
-    n: usize,
-    include_usage: bool,
-    with_logprobs: bool,
-    echoes: Option<Arc<[Echo]>>,
+struct Chunks {
+    answer: Arc<Completions>,
     unsent: Vec<Unsent<TokenLogprob>>,
 }
 
-impl CompletionsEncoder {
-    /// For `prompts` prompts with `n` answers each.
-    pub fn new(
-        head: Head,
-        model: Arc<ModelEntry>,
-        (prompts, n): (usize, usize),
-        with_logprobs: bool,
-        include_usage: bool,
-        echoes: Option<Arc<[Echo]>>,
-    ) -> Self {
-        Self { head, model, n, include_usage, with_logprobs, echoes, unsent: vec![Unsent::default(); prompts * n] }
-    }
-
-    fn chunk(&self, frames: &mut Frames, choice: Choice<'_>) {
-        frames.data(&Answer { head: &self.head, choices: [choice], usage: self.include_usage.then_some(None) });
-    }
-
+impl Chunks {
     /// The prompt as the first text of each of its answers.
     fn echo(&mut self, frames: &mut Frames, prompt: usize, prompt_logprobs: &[Option<TokenLogprob>]) {
-        let Some(echoes) = self.echoes.clone() else {
+        let Some(echoes) = &self.answer.echoes else {
             return;
         };
-        let echo = &echoes[prompt];
-        for number in 0..self.n {
-            let index = prompt * self.n + number;
-            let logprobs = self.with_logprobs.then(|| {
+        let (echo, n, form) = (&echoes[prompt], self.answer.n, &self.answer.form);
+        for index in prompt * n..(prompt + 1) * n {
+            let logprobs = form.with_logprobs.then(|| {
                 let mut logprobs = TextLogprobs::default();
-                logprobs.push_prompt(&self.model.tokenizer, echo, prompt_logprobs);
+                logprobs.push_prompt(&form.model.tokenizer, echo, prompt_logprobs);
                 logprobs
             });
             self.unsent[index] = Unsent::after(echo.characters());
-            self.chunk(frames, Choice { text: &echo.text, index, logprobs, finish_reason: None, stop_reason: None });
+            let choice = Choice { text: &echo.text, index, logprobs, finish_reason: None, stop_reason: None };
+            form.chunk(choice, frames);
         }
     }
 
     /// Log-probabilities as they stand in a chunk.
     fn logprobs(&self, tokens: impl Iterator<Item = (usize, TokenLogprob)>) -> Option<TextLogprobs> {
         let mut logprobs = TextLogprobs::default();
-        tokens.for_each(|(offset, token)| logprobs.push(&self.model.tokenizer, token.id, Some(&token), offset));
+        tokens.for_each(|(offset, token)| {
+            logprobs.push(&self.answer.form.model.tokenizer, token.id, Some(&token), offset)
+        });
         Some(logprobs).filter(|logprobs| !logprobs.is_empty())
     }
 }
 
-impl Encoder for CompletionsEncoder {
+impl ChunkEncoder for Chunks {
     fn open(&mut self, frames: &mut Frames) {
         // With log-probabilities the prompt is repeated once they are there.
-        if !self.with_logprobs {
-            let prompts = self.echoes.as_ref().map_or(0, |echoes| echoes.len());
+        if !self.answer.form.with_logprobs {
+            let prompts = self.answer.echoes.as_ref().map_or(0, Vec::len);
             for prompt in 0..prompts {
                 self.echo(frames, prompt, &[]);
             }
@@ -140,38 +133,33 @@ impl Encoder for CompletionsEncoder {
         match event {
             Event::PromptLogprobs(logprobs) => self.echo(frames, prompt, &logprobs),
             Event::Token { index, text, logprob, .. } => {
-                let index = prompt * self.n + index;
+                let index = prompt * self.answer.n + index;
                 if let Some(token) = logprob {
-                    self.unsent[index].push(&self.model.tokenizer, token);
+                    self.unsent[index].push(&self.answer.form.model.tokenizer, token);
                 }
                 if !text.is_empty() {
                     let covered = self.unsent[index].release(&text);
                     let logprobs = self.logprobs(covered.into_iter());
-                    self.chunk(frames, Choice { text: &text, index, logprobs, finish_reason: None, stop_reason: None });
+                    let choice = Choice { text: &text, index, logprobs, finish_reason: None, stop_reason: None };
+                    self.answer.form.chunk(choice, frames);
                 }
             }
             Event::Finished { index, reason, text, stop_string } => {
-                let index = prompt * self.n + index;
+                let index = prompt * self.answer.n + index;
                 let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
                 let logprobs = self.logprobs(covered);
-                self.chunk(
-                    frames,
-                    Choice {
-                        text: &text,
-                        index,
-                        logprobs,
-                        finish_reason: Some(reason.name()),
-                        stop_reason: stop_string.as_deref(),
-                    },
-                );
+                let (finish_reason, stop_reason) = (Some(reason.name()), stop_string.as_deref());
+                self.answer.form.chunk(Choice { text: &text, index, logprobs, finish_reason, stop_reason }, frames);
             }
             Event::Done(_) | Event::Failed(_) => {}
         }
     }
 
     fn close(&mut self, usage: &Usage, frames: &mut Frames) {
-        if self.include_usage {
-            frames.data(&Answer { head: &self.head, choices: [(); 0], usage: Some(Some(UsageBody::from(usage))) });
-        }
+        self.answer.form.close(usage, frames);
+    }
+
+    fn error(&mut self, error: &ApiError, frames: &mut Frames) {
+        frames.named("error", &envelope(error));
     }
 }

@@ -7,7 +7,7 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde::{Serialize, Serializer};
 
-use crate::dialects::openai::encode::echo::{Echo, spelling};
+use super::echo::{Echo, spelling};
 
 /// The smallest log-probability on the wire: JSON has no minus infinity, and OpenAI sends this instead.
 const SMALLEST: f32 = -9999.0;

@@ -1,8 +1,13 @@
 //! OpenAI's answers: from the engine's events to JSON, whole and in chunks.
 
-pub(crate) mod chat;
-pub(crate) mod completions;
-pub(crate) mod echo;
+mod chat;
+mod completions;
+mod echo;
+mod form;
 mod logprobs;
-pub(crate) mod types;
 mod unsent;
+
+pub(super) use chat::Chat;
+pub(super) use completions::Completions;
+pub(super) use echo::Echo;
+pub(super) use form::{Form, Head};

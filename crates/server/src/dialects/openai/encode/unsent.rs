@@ -9,7 +9,7 @@ use std::borrow::Borrow;
 use parkade_core::TokenLogprob;
 use parkade_model::tokenizer::Tokenizer;
 
-use crate::dialects::openai::encode::echo::Positions;
+use super::echo::Positions;
 
 /// The tokens of an answer whose text has not been sent yet. `T` is a [`TokenLogprob`], or a reference to one.
 #[derive(Debug, Clone)]

@@ -3,26 +3,27 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use parkade_core::Request;
 use parkade_model::Prompt;
 use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
-use parkade_model::tokenizer::TokenizerError;
 use serde_json::{Map, Value};
 
-use crate::access::identity::{Identity, ServiceTier};
+use crate::access::Identity;
 use crate::dialects::fields::{Fields, describe};
-use crate::dialects::openai::encode::types::Head;
+use crate::dialects::openai::encode::Chat;
 use crate::dialects::openai::parse::calls;
-use crate::dialects::openai::parse::generation::{self, Generation};
+use crate::dialects::openai::parse::generation::{self, Generation, refuse_hopeless, untokenisable};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
 use crate::dialects::openai::parse::messages;
+use crate::generate::complete::Operation;
 use crate::generate::deadlines::Deadlines;
 use crate::generate::ignored_fields::IgnoredFields;
-use crate::generate::state::{AppState, ModelEntry};
-use crate::http::error::{ApiError, ErrorType, PromptLength, Retry, quote};
+use crate::generate::model_entry::ModelEntry;
+use crate::generate::state::AppState;
+use crate::generate::task::Task;
+use crate::http::error::{ApiError, Retry, quote};
 
 /// The field that a chat's prompt comes from.
-pub(crate) const PROMPT_FIELD: &str = "messages";
+const PROMPT_FIELD: &str = "messages";
 
 /// The most alternatives to a token that OpenAI's API gives.
 const MAX_TOP_LOGPROBS: usize = 20;
@@ -30,45 +31,34 @@ const MAX_TOP_LOGPROBS: usize = 20;
 /// Names in a template's scope that `chat_template_kwargs` may not take.
 const RESERVED: &[&str] = &["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"];
 
-/// A chat, ready for the engine.
-pub(crate) struct Chat {
-    pub model: Arc<ModelEntry>,
-    pub head: Head,
-    pub request: Request,
-    pub stream: bool,
-    pub include_usage: bool,
-    /// What of the body nobody reads.
-    pub ignored: Option<IgnoredFields>,
-}
+impl Operation for Chat {
+    /// None: a template is a program from a file that somebody made, and never runs on an async thread.
+    const INLINE_BYTES: usize = 0;
 
-/// Reads, renders and tokenises. It takes time in proportion to the prompt: not for an async thread.
-pub(crate) fn prepare(
-    state: &AppState,
-    body: &Value,
-    identity: &Identity,
-    deadlines: Deadlines,
-) -> Result<Chat, ApiError> {
-    let fields = Fields::top(body)?;
-    let model = state.model(generation::model_name(&fields)?)?;
-    let mut ignored = IgnoredFields::default();
-    known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
-    if let Some(template) = &model.template {
-        known_fields::check_members(&fields, template, &mut ignored)?;
+    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+        let fields = Fields::top(body)?;
+        let model = state.model(generation::model_name(&fields)?)?;
+        let mut ignored = IgnoredFields::default();
+        known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
+        if let Some(template) = &model.template {
+            known_fields::check_members(&fields, template, &mut ignored)?;
+        }
+        let ignored = ignored.settle(state.config().strict)?;
+        let generation = Generation::read(&fields, model.config.vocab)?;
+        let max_tokens = generation::max_tokens(&fields, 1)?;
+        let logprobs = logprobs(&fields)?;
+        let messages = messages::read(&fields, state.config().max_json_values)?;
+        let prompt = render(&fields, &messages, &model)?;
+        refuse_hopeless(&model, prompt.text(), PROMPT_FIELD)?;
+        let tokens = model.tokenizer.encode_prompt(&prompt);
+        let tokens = tokens.map_err(|error| untokenisable(PROMPT_FIELD, &error))?;
+        let form = generation.form(("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
+        let mut request = generation.request(form.head.id.clone(), tokens, max_tokens, identity, deadlines);
+        request.logprobs = logprobs;
+        let encoder = Arc::new(Chat { form, n: generation.n });
+        let (requests, stream) = (vec![request], generation.stream);
+        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder })
     }
-    let ignored = ignored.settle(state.config().strict)?;
-    let generation = Generation::read(&fields, model.config.vocab)?;
-    let max_tokens = generation::max_tokens(&fields, 1)?;
-    let logprobs = logprobs(&fields)?;
-    let messages = messages::read(&fields, state.config().max_json_values)?;
-    let prompt = render(&fields, &messages, &model)?;
-    refuse_hopeless(&model, prompt.text(), PROMPT_FIELD)?;
-    let tokens = model.tokenizer.encode_prompt(&prompt);
-    let tokens = tokens.map_err(|error| untokenisable(PROMPT_FIELD, &error))?;
-    let tier = ServiceTier::served(identity.class(generation.tier), model.engine.has_classes());
-    let head = Head::new("chatcmpl", "chat.completion", &model, tier);
-    let mut request = generation.request(head.id.clone(), tokens, max_tokens, identity, deadlines);
-    request.logprobs = logprobs;
-    Ok(Chat { model, head, request, stream: generation.stream, include_usage: generation.include_usage, ignored })
 }
 
 fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
@@ -125,7 +115,6 @@ fn unrenderable(error: &TemplateError) -> ApiError {
     }
     ApiError::new(
         StatusCode::INTERNAL_SERVER_ERROR,
-        ErrorType::Server,
         "chat_template_failed",
         format!("{error}; the operator must serve another template or model"),
         Retry::Never,
@@ -217,19 +206,4 @@ fn tools(fields: &Fields<'_>) -> Result<Option<Value>, ApiError> {
             ),
         )),
     }
-}
-
-/// Refuses a text that is longer than the context in any tokenisation, unread: tokens take more memory than text.
-pub(crate) fn refuse_hopeless(model: &ModelEntry, text: &str, param: &'static str) -> Result<(), ApiError> {
-    let context = model.config.context_length;
-    let fewest = text.len() / model.longest_token;
-    if fewest <= context {
-        return Ok(());
-    }
-    Err(ApiError::context_length(param, context, PromptLength::AtLeast(fewest)))
-}
-
-/// The error for a text that the tokenizer cannot express.
-pub(crate) fn untokenisable(param: &'static str, error: &TokenizerError) -> ApiError {
-    ApiError::invalid_value(param, format!("the prompt cannot be tokenised: {error}"))
 }

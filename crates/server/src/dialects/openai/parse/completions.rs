@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use parkade_core::Request;
 use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
-use crate::access::identity::{Identity, ServiceTier};
+use crate::access::Identity;
 use crate::dialects::fields::{Fields, integer, wrong_type};
-use crate::dialects::openai::encode::echo::Echo;
-use crate::dialects::openai::encode::types::Head;
-use crate::dialects::openai::parse::chat::{refuse_hopeless, untokenisable};
-use crate::dialects::openai::parse::generation::{self, Generation};
+use crate::dialects::openai::encode::{Completions, Echo};
+use crate::dialects::openai::parse::generation::{self, Generation, refuse_hopeless, untokenisable};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
+use crate::generate::complete::Operation;
 use crate::generate::deadlines::Deadlines;
 use crate::generate::ignored_fields::IgnoredFields;
-use crate::generate::state::{AppState, ModelEntry};
+use crate::generate::model_entry::ModelEntry;
+use crate::generate::state::AppState;
+use crate::generate::task::Task;
 use crate::http::error::ApiError;
 
 /// The field that a completion's prompt comes from.
-pub(crate) const PROMPT_FIELD: &str = "prompt";
+const PROMPT_FIELD: &str = "prompt";
 
 /// OpenAI's default for the answer's length.
 const DEFAULT_MAX_TOKENS: usize = 16;
@@ -31,85 +31,68 @@ const MAX_PROMPTS: usize = 256;
 /// The most alternatives to a token; OpenAI gives 5, evaluation harnesses ask for more.
 const MAX_LOGPROBS: usize = 20;
 
-/// Text completions, ready for the engine.
-pub(crate) struct Completions {
-    pub model: Arc<ModelEntry>,
-    pub head: Head,
-    /// One for each prompt.
-    pub requests: Vec<Request>,
-    /// The prompts as the answer repeats them, if it does.
-    pub echoes: Option<Vec<Echo>>,
-    /// What of the body nobody reads.
-    pub ignored: Option<IgnoredFields>,
-    /// Answers to each prompt.
-    pub n: usize,
-    pub stream: bool,
-    pub include_usage: bool,
-}
-
 /// One prompt as it was sent.
 enum Prompt<'a> {
     Text(&'a str),
     Tokens(Vec<TokenId>),
 }
 
-/// Reads and tokenises. It takes time in proportion to the prompts: not for an async thread unless they are short.
-pub(crate) fn prepare(
-    state: &AppState,
-    body: &Value,
-    identity: &Identity,
-    deadlines: Deadlines,
-) -> Result<Completions, ApiError> {
-    let fields = Fields::top(body)?;
-    let model = state.model(generation::model_name(&fields)?)?;
-    let mut ignored = IgnoredFields::default();
-    known_fields::check(&fields, Endpoint::Completions, &mut ignored)?;
-    let ignored = ignored.settle(state.config().strict)?;
-    let generation = Generation::read(&fields, model.config.vocab)?;
-    let logprobs = logprobs(&fields)?;
-    let echo = fields.boolean("echo")?.unwrap_or(false);
-    let max_tokens = generation::max_tokens(&fields, 0)?;
-    let prompts = prompts(&fields, model.config.vocab)?;
-    let tier = ServiceTier::served(identity.class(generation.tier), model.engine.has_classes());
-    let head = Head::new("cmpl", "text_completion", &model, tier);
+impl Operation for Completions {
+    const INLINE_BYTES: usize = 16 << 10;
 
-    let mut requests = Vec::with_capacity(prompts.len());
-    let mut echoes = Vec::new();
-    for (i, prompt) in prompts.iter().enumerate() {
-        let tokens = match prompt {
-            Prompt::Text(text) => tokenize(&model, text)?,
-            Prompt::Tokens(tokens) => tokens.clone(),
-        };
-        if echo {
-            let tokens = tokens.clone();
-            echoes.push(match prompt {
-                Prompt::Text(text) => Echo::of_text(&model.tokenizer, text, tokens),
-                Prompt::Tokens(_) => {
-                    check_ids(&model, &tokens)?;
-                    Echo::of_tokens(&model.tokenizer, tokens)
-                }
-            });
+    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+        let fields = Fields::top(body)?;
+        let model = state.model(generation::model_name(&fields)?)?;
+        let mut ignored = IgnoredFields::default();
+        known_fields::check(&fields, Endpoint::Completions, &mut ignored)?;
+        let ignored = ignored.settle(state.config().strict)?;
+        let generation = Generation::read(&fields, model.config.vocab)?;
+        let logprobs = logprobs(&fields)?;
+        let echo = fields.boolean("echo")?.unwrap_or(false);
+        let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));
+        let prompts = prompts(&fields, model.config.vocab)?;
+        let form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
+
+        let mut requests = Vec::with_capacity(prompts.len());
+        let mut echoes = Vec::new();
+        for (i, prompt) in prompts.iter().enumerate() {
+            let tokens = prompt.tokens(&model)?;
+            if echo {
+                echoes.push(prompt.echo(&model, tokens.clone())?);
+            }
+            let id = match prompts.len() {
+                1 => form.head.id.clone(),
+                _ => format!("{}-{i}", form.head.id),
+            };
+            let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
+            request.logprobs = logprobs;
+            request.echo_logprobs = echo && logprobs.is_some();
+            requests.push(request);
         }
-        let id = match prompts.len() {
-            1 => head.id.clone(),
-            _ => format!("{}-{i}", head.id),
-        };
-        let limit = max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
-        let mut request = generation.request(id, tokens, Some(limit), identity, deadlines);
-        request.logprobs = logprobs;
-        request.echo_logprobs = echo && logprobs.is_some();
-        requests.push(request);
+        let echoes = echo.then_some(echoes);
+        let encoder = Arc::new(Completions { form, prompts: requests.len(), n: generation.n, echoes });
+        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream: generation.stream, ignored, encoder })
     }
-    Ok(Completions {
-        model,
-        head,
-        requests,
-        echoes: echo.then_some(echoes),
-        ignored,
-        n: generation.n,
-        stream: generation.stream,
-        include_usage: generation.include_usage,
-    })
+}
+
+impl Prompt<'_> {
+    fn tokens(&self, model: &ModelEntry) -> Result<Vec<TokenId>, ApiError> {
+        match self {
+            Self::Text(text) => tokenize(model, text),
+            Self::Tokens(tokens) => Ok(tokens.clone()),
+        }
+    }
+
+    /// The prompt as its answers begin with it.
+    fn echo(&self, model: &ModelEntry, tokens: Vec<TokenId>) -> Result<Echo, ApiError> {
+        match self {
+            Self::Text(text) => Ok(Echo::of_text(&model.tokenizer, text, tokens)),
+            Self::Tokens(_) => {
+                check_ids(model, &tokens)?;
+                Ok(Echo::of_tokens(&model.tokenizer, tokens))
+            }
+        }
+    }
 }
 
 /// Tokens of a text that a client sent.

@@ -1,14 +1,20 @@
 //! What both endpoints' requests have in common: how to sample, when to stop, for whom and how soon.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use parkade_core::{Request, RequestId, SamplingParams};
+use parkade_core::{Class, Request, RequestId, SamplingParams};
+use parkade_model::tokenizer::TokenizerError;
 use serde_json::Value;
 
-use crate::access::identity::{Identity, ServiceTier};
+use crate::access::Identity;
 use crate::dialects::fields::{Fields, describe, wrong_type};
+use crate::dialects::openai::encode::{Form, Head};
 use crate::dialects::openai::parse::known_fields;
+use crate::dialects::openai::service_tier;
 use crate::generate::deadlines::Deadlines;
+use crate::generate::model_entry::ModelEntry;
+use crate::generate::refusals::PromptLength;
 use crate::http::error::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
@@ -37,7 +43,8 @@ pub(crate) struct Generation {
     pub user: Option<String>,
     /// vLLM's `cache_salt`: only requests with the same share computed prompts.
     pub cache_salt: Option<String>,
-    pub tier: ServiceTier,
+    /// The class that it asks for.
+    pub class: Option<Class>,
     /// vLLM's integer `priority`.
     pub rank: i64,
 }
@@ -57,9 +64,27 @@ impl Generation {
             include_usage: include_usage(fields, stream)?,
             user: user(fields)?,
             cache_salt: cache_salt(fields)?,
-            tier: fields.word("service_tier", ServiceTier::WORDS)?.unwrap_or(ServiceTier::Auto),
+            class: fields.word("service_tier", service_tier::WORDS)?.flatten(),
             rank: fields.integer("priority", i64::MIN..=i64::MAX)?.unwrap_or(0),
         })
+    }
+
+    /// The form of an answer whose id begins with `prefix`.
+    pub fn form(
+        &self,
+        (prefix, object): (&str, &'static str),
+        model: &Arc<ModelEntry>,
+        identity: &Identity,
+        with_logprobs: bool,
+    ) -> Form {
+        let tier = service_tier::served(identity.class(self.class), model.engine.has_classes());
+        Form {
+            head: Head::new(prefix, object, model, tier),
+            model: model.clone(),
+            with_logprobs,
+            // Whoever reads along with a stream finds what its own reader does; with a whole answer goes its usage.
+            include_usage: self.include_usage || !self.stream,
+        }
     }
 
     /// A request to the engine for one prompt.
@@ -83,7 +108,7 @@ impl Generation {
             echo_logprobs: false,
             tenant: identity.tenant(self.user.as_deref()),
             cache_scope: identity.cache_scope(self.cache_salt.as_deref()),
-            class: identity.class(self.tier),
+            class: identity.class(self.class),
             rank: self.rank,
             timeout: deadlines.timeout,
             ttft_slo: deadlines.ttft_slo,
@@ -265,4 +290,19 @@ fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
 /// there is.
 pub(crate) fn max_tokens(fields: &Fields<'_>, least: usize) -> Result<Option<usize>, ApiError> {
     fields.limit(fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?, least)
+}
+
+/// Refuses a text that is longer than the context in any tokenisation, unread: tokens take more memory than text.
+pub(crate) fn refuse_hopeless(model: &ModelEntry, text: &str, param: &'static str) -> Result<(), ApiError> {
+    let context = model.config.context_length;
+    let fewest = text.len() / model.longest_token;
+    if fewest <= context {
+        return Ok(());
+    }
+    Err(ApiError::context_length(param, context, PromptLength::AtLeast(fewest)))
+}
+
+/// The error for a text that the tokenizer cannot express.
+pub(crate) fn untokenisable(param: &'static str, error: &TokenizerError) -> ApiError {
+    ApiError::invalid_value(param, format!("the prompt cannot be tokenised: {error}"))
 }

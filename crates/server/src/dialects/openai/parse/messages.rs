@@ -215,7 +215,7 @@ mod tests {
         ]}))
         .expect_err("an image");
         assert_eq!(error.param(), Some("messages[0].content[1].type"));
-        assert_eq!(error.code(), Some("unsupported_parameter"));
+        assert_eq!(error.code(), "unsupported_parameter");
     }
 
     #[test]

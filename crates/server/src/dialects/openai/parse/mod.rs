@@ -1,8 +1,8 @@
-//! OpenAI's bodies: from JSON to requests for the engine.
+//! OpenAI's bodies: from JSON to tasks.
 
 mod calls;
-pub(crate) mod chat;
-pub(crate) mod completions;
+mod chat;
+mod completions;
 mod generation;
 mod known_fields;
 mod messages;

@@ -1,10 +1,13 @@
-//! The parts that all answers share, as they are written on the wire.
+//! What all answers share, as it is written on the wire.
+
+use std::sync::Arc;
 
 use parkade_core::Usage;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::generate::state::{ModelEntry, unix_seconds};
+use crate::generate::model_entry::{ModelEntry, unix_seconds};
+use crate::http::sse::Frames;
 
 /// What stands at the head of an answer and of each chunk of a streamed one.
 #[derive(Debug, Clone, Serialize)]
@@ -31,28 +34,52 @@ impl Head {
             system_fingerprint: model.fingerprint.clone(),
         }
     }
+}
 
-    /// The same head for the chunks of a stream.
-    pub fn for_chunks(mut self, object: &'static str) -> Self {
-        self.object = object;
-        self
+/// What an answer says besides its choices, and what is wanted of it.
+#[derive(Clone)]
+pub(crate) struct Form {
+    pub head: Head,
+    pub model: Arc<ModelEntry>,
+    pub with_logprobs: bool,
+    /// Whether a stream ends with a chunk that tells the usage.
+    pub include_usage: bool,
+}
+
+impl Form {
+    /// A whole answer.
+    pub fn whole(&self, choices: impl Serialize, usage: &Usage) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&Answer { head: &self.head, choices, usage: Some(Some(UsageBody::from(usage))) })
+    }
+
+    /// A chunk with one choice.
+    pub fn chunk(&self, choice: impl Serialize, frames: &mut Frames) {
+        frames.data(&Answer { head: &self.head, choices: [choice], usage: self.include_usage.then_some(None) });
+    }
+
+    /// What ends a stream that was complete.
+    pub fn close(&self, usage: &Usage, frames: &mut Frames) {
+        if self.include_usage {
+            frames.data(&Answer { head: &self.head, choices: [(); 0], usage: Some(Some(UsageBody::from(usage))) });
+        }
+        frames.text("[DONE]");
     }
 }
 
 /// An answer, or a chunk of one.
 #[derive(Serialize)]
-pub(crate) struct Answer<'a, Choices> {
+struct Answer<'a, Choices> {
     #[serde(flatten)]
-    pub head: &'a Head,
-    pub choices: Choices,
+    head: &'a Head,
+    choices: Choices,
     /// `Some(None)` is written as `null`: a chunk before the one that tells the usage.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Option<UsageBody>>,
+    usage: Option<Option<UsageBody>>,
 }
 
 /// OpenAI's `usage`.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct UsageBody {
+struct UsageBody {
     prompt_tokens: usize,
     completion_tokens: usize,
     total_tokens: usize,

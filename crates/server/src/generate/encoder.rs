@@ -1,0 +1,44 @@
+//! How answers are written: what a dialect brings for each of its operations.
+
+use std::sync::Arc;
+
+use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
+
+use crate::http::error::ApiError;
+use crate::http::sse::Frames;
+
+/// Writes the answer to one HTTP request.
+pub(crate) trait Encoder: Send + Sync {
+    /// A whole answer as JSON; `answers` has one entry for each prompt.
+    fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>>;
+    /// The writer of a stream of it. There is one for each reader.
+    fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder>;
+}
+
+/// Turns the engine's events into chunks.
+pub(crate) trait ChunkEncoder: Send {
+    /// What comes before the first event.
+    fn open(&mut self, frames: &mut Frames);
+    /// One event of the prompt with this number.
+    fn event(&mut self, prompt: usize, event: Event, frames: &mut Frames);
+    /// What comes after the last event of a stream that was complete.
+    fn close(&mut self, usage: &Usage, frames: &mut Frames);
+    /// What tells of a failure; nothing follows it.
+    fn error(&mut self, error: &ApiError, frames: &mut Frames);
+}
+
+/// One answer, collected to its end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Collected {
+    pub text: String,
+    pub logprobs: Vec<TokenLogprob>,
+    pub reason: Option<FinishReason>,
+    pub stop_string: Option<String>,
+}
+
+/// All answers to one prompt.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CollectedPrompt {
+    pub choices: Vec<Collected>,
+    pub prompt_logprobs: Vec<Option<TokenLogprob>>,
+}

@@ -1,0 +1,86 @@
+//! A model and what belongs to it.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parkade_core::Engine;
+use parkade_model::ModelConfig;
+use parkade_model::chat_template::ChatTemplate;
+use parkade_model::tokenizer::Tokenizer;
+use sha2::{Digest, Sha256};
+
+/// A model that can answer.
+#[non_exhaustive]
+pub struct ModelEntry {
+    /// The name under which it is listed.
+    pub name: String,
+    /// Further names that mean it.
+    pub aliases: Vec<String>,
+    /// The engine that runs it.
+    pub engine: Engine,
+    /// Its tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Its chat template; without one only `/v1/completions` works.
+    pub template: Option<Arc<ChatTemplate>>,
+    /// Its geometry.
+    pub config: ModelConfig,
+    /// When it was loaded, in seconds since 1970.
+    pub created: u64,
+    /// What answers report as `system_fingerprint`: the same for the same model and version.
+    pub fingerprint: String,
+    /// The longest text of one token in bytes: what a prompt's length in tokens is estimated with.
+    pub(crate) longest_token: usize,
+}
+
+impl ModelEntry {
+    /// A model under a name, loaded now.
+    pub fn new(
+        name: impl Into<String>,
+        engine: Engine,
+        tokenizer: Arc<Tokenizer>,
+        template: Option<Arc<ChatTemplate>>,
+        config: ModelConfig,
+    ) -> Self {
+        let name = name.into();
+        let longest_token = (0..tokenizer.vocab_size())
+            .filter_map(|id| u32::try_from(id).ok())
+            .map(|id| {
+                let bytes = tokenizer.token_bytes(id).len();
+                bytes.max(tokenizer.token_text(id).len())
+            })
+            .max()
+            .unwrap_or(1)
+            .max(1);
+        let geometry = format!("{} {name} {config:?}", env!("CARGO_PKG_VERSION"));
+        let digest = Sha256::digest(geometry.as_bytes());
+        let fingerprint = digest[..5].iter().fold("fp_".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+        Self {
+            name,
+            aliases: Vec::new(),
+            engine,
+            tokenizer,
+            template,
+            config,
+            created: unix_seconds(),
+            fingerprint,
+            longest_token,
+        }
+    }
+
+    /// Adds names that mean this model too.
+    #[must_use]
+    pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = String>) -> Self {
+        self.aliases.extend(aliases);
+        self
+    }
+
+    /// Whether a request's `model` means this one.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+}
+
+/// Seconds since 1970, as OpenAI's `created`.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
