@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parkade_core::InLine;
 
-use crate::http::authority::{ANY, Authority, normal_origin};
+use crate::http::{ANY, Authority, normal_origin};
 
 /// Limits and timeouts of the HTTP server.
 ///

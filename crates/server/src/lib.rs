@@ -12,7 +12,6 @@ pub use access::{
     hash_key, in_plain_words, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
-pub use generate::model_entry::ModelEntry;
-pub use generate::state::{AppState, DEFAULT_MODEL};
-pub use http::error::{ApiError, Retry};
+pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
+pub use http::{ApiError, Retry};
 pub use routes::{router, serve};

@@ -10,9 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::access::{AccessState, Hosts, origins};
-use crate::http::connection::{Admission, Ends, is_probe};
-use crate::http::error::ApiError;
-use crate::http::state::HttpState;
+use crate::http::{Admission, ApiError, Ends, HttpState, is_probe};
 
 /// When a client above the connection limit should come back.
 const CONNECTION_RETRY: Duration = Duration::from_secs(1);

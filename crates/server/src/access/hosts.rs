@@ -11,9 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 
 use crate::config::ServerConfig;
-use crate::http::authority::{ANY, Authority, Host};
-use crate::http::connection::is_probe;
-use crate::http::error::{ApiError, Retry, quote};
+use crate::http::{ANY, ApiError, Authority, Host, Retry, is_probe, quote};
 
 /// The names that a listener answers for.
 #[derive(Debug, Clone, Default)]

@@ -12,10 +12,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use parkade_core::{CacheScope, Class};
 
 use crate::access::{AccessState, ApiKey};
-use crate::http::body_memory::Payer;
-use crate::http::connection::Sender;
-use crate::http::error::ApiError;
-use crate::http::request_log::RequestLog;
+use crate::http::{ApiError, Payer, RequestLog, Sender};
 
 /// Where Anthropic's clients put the key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -59,7 +56,7 @@ impl Identity {
     }
 
     /// On whose account bodies from `sender` are held.
-    pub(crate) fn payer(&self, sender: Option<Sender>) -> Payer {
+    pub fn payer(&self, sender: Option<Sender>) -> Payer {
         match self {
             Self::Key(key) => Payer::Key(key.name.clone()),
             Self::Anonymous => Payer::Address(sender),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parkade_sync::Mutex;
 
-use crate::http::error::{ApiError, Retry};
+use crate::http::{ApiError, Retry};
 
 /// When to come back.
 const RETRY: Duration = Duration::from_secs(1);

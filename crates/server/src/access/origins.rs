@@ -7,8 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 
 use super::hosts::Hosts;
-use crate::http::authority::{ANY, Authority, normal_origin};
-use crate::http::error::{ApiError, Retry, quote};
+use crate::http::{ANY, ApiError, Authority, Retry, normal_origin, quote};
 
 /// Checks that a request which may change something does not come from a foreign page. `listed` are the origins that the
 /// operator allows.

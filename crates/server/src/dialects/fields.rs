@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::http::error::{ApiError, quote};
+use crate::http::{ApiError, quote};
 
 /// A JSON object together with the path that leads to it (`messages[3].`), for error messages.
 #[derive(Clone)]

@@ -10,8 +10,8 @@ pub(crate) mod openai;
 
 use axum::Router;
 
-use crate::generate::state::AppState;
-use crate::http::error::ErrorBody;
+use crate::generate::AppState;
+use crate::http::ErrorBody;
 
 /// One API.
 pub(crate) struct Dialect {

@@ -10,13 +10,10 @@ use parkade_core::{Event, RequestError, RequestStream, Usage};
 
 use crate::access::Identity;
 use crate::generate::charge::Charge;
-use crate::generate::encoder::{Collected, CollectedPrompt};
-use crate::generate::in_flight::Entry;
+use crate::generate::encoder::Collected;
 use crate::generate::settlement::{self, Settlement};
-use crate::generate::state::AppState;
-use crate::generate::task::Task;
-use crate::http::error::ApiError;
-use crate::http::request_log::RequestLog;
+use crate::generate::{AppState, CollectedPrompt, Entry, Task};
+use crate::http::{ApiError, RequestLog};
 
 /// The running requests of one HTTP request. Dropping this cancels them, unless others read along.
 pub(crate) struct Answers {

@@ -11,10 +11,8 @@ use futures_util::stream;
 use parkade_core::Event;
 use parkade_core::parking_lot::{AttachError, AttachedStream};
 
-use crate::generate::encoder::ChunkEncoder;
-use crate::generate::in_flight::Entry;
-use crate::http::error::{ApiError, Retry, quote};
-use crate::http::sse::{Frames, event_stream};
+use crate::generate::{ChunkEncoder, Entry};
+use crate::http::{ApiError, Frames, Retry, event_stream, quote};
 
 /// Answers with the events of one of the entry's prompts, each numbered, from number `from` on.
 ///

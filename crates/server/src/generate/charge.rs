@@ -8,10 +8,8 @@ use parkade_core::{Engine, Refusal};
 
 use crate::access::Identity;
 use crate::access::{Advance, Demand, OverLimit, Rates};
-use crate::generate::model_entry::ModelEntry;
-use crate::generate::state::AppState;
-use crate::http::error::{ApiError, Retry};
-use crate::http::request_log::RequestLog;
+use crate::generate::{AppState, ModelEntry};
+use crate::http::{ApiError, RequestLog, Retry};
 
 /// Tokens that were charged before they are used. To be settled once, or given back.
 pub(crate) struct Charge {

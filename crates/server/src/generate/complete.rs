@@ -10,14 +10,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::answers::{self, Answers};
-use super::deadlines::Deadlines;
-use super::state::AppState;
 use super::stream;
-use super::task::Task;
 use crate::access::Identity;
+use crate::generate::{AppState, Deadlines, Task};
 use crate::http::body;
-use crate::http::error::ApiError;
-use crate::http::request_log::RequestLog;
+use crate::http::{ApiError, RequestLog};
 
 /// Names the fields of the body that nobody reads.
 const IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-parkade-ignored-fields");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use crate::http::error::{ApiError, quote};
+use crate::http::{ApiError, quote};
 
 /// How long the whole answer may take.
 pub(crate) const REQUEST_TIMEOUT: &str = "x-request-timeout-ms";

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
 
-use crate::http::error::ApiError;
-use crate::http::sse::Frames;
+use crate::http::{ApiError, Frames};
 
 /// Writes the answer to one HTTP request.
 pub(crate) trait Encoder: Send + Sync {

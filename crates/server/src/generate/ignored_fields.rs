@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use axum::http::HeaderValue;
 use parkade_sync::Mutex;
 
-use crate::http::error::ApiError;
+use crate::http::ApiError;
 
 /// The longest name that is repeated, in characters.
 const LONGEST_NAME: usize = 64;

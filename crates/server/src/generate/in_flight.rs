@@ -13,10 +13,8 @@ use parkade_core::{Class, LiveRequest, RequestError, RequestId, RequestState, Re
 use parkade_sync::Mutex;
 
 use crate::access::Identity;
-use crate::generate::encoder::Encoder;
-use crate::generate::model_entry::ModelEntry;
-use crate::generate::task::Task;
-use crate::http::error::ApiError;
+use crate::generate::{Encoder, ModelEntry, Task};
+use crate::http::ApiError;
 
 /// Requests that ended are remembered for so long, and no more than so many: as long and as many as their streams are.
 const KEEP: Duration = Duration::from_secs(60);

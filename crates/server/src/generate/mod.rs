@@ -2,11 +2,11 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `state.rs` | what all handlers share: [`AppState`](state::AppState) |
+//! | `state.rs` | what all handlers share: [`AppState`] |
 //! | `model_entry.rs` | a model and what belongs to it |
-//! | `complete.rs` | the handler of all operations: [`Operation`](complete::Operation) |
+//! | `complete.rs` | the handler of all operations: [`Operation`] |
 //! | `task.rs` | what a body asks for |
-//! | `encoder.rs` | how answers are written: [`Encoder`](encoder::Encoder) |
+//! | `encoder.rs` | how answers are written: [`Encoder`] |
 //! | `deadlines.rs` | how soon a client wants its answer |
 //! | `ignored_fields.rs` | fields that nobody reads |
 //! | `answers.rs` | submission, and the events of all prompts as one sequence |
@@ -20,14 +20,25 @@
 mod answers;
 pub(crate) mod attach;
 mod charge;
-pub(crate) mod complete;
-pub(crate) mod deadlines;
-pub(crate) mod encoder;
-pub(crate) mod ignored_fields;
+mod complete;
+mod deadlines;
+mod encoder;
+mod ignored_fields;
 pub(crate) mod in_flight;
-pub(crate) mod model_entry;
-pub(crate) mod refusals;
+mod model_entry;
+mod refusals;
 mod settlement;
-pub(crate) mod state;
+mod state;
 mod stream;
-pub(crate) mod task;
+mod task;
+
+pub(crate) use complete::{Operation, complete};
+pub(crate) use deadlines::Deadlines;
+pub(crate) use encoder::{ChunkEncoder, CollectedPrompt, Encoder};
+pub(crate) use ignored_fields::IgnoredFields;
+pub(crate) use in_flight::Entry;
+pub use model_entry::ModelEntry;
+pub(crate) use model_entry::unix_seconds;
+pub(crate) use refusals::PromptLength;
+pub use state::{AppState, DEFAULT_MODEL};
+pub(crate) use task::Task;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use parkade_core::{Refusal, RequestError};
 
-use crate::http::error::{ApiError, Retry};
+use crate::http::{ApiError, Retry};
 
 /// The length of a prompt that is too long, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

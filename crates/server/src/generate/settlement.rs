@@ -7,9 +7,8 @@ use std::time::Instant;
 use parkade_core::{LiveRequest, Usage};
 
 use crate::generate::charge::Charge;
-use crate::generate::in_flight::Entry;
-use crate::generate::state::AppState;
-use crate::http::request_log::RequestLog;
+use crate::generate::{AppState, Entry};
+use crate::http::RequestLog;
 
 /// The account of one HTTP request. It is settled once, with what the engine has done.
 pub(crate) struct Settlement {

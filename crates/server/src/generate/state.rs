@@ -11,11 +11,10 @@ use tokio::sync::Semaphore;
 
 use crate::access::{AccessState, Policy};
 use crate::config::{ConfigError, ServerConfig};
+use crate::generate::ModelEntry;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
-use crate::generate::model_entry::ModelEntry;
-use crate::http::error::{ApiError, Retry, quote};
-use crate::http::state::HttpState;
+use crate::http::{ApiError, HttpState, Retry, quote};
 
 /// The name that always means the first loaded model.
 pub const DEFAULT_MODEL: &str = "default";

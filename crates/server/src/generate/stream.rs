@@ -9,10 +9,9 @@ use futures_util::{FutureExt, stream};
 use parkade_core::{Event, RequestError};
 
 use super::answers::Answers;
-use super::encoder::ChunkEncoder;
 use crate::config::ServerConfig;
-use crate::http::error::ApiError;
-use crate::http::sse::{Frames, event_stream};
+use crate::generate::ChunkEncoder;
+use crate::http::{ApiError, Frames, event_stream};
 
 struct Running {
     answers: Answers,

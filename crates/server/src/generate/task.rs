@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use parkade_core::Request;
 
-use super::encoder::Encoder;
-use super::ignored_fields::IgnoredFields;
-use super::model_entry::ModelEntry;
+use crate::generate::{Encoder, IgnoredFields, ModelEntry};
 
 /// Work for the engine, and how its answer is written.
 pub(crate) struct Task {

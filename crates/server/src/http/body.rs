@@ -12,10 +12,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::ServerConfig;
-use crate::http::body_memory::{BYTES_PER_VALUE, Payer, Share};
+use crate::http::body_memory::{BYTES_PER_VALUE, Share};
 use crate::http::connection::StoodStill;
-use crate::http::error::{ApiError, Retry, quote};
-use crate::http::state::HttpState;
+use crate::http::{ApiError, HttpState, Payer, Retry, quote};
 
 /// A body in memory, and its share of the memory for bodies.
 pub(crate) struct RawBody {

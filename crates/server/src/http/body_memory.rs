@@ -10,8 +10,7 @@ use std::time::Duration;
 use parkade_sync::Mutex;
 
 use crate::config::ServerConfig;
-use crate::http::connection::Sender;
-use crate::http::error::{ApiError, Retry};
+use crate::http::{ApiError, Retry, Sender};
 
 /// What one parsed JSON value may take in memory, measured generously: the value itself, its share of the growing
 /// list or map that holds it, and a small allocation.

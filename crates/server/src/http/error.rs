@@ -196,7 +196,7 @@ pub(crate) fn quote(text: &str) -> String {
     format!("'{shown}'")
 }
 
-/// The head of the response. The error goes along; its body is written by [`write_bodies`].
+/// The head of the response. The error goes along; its body is written by `write_bodies`.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")]).into_response();

@@ -16,10 +16,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::ServerConfig;
-use crate::http::connection::{Admission, Answerer, Door, Ends, Gate};
-use crate::http::error::ErrorBody;
+use crate::http::connection::{Answerer, Door, Gate};
 use crate::http::stall::StallGuard;
-use crate::http::state::HttpState;
+use crate::http::{Admission, Ends, ErrorBody, HttpState};
 
 /// How long connections may take to deliver what is already written when all work has ended.
 pub(crate) const LAST_WRITES: Duration = Duration::from_secs(5);

@@ -14,14 +14,23 @@
 //! | `metrics.rs` | what is counted of connections and requests |
 //! | `error.rs` | what a client is told when something is refused or fails |
 
-pub(crate) mod authority;
+mod authority;
 pub(crate) mod body;
-pub(crate) mod body_memory;
-pub(crate) mod connection;
+mod body_memory;
+mod connection;
 pub(crate) mod error;
 pub(crate) mod listen;
-pub(crate) mod metrics;
+mod metrics;
 pub(crate) mod request_log;
-pub(crate) mod sse;
-pub(crate) mod stall;
-pub(crate) mod state;
+mod sse;
+mod stall;
+mod state;
+
+pub(crate) use authority::{ANY, Authority, Host, normal_origin};
+pub(crate) use body_memory::Payer;
+pub(crate) use connection::{Admission, Ends, Sender, is_probe};
+pub use error::{ApiError, Retry};
+pub(crate) use error::{ErrorBody, quote};
+pub(crate) use request_log::RequestLog;
+pub(crate) use sse::{Frames, event_stream};
+pub(crate) use state::HttpState;

@@ -17,10 +17,8 @@ use parkade_core::{Class, Usage};
 use parkade_sync::Mutex;
 use uuid::Uuid;
 
-use crate::http::connection::{Ends, Sender};
-use crate::http::error::ApiError;
 use crate::http::metrics::NO_ROUTE;
-use crate::http::state::HttpState;
+use crate::http::{ApiError, Ends, HttpState, Sender};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const QUEUE_MS: HeaderName = HeaderName::from_static("x-parkade-queue-ms");

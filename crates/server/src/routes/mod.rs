@@ -20,10 +20,10 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer
 use crate::access::entrance::{self, Entrance};
 use crate::access::{Hosts, standing_headers};
 use crate::dialects::{Dialect, openai};
-use crate::generate::state::AppState;
-use crate::http::authority::normal_origin;
-use crate::http::error::{self, ApiError, ErrorBody, Retry, quote};
+use crate::generate::AppState;
+use crate::http::error;
 use crate::http::request_log;
+use crate::http::{ApiError, ErrorBody, Retry, normal_origin, quote};
 use crate::routes::ops::{health, metrics, snapshot};
 
 pub use serve::serve;

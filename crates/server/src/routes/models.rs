@@ -5,9 +5,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::access::Identity;
-use crate::generate::model_entry::ModelEntry;
-use crate::generate::state::AppState;
-use crate::http::error::ApiError;
+use crate::generate::{AppState, ModelEntry};
+use crate::http::ApiError;
 use crate::routes::parameters::Name;
 
 fn card(model: &ModelEntry, id: &str) -> Value {

@@ -5,8 +5,8 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::generate::state::AppState;
-use crate::http::error::ApiError;
+use crate::generate::AppState;
+use crate::http::ApiError;
 
 /// The one variable part of a path.
 pub(super) struct Name(pub String);

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use crate::access::Identity;
 use crate::dialects::openai::service_tier;
 use crate::generate::attach;
-use crate::generate::in_flight::{Entry, MOST_ENDED};
-use crate::generate::state::AppState;
-use crate::http::error::{ApiError, quote};
+use crate::generate::in_flight::MOST_ENDED;
+use crate::generate::{AppState, Entry};
+use crate::http::{ApiError, quote};
 use crate::routes::ops::snapshot::milliseconds;
 use crate::routes::parameters::{Name, Parameters};
 

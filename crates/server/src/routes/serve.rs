@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 
 use super::{error_body_at, router_for};
 use crate::access::Hosts;
-use crate::generate::state::AppState;
+use crate::generate::AppState;
 use crate::http::listen::{LAST_WRITES, Server};
 
 /// Serves the API until `shutdown` completes and then drains: readiness turns false, new work is refused, running
-/// requests end (or are cancelled after [`ServerConfig::drain_limit`]), and connections are closed.
+/// requests end (or are cancelled after [`ServerConfig::drain_limit`](crate::ServerConfig::drain_limit)), and connections are closed.
 ///
 /// # Errors
 /// If the listener is unusable from the start. Errors of single connections end these connections only.

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::http::error::ApiError;
+use crate::http::ApiError;
 
 /// OpenAI's error envelope.
 pub(crate) fn envelope(error: &ApiError) -> Value {

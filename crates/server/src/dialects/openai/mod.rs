@@ -10,8 +10,7 @@ use axum::routing::post;
 use encode::{Chat, Completions};
 
 use super::Dialect;
-use crate::generate::complete::complete;
-use crate::generate::state::AppState;
+use crate::generate::{AppState, complete};
 
 /// OpenAI's API.
 pub(crate) const DIALECT: Dialect = Dialect {

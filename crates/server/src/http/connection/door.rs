@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::presence::Presence;
 use super::sender::Sender;
-use crate::http::state::HttpState;
+use crate::http::HttpState;
 
 /// Connections above the limit that may ask how the server is and are told about the limit otherwise.
 const PROBES: usize = 64;

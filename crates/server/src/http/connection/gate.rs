@@ -18,8 +18,7 @@ use super::framing::Framing;
 use super::head::{self, Head, HeadLimits};
 use super::presence::{Phase, Presence};
 use super::refusal;
-use crate::http::error::{ApiError, ErrorBody, Retry};
-use crate::http::state::HttpState;
+use crate::http::{ApiError, ErrorBody, HttpState, Retry};
 
 /// How much is read from the socket at once.
 const PIECE: usize = 8 << 10;

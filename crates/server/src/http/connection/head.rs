@@ -9,7 +9,7 @@ use axum::http::{StatusCode, Uri, Version, header};
 use httparse::{Error, Header, Status};
 
 use super::framing::Framing;
-use crate::http::error::{ApiError, Retry, quote};
+use crate::http::{ApiError, Retry, quote};
 
 /// Before the number of a version in a request's first line.
 const VERSION: &[u8] = b"HTTP/";

@@ -4,8 +4,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 
-use crate::http::error::{ApiError, ErrorBody};
 use crate::http::request_log;
+use crate::http::{ApiError, ErrorBody};
 
 /// The whole response. It is the last one on its connection.
 pub(super) fn on_the_wire(error: ApiError, error_body: ErrorBody) -> Bytes {

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::generate::state::AppState;
-use crate::http::error::ApiError;
+use crate::generate::AppState;
+use crate::http::ApiError;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 

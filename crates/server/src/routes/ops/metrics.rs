@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::generate::state::AppState;
-use crate::http::error::ApiError;
+use crate::generate::AppState;
+use crate::http::ApiError;
 use crate::routes::ops::exposition;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

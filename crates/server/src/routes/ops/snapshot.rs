@@ -8,9 +8,8 @@ use parkade_core::EngineSnapshot;
 use serde_json::{Map, Value, json};
 
 use crate::access::Identity;
-use crate::generate::model_entry::ModelEntry;
-use crate::generate::state::AppState;
-use crate::http::error::ApiError;
+use crate::generate::{AppState, ModelEntry};
+use crate::http::ApiError;
 
 /// The default model's figures at the top, and each model's in `models`. Capacities are KV blocks.
 ///

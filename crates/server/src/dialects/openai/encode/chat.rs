@@ -9,9 +9,8 @@ use super::form::Form;
 use super::logprobs::ChatLogprobs;
 use super::unsent::Unsent;
 use crate::dialects::openai::error::envelope;
-use crate::generate::encoder::{ChunkEncoder, CollectedPrompt, Encoder};
-use crate::http::error::ApiError;
-use crate::http::sse::Frames;
+use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder};
+use crate::http::{ApiError, Frames};
 
 const ASSISTANT: &str = "assistant";
 

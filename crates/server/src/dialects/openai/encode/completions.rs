@@ -10,9 +10,8 @@ use super::form::Form;
 use super::logprobs::TextLogprobs;
 use super::unsent::Unsent;
 use crate::dialects::openai::error::envelope;
-use crate::generate::encoder::{ChunkEncoder, CollectedPrompt, Encoder};
-use crate::http::error::ApiError;
-use crate::http::sse::Frames;
+use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder};
+use crate::http::{ApiError, Frames};
 
 #[derive(Serialize)]
 struct Choice<'a> {

@@ -6,8 +6,8 @@ use parkade_core::Usage;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::generate::model_entry::{ModelEntry, unix_seconds};
-use crate::http::sse::Frames;
+use crate::generate::{ModelEntry, unix_seconds};
+use crate::http::Frames;
 
 /// What stands at the head of an answer and of each chunk of a streamed one.
 #[derive(Debug, Clone, Serialize)]

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value};
 
 use crate::dialects::fields::{Fields, wrong_type};
+use crate::http::ApiError;
 use crate::http::body;
-use crate::http::error::ApiError;
 
 /// Reads the calls of all messages, first to last.
 pub(crate) struct Calls {

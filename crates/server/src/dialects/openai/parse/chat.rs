@@ -14,13 +14,8 @@ use crate::dialects::openai::parse::calls;
 use crate::dialects::openai::parse::generation::{self, Generation, refuse_hopeless, untokenisable};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
 use crate::dialects::openai::parse::messages;
-use crate::generate::complete::Operation;
-use crate::generate::deadlines::Deadlines;
-use crate::generate::ignored_fields::IgnoredFields;
-use crate::generate::model_entry::ModelEntry;
-use crate::generate::state::AppState;
-use crate::generate::task::Task;
-use crate::http::error::{ApiError, Retry, quote};
+use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
+use crate::http::{ApiError, Retry, quote};
 
 /// The field that a chat's prompt comes from.
 const PROMPT_FIELD: &str = "messages";

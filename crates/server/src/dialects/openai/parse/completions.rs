@@ -11,13 +11,8 @@ use crate::dialects::fields::{Fields, integer, wrong_type};
 use crate::dialects::openai::encode::{Completions, Echo};
 use crate::dialects::openai::parse::generation::{self, Generation, refuse_hopeless, untokenisable};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
-use crate::generate::complete::Operation;
-use crate::generate::deadlines::Deadlines;
-use crate::generate::ignored_fields::IgnoredFields;
-use crate::generate::model_entry::ModelEntry;
-use crate::generate::state::AppState;
-use crate::generate::task::Task;
-use crate::http::error::ApiError;
+use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
+use crate::http::ApiError;
 
 /// The field that a completion's prompt comes from.
 const PROMPT_FIELD: &str = "prompt";

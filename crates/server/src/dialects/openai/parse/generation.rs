@@ -12,10 +12,8 @@ use crate::dialects::fields::{Fields, describe, wrong_type};
 use crate::dialects::openai::encode::{Form, Head};
 use crate::dialects::openai::parse::known_fields;
 use crate::dialects::openai::service_tier;
-use crate::generate::deadlines::Deadlines;
-use crate::generate::model_entry::ModelEntry;
-use crate::generate::refusals::PromptLength;
-use crate::http::error::{ApiError, quote};
+use crate::generate::{Deadlines, ModelEntry, PromptLength};
+use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
 const MAX_STOPS: usize = 16;

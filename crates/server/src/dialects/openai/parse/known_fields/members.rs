@@ -15,8 +15,8 @@ use super::Place::Both;
 use super::{Row, Treatment, Treatments, by_name, check_object, harmless, read};
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::parse::calls;
-use crate::generate::ignored_fields::IgnoredFields;
-use crate::http::error::ApiError;
+use crate::generate::IgnoredFields;
+use crate::http::ApiError;
 
 const fn passed(names: &'static [&'static str]) -> Row {
     Row { place: Both, names, treatment: Treatment::Passed { nothing: &[False, EmptyText, EmptyList, EmptyObject] } }

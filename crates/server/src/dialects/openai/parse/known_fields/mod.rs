@@ -3,7 +3,7 @@
 //! The API is an open set: OpenAI's fields, those of llama.cpp, vLLM, SGLang, TGI, mistral.rs, Ollama, LM Studio, TabbyAPI,
 //! KoboldCpp, OpenRouter and text-generation-webui. A field that changes the answer elsewhere is read or refused here, since
 //! an answer that looks right and is not helps nobody; a value that asks for what this server does anyway passes, and so does a
-//! field that only adjusts another one which is not at work. What is not in the tables is [ignored and reported](crate::generate::ignored_fields).
+//! field that only adjusts another one which is not at work. What is not in the tables is [ignored and reported](crate::generate::IgnoredFields).
 
 mod members;
 mod nothing;
@@ -15,8 +15,8 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use crate::dialects::fields::{Fields, describe};
-use crate::generate::ignored_fields::IgnoredFields;
-use crate::http::error::ApiError;
+use crate::generate::IgnoredFields;
+use crate::http::ApiError;
 pub(crate) use members::check as check_members;
 use nothing::Nothing;
 pub(crate) use table::PENALTY_WINDOWS;
