@@ -44,7 +44,7 @@ impl Entrance {
 }
 
 /// The middleware around all handlers.
-pub(crate) async fn enter(State(entrance): State<Entrance>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(entrance): State<Entrance>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match entrance.check(&parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,

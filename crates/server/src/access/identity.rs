@@ -101,7 +101,7 @@ where
         let unknown = || ApiError::invalid_api_key("the API key is not known to this server");
         let key = keys.find(sent_key(&parts.headers)?).ok_or_else(unknown)?;
         if let Some(log) = parts.extensions.get::<Arc<RequestLog>>() {
-            log.hold(access.open_requests.enter(&key.name, keys.len())?);
+            log.hold(access.open_requests.open(&key.name, keys.len())?);
         }
         Ok(Self::Key(key))
     }

@@ -29,7 +29,7 @@ pub(crate) use hosts::Hosts;
 pub(crate) use identity::Identity;
 pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
 pub use policy::Policy;
-pub(crate) use rate_limit_headers::header_names as standing_headers;
+pub(crate) use rate_limit_headers::rate_limit_header_names;
 pub use rate_limit_headers::{Meter, Standing};
 pub use rates::{Advance, Demand, OverLimit, RateLimits, Rates};
 pub(crate) use state::AccessState;

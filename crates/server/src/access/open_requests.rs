@@ -28,7 +28,7 @@ impl OpenRequests {
     ///
     /// # Errors
     /// 429 if it has as many already.
-    pub fn enter(&self, key: &str, keys: usize) -> Result<OpenRequest, ApiError> {
+    pub fn open(&self, key: &str, keys: usize) -> Result<OpenRequest, ApiError> {
         let limit = if keys > 1 { (self.connections / 2).max(1) } else { self.connections };
         let mut by_key = self.by_key.lock();
         let open = by_key.entry(key.to_owned()).or_default();
@@ -69,15 +69,15 @@ mod tests {
     #[test]
     fn one_key_of_several_holds_no_more_than_half_of_the_connections() {
         let requests = OpenRequests::new(4);
-        let mut open: Vec<_> = (0..2).map(|_| requests.enter("ada", 2).expect("free")).collect();
-        let error = requests.enter("ada", 2).err().expect("over the half");
+        let mut open: Vec<_> = (0..2).map(|_| requests.open("ada", 2).expect("free")).collect();
+        let error = requests.open("ada", 2).err().expect("over the half");
         assert_eq!((error.status().as_u16(), error.retry_after_seconds()), (429, Some(1)));
-        let _other = requests.enter("bob", 2).expect("free");
+        let _other = requests.open("bob", 2).expect("free");
         open.pop();
-        open.push(requests.enter("ada", 2).expect("given back"));
+        open.push(requests.open("ada", 2).expect("given back"));
         drop(open);
         assert_eq!(requests.by_key.lock().len(), 1);
-        let _all: Vec<_> = (0..4).map(|_| requests.enter("eve", 1).expect("she is alone")).collect();
-        assert!(requests.enter("eve", 1).is_err());
+        let _all: Vec<_> = (0..4).map(|_| requests.open("eve", 1).expect("she is alone")).collect();
+        assert!(requests.open("eve", 1).is_err());
     }
 }

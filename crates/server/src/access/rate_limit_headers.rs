@@ -30,7 +30,7 @@ const REQUESTS: [&str; 3] =
 const TOKENS: [&str; 3] = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
 
 /// All headers that [`Standing::write`] may write.
-pub(crate) fn header_names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn rate_limit_header_names() -> impl Iterator<Item = &'static str> {
     REQUESTS.into_iter().chain(TOKENS)
 }
 

@@ -49,7 +49,7 @@ impl Answers {
         let price = |request| model.engine.price(request);
         let priced = requests.into_iter().map(price).collect::<Result<Vec<_>, _>>().map_err(refused)?;
         let charge = Charge::take(state, &model, &priced, identity, &log)?;
-        state.in_flight().enter(&entry);
+        state.in_flight().add(&entry);
         let mut streams = Vec::with_capacity(priced.len());
         let account = |streams: &[RequestStream], charge, entry| Settlement {
             state: state.clone(),

@@ -47,7 +47,7 @@ pub(crate) struct Entry {
 
 /// Where a request stands, over all its prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Progress {
     pub state: RequestState,
     /// How many are before it in line, and how many of these are its own tenant's.
     pub ahead: Option<usize>,
@@ -79,7 +79,7 @@ impl Entry {
         })
     }
 
-    pub fn place(&self) -> Place {
+    pub fn progress(&self) -> Progress {
         let engine = &self.model.engine;
         let parts: Vec<RequestStatus> = self.engine_ids.iter().filter_map(|id| engine.status(id)).collect();
         let requests = self.requests();
@@ -91,7 +91,7 @@ impl Entry {
         // The engine is done with it, and its account is not settled yet.
         let never_ran = requests.iter().all(|request| request.queued().is_none());
         let between = if never_ran { RequestState::Waiting } else { RequestState::Running };
-        Place {
+        Progress {
             state: if has_ended { RequestState::Ended } else { state.unwrap_or(between) },
             ahead: parts.iter().filter_map(|part| part.place).min(),
             own_ahead: parts.iter().filter_map(|part| part.own_place).min(),
@@ -172,12 +172,12 @@ impl InFlight {
     }
 
     /// From now on the request can be asked for.
-    pub fn enter(&self, entry: &Arc<Entry>) {
+    pub fn add(&self, entry: &Arc<Entry>) {
         self.book.lock().entries.entry(entry.id.clone()).or_default().push(entry.clone());
     }
 
     /// The engine is done with the request and its account is settled; it is remembered for a while.
-    pub fn leave(&self, entry: &Arc<Entry>, now: Instant) {
+    pub fn end(&self, entry: &Arc<Entry>, now: Instant) {
         entry.ended.store(true, Ordering::Release);
         let mut book = self.book.lock();
         book.ended.push_back((now, entry.clone()));

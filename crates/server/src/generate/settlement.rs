@@ -50,7 +50,7 @@ impl Settlement {
             self.charge.settle((usage.prompt_tokens + usage.completion_tokens) as u64);
             self.log.set_usage(usage);
             if let Some(entry) = &self.entry {
-                self.state.in_flight().leave(entry, Instant::now());
+                self.state.in_flight().end(entry, Instant::now());
             }
         });
     }

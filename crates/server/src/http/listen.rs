@@ -92,7 +92,7 @@ impl Server {
     }
 
     fn take(&mut self, socket: TcpStream, peer: IpAddr) {
-        let Some(place) = self.door.enter(peer, Instant::now()) else { return };
+        let Some(place) = self.door.admit(peer, Instant::now()) else { return };
         // Each token is its own small write: waiting to fill a packet would delay it.
         let _unsupported = socket.set_nodelay(true);
         let counted = self.http.metrics.connected();

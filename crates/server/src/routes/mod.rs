@@ -18,7 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer};
 
 use crate::access::entrance::{self, Entrance};
-use crate::access::{Hosts, standing_headers};
+use crate::access::{Hosts, rate_limit_header_names};
 use crate::dialects::{Dialect, openai};
 use crate::generate::AppState;
 use crate::http::error;
@@ -80,7 +80,7 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
         None => routes,
     };
     routes
-        .layer(middleware::from_fn_with_state(Entrance::new(state.http(), state.access(), hosts), entrance::enter))
+        .layer(middleware::from_fn_with_state(Entrance::new(state.http(), state.access(), hosts), entrance::check))
         .layer(middleware::from_fn_with_state(error_body_at as fn(&str) -> ErrorBody, error::write_bodies))
         .layer(middleware::from_fn_with_state(state.http().clone(), request_log::track))
         .with_state(state)
@@ -146,7 +146,7 @@ fn cors(listed: &[String]) -> Option<CorsLayer> {
         (false, false) => AllowOrigin::list(listed),
     };
     let exposed = ["x-request-id", "x-parkade-queue-ms", "x-parkade-ignored-fields", "retry-after", "x-should-retry"];
-    let exposed = exposed.into_iter().chain(standing_headers()).map(HeaderName::from_static);
+    let exposed = exposed.into_iter().chain(rate_limit_header_names()).map(HeaderName::from_static);
     Some(
         CorsLayer::new()
             .allow_origin(allowed)

@@ -24,25 +24,25 @@ use crate::routes::parameters::{Name, Parameters};
 /// Where a request stands, in JSON. A key that is no operator's is told how many of its own requests are before it, and its wait in whole
 /// seconds, as `retry-after` says it: a wait depends on what everybody does, and finer steps would tell more of that.
 fn card(entry: &Entry, identity: &Identity) -> Value {
-    let place = entry.place();
+    let progress = entry.progress();
     let (ahead, wait) = match identity.confined_to() {
-        Some(_) => (place.own_ahead, place.wait.map(whole_seconds)),
-        None => (place.ahead, place.wait),
+        Some(_) => (progress.own_ahead, progress.wait.map(whole_seconds)),
+        None => (progress.ahead, progress.wait),
     };
     json!({
         "id": entry.id,
         "object": "request",
         "model": entry.model.name,
-        "state": place.state.name(),
-        "error": place.error,
+        "state": progress.state.name(),
+        "error": progress.error,
         "class": entry.class.name(),
         "service_tier": service_tier::served(entry.class, entry.model.engine.has_classes()),
         "tenant": entry.tenant,
         "place": ahead,
         "estimated_wait_ms": wait.map(milliseconds),
-        "prompt_tokens": place.prompt_tokens,
-        "completion_tokens": place.completion_tokens,
-        "age_ms": milliseconds(place.age),
+        "prompt_tokens": progress.prompt_tokens,
+        "completion_tokens": progress.completion_tokens,
+        "age_ms": milliseconds(progress.age),
     })
 }
 

@@ -35,9 +35,8 @@ mod tests {
         Refusal::RequestTooLarge { param, resource, needed: 9, total: 8, remedy }
     }
 
-    fn table() -> Vec<Row> {
+    fn clients_fault() -> Vec<Row> {
         let invalid = "invalid_request_error";
-        let unavailable = "service_unavailable_error";
         vec![
             (Refusal::invalid("top_p", "top_p is 2"), 400, invalid, "invalid_value", Some("top_p"), None, "false"),
             (Refusal::invalid("prompt", "no tokens"), 400, invalid, "invalid_value", Some("messages"), None, "false"),
@@ -68,6 +67,12 @@ mod tests {
                 None,
                 "false",
             ),
+        ]
+    }
+
+    fn no_place_now() -> Vec<Row> {
+        let unavailable = "service_unavailable_error";
+        vec![
             (
                 Refusal::TenantQueueFull {
                     tenant: "a".into(),
@@ -125,7 +130,9 @@ mod tests {
 
     #[test]
     fn each_refusal_has_its_row_of_the_table() {
-        for (refusal, status, kind, code, param, retry_after, should_retry) in table() {
+        for (refusal, status, kind, code, param, retry_after, should_retry) in
+            clients_fault().into_iter().chain(no_place_now())
+        {
             let error = ApiError::from_refusal(refusal.clone(), "messages");
             let body = envelope(&error);
             assert_eq!(body["error"]["type"], kind, "{refusal:?}");

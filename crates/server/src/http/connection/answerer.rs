@@ -36,26 +36,26 @@ pub(crate) struct Answerer {
 }
 
 impl hyper::service::Service<Request<Incoming>> for Answerer {
-    type Response = Response<Answer>;
+    type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let turn = Turn(self.presence.clone());
         request.extensions_mut().insert(self.ends);
         // A router is always ready.
         let answering = self.router.clone().call(request);
-        Box::pin(async move { Ok(answering.await?.map(|body| Answer { body, _turn: turn })) })
+        Box::pin(async move { Ok(answering.await?.map(|body| AnswerBody { body, _turn: turn })) })
     }
 }
 
 /// The body of an answer. With its end the server's turn is over.
-pub(crate) struct Answer {
+pub(crate) struct AnswerBody {
     body: Body,
     _turn: Turn,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

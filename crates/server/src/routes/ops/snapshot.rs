@@ -30,31 +30,6 @@ fn figures(model: &ModelEntry, server_drains: bool, identity: &Identity) -> Map<
         Some(tenant) => model.engine.snapshot_of(tenant),
         None => model.engine.snapshot(),
     };
-    let classes: Map<String, Value> = now
-        .classes
-        .iter()
-        .map(|class| {
-            let figures = json!({
-                "waiting": class.waiting,
-                "waiting_tokens": class.waiting_tokens,
-                "running": class.running,
-                "parked": class.parked,
-            });
-            (class.class.name().to_owned(), figures)
-        })
-        .collect();
-    let tenants: Map<String, Value> = now
-        .tenants
-        .iter()
-        .map(|tenant| {
-            let figures = json!({
-                "waiting": tenant.waiting,
-                "waiting_tokens": tenant.waiting_tokens,
-                "active": tenant.active,
-            });
-            (tenant.name.clone(), figures)
-        })
-        .collect();
     let totals = now.totals.map(|totals| {
         json!({
             "submitted": totals.submitted,
@@ -97,14 +72,45 @@ fn figures(model: &ModelEntry, server_drains: bool, identity: &Identity) -> Map<
             "prefill_tokens_per_second": rounded(now.prefill_rate),
             "decode_tokens_per_second": rounded(now.decode_rate),
         },
-        "classes": classes,
-        "tenants": tenants,
+        "classes": classes(&now),
+        "tenants": tenants(&now),
         "totals": totals,
     });
     match page {
         Value::Object(page) => page,
         _ => Map::new(),
     }
+}
+
+/// By class.
+fn classes(now: &EngineSnapshot) -> Map<String, Value> {
+    now.classes
+        .iter()
+        .map(|class| {
+            let figures = json!({
+                "waiting": class.waiting,
+                "waiting_tokens": class.waiting_tokens,
+                "running": class.running,
+                "parked": class.parked,
+            });
+            (class.class.name().to_owned(), figures)
+        })
+        .collect()
+}
+
+/// By tenant.
+fn tenants(now: &EngineSnapshot) -> Map<String, Value> {
+    now.tenants
+        .iter()
+        .map(|tenant| {
+            let figures = json!({
+                "waiting": tenant.waiting,
+                "waiting_tokens": tenant.waiting_tokens,
+                "active": tenant.active,
+            });
+            (tenant.name.clone(), figures)
+        })
+        .collect()
 }
 
 /// To a tenth: more digits are noise.
