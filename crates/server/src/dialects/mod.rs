@@ -5,7 +5,7 @@
 //! | `fields.rs` | reading a JSON object field by field, whoever's API it belongs to |
 //! | `openai/` | OpenAI's completions |
 
-pub(crate) mod fields;
+mod fields;
 pub(crate) mod openai;
 
 use axum::Router;
@@ -23,4 +23,13 @@ pub(crate) struct Dialect {
     pub endpoints: &'static [&'static str],
     /// How its clients read errors.
     pub error_body: ErrorBody,
+}
+
+/// What is spoken here. Each dialect at its own paths, the first one wherever no other is.
+pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT];
+
+/// How errors are written at a path.
+pub(crate) fn error_body_at(path: &str) -> ErrorBody {
+    let own = DIALECTS[1..].iter().find(|dialect| path.starts_with(dialect.prefix));
+    own.unwrap_or(&DIALECTS[0]).error_body
 }

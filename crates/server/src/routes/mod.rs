@@ -19,7 +19,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer
 
 use crate::access::entrance::{self, Entrance};
 use crate::access::{Hosts, rate_limit_header_names};
-use crate::dialects::{Dialect, openai};
+use crate::dialects::{DIALECTS, error_body_at};
 use crate::generate::AppState;
 use crate::http::error;
 use crate::http::request_log;
@@ -27,15 +27,6 @@ use crate::http::{ApiError, ErrorBody, Retry, normal_origin, quote};
 use crate::routes::ops::{health, metrics, snapshot};
 
 pub use serve::serve;
-
-/// What is spoken here. Each dialect at its own paths, the first one wherever no other is.
-const DIALECTS: &[Dialect] = &[openai::DIALECT];
-
-/// How errors are written at a path.
-fn error_body_at(path: &str) -> ErrorBody {
-    let own = DIALECTS[1..].iter().find(|dialect| path.starts_with(dialect.prefix));
-    own.unwrap_or(&DIALECTS[0]).error_body
-}
 
 /// What there is besides, for the message of a 404.
 const ENDPOINTS: &[&str] = &[

@@ -6,8 +6,9 @@ use std::io;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::{error_body_at, router_for};
+use super::router_for;
 use crate::access::Hosts;
+use crate::dialects::error_body_at;
 use crate::generate::AppState;
 use crate::http::listen::{LAST_WRITES, Server};
 
