@@ -6,7 +6,7 @@ use crate::report::{Axis, Line, Plot, Report, Table};
 use crate::{BenchError, Samples};
 use parkade_kernels::{KvCache, KvType, Span, Team};
 use parkade_model::gguf::Gguf;
-use parkade_model::{Batch, Model, TokenId};
+use parkade_model::{Batch, Model, Outputs, TokenId};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -222,7 +222,7 @@ impl Bench {
     }
 
     fn forward(&mut self, tokens: &[TokenId], spans: &[Span<'_>], logit_rows: &[usize]) -> Result<(), BenchError> {
-        let batch = Batch { tokens, spans, logit_rows };
+        let batch = Batch { tokens, spans, outputs: Outputs::Logits(logit_rows) };
         self.model
             .forward(&batch, &mut self.kv, &mut self.logits)
             .map_err(|error| BenchError::Model { path: self.path.clone(), reason: error.to_string() })

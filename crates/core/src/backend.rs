@@ -13,8 +13,8 @@ pub trait Backend: Send {
     fn blocks(&self) -> usize;
     /// How many tokens a block holds.
     fn block_len(&self) -> usize;
-    /// Computes all rows of `batch`, stores their keys and values in the blocks of their spans, and leaves the logits of
-    /// `batch.logit_rows` in `logits`, row after row.
+    /// Computes all rows of `batch`, stores their keys and values in the blocks of their spans, and leaves in `logits` what
+    /// `batch.outputs` asks for, row after row.
     ///
     /// # Errors
     /// If the pass as a whole failed. The requests of the step fail with it; the engine goes on.

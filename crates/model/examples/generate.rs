@@ -14,7 +14,7 @@ use std::time::Instant;
 use parkade_kernels::{KvCache, KvType, Span, Team};
 use parkade_model::gguf::Gguf;
 use parkade_model::tokenizer::{Bos, SpecialTokens, TextStream, Tokenizer};
-use parkade_model::{Batch, Model, TokenId};
+use parkade_model::{Batch, Model, Outputs, TokenId};
 
 const BLOCK_LEN: usize = 16;
 /// Most rows in one batch.
@@ -113,7 +113,7 @@ impl Runner {
             tokens.extend(new);
             logit_rows.push(tokens.len() - 1);
         }
-        let batch = Batch { tokens: &tokens, spans: &spans, logit_rows: &logit_rows };
+        let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Logits(&logit_rows) };
         self.model.forward(&batch, &mut self.kv, &mut self.logits)?;
         let likeliest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as TokenId;
         Ok(self.logits.chunks_exact(self.model.config().vocab).map(likeliest).collect())

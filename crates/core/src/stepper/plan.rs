@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use parkade_kernels::Span;
-use parkade_model::{Batch, TokenId};
+use parkade_model::{Batch, Outputs, TokenId};
 
 use crate::backend::{BackendError, Pass};
 use crate::blocks::{Copy, Hit};
@@ -239,7 +239,7 @@ impl Stepper {
                 Span { first_row: share.first_row, rows: share.rows, past: seq.computed, blocks: seq.table.as_raw() }
             })
             .collect();
-        let batch = Batch { tokens, spans: &spans, logit_rows };
+        let batch = Batch { tokens, spans: &spans, outputs: Outputs::Logits(logit_rows) };
         let pass = if turn.is_left {
             self.backend.resume(&batch, &mut self.logits, stop)?
         } else {

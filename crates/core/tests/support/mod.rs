@@ -132,7 +132,7 @@ impl FakeBackend {
         }
         self.store(batch, |_| true);
         logits.clear();
-        for &row in batch.logit_rows {
+        for &row in batch.outputs.rows() {
             let Some(span) =
                 batch.spans.iter().find(|span| (span.first_row..span.first_row + span.rows).contains(&row))
             else {

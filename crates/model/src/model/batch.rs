@@ -15,8 +15,35 @@ pub struct Batch<'a> {
     pub tokens: &'a [TokenId],
     /// Where each sequence's rows are, and where its keys and values live.
     pub spans: &'a [Span<'a>],
-    /// Rows whose logits are wanted, ascending.
-    pub logit_rows: &'a [usize],
+    /// What is wanted of which rows.
+    pub outputs: Outputs<'a>,
+}
+
+/// What a pass gives of some of its rows. The rows ascend; they may be any, and several of one sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs<'a> {
+    /// The logits of the token after each of these rows: `[rows][vocab]`.
+    Logits(&'a [usize]),
+    /// The hidden states of these rows after the last norm: `[rows][embedding]`. The output matrix makes logits of them; embeddings
+    /// are pooled from them.
+    Hidden(&'a [usize]),
+}
+
+impl<'a> Outputs<'a> {
+    /// The rows of the batch that something is wanted of.
+    pub fn rows(&self) -> &'a [usize] {
+        match self {
+            Outputs::Logits(rows) | Outputs::Hidden(rows) => rows,
+        }
+    }
+
+    /// How many values there are in all.
+    pub(super) fn values(&self, config: &ModelConfig) -> usize {
+        match self {
+            Outputs::Logits(rows) => rows.len() * config.vocab,
+            Outputs::Hidden(rows) => rows.len() * config.embedding,
+        }
+    }
 }
 
 /// Which rows a span has, and where in its sequence they are.
@@ -45,7 +72,7 @@ impl BatchCheck {
     /// Everything that the kernels rely on, so that no input of a caller can make them panic.
     pub(super) fn check(&mut self, batch: &Batch<'_>, config: &ModelConfig, kv: &KvCache) -> Result<(), ModelError> {
         check_tokens(batch, config.vocab)?;
-        check_logit_rows(batch)?;
+        check_output_rows(batch)?;
         let mut next_row = 0;
         for (i, span) in batch.spans.iter().enumerate() {
             if span.first_row != next_row || span.rows == 0 {
@@ -80,7 +107,7 @@ impl BatchCheck {
         config: &ModelConfig,
         kv: &KvCache,
     ) -> Result<(), ModelError> {
-        check_logit_rows(batch)?;
+        check_output_rows(batch)?;
         if batch.tokens.len() != rows {
             return Err(ModelError::Batch(format!("a pass of {rows} rows goes on with {} tokens", batch.tokens.len())));
         }
@@ -139,12 +166,12 @@ fn check_tokens(batch: &Batch<'_>, vocab: usize) -> Result<(), ModelError> {
     }
 }
 
-fn check_logit_rows(batch: &Batch<'_>) -> Result<(), ModelError> {
-    let ascending = batch.logit_rows.windows(2).all(|pair| pair[0] < pair[1]);
-    if !ascending || batch.logit_rows.last().is_some_and(|&row| row >= batch.tokens.len()) {
+fn check_output_rows(batch: &Batch<'_>) -> Result<(), ModelError> {
+    let rows = batch.outputs.rows();
+    let ascending = rows.windows(2).all(|pair| pair[0] < pair[1]);
+    if !ascending || rows.last().is_some_and(|&row| row >= batch.tokens.len()) {
         return Err(ModelError::Batch(format!(
-            "logit rows {:?} must ascend and be below {} rows",
-            batch.logit_rows,
+            "output rows {rows:?} must ascend and be below {} rows",
             batch.tokens.len()
         )));
     }

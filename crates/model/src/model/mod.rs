@@ -14,7 +14,7 @@ use crate::gguf::Gguf;
 use batch::{BatchCheck, Extent};
 use weights::{Layer, Weights};
 
-pub use batch::Batch;
+pub use batch::{Batch, Outputs};
 
 /// A loaded model: weights that are ready for the kernels, and scratch memory for one forward pass at a time.
 pub struct Model {
@@ -103,7 +103,7 @@ impl Model {
             .map_err(|source| ModelError::Kernel { what: format!("KV cache of {blocks} blocks"), source })
     }
 
-    /// Runs one batch: appends the keys and values of its rows to `kv` and sets `logits` to `[logit_rows][vocab]`.
+    /// Runs one batch: appends the keys and values of its rows to `kv` and sets `out` to what [`Batch::outputs`] asks for.
     ///
     /// A row's result depends only on its own sequence: not on the other rows, on how a prompt was cut into batches, on which
     /// blocks it lies in, or on the number of threads, bit for bit.
@@ -111,13 +111,12 @@ impl Model {
     /// # Errors
     /// If the batch is malformed ([`ModelError::Batch`], [`ModelError::Token`], [`ModelError::Context`]) or `kv` is not a cache of this model. The
     /// cache is unchanged then.
-    pub fn forward(&mut self, batch: &Batch<'_>, kv: &mut KvCache, logits: &mut Vec<f32>) -> Result<(), ModelError> {
-        self.forward_until(batch, kv, logits, &|| false)
-            .map(|paused| debug_assert!(paused.is_none(), "nobody said stop"))
+    pub fn forward(&mut self, batch: &Batch<'_>, kv: &mut KvCache, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.forward_until(batch, kv, out, &|| false).map(|paused| debug_assert!(paused.is_none(), "nobody said stop"))
     }
 
     /// As [`forward`](Self::forward), but asks `stop` between the layers. When that says yes, the pass is left where it is: other batches can
-    /// be run, and [`resume`](Self::resume) goes on with it. Its logits are then what they would have been anyway, bit for bit.
+    /// be run, and [`resume`](Self::resume) goes on with it. Its results are then what they would have been anyway, bit for bit.
     ///
     /// # Errors
     /// As with [`forward`](Self::forward).
@@ -125,19 +124,19 @@ impl Model {
         &mut self,
         batch: &Batch<'_>,
         kv: &mut KvCache,
-        logits: &mut Vec<f32>,
+        out: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<PausedPass>, ModelError> {
         self.check_kv(kv)?;
         self.check.check(batch, &self.config, kv)?;
         if batch.tokens.is_empty() {
-            logits.clear();
+            out.clear();
             return Ok(None);
         }
         let mut scratch = self.spare.pop().unwrap_or_default();
         scratch.start(batch, &self.weights, &self.config)?;
         let spans = batch.spans.iter().map(Extent::of).collect();
-        Ok(self.go_on(PausedPass { scratch, layer: 0, rows: batch.tokens.len(), spans }, batch, kv, logits, stop))
+        Ok(self.go_on(PausedPass { scratch, layer: 0, rows: batch.tokens.len(), spans }, batch, kv, out, stop))
     }
 
     /// Goes on with a pass that was left. `batch` is the one that it began with, but spans may be missing: their rows are
@@ -151,12 +150,12 @@ impl Model {
         paused: PausedPass,
         batch: &Batch<'_>,
         kv: &mut KvCache,
-        logits: &mut Vec<f32>,
+        out: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<PausedPass>, ModelError> {
         self.check_kv(kv)?;
         self.check.check_rest(batch, paused.rows, &paused.spans, &self.config, kv)?;
-        Ok(self.go_on(paused, batch, kv, logits, stop))
+        Ok(self.go_on(paused, batch, kv, out, stop))
     }
 
     /// Gives up a pass that was left.
@@ -169,7 +168,7 @@ impl Model {
         mut paused: PausedPass,
         batch: &Batch<'_>,
         kv: &mut KvCache,
-        logits: &mut Vec<f32>,
+        out: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Option<PausedPass> {
         let Model { config, weights, rope, team, spare, .. } = self;
@@ -196,15 +195,19 @@ impl Model {
         }
         pass.attend(before.len(), last, batch, kv, scratch, *rows);
         // What the vector held before stays in it, to be overwritten: clearing megabytes every step would be for nothing.
-        logits.resize(batch.logit_rows.len() * config.vocab, 0.0);
-        if !batch.logit_rows.is_empty() {
-            // Past the last attention, rows whose logits nobody wants matter to no one.
-            let rows = batch.logit_rows.len();
-            gather(&mut scratch.hidden, batch.logit_rows, config.embedding);
-            gather(&mut scratch.attended, batch.logit_rows, config.heads * config.head_dim);
+        out.resize(batch.outputs.values(config), 0.0);
+        let wanted = batch.outputs.rows();
+        if !wanted.is_empty() {
+            // Past the last attention, rows that nobody wants anything of matter to no one.
+            let rows = wanted.len();
+            gather(&mut scratch.hidden, wanted, config.embedding);
+            gather(&mut scratch.attended, wanted, config.heads * config.head_dim);
             pass.attention_output(last, scratch, rows);
             pass.feed_forward(last, scratch, rows);
-            pass.logits(weights, scratch, rows, logits);
+            match batch.outputs {
+                Outputs::Logits(_) => pass.logits(weights, scratch, rows, out),
+                Outputs::Hidden(_) => pass.last_norm(weights, scratch, rows, out),
+            }
         }
         spare.push(paused.scratch);
         None
@@ -317,6 +320,12 @@ impl Pass<'_> {
         matmul(team, &s.activations, &mut [(&down.matrix, &mut *delta)]);
         down.add_bias(delta);
         add_assign(team, hidden, delta);
+    }
+
+    /// The last norm alone.
+    fn last_norm(&self, weights: &Weights, s: &Scratch, rows: usize, out: &mut [f32]) {
+        let ModelConfig { embedding, norm_eps, .. } = *self.config;
+        rms_norm(self.team, &s.hidden[..rows * embedding], embedding, &weights.output_norm, norm_eps, out);
     }
 
     /// The last norm and the output matrix.

@@ -6,7 +6,7 @@ use parkade_kernels::{KvType, Span, Team};
 use parkade_model::chat_template::{ChatInput, ChatTemplate};
 use parkade_model::gguf::Gguf;
 use parkade_model::tokenizer::{Bos, SpecialTokens, TextStream, Tokenizer};
-use parkade_model::{Batch, Model};
+use parkade_model::{Batch, Model, Outputs};
 use serde_json::{Map, json};
 
 /// How far a file came.
@@ -109,7 +109,7 @@ fn compute(mut model: Model) -> Option<usize> {
     let mut kv = model.new_kv_cache(1, 16, KvType::F16).ok()?;
     let mut logits = Vec::new();
     let spans = [Span { first_row: 0, rows, past: 0, blocks: &[0] }];
-    let batch = Batch { tokens: &tokens, spans: &spans, logit_rows: &[rows - 1] };
+    let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Logits(&[rows - 1]) };
     model.forward(&batch, &mut kv, &mut logits).unwrap();
     assert_eq!(logits.len(), vocab as usize);
     Some(model.weight_bytes())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parkade_kernels::{KvCache, KvType, Span, Team};
-use parkade_model::{Batch, Model, ModelError, TokenId};
+use parkade_model::{Batch, Model, ModelError, Outputs, TokenId};
 use proptest::prelude::*;
 
 use crate::support::{BLOCK_LEN, Part, Runner, bits, table};
@@ -21,7 +21,11 @@ fn run(
     logit_rows: &[usize],
 ) -> Result<Vec<f32>, ModelError> {
     let mut logits = Vec::new();
-    runner.model.forward(&Batch { tokens, spans, logit_rows }, &mut runner.kv, &mut logits)?;
+    runner.model.forward(
+        &Batch { tokens, spans, outputs: Outputs::Logits(logit_rows) },
+        &mut runner.kv,
+        &mut logits,
+    )?;
     Ok(logits)
 }
 

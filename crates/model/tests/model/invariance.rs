@@ -131,25 +131,3 @@ fn a_copied_block_continues_as_its_original() {
     let logits = runner.step(&[Part { tokens: &tokens[32..], past: 32, blocks: &original }]).remove(0);
     same("original", &expected[32..], &logits);
 }
-
-#[test]
-fn logits_of_some_rows_are_those_of_all_rows() {
-    use parkade_kernels::Span;
-    use parkade_model::Batch;
-
-    let mut runner = open(&tiny_model("Q4_1"), 2, KvType::F16);
-    let tokens = prompt(&runner, 60);
-    let expected = bits(&runner.whole(&tokens));
-    let blocks = table(0, 60);
-    let spans = [Span { first_row: 0, rows: 60, past: 0, blocks: &blocks }];
-    let vocab = runner.model.config().vocab;
-    for rows in [&[59][..], &[0], &[3, 17, 58], &[]] {
-        let mut logits = vec![1.0; 3];
-        let batch = Batch { tokens: &tokens, spans: &spans, logit_rows: rows };
-        runner.model.forward(&batch, &mut runner.kv, &mut logits).unwrap();
-        assert_eq!(logits.len(), rows.len() * vocab);
-        let logits: Vec<_> = logits.chunks_exact(vocab).map(<[f32]>::to_vec).collect();
-        let expected: Vec<_> = rows.iter().map(|&r| expected[r].clone()).collect();
-        same(&format!("rows {rows:?}"), &expected, &logits);
-    }
-}

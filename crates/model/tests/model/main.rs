@@ -8,6 +8,7 @@ mod installed;
 mod invariance;
 mod loading;
 mod oracle;
+mod outputs;
 #[path = "../support/random.rs"]
 mod random;
 mod reference;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parkade_kernels::{KvCache, KvType, Span, Team};
 use parkade_model::gguf::Gguf;
-use parkade_model::{Batch, Model, TokenId};
+use parkade_model::{Batch, Model, Outputs, TokenId};
 
 use crate::random::Random;
 
@@ -69,7 +69,7 @@ impl Runner {
         }
         let logit_rows: Vec<usize> = (0..tokens.len()).collect();
         let mut logits = Vec::new();
-        let batch = Batch { tokens: &tokens, spans: &spans, logit_rows: &logit_rows };
+        let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Logits(&logit_rows) };
         self.model.forward(&batch, &mut self.kv, &mut logits).unwrap();
         let mut rows = logits.chunks_exact(self.model.config().vocab).map(<[f32]>::to_vec);
         parts.iter().map(|p| rows.by_ref().take(p.tokens.len()).collect()).collect()

@@ -99,7 +99,7 @@ impl Backend for Mortal {
             self.questions_left.set(Some(1));
         }
         logits.clear();
-        logits.resize(batch.logit_rows.len() * self.vocab, 0.0);
+        logits.resize(batch.outputs.rows().len() * self.vocab, 0.0);
         Ok(())
     }
 
