@@ -11,6 +11,7 @@ mod dialect;
 mod error;
 mod members;
 mod messages;
+pub(crate) mod sources;
 
 use std::cell::Cell;
 
@@ -24,14 +25,11 @@ pub use parkade_jinja::Limits;
 
 use self::members::Printed;
 use self::messages::Dialect;
+use self::sources::{DEFAULT, key, sources};
 use crate::Prompt;
-use crate::gguf::{Gguf, or_missing};
+use crate::gguf::Gguf;
 use crate::tokenizer::Tokenizer;
 
-/// The key of the default template. Others have the key of their name: `tokenizer.chat_template.tool_use`.
-const KEY: &str = "tokenizer.chat_template";
-/// The name of the template without a name.
-const DEFAULT: &str = "default";
 /// The template that is taken when tools are given, if there is one.
 const TOOL_USE: &str = "tool_use";
 
@@ -67,11 +65,6 @@ impl Named {
     }
 }
 
-/// The key of a template in the metadata.
-fn key(name: &str) -> String {
-    if name == DEFAULT { KEY.to_owned() } else { format!("{KEY}.{name}") }
-}
-
 /// What a prompt is written from.
 #[derive(Debug, Clone, Copy)]
 pub struct ChatInput<'a> {
@@ -87,16 +80,6 @@ pub struct ChatInput<'a> {
     pub add_generation_prompt: bool,
     /// More variables for the template, such as `enable_thinking`.
     pub extra: &'a Map<String, Value>,
-}
-
-/// The names and sources of a model's chat templates. One that is no text counts as missing: completions need none.
-pub(crate) fn sources<'a>(gguf: &'a Gguf, warnings: &mut Vec<String>) -> Vec<(&'a str, &'a str)> {
-    let named = gguf.metadata().filter_map(|(key, _)| {
-        let name = key.strip_prefix(KEY)?.strip_prefix('.')?;
-        (!name.is_empty() && name != DEFAULT).then_some((name, key))
-    });
-    let keys = std::iter::once((DEFAULT, KEY)).chain(named);
-    keys.filter_map(|(name, key)| Some((name, or_missing(gguf.get_str(key), warnings)?))).collect()
 }
 
 impl ChatTemplate {

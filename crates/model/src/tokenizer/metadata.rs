@@ -4,20 +4,10 @@
 //! often get wrong: one that makes no sense counts as missing, with a warning.
 
 use super::end_tokens::END_KEYS;
-use super::vocabulary::SENTENCEPIECE;
+use super::keys::{ADD_BOS, ADD_EOS, BOS, MERGES, SCORES, SENTENCEPIECE, TOKENS, TYPES, UNKNOWN, in_vocabulary};
 use super::{Tokenizer, TokenizerError, Vocabulary};
-use crate::chat_template;
+use crate::chat_template::sources::sources;
 use crate::gguf::{Gguf, or_missing};
-
-pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
-pub(super) const TYPES: &str = "tokenizer.ggml.token_type";
-pub(super) const SCORES: &str = "tokenizer.ggml.scores";
-pub(super) const MERGES: &str = "tokenizer.ggml.merges";
-pub(super) const BOS: &str = "tokenizer.ggml.bos_token_id";
-pub(super) const EOS: &str = "tokenizer.ggml.eos_token_id";
-pub(super) const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
-pub(super) const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
-pub(super) const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
 
 /// Keys of tokens for which there is no use here. They are checked, because they come from the same converter.
 const UNUSED_KEYS: &[&str] = &[
@@ -45,7 +35,7 @@ impl Tokenizer {
         let types = gguf.get_int_array(TYPES)?;
         let tokens = gguf.require_str_array(TOKENS)?;
         let mut hints = Hints { gguf, warnings: Vec::new() };
-        let sources = chat_template::sources(gguf, &mut hints.warnings);
+        let sources = sources(gguf, &mut hints.warnings);
         let ends = END_KEYS.iter().filter_map(|&key| Some((key, hints.token(key)?))).collect();
         let vocabulary = Vocabulary {
             model,
@@ -88,15 +78,4 @@ impl Hints<'_> {
     fn flag(&mut self, key: &str) -> Option<bool> {
         or_missing(self.gguf.get_bool(key), &mut self.warnings)
     }
-}
-
-/// The token of a key, unless it is outside of the vocabulary.
-pub(super) fn in_vocabulary(key: &str, id: u32, tokens: usize, warnings: &mut Vec<String>) -> Option<u32> {
-    if (id as usize) < tokens {
-        return Some(id);
-    }
-    let last = tokens.saturating_sub(1);
-    warnings
-        .push(format!("{key} is {id}, but the vocabulary has ids 0 to {last}; it counts as missing: correct the key"));
-    None
 }

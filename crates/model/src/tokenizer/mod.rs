@@ -12,6 +12,7 @@ mod bpe;
 mod byte_level;
 mod end_tokens;
 mod error;
+mod keys;
 mod markup;
 mod metadata;
 mod pre_tokenizer;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::bpe::Bpe;
 use super::end_tokens::{is_control_name, is_end_name};
-use super::metadata::{ADD_BOS, ADD_EOS, BOS, EOS, MERGES, SCORES, TOKENS, TYPES, UNKNOWN, in_vocabulary};
+use super::keys::{ADD_BOS, ADD_EOS, BOS, EOS, MERGES, SCORES, SENTENCEPIECE, TOKENS, TYPES, UNKNOWN, in_vocabulary};
 use super::pre_tokenizer::{PreTokenizer, Rules};
 use super::sentencepiece::{SPACE, SentencePiece};
 use super::special::Literals;
@@ -42,9 +42,6 @@ pub struct Vocabulary<'a> {
     /// The sources of the model's chat templates. Tokens of the kind "user-defined" that they write are markup.
     pub templates: Vec<&'a str>,
 }
-
-/// The kind of SentencePiece vocabularies in `tokenizer.ggml.model`.
-pub(super) const SENTENCEPIECE: &str = "llama";
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
