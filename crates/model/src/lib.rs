@@ -1,22 +1,24 @@
-//! GGUF in, logits out: tokenizer, chat template, architectures.
-//!
-//! The way from a file to tokens:
-//!
-//! 1. [`gguf::Gguf`] reads the file's header and checks every length in it before anything is used;
-//! 2. [`tokenizer`] and [`chat_template`] turn text into token ids, from the file alone;
-//! 3. [`arch`] says how the model's architecture differs from others and reads its geometry;
-//! 4. [`Model::forward`] runs one ragged batch of any number of sequences, and gives the logits or hidden states that were asked for.
-pub mod arch;
+#![doc = include_str!("../README.md")]
+
+mod batch;
 pub mod chat_template;
+mod config;
 mod error;
+mod families;
+mod forward;
 pub mod gguf;
-mod model;
+mod keys;
+mod loader;
+mod parts;
+pub mod plan;
 mod prompt;
 pub mod tokenizer;
 
-pub use arch::ModelConfig;
+pub use batch::{Batch, Outputs};
+pub use config::ModelConfig;
 pub use error::ModelError;
-pub use model::{Batch, Model, Outputs, PausedPass};
+pub use families::describe;
+pub use forward::{Model, PausedPass};
 pub use prompt::{Prompt, Source};
 
 /// A token's number in the vocabulary: its row in the embedding table.

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use parkade_kernels::{KvType, Team};
 use parkade_model::gguf::{Array, Gguf, TensorInfo, Value};
-use parkade_model::{Model, ModelConfig, ModelError};
+use parkade_model::plan::FeedForwardPlan;
+use parkade_model::{Model, ModelError, describe};
 
 use crate::installed::default_model;
 use crate::random::Random;
@@ -33,11 +34,14 @@ fn with(key: &'static str, value: impl Into<Value>) -> Synthetic {
 #[test]
 fn the_default_models_geometry() {
     let gguf = default_model();
-    let config = ModelConfig::from_gguf(&gguf).unwrap();
+    let (config, plan) = describe(&gguf).unwrap();
     assert_eq!((config.layers, config.heads, config.kv_heads, config.head_dim), (30, 9, 3, 64));
-    assert_eq!((config.embedding, config.feed_forward, config.vocab), (576, 1536, 49_152));
-    assert_eq!((config.context_length, config.rope.freq_base, config.window), (8192, 100_000.0, None));
-    assert_eq!(config.attention_scale, 0.125);
+    assert_eq!((config.embedding, config.vocab, config.context_length), (576, 49_152, 8192));
+    assert_eq!(plan.ropes[0].freq_base, 100_000.0);
+    for layer in &plan.layers {
+        let FeedForwardPlan::Gated { width, .. } = layer.feed_forward;
+        assert_eq!((width, layer.attention.window, layer.attention.scale), (1536, None, 0.125));
+    }
 }
 
 #[test]
@@ -156,7 +160,7 @@ fn rope_scaling_that_is_not_supported() {
 
 #[test]
 fn metadata_that_is_not_needed_refuses_nothing() {
-    let plain = ModelConfig::from_gguf(&Synthetic::default().gguf()).unwrap();
+    let plain = describe(&Synthetic::default().gguf()).unwrap();
     for (key, value) in [
         ("rope.scaling.original_context_length", Value::U32(0)),
         ("rope.scaling.original_context_length", "long".into()),
@@ -167,11 +171,11 @@ fn metadata_that_is_not_needed_refuses_nothing() {
         ("tensor_data_layout", Array::Array(vec![Array::Bool(vec![true])]).into()),
     ] {
         let gguf = with(key, value).gguf();
-        assert_eq!(ModelConfig::from_gguf(&gguf).unwrap(), plain, "{key}");
+        assert_eq!(describe(&gguf).unwrap(), plain, "{key}");
         Model::load(&gguf, Arc::new(Team::new(1))).unwrap();
     }
     let none = with("rope.scaling.type", "none").with("rope.scaling.factor", f32::NAN).gguf();
-    assert_eq!(ModelConfig::from_gguf(&none).unwrap(), plain);
+    assert_eq!(describe(&none).unwrap(), plain);
     refused(&with("rope.scaling.type", "yarn").with("rope.scaling.original_context_length", 0u32), &["length' is 0"]);
 }
 

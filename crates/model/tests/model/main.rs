@@ -9,6 +9,7 @@ mod invariance;
 mod loading;
 mod oracle;
 mod outputs;
+mod plans;
 #[path = "../support/random.rs"]
 mod random;
 mod reference;

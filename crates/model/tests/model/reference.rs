@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use parkade_kernels::{KvType, RopeLayout, WeightType, dequantize};
-use parkade_model::ModelConfig;
-use parkade_model::arch;
 use parkade_model::gguf::{Gguf, TensorInfo};
+use parkade_model::plan::{AttentionPlan, NormKind, Plan};
+use parkade_model::{ModelConfig, describe};
 
 use crate::ggml;
 use crate::random::Random;
@@ -27,8 +27,9 @@ pub enum Rounding {
 struct Naive<'a> {
     gguf: &'a Gguf,
     config: ModelConfig,
-    layout: RopeLayout,
-    frequencies: Vec<f32>,
+    plan: Plan,
+    /// Of each table of rotations.
+    frequencies: Vec<Vec<f32>>,
     rounding: Rounding,
     tensors: RefCell<HashMap<String, Rc<Values>>>,
 }
@@ -48,11 +49,10 @@ fn data(gguf: &Gguf, tensor: &TensorInfo) -> Vec<u8> {
 
 /// The logits after each token.
 pub fn naive_logits(gguf: &Gguf, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f32>> {
-    let config = ModelConfig::from_gguf(gguf).unwrap();
-    let layout = arch::find(&config.architecture).unwrap().rope_layout;
+    let (config, plan) = describe(gguf).unwrap();
     let divisors = gguf.tensor("rope_freqs.weight").map(|t| values(t.ty, &data(gguf, t), t.rows() * t.cols()));
-    let frequencies = config.rope.inverse_frequencies(divisors.as_deref());
-    Naive { gguf, config, layout, frequencies, rounding, tensors: RefCell::default() }.run(tokens)
+    let frequencies = plan.ropes.iter().map(|rope| rope.inverse_frequencies(divisors.as_deref())).collect();
+    Naive { gguf, config, plan, frequencies, rounding, tensors: RefCell::default() }.run(tokens)
 }
 
 fn values(ty: WeightType, bytes: &[u8], n: usize) -> Vec<f32> {
@@ -100,25 +100,27 @@ impl Naive<'_> {
     fn norm(&self, x: &[f64], name: &str) -> Vec<f64> {
         let weight = self.tensor(name).unwrap();
         let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
-        let scale = 1.0 / (mean + f64::from(self.config.norm_eps)).sqrt();
+        let NormKind::Rms { eps } = self.plan.norm;
+        let scale = 1.0 / (mean + f64::from(eps)).sqrt();
         x.iter().zip(&weight.values).map(|(x, &w)| x * scale * f64::from(w)).collect()
     }
 
     /// Splits into heads, norms each if the layer has such a norm, and rotates.
-    fn heads(&self, x: &[f64], norm: &str, position: usize) -> Vec<Vec<f64>> {
+    fn heads(&self, x: &[f64], norm: &str, position: usize, rope: usize) -> Vec<Vec<f64>> {
+        let (rope, frequencies) = (&self.plan.ropes[rope], &self.frequencies[rope]);
         let turn = |head: &[f64]| {
             let mut head = match self.gguf.tensor(norm) {
                 Some(_) => self.norm(head, norm),
                 None => head.to_vec(),
             };
-            let pairs = self.config.rope.dimensions / 2;
-            let factor = f64::from(self.config.rope.attn_factor());
-            for pair in 0..pairs {
-                let (a, b) = match self.layout {
+            let pairs = rope.dimensions / 2;
+            let factor = f64::from(rope.attn_factor());
+            for (pair, &frequency) in frequencies.iter().enumerate() {
+                let (a, b) = match rope.layout {
                     RopeLayout::Interleaved => (2 * pair, 2 * pair + 1),
                     RopeLayout::Halves => (pair, pair + pairs),
                 };
-                let (sin, cos) = (f64::from(self.frequencies[pair]) * position as f64).sin_cos();
+                let (sin, cos) = (f64::from(frequency) * position as f64).sin_cos();
                 let (x, y) = (head[a], head[b]);
                 head[a] = (x * cos - y * sin) * factor;
                 head[b] = (x * sin + y * cos) * factor;
@@ -138,17 +140,20 @@ impl Naive<'_> {
             })
             .collect();
         for layer in 0..config.layers {
+            let attention = &self.plan.layers[layer].attention;
             let name = |what: &str| format!("blk.{layer}.{what}");
             let normed: Vec<_> = hidden.iter().map(|x| self.norm(x, &name("attn_norm.weight"))).collect();
             let heads = |what: &str, norm: &str| -> Vec<Vec<Vec<f64>>> {
-                let project = |(i, x): (usize, &Vec<f64>)| self.heads(&self.linear(x, &name(what)), &name(norm), i);
+                let project = |(i, x): (usize, &Vec<f64>)| {
+                    self.heads(&self.linear(x, &name(what)), &name(norm), i, attention.rope)
+                };
                 normed.iter().enumerate().map(project).collect()
             };
             let q = heads("attn_q", "attn_q_norm.weight");
             let k = heads("attn_k", "attn_k_norm.weight");
             let v: Vec<Vec<f64>> = normed.iter().map(|x| self.linear(x, &name("attn_v"))).collect();
             for i in 0..tokens.len() {
-                let attended = self.attend(&q[i], &k[..=i], &v[..=i]);
+                let attended = self.attend(attention, &q[i], &k[..=i], &v[..=i]);
                 add(&mut hidden[i], &self.linear(&attended, &name("attn_output")));
                 let x = self.norm(&hidden[i], &name("ffn_norm.weight"));
                 let (gate, up) = (self.linear(&x, &name("ffn_gate")), self.linear(&x, &name("ffn_up")));
@@ -162,15 +167,15 @@ impl Naive<'_> {
     }
 
     /// The last position's queries over all keys that they may see.
-    fn attend(&self, q: &[Vec<f64>], k: &[Vec<Vec<f64>>], v: &[Vec<f64>]) -> Vec<f64> {
+    fn attend(&self, plan: &AttentionPlan, q: &[Vec<f64>], k: &[Vec<Vec<f64>>], v: &[Vec<f64>]) -> Vec<f64> {
         let ModelConfig { heads, kv_heads, head_dim, .. } = self.config;
-        let first = k.len().saturating_sub(self.config.window.unwrap_or(k.len()));
+        let first = k.len().saturating_sub(plan.window.unwrap_or(k.len()));
         let mut out = Vec::new();
         for (head, q) in q.iter().enumerate() {
             let kv = head / (heads / kv_heads);
             let score = |k: &Vec<Vec<f64>>| {
                 let dot: f64 = q.iter().zip(&k[kv]).map(|(a, b)| a * b).sum();
-                (dot * f64::from(self.config.attention_scale)).exp()
+                (dot * f64::from(plan.scale)).exp()
             };
             let weights: Vec<f64> = k[first..].iter().map(score).collect();
             let sum: f64 = weights.iter().sum();

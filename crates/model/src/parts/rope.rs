@@ -2,12 +2,21 @@
 
 use std::f64::consts::PI;
 
-use super::config::{Keys, MAX_CONTEXT, MAX_HEAD_DIM};
-use crate::error::ModelError;
+use parkade_kernels::{RopeLayout, RopeTable};
 
-/// How a model rotates its queries and keys.
+use crate::config::{MAX_CONTEXT, MAX_HEAD_DIM, ModelConfig};
+use crate::error::ModelError;
+use crate::keys::Keys;
+use crate::loader::Loader;
+
+/// Divisors of the rotary frequencies, one for each pair.
+const ROPE_FREQS: &str = "rope_freqs.weight";
+
+/// How queries and keys are rotated.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RopeConfig {
+pub struct RopePlan {
+    /// Which values of a head are rotated as a pair.
+    pub layout: RopeLayout,
     /// Values of a head that are rotated, from its start; even.
     pub dimensions: usize,
     /// Base of the frequencies.
@@ -58,18 +67,34 @@ pub struct YarnScaling {
     pub original_context: usize,
 }
 
-impl RopeConfig {
-    pub(super) fn from_gguf(keys: &Keys<'_>, head_dim: usize, context: usize) -> Result<RopeConfig, ModelError> {
-        let dimensions = keys.optional("rope.dimension_count", MAX_HEAD_DIM)?.unwrap_or(head_dim);
+impl RopePlan {
+    /// Reads the numbers of a file's metadata.
+    pub(crate) fn read(keys: &Keys<'_>, config: &ModelConfig, layout: RopeLayout) -> Result<RopePlan, ModelError> {
+        let head_dim = config.head_dim;
+        let dimensions = keys.optional_size("rope.dimension_count", MAX_HEAD_DIM)?.unwrap_or(head_dim);
         if dimensions > head_dim || !dimensions.is_multiple_of(2) {
             let expected = format!("an even number up to the head size {head_dim}");
             return Err(keys.wrong("rope.dimension_count", dimensions, expected));
         }
-        let freq_base = positive(keys, "rope.freq_base")?.unwrap_or(10_000.0);
+        let freq_base = keys.positive("rope.freq_base")?.unwrap_or(10_000.0);
         if freq_base <= 1.0 {
             return Err(keys.wrong("rope.freq_base", freq_base, "more than 1".to_owned()));
         }
-        Ok(RopeConfig { dimensions, freq_base, scaling: scaling(keys, context)? })
+        Ok(RopePlan { layout, dimensions, freq_base, scaling: scaling(keys, config.context_length)? })
+    }
+
+    /// The rotations up to a position, with the divisors of the file, if it has some.
+    pub(crate) fn table(&self, loader: &Loader<'_>, positions: usize) -> Result<RopeTable, ModelError> {
+        let divisors = loader.has(ROPE_FREQS).then(|| loader.vector(ROPE_FREQS, self.dimensions / 2)).transpose()?;
+        if let Some(bad) = divisors.iter().flatten().find(|d| !(d.is_finite() && **d > 0.0)) {
+            return Err(ModelError::Config {
+                key: ROPE_FREQS.to_owned(),
+                found: bad.to_string(),
+                expected: "positive numbers".to_owned(),
+            });
+        }
+        let frequencies = self.inverse_frequencies(divisors.as_deref());
+        Ok(RopeTable::new(self.dimensions, frequencies, self.attn_factor(), self.layout, positions))
     }
 
     /// The angle in radians per position of each pair. `divisors` is the file's table, if it has one.
@@ -126,35 +151,36 @@ impl RopeConfig {
 }
 
 fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
-    let kind = keys.gguf.get_str(&keys.name("rope.scaling.type"))?;
+    let kind = keys.text("rope.scaling.type")?;
     if kind == Some("none") {
         return Ok(RopeScaling::None);
     }
-    let factor = match positive(keys, "rope.scaling.factor")? {
+    let factor = match keys.positive("rope.scaling.factor")? {
         Some(factor) => Some(factor),
         // The key's old name, which meant linear scaling.
-        None => positive(keys, "rope.scale_linear")?,
+        None => keys.positive("rope.scale_linear")?,
     };
-    let original_context =
-        || keys.optional("rope.scaling.original_context_length", MAX_CONTEXT).map(|length| length.unwrap_or(context));
+    let original_context = || {
+        keys.optional_size("rope.scaling.original_context_length", MAX_CONTEXT).map(|length| length.unwrap_or(context))
+    };
     let factor = factor.unwrap_or(1.0);
     match kind {
         None | Some("linear") if factor == 1.0 => Ok(RopeScaling::None),
         None | Some("linear") => Ok(RopeScaling::Linear { factor }),
         Some("yarn") => Ok(RopeScaling::Yarn(YarnScaling {
             factor,
-            ext_factor: number(keys, "rope.scaling.yarn_ext_factor", 0.0..=1.0)?.unwrap_or(1.0),
-            attn_factor: match positive(keys, "rope.scaling.yarn_attn_factor")? {
+            ext_factor: ext_factor(keys)?,
+            attn_factor: match keys.positive("rope.scaling.yarn_attn_factor")? {
                 Some(factor) => factor,
-                None => positive(keys, "rope.scaling.attn_factor")?.unwrap_or(1.0),
+                None => keys.positive("rope.scaling.attn_factor")?.unwrap_or(1.0),
             },
-            beta_fast: positive(keys, "rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
-            beta_slow: positive(keys, "rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
+            beta_fast: keys.positive("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
+            beta_slow: keys.positive("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
             original_context: original_context()?,
         })),
         Some("llama3") => {
-            let low = positive(keys, "rope.scaling.low_freq_factor")?.unwrap_or(1.0);
-            let high = positive(keys, "rope.scaling.high_freq_factor")?.unwrap_or(4.0);
+            let low = keys.positive("rope.scaling.low_freq_factor")?.unwrap_or(1.0);
+            let high = keys.positive("rope.scaling.high_freq_factor")?.unwrap_or(4.0);
             if high <= low {
                 let expected = format!("more than low_freq_factor {low}");
                 return Err(keys.wrong("rope.scaling.high_freq_factor", high, expected));
@@ -167,17 +193,12 @@ fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
     }
 }
 
-/// A positive finite number; 0 counts as absent, as converters write it for "not set".
-fn positive(keys: &Keys<'_>, key: &str) -> Result<Option<f32>, ModelError> {
-    Ok(number(keys, key, 0.0..=f32::MAX)?.filter(|&v| v > 0.0))
-}
-
-fn number(keys: &Keys<'_>, key: &str, range: std::ops::RangeInclusive<f32>) -> Result<Option<f32>, ModelError> {
-    match keys.gguf.get_f32(&keys.name(key))? {
-        Some(value) if !range.contains(&value) => {
-            Err(keys.wrong(key, value, format!("from {} to {}", range.start(), range.end())))
-        }
-        value => Ok(value),
+/// 0 is a factor like others here.
+fn ext_factor(keys: &Keys<'_>) -> Result<f32, ModelError> {
+    let key = "rope.scaling.yarn_ext_factor";
+    match keys.optional_float(key)? {
+        Some(value) if !(0.0..=1.0).contains(&value) => Err(keys.wrong(key, value, "from 0 to 1".to_owned())),
+        value => Ok(value.unwrap_or(1.0)),
     }
 }
 
@@ -185,8 +206,8 @@ fn number(keys: &Keys<'_>, key: &str, range: std::ops::RangeInclusive<f32>) -> R
 mod tests {
     use super::*;
 
-    fn rope(dimensions: usize, freq_base: f32, scaling: RopeScaling) -> RopeConfig {
-        RopeConfig { dimensions, freq_base, scaling }
+    fn rope(dimensions: usize, freq_base: f32, scaling: RopeScaling) -> RopePlan {
+        RopePlan { layout: RopeLayout::Halves, dimensions, freq_base, scaling }
     }
 
     fn assert_near(frequencies: &[f32], expected: &[(usize, f64)]) {

@@ -2,8 +2,8 @@
 
 use parkade_kernels::{KvCache, Span};
 
-use super::ModelConfig;
 use crate::TokenId;
+use crate::config::ModelConfig;
 use crate::error::ModelError;
 
 /// New tokens of any number of sequences, to be run in one pass.
@@ -38,7 +38,7 @@ impl<'a> Outputs<'a> {
     }
 
     /// How many values there are in all.
-    pub(super) fn values(&self, config: &ModelConfig) -> usize {
+    pub(crate) fn values(&self, config: &ModelConfig) -> usize {
         match self {
             Outputs::Logits(rows) => rows.len() * config.vocab,
             Outputs::Hidden(rows) => rows.len() * config.embedding,
@@ -48,21 +48,21 @@ impl<'a> Outputs<'a> {
 
 /// Which rows a span has, and where in its sequence they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(crate) struct Extent {
     first_row: usize,
     rows: usize,
     past: usize,
 }
 
 impl Extent {
-    pub(super) fn of(span: &Span<'_>) -> Extent {
+    pub(crate) fn of(span: &Span<'_>) -> Extent {
         Extent { first_row: span.first_row, rows: span.rows, past: span.past }
     }
 }
 
 /// Checks batches. Keeps its scratch memory between calls.
 #[derive(Default)]
-pub(super) struct BatchCheck {
+pub(crate) struct BatchCheck {
     /// For each KV block, the last check in which a span wrote to it.
     written: Vec<u64>,
     checks: u64,
@@ -70,7 +70,7 @@ pub(super) struct BatchCheck {
 
 impl BatchCheck {
     /// Everything that the kernels rely on, so that no input of a caller can make them panic.
-    pub(super) fn check(&mut self, batch: &Batch<'_>, config: &ModelConfig, kv: &KvCache) -> Result<(), ModelError> {
+    pub(crate) fn check(&mut self, batch: &Batch<'_>, config: &ModelConfig, kv: &KvCache) -> Result<(), ModelError> {
         check_tokens(batch, config.vocab)?;
         check_output_rows(batch)?;
         let mut next_row = 0;
@@ -99,7 +99,7 @@ impl BatchCheck {
     }
 
     /// As [`check`](Self::check), for a pass that goes on: its spans are among those that it began with.
-    pub(super) fn check_rest(
+    pub(crate) fn check_rest(
         &mut self,
         batch: &Batch<'_>,
         rows: usize,

@@ -1,0 +1,95 @@
+//! A model's geometry, from the metadata and checked.
+
+use crate::error::ModelError;
+use crate::gguf::Gguf;
+use crate::keys::Keys;
+use crate::loader::TOKEN_EMBEDDING;
+
+/// A model's geometry. All values were checked against each other and against the limits in this module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// As in `general.architecture`.
+    pub architecture: String,
+    /// `general.name`, if the file has it.
+    pub name: Option<String>,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Values in a head; even.
+    pub head_dim: usize,
+    /// Values in a hidden state.
+    pub embedding: usize,
+    /// Tokens in the vocabulary: rows of the embedding table.
+    pub vocab: usize,
+    /// Positions that the model was made for.
+    pub context_length: usize,
+}
+
+/// Layers that are believed; the largest published models have 126.
+pub(crate) const MAX_LAYERS: u32 = 1024;
+/// Heads that are believed.
+pub(crate) const MAX_HEADS: u32 = 4096;
+/// Values in a head that are believed.
+pub(crate) const MAX_HEAD_DIM: u32 = 1024;
+/// Width of hidden states that is believed.
+pub(crate) const MAX_WIDTH: u32 = 1 << 20;
+/// Context length that is believed.
+pub(crate) const MAX_CONTEXT: u32 = 1 << 26;
+
+impl ModelConfig {
+    /// Reads the geometry from a file's metadata (and the vocabulary's size from its embedding table).
+    pub(crate) fn read(keys: &Keys<'_>, gguf: &Gguf, architecture: &str) -> Result<ModelConfig, ModelError> {
+        let heads = keys.size("attention.head_count", MAX_HEADS)?;
+        let kv_heads = keys.optional_size("attention.head_count_kv", MAX_HEADS)?.unwrap_or(heads);
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(keys.wrong("attention.head_count_kv", kv_heads, format!("a divisor of head_count {heads}")));
+        }
+        let embedding = keys.size("embedding_length", MAX_WIDTH)?;
+        Ok(ModelConfig {
+            architecture: architecture.to_owned(),
+            // Nothing depends on it: a name that is no text is no name.
+            name: gguf.get_str("general.name").ok().flatten().map(str::to_owned),
+            layers: keys.size("block_count", MAX_LAYERS)?,
+            heads,
+            kv_heads,
+            head_dim: head_dim(keys, embedding, heads)?,
+            embedding,
+            vocab: vocabulary(gguf, embedding)?,
+            context_length: keys.size("context_length", MAX_CONTEXT)?,
+        })
+    }
+}
+
+fn head_dim(keys: &Keys<'_>, embedding: usize, heads: usize) -> Result<usize, ModelError> {
+    let head_dim = match keys.optional_size("attention.key_length", MAX_HEAD_DIM)? {
+        Some(length) => length,
+        None if embedding.is_multiple_of(heads) => embedding / heads,
+        None => {
+            let expected = format!("a multiple of head_count {heads}, or a file with attention.key_length");
+            return Err(keys.wrong("embedding_length", embedding, expected));
+        }
+    };
+    let value_length = keys.optional_size("attention.value_length", MAX_HEAD_DIM)?.unwrap_or(head_dim);
+    if value_length != head_dim {
+        let expected = format!("{head_dim}, the size of a key: heads of two sizes are not supported");
+        return Err(keys.wrong("attention.value_length", value_length, expected));
+    }
+    if head_dim > MAX_HEAD_DIM as usize || !head_dim.is_multiple_of(2) {
+        return Err(keys.wrong("attention.key_length", head_dim, format!("an even number up to {MAX_HEAD_DIM}")));
+    }
+    Ok(head_dim)
+}
+
+fn vocabulary(gguf: &Gguf, embedding: usize) -> Result<usize, ModelError> {
+    let name = TOKEN_EMBEDDING.to_owned();
+    let expected = format!("[{embedding}, vocabulary]");
+    match gguf.tensor(TOKEN_EMBEDDING).map(|table| &table.shape[..]) {
+        // Token ids are 32-bit.
+        Some(&[cols, rows]) if cols == embedding && u32::try_from(rows).is_ok() => Ok(rows),
+        Some(shape) => Err(ModelError::TensorShape { name, found: shape.to_vec(), expected }),
+        None => Err(ModelError::MissingTensor { name, expected }),
+    }
+}

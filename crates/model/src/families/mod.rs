@@ -1,0 +1,44 @@
+//! The families of models that can be run: a file each, with what differs, and the list of them.
+
+mod llama;
+mod qwen2;
+mod qwen3;
+
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::gguf::Gguf;
+use crate::keys::Keys;
+use crate::plan::Plan;
+
+/// Models that differ in numbers and weights only.
+struct Family {
+    /// As in `general.architecture`, which also begins the names of its metadata keys.
+    names: &'static [&'static str],
+    /// What such a model computes.
+    plan: fn(&Keys<'_>, &ModelConfig) -> Result<Plan, ModelError>,
+}
+
+const FAMILIES: &[Family] = &[
+    Family { names: llama::NAMES, plan: llama::plan },
+    Family { names: qwen2::NAMES, plan: qwen2::plan },
+    Family { names: qwen3::NAMES, plan: qwen3::plan },
+];
+
+/// The geometry of a file's model, and what it is made of.
+///
+/// # Errors
+/// If the architecture is unknown (the message lists those that are known), a key is missing, a value makes no sense, or one asks for
+/// something that the family does not compute.
+pub fn describe(gguf: &Gguf) -> Result<(ModelConfig, Plan), ModelError> {
+    let architecture = gguf.architecture()?;
+    let family = FAMILIES.iter().find(|family| family.names.contains(&architecture));
+    let family = family.ok_or_else(|| ModelError::Architecture {
+        name: architecture.to_owned(),
+        supported: FAMILIES.iter().flat_map(|family| family.names).copied().collect::<Vec<_>>().join(", "),
+    })?;
+    let keys = Keys::new(gguf, architecture);
+    let config = ModelConfig::read(&keys, gguf, architecture)?;
+    let plan = (family.plan)(&keys, &config)?;
+    keys.refuse_unread()?;
+    Ok((config, plan))
+}

@@ -1,0 +1,260 @@
+//! The forward pass: it runs whatever layers the plan made, and may be left between two of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parkade_kernels::{KvCache, KvType, Team};
+
+use crate::batch::{Batch, BatchCheck, Extent, Outputs};
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::families::describe;
+use crate::gguf::Gguf;
+use crate::loader::Loader;
+use crate::parts::embedding::Embedding;
+use crate::parts::layer::Layer;
+use crate::parts::scratch::Scratch;
+use crate::plan::{Plan, RopePlan};
+
+/// A loaded model: weights that are ready for the kernels, and scratch memory for one forward pass at a time.
+pub struct Model {
+    config: ModelConfig,
+    plan: Plan,
+    embedding: Embedding,
+    layers: Vec<Layer>,
+    team: Arc<Team>,
+    check: BatchCheck,
+    /// Memory of passes that have ended, for the next ones.
+    spare: Vec<Scratch>,
+}
+
+/// A forward pass that was left between two layers. It holds what has been computed of it; the batch is the caller's to keep.
+pub struct PausedPass {
+    scratch: Scratch,
+    /// The layer that comes next.
+    layer: usize,
+    spans: Vec<Extent>,
+}
+
+impl fmt::Debug for PausedPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.scratch.rows;
+        f.debug_struct("PausedPass").field("layer", &self.layer).field("rows", &rows).finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// Loads the model of a file: finds, checks and reads all tensors and repacks them for the kernels. The file is not needed
+    /// afterwards.
+    ///
+    /// # Errors
+    /// If the architecture is not supported, the geometry makes no sense, a tensor is missing or has another shape than it should,
+    /// or the file cannot be read or was changed meanwhile.
+    pub fn load(gguf: &Gguf, team: Arc<Team>) -> Result<Model, ModelError> {
+        let (config, plan) = describe(gguf)?;
+        Model::build(gguf, config, plan, team)
+    }
+
+    fn build(gguf: &Gguf, config: ModelConfig, plan: Plan, team: Arc<Team>) -> Result<Model, ModelError> {
+        let loader = Loader::new(gguf, &team);
+        let embedding = Embedding::load(&loader, &config, plan.norm)?;
+        let table = |rope: &RopePlan| rope.table(&loader, config.context_length).map(Arc::new);
+        let ropes: Vec<_> = plan.ropes.iter().map(table).collect::<Result<_, _>>()?;
+        let layer = |index| Layer::load(&loader, index, &config, &plan, &ropes);
+        let layers = (0..config.layers).map(layer).collect::<Result<_, _>>()?;
+        loader.finish(&config.architecture)?;
+        Ok(Model { config, plan, embedding, layers, team, check: BatchCheck::default(), spare: Vec::new() })
+    }
+
+    /// The model's geometry.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// What the model is made of.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Memory that the weights take, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        self.embedding.memory_bytes() + self.layers.iter().map(Layer::memory_bytes).sum::<usize>()
+    }
+
+    /// A KV cache of this model's geometry.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn new_kv_cache(&self, blocks: usize, block_len: usize, ty: KvType) -> Result<KvCache, ModelError> {
+        let ModelConfig { layers, kv_heads, head_dim, .. } = self.config;
+        KvCache::new(layers, kv_heads, head_dim, blocks, block_len, ty)
+            .map_err(|source| ModelError::Kernel { what: format!("KV cache of {blocks} blocks"), source })
+    }
+
+    /// Runs one batch: appends the keys and values of its rows to `kv` and sets `out` to what [`Batch::outputs`] asks for.
+    ///
+    /// A row's result depends only on its own sequence: not on the other rows, on how a prompt was cut into batches, on which
+    /// blocks it lies in, or on the number of threads, bit for bit.
+    ///
+    /// # Errors
+    /// If the batch is malformed ([`ModelError::Batch`], [`ModelError::Token`], [`ModelError::Context`]) or `kv` is not a cache of this model. The
+    /// cache is unchanged then.
+    pub fn forward(&mut self, batch: &Batch<'_>, kv: &mut KvCache, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.forward_until(batch, kv, out, &|| false).map(|paused| debug_assert!(paused.is_none(), "nobody said stop"))
+    }
+
+    /// As [`forward`](Self::forward), but asks `stop` between the layers. When that says yes, the pass is left where it is: other batches can
+    /// be run, and [`resume`](Self::resume) goes on with it. Its results are then what they would have been anyway, bit for bit.
+    ///
+    /// # Errors
+    /// As with [`forward`](Self::forward).
+    pub fn forward_until(
+        &mut self,
+        batch: &Batch<'_>,
+        kv: &mut KvCache,
+        out: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<PausedPass>, ModelError> {
+        self.check_kv(kv)?;
+        self.check.check(batch, &self.config, kv)?;
+        if batch.tokens.is_empty() {
+            out.clear();
+            return Ok(None);
+        }
+        let mut scratch = self.spare.pop().unwrap_or_default();
+        scratch.start(batch.spans);
+        self.embedding.embed(batch.tokens, &mut scratch)?;
+        let spans = batch.spans.iter().map(Extent::of).collect();
+        Ok(self.go_on(PausedPass { scratch, layer: 0, spans }, batch, kv, out, stop))
+    }
+
+    /// Goes on with a pass that was left. `batch` is the one that it began with, but spans may be missing: their rows are
+    /// computed to no purpose and touch the cache no more. The sequences that are left must be as they were; blocks that the pass has
+    /// not read or written may have changed.
+    ///
+    /// # Errors
+    /// If the batch is not the one that the pass began with, or is malformed. The pass is gone then.
+    pub fn resume(
+        &mut self,
+        paused: PausedPass,
+        batch: &Batch<'_>,
+        kv: &mut KvCache,
+        out: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<PausedPass>, ModelError> {
+        self.check_kv(kv)?;
+        self.check.check_rest(batch, paused.scratch.rows, &paused.spans, &self.config, kv)?;
+        Ok(self.go_on(paused, batch, kv, out, stop))
+    }
+
+    /// Gives up a pass that was left.
+    pub fn abandon(&mut self, paused: PausedPass) {
+        self.spare.push(paused.scratch);
+    }
+
+    fn go_on(
+        &mut self,
+        mut paused: PausedPass,
+        batch: &Batch<'_>,
+        kv: &mut KvCache,
+        out: &mut Vec<f32>,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<PausedPass> {
+        let Model { config, embedding, layers, team, spare, .. } = self;
+        let scratch = &mut paused.scratch;
+        for (index, layer) in layers.iter().enumerate().skip(paused.layer) {
+            // One layer at least: who goes on gets on.
+            if index > paused.layer && stop() {
+                paused.layer = index;
+                return Some(paused);
+            }
+            layer.attend(team, batch.spans, kv, scratch);
+            if index + 1 == layers.len() {
+                // Past the last attention, rows that nobody wants anything of matter to no one.
+                scratch.keep(batch.outputs.rows(), config.embedding, config.heads * config.head_dim);
+            }
+            layer.finish(team, scratch);
+        }
+        // What the vector held before stays in it, to be overwritten: clearing megabytes every step would be for nothing.
+        out.resize(batch.outputs.values(config), 0.0);
+        match batch.outputs {
+            Outputs::Logits(_) => embedding.logits(team, scratch, out),
+            Outputs::Hidden(_) => embedding.hidden(team, scratch, out),
+        }
+        spare.push(paused.scratch);
+        None
+    }
+
+    fn check_kv(&self, kv: &KvCache) -> Result<(), ModelError> {
+        let ModelConfig { layers, kv_heads, head_dim, .. } = self.config;
+        let found = (kv.layers(), kv.kv_heads(), kv.head_dim());
+        let expected = (layers, kv_heads, head_dim);
+        if found != expected {
+            return Err(ModelError::KvCache { found: format!("{found:?}"), expected: format!("{expected:?}") });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use parkade_kernels::Span;
+
+    use super::*;
+
+    /// The bits of the logits after a text, by a plan that was changed.
+    fn logits(change: impl FnOnce(&mut Plan)) -> Vec<u32> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-F32.gguf");
+        let gguf = Gguf::open(Path::new(path)).unwrap();
+        let (config, mut plan) = describe(&gguf).unwrap();
+        assert_eq!(plan.layers.len(), 2);
+        change(&mut plan);
+        let mut model = Model::build(&gguf, config, plan, Arc::new(Team::new(1))).unwrap();
+        let mut kv = model.new_kv_cache(1, 16, KvType::F32).unwrap();
+        let tokens: Vec<_> = (1..13).collect();
+        let spans = [Span { first_row: 0, rows: tokens.len(), past: 0, blocks: &[0] }];
+        let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Logits(&[11]) };
+        let mut out = Vec::new();
+        model.forward(&batch, &mut kv, &mut out).unwrap();
+        out.iter().map(|x| x.to_bits()).collect()
+    }
+
+    /// All results differ by whether the change was made to no layer, the first, the second, or both.
+    fn each_layer_has_its_own(change: impl Fn(&mut Plan, usize)) -> [Vec<u32>; 4] {
+        let results = [&[][..], &[0], &[1], &[0, 1]]
+            .map(|layers: &[usize]| logits(|plan| layers.iter().for_each(|&layer| change(plan, layer))));
+        for (i, one) in results.iter().enumerate() {
+            assert!(!results[..i].contains(one), "two plans gave the same");
+        }
+        results
+    }
+
+    #[test]
+    fn each_layer_has_its_own_window() {
+        each_layer_has_its_own(|plan, layer| plan.layers[layer].attention.window = Some(3));
+    }
+
+    #[test]
+    fn each_layer_has_its_own_rotations() {
+        let slow = |plan: &Plan| RopePlan { freq_base: 1e6, ..plan.ropes[0].clone() };
+        let results = each_layer_has_its_own(|plan, layer| {
+            plan.ropes.push(slow(plan));
+            plan.layers[layer].attention.rope = 1;
+        });
+        // A second table for all layers is what a first one with its numbers is.
+        assert!(results[3] == logits(|plan| plan.ropes[0] = slow(plan)));
+    }
+
+    #[test]
+    fn each_layer_has_its_own_factor_of_the_scores() {
+        each_layer_has_its_own(|plan, layer| plan.layers[layer].attention.scale *= 2.0);
+    }
+}

@@ -1,0 +1,139 @@
+//! Metadata keys that begin with the architecture's name.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use crate::error::ModelError;
+use crate::gguf::Gguf;
+
+/// Keys that change the results of some architectures, and the values with which they do not. A file that sets one to something else,
+/// though its family does not read it, must be refused: its answers would be wrong without a sign.
+const RESULT_KEYS: &[(&str, f64)] = &[
+    ("expert_count", 0.0),
+    ("attention.clamp_kqv", 0.0),
+    ("attention.max_alibi_bias", 0.0),
+    ("attn_logit_softcapping", 0.0),
+    ("final_logit_softcapping", 0.0),
+    ("logit_scale", 0.0),
+    ("residual_scale", 0.0),
+    ("embedding_scale", 0.0),
+];
+
+/// The metadata keys of one architecture. Remembers which were read.
+pub(crate) struct Keys<'a> {
+    gguf: &'a Gguf,
+    architecture: &'a str,
+    read: RefCell<HashSet<&'static str>>,
+}
+
+impl<'a> Keys<'a> {
+    pub(crate) fn new(gguf: &'a Gguf, architecture: &'a str) -> Keys<'a> {
+        Keys { gguf, architecture, read: RefCell::default() }
+    }
+
+    /// The error about a key whose value makes no sense.
+    pub(crate) fn wrong(&self, key: &str, found: impl ToString, expected: String) -> ModelError {
+        ModelError::Config { key: self.name(key), found: found.to_string(), expected }
+    }
+
+    /// A number from 1 to `limit`.
+    pub(crate) fn size(&self, key: &'static str, limit: u32) -> Result<usize, ModelError> {
+        let value = self.gguf.require_u32(&self.asked(key))?;
+        self.checked(key, value, limit)
+    }
+
+    /// A number from 1 to `limit`, if the file has it.
+    pub(crate) fn optional_size(&self, key: &'static str, limit: u32) -> Result<Option<usize>, ModelError> {
+        self.integer(key)?.map(|value| self.checked(key, value, limit)).transpose()
+    }
+
+    /// Any number that is not negative, if the file has it.
+    pub(crate) fn integer(&self, key: &'static str) -> Result<Option<u32>, ModelError> {
+        Ok(self.gguf.get_u32(&self.asked(key))?)
+    }
+
+    /// A number that the file must have.
+    pub(crate) fn float(&self, key: &'static str) -> Result<f32, ModelError> {
+        Ok(self.gguf.require_f32(&self.asked(key))?)
+    }
+
+    /// A number, if the file has it.
+    pub(crate) fn optional_float(&self, key: &'static str) -> Result<Option<f32>, ModelError> {
+        Ok(self.gguf.get_f32(&self.asked(key))?)
+    }
+
+    /// A positive finite number; 0 counts as absent, as converters write it for "not set".
+    pub(crate) fn positive(&self, key: &'static str) -> Result<Option<f32>, ModelError> {
+        match self.optional_float(key)? {
+            Some(value) if !(value.is_finite() && value >= 0.0) => {
+                Err(self.wrong(key, value, "a positive number".to_owned()))
+            }
+            value => Ok(value.filter(|&value| value > 0.0)),
+        }
+    }
+
+    /// A text, if the file has it.
+    pub(crate) fn text(&self, key: &'static str) -> Result<Option<&'a str>, ModelError> {
+        Ok(self.gguf.get_str(&self.asked(key))?)
+    }
+
+    /// Refuses values that change the results, of keys that nobody read.
+    pub(crate) fn refuse_unread(&self) -> Result<(), ModelError> {
+        let read = self.read.borrow();
+        for &(key, neutral) in RESULT_KEYS.iter().filter(|(key, _)| !read.contains(key)) {
+            let name = self.name(key);
+            let Some(value) = self.gguf.get(&name) else { continue };
+            let number = match value.integer() {
+                Some(n) => n as f64,
+                None => self.gguf.require_f32(&name)?.into(),
+            };
+            if number != neutral {
+                let expected = format!("{neutral}; architecture '{}' is not supported with it", self.architecture);
+                return Err(self.wrong(key, number, expected));
+            }
+        }
+        let causal = "attention.causal";
+        if !read.contains(causal) && self.gguf.get_bool(&self.name(causal))? == Some(false) {
+            let expected = "true: only models that generate text are supported".to_owned();
+            return Err(self.wrong(causal, false, expected));
+        }
+        Ok(())
+    }
+
+    fn name(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
+    }
+
+    /// The whole name of a key that is read now.
+    fn asked(&self, key: &'static str) -> String {
+        self.read.borrow_mut().insert(key);
+        self.name(key)
+    }
+
+    fn checked(&self, key: &str, value: u32, limit: u32) -> Result<usize, ModelError> {
+        if value == 0 || value > limit {
+            return Err(self.wrong(key, value, format!("1 to {limit}")));
+        }
+        Ok(value as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::write::GgufWriter;
+
+    #[test]
+    fn a_key_that_changes_results_is_refused_unless_it_was_read() {
+        let mut writer = GgufWriter::new();
+        writer.set("granite.logit_scale", 8.0f32);
+        let mut file = Vec::new();
+        writer.write(&mut file, |_| unreachable!("there are no tensors")).unwrap();
+        let gguf = Gguf::from_bytes(file).unwrap();
+        let keys = Keys::new(&gguf, "granite");
+        let message = keys.refuse_unread().unwrap_err().to_string();
+        assert!(message.contains("'granite.logit_scale' is 8; expected 0"), "{message}");
+        assert_eq!(keys.positive("logit_scale").unwrap(), Some(8.0));
+        keys.refuse_unread().unwrap();
+    }
+}

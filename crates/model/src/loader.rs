@@ -1,0 +1,139 @@
+//! Finds the tensors of a file, checks and reads them, and says which nobody used.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use parkade_kernels::{Matrix, Team, WeightType, dequantize};
+
+use crate::error::ModelError;
+use crate::gguf::{Gguf, TensorInfo};
+
+/// The embedding table `[embedding, vocab]`.
+pub(crate) const TOKEN_EMBEDDING: &str = "token_embd.weight";
+
+/// Whether a family has a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// A file that has it is refused.
+    Never,
+    /// It is used where the file has it.
+    Optional,
+    /// A file without it is refused.
+    Required,
+}
+
+/// Gives the parts of a model their tensors, and remembers which were used.
+pub(crate) struct Loader<'a> {
+    gguf: &'a Gguf,
+    team: &'a Team,
+    used: RefCell<HashSet<String>>,
+    /// The tensor that is being read; its memory is used again for the next.
+    data: RefCell<Vec<u8>>,
+}
+
+impl<'a> Loader<'a> {
+    pub(crate) fn new(gguf: &'a Gguf, team: &'a Team) -> Loader<'a> {
+        Loader { gguf, team, used: RefCell::default(), data: RefCell::default() }
+    }
+
+    /// Whether the file has a tensor.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.gguf.tensor(name).is_some()
+    }
+
+    /// A matrix `[inputs, outputs]` in the kernels' form.
+    pub(crate) fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Matrix, ModelError> {
+        let tensor = self.find(name, &[inputs, outputs])?;
+        let mut data = self.data.borrow_mut();
+        self.gguf.read(tensor, &mut data)?;
+        Matrix::from_bytes(self.team, tensor.ty, outputs, inputs, &data)
+            .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })
+    }
+
+    /// A matrix `[cols, rows]` in the file's form.
+    pub(crate) fn bytes(&self, name: &str, cols: usize, rows: usize) -> Result<(WeightType, Vec<u8>), ModelError> {
+        let tensor = self.find(name, &[cols, rows])?;
+        let mut bytes = Vec::new();
+        self.gguf.read(tensor, &mut bytes)?;
+        Ok((tensor.ty, bytes))
+    }
+
+    /// A vector as floats.
+    pub(crate) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
+        let tensor = self.find(name, &[len])?;
+        let mut data = self.data.borrow_mut();
+        self.gguf.read(tensor, &mut data)?;
+        let mut out = vec![0.0; len];
+        dequantize(tensor.ty, &data, &mut out)
+            .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })?;
+        Ok(out)
+    }
+
+    /// A vector that the family may have.
+    pub(crate) fn vector_if(&self, presence: Presence, name: &str, len: usize) -> Result<Option<Vec<f32>>, ModelError> {
+        match presence {
+            Presence::Never => Ok(None),
+            Presence::Optional if !self.has(name) => Ok(None),
+            Presence::Optional | Presence::Required => self.vector(name, len).map(Some),
+        }
+    }
+
+    /// Ends loading: what was read belongs together, and nothing that matters was left.
+    pub(crate) fn finish(self, architecture: &str) -> Result<(), ModelError> {
+        let used = self.used.borrow();
+        let unused = self.gguf.tensors().map(|t| t.name.as_str()).filter(|n| !used.contains(*n) && !is_harmless(n));
+        let (in_model, beside): (Vec<_>, Vec<_>) = unused.partition(|n| changes_results(n));
+        if !beside.is_empty() {
+            tracing::warn!(tensors = beside.join(", "), "the file has tensors that the model does not use");
+        }
+        if !in_model.is_empty() {
+            return Err(ModelError::UnknownTensors { architecture: architecture.to_owned(), names: list(&in_model) });
+        }
+        Ok(self.gguf.check_unchanged()?)
+    }
+
+    fn find(&self, name: &str, shape: &[usize]) -> Result<&'a TensorInfo, ModelError> {
+        let tensor = self
+            .gguf
+            .tensor(name)
+            .ok_or_else(|| ModelError::MissingTensor { name: name.to_owned(), expected: format!("{shape:?}") })?;
+        // Trailing dimensions of size 1 say nothing; some converters write them.
+        let (significant, trailing) = tensor.shape.split_at(tensor.shape.len().min(shape.len()));
+        if significant != shape || trailing.iter().any(|&d| d != 1) {
+            return Err(ModelError::TensorShape {
+                name: name.to_owned(),
+                found: tensor.shape.clone(),
+                expected: format!("{shape:?}"),
+            });
+        }
+        self.used.borrow_mut().insert(name.to_owned());
+        Ok(tensor)
+    }
+}
+
+/// The name of a layer's tensor without its last part: `in_layer(3, "attn_q")` is `blk.3.attn_q`.
+pub(crate) fn in_layer(index: usize, what: &str) -> String {
+    format!("blk.{index}.{what}")
+}
+
+/// Whether a tensor has no effect on the results, though it is in some files.
+fn is_harmless(name: &str) -> bool {
+    // Old converters stored the rotary frequencies, which follow from the metadata.
+    name.ends_with(".attn_rot_embd") || name.ends_with(".rotary_emb.inv_freq")
+}
+
+/// Whether a tensor that nothing asked for shows that the model computes more than its plan.
+fn changes_results(name: &str) -> bool {
+    ["blk.", "output", "token_", "rope_", "pos"].iter().any(|prefix| name.starts_with(prefix))
+        || name.ends_with(".bias")
+}
+
+/// The first few names, and how many more there are.
+fn list(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

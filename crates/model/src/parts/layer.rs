@@ -1,0 +1,51 @@
+//! A layer: two halves, one after the other.
+
+use std::sync::Arc;
+
+use parkade_kernels::{KvCache, RopeTable, Span, Team};
+
+use super::attention::Attention;
+use super::feed_forward::FeedForward;
+use super::scratch::Scratch;
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::loader::Loader;
+use crate::plan::Plan;
+
+/// One layer of a model.
+pub(crate) struct Layer {
+    attention: Attention,
+    feed_forward: FeedForward,
+}
+
+impl Layer {
+    /// Loads a layer. `ropes` are the tables of the plan.
+    pub(crate) fn load(
+        loader: &Loader<'_>,
+        index: usize,
+        config: &ModelConfig,
+        plan: &Plan,
+        ropes: &[Arc<RopeTable>],
+    ) -> Result<Layer, ModelError> {
+        Ok(Layer {
+            attention: Attention::load(loader, index, config, plan, ropes)?,
+            feed_forward: FeedForward::load(loader, index, config.embedding, plan)?,
+        })
+    }
+
+    /// Memory that the weights take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.attention.memory_bytes() + self.feed_forward.memory_bytes()
+    }
+
+    /// What needs all rows, because later ones attend to them.
+    pub(crate) fn attend(&self, team: &Team, spans: &[Span<'_>], kv: &mut KvCache, s: &mut Scratch) {
+        self.attention.attend(team, spans, kv, s);
+    }
+
+    /// The rest, of the rows that are left.
+    pub(crate) fn finish(&self, team: &Team, s: &mut Scratch) {
+        self.attention.finish(team, s);
+        self.feed_forward.run(team, s);
+    }
+}

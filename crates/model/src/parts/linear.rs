@@ -1,0 +1,56 @@
+//! Products with weight matrices.
+
+use parkade_kernels::{Activations, Matrix, Team, WeightType, matmul};
+
+use crate::error::ModelError;
+use crate::loader::{Loader, Presence};
+
+/// A weight matrix with its bias.
+pub(crate) struct Linear {
+    pub(super) matrix: Matrix,
+    pub(super) bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    /// Loads `name.weight`, `[inputs, outputs]`, and `name.bias`.
+    pub(crate) fn load(
+        loader: &Loader<'_>,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        bias: Presence,
+    ) -> Result<Linear, ModelError> {
+        Ok(Linear {
+            matrix: loader.matrix(&format!("{name}.weight"), inputs, outputs)?,
+            bias: loader.vector_if(bias, &format!("{name}.bias"), outputs)?,
+        })
+    }
+
+    /// The type that its input must be set for.
+    pub(crate) fn ty(&self) -> WeightType {
+        self.matrix.weight_type()
+    }
+
+    /// Memory that the weights take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.matrix.memory_bytes() + self.bias.as_ref().map_or(0, |bias| size_of_val(bias.as_slice()))
+    }
+
+    fn add_bias(&self, out: &mut [f32]) {
+        let Some(bias) = &self.bias else { return };
+        for row in out.chunks_exact_mut(bias.len()) {
+            for (value, bias) in row.iter_mut().zip(bias) {
+                *value += bias;
+            }
+        }
+    }
+}
+
+/// The products of one input with several matrices, biases included.
+pub(crate) fn multiply<const N: usize>(team: &Team, x: &Activations, mut outs: [(&Linear, &mut [f32]); N]) {
+    let mut products = outs.each_mut().map(|(linear, out)| (&linear.matrix, &mut **out));
+    matmul(team, x, &mut products);
+    for (linear, out) in outs {
+        linear.add_bias(out);
+    }
+}

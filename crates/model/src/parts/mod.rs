@@ -1,0 +1,11 @@
+//! What models are built of. Each part holds its weights, takes them from the file by a plan, and runs on the scratch memory of a pass.
+
+pub(crate) mod attention;
+pub(crate) mod embedding;
+pub(crate) mod feed_forward;
+pub(crate) mod layer;
+pub(crate) mod linear;
+pub(crate) mod norm;
+pub(crate) mod residual;
+pub(crate) mod rope;
+pub(crate) mod scratch;

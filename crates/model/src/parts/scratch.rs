@@ -1,0 +1,68 @@
+//! Memory of a pass.
+
+use parkade_kernels::{Activations, Span};
+
+/// Memory that is kept between passes. The first index of each buffer is the row; a buffer grows to the largest batch so far, and what lies
+/// behind the rows of the pass means nothing.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// Rows that are still computed.
+    pub(crate) rows: usize,
+    /// The position of each row in its sequence.
+    pub(crate) positions: Vec<u32>,
+    /// Hidden states `[rows][embedding]`.
+    pub(crate) hidden: Vec<f32>,
+    /// Queries `[rows][heads][head_dim]`.
+    pub(crate) q: Vec<f32>,
+    /// Keys `[rows][kv_heads][head_dim]`.
+    pub(crate) k: Vec<f32>,
+    /// Values, as the keys.
+    pub(crate) v: Vec<f32>,
+    /// Heads of Q or K after their norm.
+    pub(crate) normed_heads: Vec<f32>,
+    /// Output of the attention, as the queries.
+    pub(crate) attended: Vec<f32>,
+    /// The gates of a feed-forward.
+    pub(crate) gate: Vec<f32>,
+    /// What they are multiplied with.
+    pub(crate) up: Vec<f32>,
+    /// What a half of a layer adds to the hidden states.
+    pub(crate) delta: Vec<f32>,
+    /// The input of a product.
+    pub(crate) activations: Activations,
+}
+
+impl Scratch {
+    /// Begins a pass over the rows of the spans.
+    pub(crate) fn start(&mut self, spans: &[Span<'_>]) {
+        self.positions.clear();
+        for span in spans {
+            // Positions are below the context length, which is far below 2^32.
+            self.positions.extend((span.past..span.past + span.rows).map(|p| p as u32));
+        }
+        self.rows = self.positions.len();
+    }
+
+    /// Goes on with the given rows alone, which ascend. The widths are those of `hidden` and `attended`.
+    pub(crate) fn keep(&mut self, rows: &[usize], embedding: usize, heads: usize) {
+        gather(&mut self.hidden, rows, embedding);
+        gather(&mut self.attended, rows, heads);
+        self.rows = rows.len();
+    }
+}
+
+/// The first `len` values of a buffer that grows when it must. What it held before stays in it, to be overwritten: clearing megabytes in every
+/// step would be for nothing.
+pub(crate) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}
+
+/// Moves the given rows, which ascend, to the front.
+fn gather(x: &mut [f32], rows: &[usize], cols: usize) {
+    for (to, &from) in rows.iter().enumerate() {
+        x.copy_within(from * cols..(from + 1) * cols, to * cols);
+    }
+}
