@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use parkade_bench::BenchArgs;
-use parkade_core::{EngineConfig, SchedulerKind};
+use parkade_core::{DrainWaiting, EngineConfig, Reserve, SchedulerKind};
 use parkade_server::ServerConfig;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error as ValueError, StringDeserializer};
 
 use crate::logging::Directives;
 use crate::numbers::{decimal, whole};
@@ -259,7 +261,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "S", env = "PARKADE_DRAIN_SECONDS", hide_env = true, default_value_t = ServerConfig::default().drain_limit.as_secs(), value_parser = whole::<u64>(0..=LONGEST_SECONDS))]
     pub drain_seconds: u64,
     /// What becomes of requests in line then: they may finish too, or are refused at once
-    #[arg(long, value_name = "HOW", env = "PARKADE_DRAIN_WAITING", hide_env = true, default_value = "finish")]
+    #[arg(long, value_name = "HOW", env = "PARKADE_DRAIN_WAITING", hide_env = true, default_value = "finish", value_parser = drain_waiting_parser())]
     pub drain_waiting: DrainWaiting,
     /// TOML file with the API keys, their classes, weights and limits; read again at SIGHUP [default: everyone may ask]
     #[arg(long, value_name = "FILE", env = "PARKADE_API_KEYS", hide_env = true)]
@@ -286,15 +288,6 @@ pub struct ListenArgs {
     pub allowed_hosts: Option<String>,
 }
 
-/// What becomes of requests in line when the server drains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DrainWaiting {
-    /// They run too, as far as the time allows.
-    Finish,
-    /// They get 503 at once.
-    Refuse,
-}
-
 /// More rows than this in a step hardly raise the throughput of a few cores, but every answer gets slower with them (measured with 2
 /// threads, see BENCHMARKING.md). Who waits in line instead starts later and is done sooner.
 fn default_max_seqs() -> usize {
@@ -310,7 +303,7 @@ pub struct SchedulingArgs {
     pub scheduler: SchedulerKind,
     /// What `parking-lot` sets aside before a request starts: its expected answer (and parks somebody when that was too
     /// little), or the longest possible one
-    #[arg(long, value_name = "HOW", env = "PARKADE_RESERVE", hide_env = true, default_value = "predicted")]
+    #[arg(long, value_name = "HOW", env = "PARKADE_RESERVE", hide_env = true, default_value = "predicted", value_parser = reserve_parser())]
     pub reserve: Reserve,
     /// Sequences that run at once; by default 8 for each hardware thread, from 16 to 64
     #[arg(long, value_name = "N", env = "PARKADE_MAX_SEQS", hide_env = true, default_value_t = default_max_seqs(), value_parser = whole::<usize>(EngineConfig::SEQS))]
@@ -326,13 +319,20 @@ pub struct SchedulingArgs {
     pub prefix_cache: bool,
 }
 
-/// What the `parking-lot` scheduler reserves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Reserve {
-    /// The expected answer.
-    Predicted,
-    /// The longest possible answer.
-    Full,
+fn drain_waiting_parser() -> impl TypedValueParser<Value = DrainWaiting> {
+    one_of([("finish", "They run too, as far as the time allows"), ("refuse", "They get 503 at once")])
+}
+
+fn reserve_parser() -> impl TypedValueParser<Value = Reserve> {
+    one_of([("predicted", "The expected answer"), ("full", "The longest possible answer")])
+}
+
+/// Words that stand for the values of a type, with what they mean.
+fn one_of<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    words: [(&'static str, &'static str); 2],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words.map(|(word, help)| PossibleValue::new(word).help(help)))
+        .try_map(|word| T::deserialize(StringDeserializer::<ValueError>::new(word)))
 }
 
 fn scheduler_parser() -> impl TypedValueParser<Value = SchedulerKind> {

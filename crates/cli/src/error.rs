@@ -52,7 +52,7 @@ impl CliError {
 
     /// The settings that it is about, or the fields of a configuration that they fill.
     #[must_use]
-    pub fn settings(&self) -> Vec<&'static str> {
+    pub fn settings(&self) -> Vec<&str> {
         match self {
             CliError::Run(error) => error.settings(),
             CliError::Serve(error) => error.settings(),

@@ -42,7 +42,7 @@ pub fn threads(args: &ModelArgs, machine: &Machine) -> usize {
 
 /// The setting, or the field of a configuration, that an error of loading is about.
 #[must_use]
-pub fn setting_of(error: &LoadError) -> &'static str {
+pub fn setting_of(error: &LoadError) -> &str {
     match error {
         LoadError::Option { option, .. } => option,
         LoadError::Memory { .. } => "kv-cache-mb",
@@ -53,10 +53,10 @@ pub fn setting_of(error: &LoadError) -> &'static str {
 
 /// The field of the configuration that an error of the engine is about.
 #[must_use]
-pub fn setting_of_engine(error: &EngineError) -> &'static str {
+pub fn setting_of_engine(error: &EngineError) -> &str {
     match error {
         EngineError::Config { field, .. } => field,
-        EngineError::Lot { field, .. } => field,
+        EngineError::Policy(error) => &error.field,
         EngineError::SchedulerMissing { .. } => "scheduler",
         _ => "threads",
     }

@@ -22,13 +22,10 @@
 //! weight = 4
 //! ```
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use parkade_core::parking_lot::{MAX_WEIGHT, PerClass, TenantPolicy};
-use parkade_core::{Class, EngineError, SchedulerKind};
-use parkade_server::{ApiKeys, KeysError, Policy, Rates, TenantLimits, in_plain_words};
-use serde::{Deserialize, Serialize};
+use parkade_core::{EngineError, Limits, SchedulerKind};
+use parkade_server::{ApiKeys, KeysError, Policy, in_plain_words};
 use toml::Table;
 
 use crate::args::ServeArgs;
@@ -65,87 +62,14 @@ pub enum PolicyError {
 /// What is wrong, where, and what to do.
 pub fn read(args: &ServeArgs, file: Option<&Path>) -> Result<Policy, PolicyError> {
     let keys = args.listen.api_keys.as_deref().map(ApiKeys::read).transpose()?;
-    Ok(Policy { keys, ..from_file(file)? })
+    Ok(Policy { keys, limits: limits(file)? })
 }
 
-fn from_file(file: Option<&Path>) -> Result<Policy, PolicyError> {
-    let Some(path) = file else { return Ok(Policy::default()) };
+fn limits(file: Option<&Path>) -> Result<Limits, PolicyError> {
+    let Some(path) = file else { return Ok(Limits::default()) };
     let table = config::read_table(path)?;
-    let Some(section) = table.get(SECTION).and_then(toml::Value::as_table) else { return Ok(Policy::default()) };
-    let wrong = |message| PolicyError::Section { path: path.to_owned(), message };
-    with_section(Policy::default(), section).map_err(wrong)
-}
-
-#[derive(Clone, Default, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Section {
-    class_burst: Option<u64>,
-    max_waiting_tokens: Option<u64>,
-    max_bypass: Option<u32>,
-    lookahead: Option<u32>,
-    preempt: Option<bool>,
-    rate_memory: Option<u32>,
-    // Tables come last, as TOML wants them.
-    class_weights: Option<BTreeMap<Class, u32>>,
-    waiting_percent: Option<BTreeMap<Class, u32>>,
-    token_prices: Option<TokenPrices>,
-    #[serde(default)]
-    tenant: Tenant,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    tenants: BTreeMap<String, Tenant>,
-}
-
-#[derive(Clone, Copy, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct TokenPrices {
-    prompt: Option<u32>,
-    answer: Option<u32>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Tenant {
-    weight: Option<u32>,
-    max_running: Option<u64>,
-    max_concurrent: Option<u64>,
-    max_waiting: Option<u64>,
-    max_waiting_tokens: Option<u64>,
-    tokens_per_minute: Option<u64>,
-    requests_per_minute: Option<u64>,
-}
-
-impl Tenant {
-    fn limits(self, place: &str) -> Result<TenantLimits, String> {
-        let limits = TenantLimits {
-            policy: TenantPolicy {
-                weight: self.weight.unwrap_or(1),
-                max_running: self.max_running,
-                max_concurrent: self.max_concurrent,
-                max_waiting: self.max_waiting,
-                max_waiting_tokens: self.max_waiting_tokens,
-            },
-            rates: Rates { tokens_per_minute: self.tokens_per_minute, requests_per_minute: self.requests_per_minute },
-        };
-        let named = |(field, problem, remedy): (&str, String, &str)| {
-            format!("{place}.{} {problem}; {remedy}", field.replace('_', "-"))
-        };
-        limits.check().map_err(named)?;
-        Ok(limits)
-    }
-}
-
-impl From<&TenantLimits> for Tenant {
-    fn from(limits: &TenantLimits) -> Self {
-        Tenant {
-            weight: Some(limits.policy.weight),
-            max_running: limits.policy.max_running,
-            max_concurrent: limits.policy.max_concurrent,
-            max_waiting: limits.policy.max_waiting,
-            max_waiting_tokens: limits.policy.max_waiting_tokens,
-            tokens_per_minute: limits.rates.tokens_per_minute,
-            requests_per_minute: limits.rates.requests_per_minute,
-        }
-    }
+    let Some(section) = table.get(SECTION).and_then(toml::Value::as_table) else { return Ok(Limits::default()) };
+    limits_in(section).map_err(|message| PolicyError::Section { path: path.to_owned(), message })
 }
 
 /// A value of the wrong kind: its key first, and in plain words what it may be.
@@ -157,111 +81,75 @@ fn in_words(error: &toml::de::Error) -> String {
     key.map_or_else(|| message.clone(), |key| format!("{key}: {message}"))
 }
 
-fn with_section(mut policy: Policy, section: &Table) -> Result<Policy, String> {
-    let section: Section = section.clone().try_into().map_err(|error| in_words(&error))?;
-    policy.tenant = section.tenant.limits("tenant")?;
-    for (name, tenant) in &section.tenants {
-        policy.tenants.insert(name.clone(), tenant.limits(&format!("tenants.{name}"))?);
-    }
-    weigh(&mut policy, &section)?;
-    Ok(policy)
-}
+/// The keys of the section that hold without a parking lot too.
+const TENANTS: [&str; 2] = ["tenant", "tenants"];
 
-/// The section as it would have to stand in the configuration file for this policy.
-///
-/// # Errors
-/// If the file has a section that makes no sense.
-pub fn as_section(file: Option<&Path>) -> Result<String, PolicyError> {
-    let policy = from_file(file)?;
-    let section = Section {
-        tenant: Tenant::from(&policy.tenant),
-        tenants: policy.tenants.iter().map(|(name, limits)| (name.clone(), Tenant::from(limits))).collect(),
-        ..weights(&policy)
-    };
-    let table = toml::Value::try_from(section).expect("numbers, strings and tables are all that TOML has");
-    let text = toml::to_string(&Table::from_iter([(SECTION.to_owned(), table)])).expect("a table is a document");
-    Ok(format!("\n# -- Weights and limits of the parking lot; of tenants a limit that is not here is none --\n{text}"))
-}
-
-/// Puts a number in its place if it was given and is allowed.
-fn set(place: &mut u32, given: Option<u32>, key: &str, allowed: std::ops::RangeInclusive<u32>) -> Result<(), String> {
-    match given {
-        None => {}
-        Some(number) if allowed.contains(&number) => *place = number,
-        Some(number) => {
-            return Err(format!("{key} is {number}; use a whole number from {} to {}", allowed.start(), allowed.end()));
-        }
-    }
-    Ok(())
-}
-
-fn weigh(policy: &mut Policy, section: &Section) -> Result<(), String> {
-    let weighs =
-        Section { tenant: Tenant::default(), tenants: BTreeMap::new(), ..section.clone() } != Section::default();
-    if weighs && !SchedulerKind::ParkingLot.is_in_this_build() {
+fn limits_in(section: &Table) -> Result<Limits, String> {
+    if !SchedulerKind::ParkingLot.is_in_this_build() && section.keys().any(|key| !TENANTS.contains(&key.as_str())) {
         return Err("this build has no parking lot to weigh classes in; \
                     build with the feature parking-lot-scheduler, or leave the keys out"
             .to_owned());
     }
-    let lot = &mut policy.lot;
-    for (given, places, name, allowed) in [
-        (&section.class_weights, &mut lot.class_weights, "class-weights", 1..=MAX_WEIGHT),
-        // 0: requests of the class start at once or not at all.
-        (&section.waiting_percent, &mut lot.waiting_percent, "waiting-percent", 0..=1_000),
-    ] {
-        for (&class, &number) in given.iter().flatten() {
-            set(&mut places[class], Some(number), &format!("{name}.{}", class.name()), allowed.clone())?;
-        }
-    }
-    if let Some(TokenPrices { prompt, answer }) = section.token_prices {
-        set(&mut lot.prompt_price, prompt, "token-prices.prompt", 1..=MAX_WEIGHT)?;
-        set(&mut lot.answer_price, answer, "token-prices.answer", 1..=MAX_WEIGHT)?;
-    }
-    set(&mut lot.lookahead, section.lookahead, "lookahead", 1..=10_000)?;
-    set(&mut lot.rate_memory_seconds, section.rate_memory, "rate-memory", 1..=3_600)?;
-    lot.class_burst = section.class_burst.unwrap_or(lot.class_burst);
-    lot.max_waiting_tokens = section.max_waiting_tokens.unwrap_or(lot.max_waiting_tokens);
-    lot.max_bypass = section.max_bypass.unwrap_or(lot.max_bypass);
-    lot.preempt = section.preempt.unwrap_or(lot.preempt);
-    Ok(())
+    let limits: Limits = section.clone().try_into().map_err(|error| in_words(&error))?;
+    limits.validate().map_err(|error| error.to_string())?;
+    Ok(limits)
 }
 
-/// What a policy says of the lot, as a section.
-fn weights(policy: &Policy) -> Section {
-    if !SchedulerKind::ParkingLot.is_in_this_build() {
-        return Section::default();
-    }
-    let lot = &policy.lot;
-    let by_class = |of: &PerClass<u32>| Some(of.iter().map(|(class, &number)| (class, number)).collect());
-    Section {
-        class_weights: by_class(&lot.class_weights),
-        waiting_percent: by_class(&lot.waiting_percent),
-        token_prices: Some(TokenPrices { prompt: Some(lot.prompt_price), answer: Some(lot.answer_price) }),
-        class_burst: Some(lot.class_burst),
-        max_waiting_tokens: Some(lot.max_waiting_tokens),
-        max_bypass: Some(lot.max_bypass),
-        lookahead: Some(lot.lookahead),
-        preempt: Some(lot.preempt),
-        rate_memory: Some(lot.rate_memory_seconds),
-        ..Section::default()
-    }
+/// The section as it would have to stand in the configuration file for these limits.
+///
+/// # Errors
+/// If the file has a section that makes no sense.
+pub fn as_section(file: Option<&Path>) -> Result<String, PolicyError> {
+    Ok(written(&limits(file)?))
+}
+
+fn written(limits: &Limits) -> String {
+    let mut section = Table::try_from(limits).expect("numbers, strings and tables are all that TOML has");
+    section.retain(|key, _| SchedulerKind::ParkingLot.is_in_this_build() || TENANTS.contains(&key));
+    let document = Table::from_iter([(SECTION.to_owned(), toml::Value::Table(section))]);
+    let text = toml::to_string(&document).expect("a table is a document");
+    format!("\n# -- Weights and limits of the parking lot; of tenants a limit that is not here is none --\n{text}")
 }
 
 #[cfg(test)]
 mod tests {
+    use parkade_core::TenantPolicy;
+
     use super::*;
 
-    fn parse(text: &str) -> Result<Policy, String> {
-        with_section(Policy::default(), &toml::from_str(text).expect("TOML"))
+    fn parse(text: &str) -> Result<Limits, String> {
+        limits_in(&toml::from_str(text).expect("TOML"))
     }
 
     #[test]
     fn tenants_have_weights_limits_and_rates() {
-        let policy =
+        let limits =
             parse("[tenant]\nmax-waiting = 5\n[tenants.ada]\nweight = 4\ntokens-per-minute = 9\n").expect("valid");
-        assert_eq!((policy.tenant.policy.weight, policy.tenant.policy.max_waiting), (1, Some(5)));
-        let ada = policy.tenants["ada"];
-        assert_eq!((ada.policy.weight, ada.rates.tokens_per_minute, ada.policy.max_waiting), (4, Some(9), None));
+        assert_eq!((limits.tenant.weight, limits.tenant.max_waiting), (1, Some(5)));
+        let ada = limits.tenants["ada"];
+        assert_eq!((ada.weight, ada.tokens_per_minute, ada.max_waiting), (4, Some(9), None));
+    }
+
+    /// A limit is named in one place: the keys file, the section and `--print-config` have it by that.
+    #[test]
+    fn every_limit_of_a_tenant_is_read_and_written_everywhere() {
+        for field in TenantPolicy::FIELDS {
+            let key = field.replace('_', "-");
+            let limits = parse(&format!("[tenant]\n{key} = 5")).expect(field);
+            assert_ne!(limits.tenant, TenantPolicy::default(), "{field}");
+            assert!(
+                written(&limits).contains(&format!("[parking-lot.tenant]\n{key} = 5\n"))
+                    || written(&limits).contains(&format!("[parking-lot.tenant]\nweight = 1\n{key} = 5\n")),
+                "{field}"
+            );
+            let hash = parkade_server::hash_key("sk");
+            let file = format!("[[key]]\nname = 'ada'\nkey_sha256 = '{hash}'\nhighest_class = 'low'\n{field} = 5\n");
+            let keys = ApiKeys::parse(&file, Path::new("keys.toml")).expect(field);
+            assert_eq!(keys.find("sk").expect("known").policy, limits.tenant, "{field}");
+        }
+        let all = parse(&written(&Limits::default()).replace("parking-lot.", "").replace("[parking-lot]", ""));
+        assert!(all.is_ok() || !SchedulerKind::ParkingLot.is_in_this_build());
+        assert_eq!(all.unwrap_or_default(), Limits::default(), "what is written can be read");
     }
 
     #[test]
@@ -290,15 +178,16 @@ mod tests {
     #[cfg(feature = "parking-lot-scheduler")]
     #[test]
     fn what_the_section_leaves_out_keeps_its_default() {
-        let policy =
+        use parkade_core::Class;
+        let limits =
             parse("class-weights = { high = 20 }\npreempt = false\nmax-bypass = 3\nrate-memory = 60").expect("valid");
-        let usual = Policy::default().lot;
+        let usual = Limits::default();
         assert_eq!(
-            (policy.lot.class_weights[Class::High], policy.lot.class_weights[Class::Low]),
+            (limits.class_weights[Class::High], limits.class_weights[Class::Low]),
             (20, usual.class_weights[Class::Low])
         );
-        assert_eq!((policy.lot.preempt, policy.lot.max_bypass, policy.lot.class_burst), (false, 3, usual.class_burst));
-        assert_eq!((policy.lot.rate_memory_seconds, usual.rate_memory_seconds), (60, 10));
+        assert_eq!((limits.preempt, limits.max_bypass, limits.class_burst), (false, 3, usual.class_burst));
+        assert_eq!((limits.rate_memory.as_secs(), usual.rate_memory.as_secs()), (60, 10));
         for (text, said) in [
             ("class-weights = { low = 10001 }", "class-weights.low is 10001; use a whole number from 1 to 10000"),
             ("waiting-percent = { high = 1001 }", "waiting-percent.high is 1001; use a whole number from 0 to 1000"),

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use parkade_core::{EngineConfig, EngineError, InLine, LoadError, LoadOptions, Loaded, SchedulerKind};
+use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded, SchedulerKind};
 use parkade_server::{AppState, ModelEntry, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::args::{DrainWaiting, ListenArgs, ServeArgs};
+use crate::args::{ListenArgs, ServeArgs};
 use crate::config::Settings;
 use crate::host;
 use crate::loading::{self, TooMuchMemory};
@@ -74,7 +74,7 @@ impl ServeError {
 impl ServeError {
     /// The settings that it is about, or the fields of a configuration that they fill.
     #[must_use]
-    pub fn settings(&self) -> Vec<&'static str> {
+    pub fn settings(&self) -> Vec<&str> {
         match self {
             ServeError::Model(_) => vec!["model"],
             ServeError::Memory(_) => vec!["kv-cache-mb"],
@@ -146,10 +146,7 @@ fn engine_config(args: &ServeArgs) -> EngineConfig {
         max_batched_tokens: limits.max_batched_tokens,
         max_queue_depth: limits.max_queue_depth,
         prefix_cache: limits.prefix_cache,
-        parking_lot: parkade_core::parking_lot::LotSettings {
-            reserve_full: limits.reserve == crate::args::Reserve::Full,
-            ..Default::default()
-        },
+        reserve: limits.reserve,
         ..EngineConfig::default()
     }
 }
@@ -165,10 +162,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         // Several of the largest must fit, of several senders.
         body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes.saturating_mul(4)),
         drain_limit: Duration::from_secs(args.listen.drain_seconds),
-        drain_in_line: match args.listen.drain_waiting {
-            DrainWaiting::Finish => InLine::Finish,
-            DrainWaiting::Refuse => InLine::Refuse,
-        },
+        drain_waiting: args.listen.drain_waiting,
         log_lines_dropped: stderr::dropped,
         cors_origins: listed(args.listen.cors_origins.as_deref()),
         allowed_hosts: listed(args.listen.allowed_hosts.as_deref()),

@@ -3,7 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use parkade_pool::{Limits, Reserve};
+
 use crate::engine::EngineError;
+use crate::parking_lot::HistoryScope;
 
 /// Who decides which request runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -75,8 +78,13 @@ pub struct EngineConfig {
     /// How long a step may take while answers are streaming: prefills share a step with them only up to this time (or
     /// to twice the time that the answers need alone, if that is longer).
     pub step_target: Duration,
-    /// The settings of the `parking-lot` scheduler.
-    pub parking_lot: crate::parking_lot::LotSettings,
+    /// How much memory is set aside for an answer before its request starts. A scheduler that cannot park sets all aside.
+    pub reserve: Reserve,
+    /// From whose answers the expected length of the next one is learnt.
+    pub history: HistoryScope,
+    /// Weights and limits of the scheduler, which can be changed while it runs. [`max_queue_depth`](Self::max_queue_depth) stands for its
+    /// `max_waiting`.
+    pub limits: Limits,
 }
 
 impl Default for EngineConfig {
@@ -90,7 +98,9 @@ impl Default for EngineConfig {
             stream_capacity: 256,
             slow_reader: Duration::from_secs(2),
             step_target: Duration::from_millis(100),
-            parking_lot: crate::parking_lot::LotSettings::default(),
+            reserve: Reserve::default(),
+            history: HistoryScope::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -119,7 +129,6 @@ impl EngineConfig {
         within("max_batched_tokens", self.max_batched_tokens, Self::BATCHED_TOKENS)?;
         within("max_queue_depth", self.max_queue_depth, Self::QUEUE_DEPTH)?;
         within("stream_capacity", self.stream_capacity, 8..=1 << 20)?;
-        self.parking_lot.validate()?;
-        Ok(())
+        self.limits.validate().map_err(EngineError::from)
     }
 }

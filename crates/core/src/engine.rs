@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parkade_model::tokenizer::Tokenizer;
-use parkade_pool::Class;
+use parkade_pool::{Class, DrainWaiting, Limits};
 
 use crate::backend::Backend;
 use crate::config::EngineConfig;
 use crate::metrics::EngineMetrics;
-use crate::parking_lot::{InferenceWorkerPool, LotSettings, PricedRequest};
+use crate::parking_lot::{HistoryScope, InferenceWorkerPool, PricedRequest};
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestId};
 use crate::requests::RequestState;
@@ -28,18 +28,8 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.pool.drain(Duration::ZERO, InLine::Refuse);
+        self.pool.drain(Duration::ZERO, DrainWaiting::Refuse);
     }
-}
-
-/// What becomes of the requests in line when an engine is drained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum InLine {
-    /// They run too, as far as the limit allows.
-    #[default]
-    Finish,
-    /// They end at once with [`RequestError::ShuttingDown`](crate::RequestError::ShuttingDown), so that their clients can go elsewhere.
-    Refuse,
 }
 
 impl Engine {
@@ -125,12 +115,12 @@ impl Engine {
         &self.inner.pool
     }
 
-    /// Replaces weights and limits while everything goes on.
+    /// Replaces weights and limits while everything goes on. How many may wait stays as it is.
     ///
     /// # Errors
     /// If they make no sense; then nothing changes.
-    pub fn reconfigure(&self, settings: &LotSettings) -> Result<(), EngineError> {
-        self.inner.pool.reconfigure(settings)
+    pub fn reconfigure(&self, limits: Limits, history: HistoryScope) -> Result<(), EngineError> {
+        self.inner.pool.reconfigure(limits, history)
     }
 
     /// Whether the worker is there. One that has died takes no more requests: only a restart helps.
@@ -145,12 +135,13 @@ impl Engine {
 
     /// Refuses new requests, lets those that were taken finish, cancels what is left after `limit`, and returns when the worker has ended.
     pub fn drain(&self, limit: Duration) {
-        self.drain_with(limit, InLine::Finish);
+        self.drain_with(limit, DrainWaiting::Finish);
     }
 
-    /// As [`drain`](Self::drain), and says what becomes of the requests that are in line.
-    pub fn drain_with(&self, limit: Duration, in_line: InLine) {
-        self.inner.pool.drain(limit, in_line);
+    /// As [`drain`](Self::drain), and says what becomes of the requests that are in line. Refused ones end with
+    /// [`RequestError::ShuttingDown`](crate::RequestError::ShuttingDown).
+    pub fn drain_with(&self, limit: Duration, waiting: DrainWaiting) {
+        self.inner.pool.drain(limit, waiting);
     }
 
     /// Counts a refusal that the caller decided before it asked the engine, a rate limit for example, among the engine's own.
@@ -173,15 +164,8 @@ pub enum EngineError {
         allowed: String,
     },
     /// A setting of the policy that makes no sense.
-    #[error("{field} is {value}: {remedy}")]
-    Lot {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-        /// What it should be.
-        remedy: &'static str,
-    },
+    #[error(transparent)]
+    Policy(#[from] parkade_pool::ConfigError),
     /// The scheduler is not in this build.
     #[error(
         "the scheduler '{name}' is not in this build; build with the feature parking-lot-scheduler, or take another one"

@@ -29,12 +29,14 @@ mod vocabulary;
 
 pub use backend::{Backend, BackendError, ModelBackend, Pass};
 pub use config::{EngineConfig, SchedulerKind};
-pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, InLine, RequestStatus, TenantFigures, Totals};
+pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, RequestStatus, TenantFigures, Totals};
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
 /// The priority class of a request.
 pub use parkade_pool::Class;
+/// What becomes of requests in line when an engine is drained, and the settings of its scheduler.
+pub use parkade_pool::{DrainWaiting, Limits, PerClass, Reserve, TenantField, TenantPolicy, TokenPrices};
 pub use refusal::{Refusal, retry_seconds};
 pub use request::{CacheScope, Request, RequestId};
 pub use requests::{End, LiveRequest, RequestState};

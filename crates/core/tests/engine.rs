@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use parkade_core::{
-    Engine, EngineConfig, EngineError, Event, InLine, Refusal, Request, RequestError, RequestId, RequestState,
+    DrainWaiting, Engine, EngineConfig, EngineError, Event, Refusal, Request, RequestError, RequestId, RequestState,
     SamplingParams, SchedulerKind, TokenId,
 };
 use support::engines::eventually;
@@ -289,7 +289,7 @@ fn a_drain_that_refuses_those_in_line_counts_each_of_their_answers() {
     let (mut runs, mut waits) = (twice("runs"), twice("waits"));
     let drained = thread::spawn({
         let engine = engine.clone();
-        move || engine.drain_with(Duration::from_secs(60), InLine::Refuse)
+        move || engine.drain_with(Duration::from_secs(60), DrainWaiting::Refuse)
     });
     eventually("the drain", || engine.snapshot().draining);
     controls.hold.store(false, Ordering::SeqCst);

@@ -9,8 +9,10 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use parkade_core::parking_lot::{LotSettings, TenantPolicy};
-use parkade_core::{Class, EngineConfig, Event, Refusal, Request, RequestError, SchedulerKind};
+use parkade_core::parking_lot::HistoryScope;
+use parkade_core::{
+    Class, EngineConfig, Event, Limits, Refusal, Request, RequestError, Reserve, SchedulerKind, TenantPolicy,
+};
 use support::Collected;
 use support::engines::{
     Dated, after_a_timely_first_token, alone, engine, eventually, idle, request, the_books_balance,
@@ -25,9 +27,10 @@ fn config() -> EngineConfig {
 
 #[test]
 fn what_is_promised_to_those_that_run_is_not_available_to_a_newcomer() {
-    let lot =
-        |reserve_full| EngineConfig { parking_lot: LotSettings { reserve_full, ..Default::default() }, ..config() };
-    for config in [lot(true), lot(false), EngineConfig { scheduler: SchedulerKind::Default, ..config() }] {
+    let lot = |reserve| EngineConfig { reserve, ..config() };
+    for config in
+        [lot(Reserve::Full), lot(Reserve::Predicted), EngineConfig { scheduler: SchedulerKind::Default, ..config() }]
+    {
         let (engine, controls) = engine(12, config);
         assert_eq!(engine.snapshot().blocks_available, 12);
         // Each comes to 5 + 35 - 1 tokens, 10 blocks, of which it holds two at first.
@@ -197,8 +200,8 @@ fn a_slow_reader_is_parked_and_gets_every_token_in_the_end() {
 #[test]
 fn a_tenant_is_held_to_its_own_limits() {
     let tenant = TenantPolicy { max_concurrent: Some(2), max_waiting: Some(1), ..TenantPolicy::default() };
-    let settings = LotSettings { tenants: [("small".to_owned(), tenant)].into(), ..LotSettings::default() };
-    let (engine, controls) = engine(60, EngineConfig { parking_lot: settings.clone(), max_seqs: 1, ..config() });
+    let limits = Limits { tenants: [("small".to_owned(), tenant)].into(), ..Limits::default() };
+    let (engine, controls) = engine(60, EngineConfig { limits: limits.clone(), max_seqs: 1, ..config() });
     controls.hold.store(true, Ordering::SeqCst);
     let of = |tenant: &str, name: &str| Request { tenant: tenant.to_owned(), ..request(name, 5, 15) };
     let _first = engine.submit(of("small", "s1")).unwrap();
@@ -207,13 +210,13 @@ fn a_tenant_is_held_to_its_own_limits() {
     assert!(matches!(&refusal, Refusal::RateLimited { tenant, limit: 2, .. } if tenant == "small"), "{refusal}");
     let _other = engine.submit(of("other", "o1")).unwrap();
     // The limits can be changed while requests run.
-    let relaxed = LotSettings { tenants: Default::default(), ..settings };
-    engine.pool().reconfigure(&relaxed).unwrap();
+    let relaxed = Limits { tenants: Default::default(), ..limits };
+    engine.reconfigure(relaxed.clone(), HistoryScope::default()).unwrap();
     let _third = engine.submit(of("small", "s3")).unwrap();
     controls.hold.store(false, Ordering::SeqCst);
-    let invalid = LotSettings { tenant: TenantPolicy { weight: 0, ..TenantPolicy::default() }, ..relaxed };
-    let error = engine.pool().reconfigure(&invalid).unwrap_err();
-    assert_eq!(error.to_string(), "tenant.weight is 0: use a weight from 1 to 10000");
+    let invalid = Limits { tenant: TenantPolicy { weight: 0, ..TenantPolicy::default() }, ..relaxed };
+    let error = engine.reconfigure(invalid, HistoryScope::default()).unwrap_err();
+    assert_eq!(error.to_string(), "tenant.weight is 0; use a whole number from 1 to 10000");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use parkade_core::parking_lot::{AttachError, InferenceJob, InferenceResult, InferenceWorkerPool};
 use parkade_core::{
-    Class, Decoder, Engine, EngineConfig, Event, InLine, Refusal, Request, RequestError, RequestState, SchedulerKind,
-    TokenId, Vocabulary,
+    Class, Decoder, DrainWaiting, Engine, EngineConfig, Event, Refusal, Request, RequestError, RequestState,
+    SchedulerKind, TokenId, Vocabulary,
 };
 use support::engines::{
     Dated, after_a_timely_first_token, alone, engine, eventually, idle, read_along, request, schedulers,
@@ -142,7 +142,7 @@ fn a_request_that_makes_no_sense_is_refused_by_the_pool_too() {
             panic!("it failed")
         };
         assert_eq!(whole.choices.len(), 1);
-        pool.drain(Duration::from_secs(5), InLine::Finish);
+        pool.drain(Duration::from_secs(5), DrainWaiting::Finish);
     }
 }
 

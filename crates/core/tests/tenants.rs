@@ -181,7 +181,8 @@ fn a_place_among_the_own_requests_does_not_depend_on_others() {
 #[cfg(feature = "parking-lot-scheduler")]
 #[test]
 fn with_tenants_kept_apart_no_answer_of_one_is_expected_of_another() {
-    use parkade_core::parking_lot::{HistoryScope, LotSettings};
+    use parkade_core::Limits;
+    use parkade_core::parking_lot::HistoryScope;
     let (engine, _) = engine(SchedulerKind::ParkingLot, 400);
     let lot = engine.pool();
     for number in 0..20 {
@@ -193,6 +194,6 @@ fn with_tenants_kept_apart_no_answer_of_one_is_expected_of_another() {
         lot.adapter().price(&long).unwrap().expected_tokens
     };
     assert_eq!((expected("ada"), expected("bob")), (3, 3), "one server for all learns from all");
-    lot.reconfigure(&LotSettings { history: HistoryScope::Tenant, ..LotSettings::default() }).unwrap();
+    lot.reconfigure(Limits::default(), HistoryScope::Tenant).unwrap();
     assert_eq!((expected("ada"), expected("bob")), (3, 150));
 }

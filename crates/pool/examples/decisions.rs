@@ -93,7 +93,7 @@ fn obey(lot: &mut Lot, now: Time, running: &mut Vec<TaskId>) -> u64 {
 fn measure(name: &str, blocks: u64, preempt: bool, first: bool) -> Result<(), Box<dyn std::error::Error>> {
     let capacity = Capacity::new([("blocks", blocks), ("sequences", RUNNING)]);
     let mut config = PolicyConfig::new(capacity);
-    config.limits.room = WaitingRoom::new(WAITING * 2, u64::MAX / 2);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (WAITING * 2, u64::MAX / 2);
     config.limits.preempt = preempt;
     let mut lot = Lot::new(config)?;
     let tenants = (0..1000).map(|number| Arc::from(format!("tenant-{number}"))).collect();

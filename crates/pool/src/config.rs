@@ -1,15 +1,21 @@
 //! Limits, weights and switches of a policy.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::tenant_policy::TenantPolicy;
 use crate::{Capacity, ConfigError, PerClass};
 
 /// The largest weight of a class or tenant.
-pub const MAX_WEIGHT: u32 = 10_000;
+pub(crate) const MAX_WEIGHT: u32 = 10_000;
 
 /// How much of a task's growth is set aside when it is admitted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reserve {
     /// As much as lets the predicted peak of all running tasks fit; a wrong prediction parks somebody.
     #[default]
@@ -18,54 +24,32 @@ pub enum Reserve {
     Full,
 }
 
+/// What becomes of tasks in line when everything is to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DrainWaiting {
+    /// They run too, as far as the limit allows.
+    #[default]
+    Finish,
+    /// They end at once, so that their clients can go elsewhere.
+    Refuse,
+}
+
 /// What a token counts in fair shares. An answer token costs a pass over the weights, a prompt token a part of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TokenPrices {
     /// One prompt token.
+    #[serde(rename = "prompt")]
     pub prefill: u32,
     /// One answer token.
+    #[serde(rename = "answer")]
     pub decode: u32,
 }
 
-/// How much may wait. A tenant that has no more than its share of it (the whole, divided by those who wait) finds as much
-/// again when others have filled it, so that a flood shuts nobody out: twice these limits is the most that ever waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitingRoom {
-    /// Tasks that may wait.
-    pub tasks: u64,
-    /// Prompt and expected answer tokens that may wait.
-    pub tokens: u64,
-    /// For each class the percentage of these limits up to which it may fill the room, counting everybody's tasks.
-    /// Above 100 it finds room when the classes below have filled theirs.
-    pub percent: PerClass<u32>,
-}
-
-impl WaitingRoom {
-    /// Room for this many tasks with at most this many tokens. Low finds it full at three quarters, high and
-    /// critical have a quarter and a half on top that the others cannot take.
-    pub fn new(tasks: u64, tokens: u64) -> WaitingRoom {
-        WaitingRoom { tasks, tokens, percent: PerClass::new(75, 100, 125, 150) }
-    }
-}
-
-/// What one tenant may have, and its share among the tenants of a class. `None` is no limit of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TenantPolicy {
-    /// Its share, relative to the weights of others, from 1 to [`MAX_WEIGHT`].
-    pub weight: u32,
-    /// The most that may run (or be parked) at once; more have to wait.
-    pub max_running: Option<u64>,
-    /// The most that may be in flight (waiting, running or parked); more are refused.
-    pub max_concurrent: Option<u64>,
-    /// The most tasks that may wait.
-    pub max_waiting: Option<u64>,
-    /// The most prompt and expected answer tokens that may wait.
-    pub max_waiting_tokens: Option<u64>,
-}
-
-impl Default for TenantPolicy {
+impl Default for TokenPrices {
     fn default() -> Self {
-        TenantPolicy { weight: 1, max_running: None, max_concurrent: None, max_waiting: None, max_waiting_tokens: None }
+        TokenPrices { prefill: 1, decode: 2 }
     }
 }
 
@@ -83,29 +67,69 @@ pub struct PolicyConfig {
 }
 
 /// The part of the configuration that can be changed at run time, by [`Policy::reconfigure`](crate::Policy::reconfigure).
-#[derive(Clone, Debug)]
+/// In files its fields are written with hyphens; what is left out has its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Limits {
-    /// Shares of the classes.
-    pub class_weights: PerClass<u32>,
     /// How many tokens a class may be ahead of its share before a lower class goes first. What a higher class
     /// needs at once (a first token) comes at once; what it takes for long is limited to its share.
     pub class_burst: u64,
-    /// What tokens count in shares.
-    pub prices: TokenPrices,
-    /// How much may wait.
-    pub room: WaitingRoom,
-    /// The policy of tenants that are not named.
-    pub tenant: TenantPolicy,
-    /// Policies by name.
-    pub named_tenants: HashMap<String, TenantPolicy>,
+    /// Tasks that may wait. A tenant that has no more than its share of it (the whole, divided by those who wait) finds as much again when others
+    /// have filled it, so that a flood shuts nobody out: twice this and twice `max_waiting_tokens` is the most that ever waits.
+    #[serde(skip)]
+    pub max_waiting: u64,
+    /// Prompt and expected answer tokens that may wait.
+    pub max_waiting_tokens: u64,
     /// How often a task that does not fit may be passed by tasks behind it. After that units are kept free for it.
     pub max_bypass: u32,
     /// How many tasks one decision looks at before it gives up.
     pub lookahead: u32,
     /// Whether a task may have running tasks of lower classes parked when it finds no room.
     pub preempt: bool,
-    /// How far back the measured service rates reach, in busy time.
+    /// How far back the measured service rates reach, in busy time: whole seconds in files.
+    #[serde(with = "whole_seconds")]
     pub rate_memory: Duration,
+    // Tables come last, as TOML wants them.
+    /// Shares of the classes: what each is guaranteed while all of them want more than there is.
+    #[serde(deserialize_with = "class_weights")]
+    pub class_weights: PerClass<u32>,
+    /// For each class the percentage of what may wait up to which it may fill the room, counting everybody's tasks. Above 100 it finds room
+    /// when the classes below have filled theirs.
+    #[serde(deserialize_with = "waiting_percent")]
+    pub waiting_percent: PerClass<u32>,
+    /// What tokens count in shares.
+    #[serde(rename = "token-prices")]
+    pub prices: TokenPrices,
+    /// The policy of tenants that are not named.
+    pub tenant: TenantPolicy,
+    /// Policies by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<String, TenantPolicy>,
+}
+
+/// What each class has unless something else is said.
+const CLASS_WEIGHTS: PerClass<u32> = PerClass::new(1, 4, 16, 64);
+/// Low finds the room full at three quarters, high and critical have a quarter and a half on top that the others cannot take.
+const WAITING_PERCENT: PerClass<u32> = PerClass::new(75, 100, 125, 150);
+
+fn class_weights<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PerClass<u32>, D::Error> {
+    CLASS_WEIGHTS.with(deserializer)
+}
+
+fn waiting_percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PerClass<u32>, D::Error> {
+    WAITING_PERCENT.with(deserializer)
+}
+
+mod whole_seconds {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(time.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u32::deserialize(deserializer).map(|seconds| Duration::from_secs(seconds.into()))
+    }
 }
 
 impl PolicyConfig {
@@ -115,6 +139,9 @@ impl PolicyConfig {
     }
 
     /// Says what makes no sense.
+    ///
+    /// # Errors
+    /// The first value that makes no sense.
     pub fn validate(&self) -> Result<(), ConfigError> {
         at_least_one("capacity", self.capacity.kinds() as u64, "name at least one kind of unit")?;
         for unit in 0..self.capacity.kinds() {
@@ -128,16 +155,18 @@ impl PolicyConfig {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            class_weights: PerClass::new(1, 4, 16, 64),
             class_burst: 4096,
-            prices: TokenPrices { prefill: 1, decode: 2 },
-            room: WaitingRoom::new(256, 1 << 20),
-            tenant: TenantPolicy::default(),
-            named_tenants: HashMap::new(),
+            max_waiting: 256,
+            max_waiting_tokens: 1 << 20,
             max_bypass: 16,
             lookahead: 16,
             preempt: true,
             rate_memory: Duration::from_secs(10),
+            class_weights: CLASS_WEIGHTS,
+            waiting_percent: WAITING_PERCENT,
+            prices: TokenPrices::default(),
+            tenant: TenantPolicy::default(),
+            tenants: BTreeMap::new(),
         }
     }
 }
@@ -145,35 +174,41 @@ impl Default for Limits {
 impl Limits {
     /// The policy that holds for a tenant.
     pub fn policy(&self, tenant: &str) -> &TenantPolicy {
-        self.named_tenants.get(tenant).unwrap_or(&self.tenant)
+        self.tenants.get(tenant).unwrap_or(&self.tenant)
     }
 
-    /// Says what makes no sense.
+    /// Says what makes no sense, by the name that it has in files.
+    ///
+    /// # Errors
+    /// The first value that makes no sense.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        for (_, &share) in self.class_weights.iter() {
-            weight("class_weights", share)?;
+        for (class, &weight) in self.class_weights.iter() {
+            within(&format!("class-weights.{}", class.name()), weight, 1..=MAX_WEIGHT)?;
         }
-        weight("tenant.weight", self.tenant.weight)?;
-        for policy in self.named_tenants.values() {
-            weight("named_tenants.weight", policy.weight)?;
+        for (class, &percent) in self.waiting_percent.iter() {
+            // 0: tasks of the class start at once or not at all.
+            within(&format!("waiting-percent.{}", class.name()), percent, 0..=1_000)?;
         }
-        weight("prices.prefill", self.prices.prefill)?;
-        weight("prices.decode", self.prices.decode)?;
-        at_least_one("lookahead", u64::from(self.lookahead), "look at one task at least")?;
-        at_least_one("rate_memory", self.rate_memory.as_millis() as u64, "remember at least a millisecond")
+        within("token-prices.prompt", self.prices.prefill, 1..=MAX_WEIGHT)?;
+        within("token-prices.answer", self.prices.decode, 1..=MAX_WEIGHT)?;
+        within("lookahead", self.lookahead, 1..=10_000)?;
+        within("rate-memory", self.rate_memory.as_secs(), 1..=3_600)?;
+        self.tenant.validate().map_err(|error| error.of("tenant"))?;
+        for (name, policy) in &self.tenants {
+            policy.validate().map_err(|error| error.of(&format!("tenants.{name}")))?;
+        }
+        Ok(())
     }
 }
 
-fn weight(field: &'static str, value: u32) -> Result<(), ConfigError> {
-    if (1..=MAX_WEIGHT).contains(&value) {
+fn within<T: PartialOrd + Display>(field: &str, value: T, allowed: RangeInclusive<T>) -> Result<(), ConfigError> {
+    if allowed.contains(&value) {
         return Ok(());
     }
-    Err(ConfigError { field, value: value.to_string(), remedy: "use a weight from 1 to 10000" })
+    let remedy = format!("use a whole number from {} to {}", allowed.start(), allowed.end());
+    Err(ConfigError::new(field, value, remedy))
 }
 
-fn at_least_one(field: &'static str, value: u64, remedy: &'static str) -> Result<(), ConfigError> {
-    if value >= 1 {
-        return Ok(());
-    }
-    Err(ConfigError { field, value: value.to_string(), remedy })
+fn at_least_one(field: &str, value: u64, remedy: &str) -> Result<(), ConfigError> {
+    if value >= 1 { Ok(()) } else { Err(ConfigError::new(field, value, remedy)) }
 }

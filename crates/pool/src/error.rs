@@ -131,12 +131,24 @@ impl PoolError {
 
 /// A configuration that makes no sense, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{field} is {value}: {remedy}")]
+#[error("{field} is {value}; {remedy}")]
 pub struct ConfigError {
-    /// Which field.
-    pub field: &'static str,
+    /// Which field, by its name in files.
+    pub field: String,
     /// What it says.
     pub value: String,
     /// What it should say.
-    pub remedy: &'static str,
+    pub remedy: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(field: &str, value: impl fmt::Display, remedy: impl Into<String>) -> ConfigError {
+        ConfigError { field: field.to_owned(), value: value.to_string(), remedy: remedy.into() }
+    }
+
+    /// The same, of a field that stands in a table.
+    #[must_use]
+    pub fn of(self, table: &str) -> ConfigError {
+        ConfigError { field: format!("{table}.{}", self.field), ..self }
+    }
 }

@@ -137,7 +137,7 @@ impl Fifo {
             return Err(PoolError::Expired { late: now.since(deadline) });
         }
         let starts = self.queue.is_empty() && worst.fits_in(self.free);
-        let (waiting, limit) = (self.counters.waiting, self.limits.room.tasks);
+        let (waiting, limit) = (self.counters.waiting, self.limits.max_waiting);
         if !starts && waiting >= limit {
             return Err(PoolError::QueueFull {
                 measure: Measure::Tasks,

@@ -118,10 +118,11 @@ mod pool;
 mod rates;
 mod task;
 mod tasks;
+mod tenant_policy;
 mod time;
 mod units;
 
-pub use config::{Limits, MAX_WEIGHT, PolicyConfig, Reserve, TenantPolicy, TokenPrices, WaitingRoom};
+pub use config::{DrainWaiting, Limits, PolicyConfig, Reserve, TokenPrices};
 pub use error::{ConfigError, Measure, PoolError};
 pub use fifo::Fifo;
 pub use jobs::{Job, JobContext, JobExecutor, JobPool, Submitted};
@@ -130,9 +131,10 @@ pub use lot::{Lot, TenantStats};
 pub use policy::{ClassStats, Decision, Ending, Growth, Outlook, Placement, Policy, PolicyStats, Progress, TaskState};
 pub use pool::{
     Drain, Executor, Failure, Outcome, PoolConfig, PoolHandle, PoolStats, Rejected, ShutdownReport, StartError, Step,
-    StepContext, Ticket, Waiting, WorkerPool,
+    StepContext, Ticket, WorkerPool,
 };
 pub use rates::Rates;
 pub use task::{Class, Cost, PerClass, TaskId, TaskSpec, Work};
+pub use tenant_policy::{TenantField, TenantPolicy};
 pub use time::Time;
 pub use units::{Capacity, MAX_UNITS, Units};

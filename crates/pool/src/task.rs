@@ -1,10 +1,11 @@
 //! What a caller says about a task: who sent it, how urgent it is, what it costs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Time, Units};
 
@@ -76,6 +77,12 @@ impl Class {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerClass<T>([T; Class::COUNT]);
 
+impl<T: Serialize> Serialize for PerClass<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
 impl<T> PerClass<T> {
     /// The values for low, normal, high and critical.
     pub const fn new(low: T, normal: T, high: T, critical: T) -> Self {
@@ -85,6 +92,17 @@ impl<T> PerClass<T> {
     /// A value made for each class.
     pub fn from_fn(mut make: impl FnMut(Class) -> T) -> Self {
         PerClass(Class::ALL.map(&mut make))
+    }
+
+    /// These values, but for the classes that a table names.
+    pub(crate) fn with<'de, D: Deserializer<'de>>(mut self, deserializer: D) -> Result<Self, D::Error>
+    where
+        T: Deserialize<'de>,
+    {
+        for (class, value) in BTreeMap::<Class, T>::deserialize(deserializer)? {
+            self[class] = value;
+        }
+        Ok(self)
     }
 
     /// Each class with its value, lowest first.

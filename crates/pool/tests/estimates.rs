@@ -143,7 +143,7 @@ fn a_flood_does_not_speak_for_tenants_that_have_little_waiting() {
 /// Three finished jobs that took at least this long each, and one that runs until it is let go.
 fn job_pool_that_knows_its_pace(places: u64, each: Duration) -> (JobPool<()>, Ticket<()>, Sender<()>) {
     let mut config = PolicyConfig::new(Capacity::new([("threads", 1)]));
-    config.limits.room = WaitingRoom::new(places, 1 << 20);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (places, 1 << 20);
     let pool = JobPool::start(PoolConfig::new(Lot::new(config).unwrap()), 1).unwrap();
     for _ in 0..3 {
         let ticket = pool.submit(&job(), move |_| std::thread::sleep(each)).unwrap();

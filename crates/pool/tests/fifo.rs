@@ -10,7 +10,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 fn fifo(blocks: u64, waiting: u64) -> Fifo {
     let mut config = PolicyConfig::new(Capacity::new([("blocks", blocks), ("slots", 4)]));
-    config.limits.room.tasks = waiting;
+    config.limits.max_waiting = waiting;
     let mut fifo = Fifo::new(config).unwrap();
     fifo.employ(2);
     fifo

@@ -183,7 +183,7 @@ fn failed_and_expired_jobs_say_nothing_about_how_fast_jobs_are_done() {
 #[test]
 fn a_refusal_counts_what_waits_and_not_the_newcomer() {
     let mut config = PolicyConfig::new(Capacity::new([("threads", 1)]));
-    config.limits.room = WaitingRoom::new(2, 100);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (2, 100);
     let mut lot = Lot::new(config).unwrap();
     let mut submit =
         |tokens| lot.submit(Time::ZERO, &TaskSpec { work: Work::new(tokens, 0), parkable: false, ..spec() });

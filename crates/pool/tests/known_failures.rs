@@ -33,7 +33,7 @@ fn starts(lot: &mut Lot) -> Vec<TaskId> {
 #[test]
 fn lost_wake_up() {
     let mut config = slots(3);
-    config.limits.room = WaitingRoom::new(10_000, 1 << 20);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (10_000, 1 << 20);
     let pool = Arc::new(JobPool::start(PoolConfig::new(Lot::new(config).unwrap()), 3).unwrap());
     let senders: Vec<_> = (0..4)
         .map(|sender| {
@@ -190,7 +190,7 @@ fn u32_overflow() {
     assert_eq!(lot.submit(Time::ZERO, &task(large)).unwrap().1, Placement::Admitted);
     lot.limits().validate().unwrap();
     let mut limits = lot.limits().clone();
-    limits.room.tokens = u64::MAX;
+    limits.max_waiting_tokens = u64::MAX;
     lot.reconfigure(limits).unwrap();
     assert_eq!(lot.submit(Time::ZERO, &task(large)).unwrap().1, Placement::Waiting, "two large and two large is four");
     // Sums that do not even fit in 64 bits are refused and do not wrap.
@@ -202,7 +202,8 @@ fn u32_overflow() {
 #[test]
 fn queue_full_losing_a_requeued_task() {
     let mut config = slots(1);
-    config.limits.room = WaitingRoom { percent: PerClass::from_fn(|_| 100), ..WaitingRoom::new(1, 1000) };
+    config.limits.waiting_percent = PerClass::from_fn(|_| 100);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (1, 1000);
     let mut lot = Lot::new(config).unwrap();
     let (low, _) = lot.submit(Time::ZERO, &spec(Class::Low)).unwrap();
     assert_eq!(starts(&mut lot), [low]);
@@ -225,7 +226,7 @@ fn queue_full_losing_a_requeued_task() {
 #[test]
 fn a_refused_job_is_given_back() {
     let mut config = slots(1);
-    config.limits.room = WaitingRoom::new(0, 0);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (0, 0);
     let pool = JobPool::start(PoolConfig::new(Lot::new(config).unwrap()), 1).unwrap();
     let (release, blocked) = mpsc::channel::<()>();
     let running = pool.submit(&spec(Class::Normal), move |_| blocked.recv().is_ok()).unwrap();
@@ -243,7 +244,7 @@ fn a_refused_job_is_given_back() {
 #[test]
 fn shutdown_leaves_nobody_without_an_outcome() {
     let mut config = slots(2);
-    config.limits.room = WaitingRoom::new(100, 100);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (100, 100);
     let pool = JobPool::start(PoolConfig::new(Lot::new(config).unwrap()), 2).unwrap();
     let tickets: Vec<_> = (0..20)
         .map(|number| {
@@ -258,7 +259,7 @@ fn shutdown_leaves_nobody_without_an_outcome() {
         .collect();
     let ids: HashSet<_> = tickets.iter().map(Ticket::id).collect();
     assert_eq!(ids.len(), 20);
-    let drain = Drain { limit: Duration::from_millis(20), grace: LONG, waiting: Waiting::Finish };
+    let drain = Drain { limit: Duration::from_millis(20), grace: LONG, waiting: DrainWaiting::Finish };
     let report = pool.workers().shutdown(drain);
     assert!(!report.in_time);
     assert_eq!((report.cancelled, report.given_up), (20, 0));
@@ -281,7 +282,8 @@ fn a_job_that_never_stops_does_not_hold_up_shutdown() {
     while pool.workers().stats().active_workers == 0 {
         std::thread::yield_now();
     }
-    let drain = Drain { limit: Duration::from_millis(5), grace: Duration::from_millis(20), waiting: Waiting::Cancel };
+    let drain =
+        Drain { limit: Duration::from_millis(5), grace: Duration::from_millis(20), waiting: DrainWaiting::Refuse };
     let report = pool.workers().shutdown(drain);
     assert_eq!((report.in_time, report.cancelled, report.given_up), (false, 1, 1));
     assert_eq!(ticket.wait(), Outcome::Cancelled);

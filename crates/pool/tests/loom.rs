@@ -34,7 +34,7 @@ fn job(number: u32) -> Job<u32> {
 }
 
 fn long() -> Drain {
-    Drain { limit: Duration::from_secs(1 << 20), grace: Duration::from_secs(1 << 20), waiting: Waiting::Finish }
+    Drain { limit: Duration::from_secs(1 << 20), grace: Duration::from_secs(1 << 20), waiting: DrainWaiting::Finish }
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_rank_takes_nothing_from_another_tenant() {
 #[test]
 fn a_flood_fills_the_room_for_itself_and_for_nobody_else() {
     let mut config = PolicyConfig::new(Capacity::new([("slots", 1)]));
-    config.limits.room = WaitingRoom::new(100, 1 << 20);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (100, 1 << 20);
     let mut lot = Lot::new(config).unwrap();
     let now = Time::ZERO;
     let mut submit = |tenant: &str| lot.submit(now, &spec(tenant)).map(|_| ());

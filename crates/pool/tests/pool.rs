@@ -239,7 +239,7 @@ fn limits_of_a_tenant_hold_and_can_be_changed() {
         max_waiting_tokens: Some(20),
         ..TenantPolicy::default()
     };
-    limits.named_tenants.insert("tenant".to_owned(), strict);
+    limits.tenants.insert("tenant".to_owned(), strict);
     lot.reconfigure(limits.clone()).unwrap();
     let placed = |lot: &mut Lot, tokens| lot.submit(Time::ZERO, &TaskSpec { work: Work::new(tokens, 0), ..spec() });
     assert_eq!(placed(&mut lot, 5).unwrap().1, Placement::Admitted);
@@ -248,7 +248,7 @@ fn limits_of_a_tenant_hold_and_can_be_changed() {
     assert!(matches!(full, PoolError::TenantQueueFull { measure: Measure::Tokens, waiting: 5, limit: 20, .. }));
     assert_eq!(placed(&mut lot, 5).unwrap().1, Placement::Waiting);
     assert!(matches!(placed(&mut lot, 5), Err(PoolError::TenantConcurrency { in_flight: 3, limit: 3, .. })));
-    limits.named_tenants.clear();
+    limits.tenants.clear();
     lot.reconfigure(limits).unwrap();
     lot.settle(Time::ZERO);
     assert_eq!(lot.stats().running, 3, "with the limit gone they all run");

@@ -110,7 +110,7 @@ impl World {
         let mut config = PolicyConfig::new(Capacity::new([("blocks", total), ("slots", 5)]));
         config.reserve = reserve;
         config.workers = 2;
-        config.limits.room = WaitingRoom::new(12, 4000);
+        (config.limits.max_waiting, config.limits.max_waiting_tokens) = (12, 4000);
         config.limits.class_burst = 500;
         config.limits.max_bypass = 3;
         config.limits.tenant.max_concurrent = Some(9);
@@ -247,7 +247,7 @@ impl World {
                 limits.class_weights = PerClass::new(low.into(), 4, 8, critical.into());
                 let policy =
                     TenantPolicy { weight: tenant.into(), max_running: max_running.map(u64::from), ..limits.tenant };
-                limits.named_tenants.insert("tenant-0".to_owned(), policy);
+                limits.tenants.insert("tenant-0".to_owned(), policy);
                 self.lot.reconfigure(limits).unwrap();
             }
         }

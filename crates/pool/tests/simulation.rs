@@ -15,7 +15,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 fn lot(blocks: u64, slots: u64) -> PolicyConfig {
     let mut config = PolicyConfig::new(Capacity::new([("blocks", blocks), ("slots", slots)]));
-    config.limits.room = WaitingRoom::new(24, 4000);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (24, 4000);
     config.limits.class_burst = 400;
     config.limits.max_bypass = 4;
     config
@@ -112,7 +112,7 @@ fn backlogged_tenants_are_served_alike() {
     traffic.classes = [0, 1, 0, 0];
     traffic.deadlines = 0;
     let mut config = lot(60, slots);
-    config.limits.room = WaitingRoom::new(1000, 1 << 30);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (1000, 1 << 30);
     let mut simulation = Simulation::new(3, config, traffic, Faults::default());
     let bound = 2 * (prompt + slots * answer * 3 * 2);
     let mut largest = 0;
@@ -141,7 +141,7 @@ fn a_flood_takes_nothing_from_the_others() {
     traffic.deadlines = 0;
     let mut config = lot(48, 6);
     config.limits.tenant.max_waiting = Some(16);
-    config.limits.room = WaitingRoom::new(200, 1 << 20);
+    (config.limits.max_waiting, config.limits.max_waiting_tokens) = (200, 1 << 20);
     let mut simulation = Simulation::new(5, config, traffic, Faults::default());
     simulation.run(20_000 * setting("PARKADE_SIM_SCALE", 1));
     let stats = simulation.lot.stats();
@@ -164,7 +164,7 @@ fn classes_that_always_wait_share_by_weight() {
         traffic.classes = [1, 1, 1, 1];
         traffic.deadlines = 0;
         let mut config = lot(60, 6);
-        config.limits.room = WaitingRoom::new(4000, 1 << 30);
+        (config.limits.max_waiting, config.limits.max_waiting_tokens) = (4000, 1 << 30);
         config.limits.class_weights = PerClass::new(1, 2, 4, 8);
         config.limits.preempt = preempt;
         let mut simulation = Simulation::new(11, config, traffic, Faults::default());

@@ -295,7 +295,7 @@ fn a_task_that_panics_when_it_is_dropped_unrun_keeps_no_outcome_from_the_others(
     });
     let unrun = [bad, quick()].map(|act| pool.submit(&spec(), act).unwrap());
     std::thread::scope(|scope| {
-        let shutdown = scope.spawn(|| pool.shutdown(Drain { waiting: Waiting::Cancel, ..soon() }));
+        let shutdown = scope.spawn(|| pool.shutdown(Drain { waiting: DrainWaiting::Refuse, ..soon() }));
         for mut ticket in unrun {
             assert_eq!(ticket.wait_timeout(LONG), Some(Outcome::Cancelled));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parkade_core::InLine;
+use parkade_core::DrainWaiting;
 
 use crate::http::{ANY, Authority, normal_origin};
 
@@ -52,7 +52,7 @@ pub struct ServerConfig {
     /// How long running requests may go on after the shutdown has begun; then they are cancelled.
     pub drain_limit: Duration,
     /// What becomes of requests in line when the shutdown begins.
-    pub drain_in_line: InLine,
+    pub drain_waiting: DrainWaiting,
     /// Whether a body with a field that is not known is refused. Otherwise the field is ignored, and the response says so
     /// in `x-parkade-ignored-fields`.
     pub strict: bool,
@@ -86,7 +86,7 @@ impl Default for ServerConfig {
             keep_alive_comment: Duration::from_secs(10),
             head_hold: Duration::from_secs(10),
             drain_limit: Duration::from_secs(30),
-            drain_in_line: InLine::Finish,
+            drain_waiting: DrainWaiting::Finish,
             strict: false,
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,

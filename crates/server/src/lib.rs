@@ -8,8 +8,8 @@ mod http;
 mod routes;
 
 pub use access::{
-    Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Rates, Standing, TenantLimits,
-    hash_key, in_plain_words, read_text,
+    Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Standing, hash_key,
+    in_plain_words, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
 pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};

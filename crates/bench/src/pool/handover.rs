@@ -4,7 +4,7 @@ use super::Options;
 use crate::{BenchError, Samples};
 use parkade_pool::{
     Capacity, Cost, Drain, Executor, Lot, Outcome, PolicyConfig, PoolConfig, Step, StepContext, TaskId, TaskSpec,
-    Units, WaitingRoom, WorkerPool,
+    Units, WorkerPool,
 };
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ impl Executor for Echo {
 pub(super) fn measure(options: &Options) -> Result<Measured, BenchError> {
     let failed = |reason: String| BenchError::Pool(reason);
     let mut lot = PolicyConfig::new(Capacity::new([("slots", 256)]));
-    lot.limits.room = WaitingRoom::new(1 << 20, u64::MAX / 1_000);
+    (lot.limits.max_waiting, lot.limits.max_waiting_tokens) = (1 << 20, u64::MAX / 1_000);
     let lot = Lot::new(lot).map_err(|error| failed(error.to_string()))?;
     let pool = WorkerPool::start(PoolConfig::new(lot), vec![Echo { taken: Vec::new() }]);
     let pool = pool.map_err(|error| failed(error.to_string()))?;

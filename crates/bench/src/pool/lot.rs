@@ -5,8 +5,7 @@ use crate::machine::resident_bytes;
 use crate::random::Random;
 use crate::{BenchError, Samples};
 use parkade_pool::{
-    Capacity, Class, Cost, Decision, Ending, Lot, Policy, PolicyConfig, Progress, TaskId, TaskSpec, Time, Units,
-    WaitingRoom, Work,
+    Capacity, Class, Cost, Decision, Ending, Lot, Policy, PolicyConfig, Progress, TaskId, TaskSpec, Time, Units, Work,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,7 +105,7 @@ impl Bench {
         let slots = options.running as u64;
         let blocks = if scarce == Scarce::Slots { PLENTY } else { TIGHT };
         let mut config = PolicyConfig::new(Capacity::new([("blocks", slots * blocks), ("slots", slots)]));
-        config.limits.room = WaitingRoom::new(4 * options.waiting as u64, u64::MAX / 1_000);
+        (config.limits.max_waiting, config.limits.max_waiting_tokens) = (4 * options.waiting as u64, u64::MAX / 1_000);
         config.limits.preempt = scarce == Scarce::Memory;
         let lot = Lot::new(config).map_err(|error| BenchError::Pool(error.to_string()))?;
         let tenants = (0..options.tenants).map(|tenant| format!("tenant-{tenant}").into()).collect();

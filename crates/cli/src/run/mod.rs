@@ -83,7 +83,7 @@ impl RunError {
 impl RunError {
     /// The settings that it is about, or the fields of a configuration that they fill.
     #[must_use]
-    pub fn settings(&self) -> Vec<&'static str> {
+    pub fn settings(&self) -> Vec<&str> {
         match self {
             RunError::Model(_) => vec!["model"],
             RunError::Memory(_) => vec!["kv-cache-mb"],

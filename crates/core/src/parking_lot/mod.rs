@@ -13,7 +13,7 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `types.rs` | what the policy is told about a request ([`TaskMetadata`], [`ResourceCost`]) and the settings ([`LotSettings`]) |
+//! | `types.rs` | what the policy is told about a request ([`TaskMetadata`], [`ResourceCost`]) |
 //! | `job.rs` | [`InferenceJob`] and what becomes of it ([`InferenceResult`]) |
 //! | `resource_adapter.rs` | from a request to its price |
 //! | `history.rs` | how long answers were lately |
@@ -51,8 +51,7 @@ mod worker_pool;
 
 pub use executor::LlmExecutor;
 pub use job::{Choice, Completion, Delivery, InferenceJob, InferenceResult};
-pub use parkade_pool::{MAX_WEIGHT, PerClass, TenantPolicy};
 pub use resource_adapter::{PricedRequest, ResourceAdapter};
 pub use streaming_registry::{AttachError, AttachedStream, ReplayLimits, StreamingRegistry};
-pub use types::{HistoryScope, LotSettings, ResourceCost, TaskMetadata};
+pub use types::{HistoryScope, ResourceCost, TaskMetadata};
 pub use worker_pool::InferenceWorkerPool;

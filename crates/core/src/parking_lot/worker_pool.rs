@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parkade_pool::{
-    Capacity, Class, Drain, Fifo, Policy, PolicyConfig, PoolConfig, PoolError, Reserve, StartError, TaskState, Waiting,
-    WorkerPool,
+    Capacity, Class, Drain, DrainWaiting, Fifo, Limits, Policy, PolicyConfig, PoolConfig, PoolError, Reserve,
+    StartError, TaskState, WorkerPool,
 };
 use parkade_sync::Mutex;
 
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
-use crate::engine::{ClassFigures, EngineError, EngineSnapshot, InLine, RequestStatus, Totals};
+use crate::engine::{ClassFigures, EngineError, EngineSnapshot, RequestStatus, Totals};
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestId};
@@ -24,7 +24,7 @@ use super::executor::{LlmExecutor, Queued};
 use super::job::{Collector, Delivery, InferenceJob, InferenceResult};
 use super::resource_adapter::{PricedRequest, ResourceAdapter};
 use super::streaming_registry::{ReplayLimits, StreamingRegistry};
-use super::types::{BLOCKS, LotSettings, config_error};
+use super::types::{BLOCKS, HistoryScope};
 
 /// A scheduler: a policy that decides, and one worker thread that drives the requests of one model replica.
 /// [`EngineConfig::scheduler`] says which policy.
@@ -64,21 +64,20 @@ impl InferenceWorkerPool {
         let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
         let (geometry, vocab) = (stepper.geometry(), stepper.vocab());
-        let settings = &config.parking_lot;
         let capacity = [("KV blocks", geometry.blocks as u64), ("sequences", config.max_seqs as u64)];
         let policy = policy(
             config.scheduler,
             PolicyConfig {
-                reserve: settings.reserve(),
-                limits: settings.limits(config.max_queue_depth),
+                reserve: config.reserve,
+                limits: with_places(config.limits, config.max_queue_depth),
                 ..PolicyConfig::new(Capacity::new(capacity))
             },
         )?;
         let (parks, has_classes) = (policy.parks(), policy.has_classes());
         // Where nobody is parked, what others hold now cannot be counted on: they may end first.
-        let reserves_full = !parks || settings.reserve() == Reserve::Full;
+        let reserves_full = !parks || config.reserve == Reserve::Full;
         let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), reserves_full);
-        adapter.learn_from(settings.history);
+        adapter.learn_from(config.history);
         let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&metrics)));
         let census = Mutex::new("parking_lot.census", Census::default());
         let shared = Arc::new(Shared { adapter, requests, census });
@@ -87,7 +86,7 @@ impl InferenceWorkerPool {
             PoolConfig { thread_name: "parkade-engine".to_owned(), timekeeper: true, ..PoolConfig::of(policy) };
         let executor = LlmExecutor::new(stepper, Arc::clone(&shared), parks.then_some(config.slow_reader));
         let pool = WorkerPool::start(pool_config, vec![executor]).map_err(|error| match error {
-            StartError::Config(error) => config_error(error),
+            StartError::Config(error) => error.into(),
             StartError::Thread { .. } => EngineError::Thread { message: error.to_string() },
         })?;
         shared.requests.are_run_by(pool.handle());
@@ -300,14 +299,9 @@ impl InferenceWorkerPool {
     }
 
     /// Refuses new requests, finishes those that are here, cancels what is left after `limit`, and waits for the worker's end.
-    pub fn drain(&self, limit: Duration, in_line: InLine) {
-        let waiting = match in_line {
-            InLine::Finish => Waiting::Finish,
-            InLine::Refuse => Waiting::Cancel,
-        };
-        let drain = Drain { waiting, ..Drain::within(limit) };
+    pub fn drain(&self, limit: Duration, waiting: DrainWaiting) {
         self.shared.requests.close();
-        let report = self.pool.shutdown(drain);
+        let report = self.pool.shutdown(Drain { waiting, ..Drain::within(limit) });
         if report.given_up > 0 {
             tracing::error!(requests = report.given_up, "requests did not stop and were given up");
         }
@@ -323,23 +317,27 @@ impl InferenceWorkerPool {
         &self.streams
     }
 
-    /// Replaces weights and limits while everything goes on; `reserve_full` stays as it was at the start.
+    /// Replaces weights and limits while everything goes on; how many may wait stays as it was at the start.
     ///
     /// # Errors
     /// If they make no sense; then nothing changes.
-    pub fn reconfigure(&self, settings: &LotSettings) -> Result<(), EngineError> {
-        self.pool.reconfigure(settings.limits(self.max_queue_depth)).map_err(config_error)?;
-        self.shared.adapter.learn_from(settings.history);
+    pub fn reconfigure(&self, limits: Limits, history: HistoryScope) -> Result<(), EngineError> {
+        self.pool.reconfigure(with_places(limits, self.max_queue_depth))?;
+        self.shared.adapter.learn_from(history);
         Ok(())
     }
+}
+
+fn with_places(limits: Limits, max_queue_depth: usize) -> Limits {
+    Limits { max_waiting: max_queue_depth as u64, ..limits }
 }
 
 /// The policy that a scheduler's name stands for.
 fn policy(kind: SchedulerKind, config: PolicyConfig) -> Result<Box<dyn Policy>, EngineError> {
     match kind {
-        SchedulerKind::Default => Ok(Box::new(Fifo::new(config).map_err(config_error)?)),
+        SchedulerKind::Default => Ok(Box::new(Fifo::new(config)?)),
         #[cfg(feature = "parking-lot-scheduler")]
-        SchedulerKind::ParkingLot => Ok(Box::new(parkade_pool::Lot::new(config).map_err(config_error)?)),
+        SchedulerKind::ParkingLot => Ok(Box::new(parkade_pool::Lot::new(config)?)),
         #[cfg(not(feature = "parking-lot-scheduler"))]
         SchedulerKind::ParkingLot => Err(EngineError::SchedulerMissing { name: kind.name() }),
     }

@@ -140,21 +140,21 @@ impl Lot {
     fn check_room(&self, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
         let retry_after = retry_after(wait);
         let tokens = task.work.total();
-        let room = &self.limits.room;
+        let limits = &self.limits;
         let tenant = self.tenants.at(task.tenant);
         // Everybody who waits, and the newcomer's tenant if it does not yet.
         let sharers = self.lines.iter().map(|(_, line)| line.turns.len() as u64).sum::<u64>();
         let sharers = (sharers + u64::from(tenant.waiting == 0)).max(1);
         let part = |limit: u64, own: u64| {
-            let part = (u128::from(limit) * u128::from(room.percent[task.class])).div_ceil(100);
+            let part = (u128::from(limit) * u128::from(limits.waiting_percent[task.class])).div_ceil(100);
             let part = u64::try_from(part).unwrap_or(u64::MAX);
             // Whoever fills the room must not shut out those who have less than their share of it: they find as much again.
             if sharers > 1 && own.saturating_mul(sharers) <= limit { part.saturating_mul(2) } else { part }
         };
         let (own_tasks, own_tokens) = (tenant.waiting + 1, tenant.waiting_tokens.saturating_add(tokens));
         let all = [
-            (Measure::Tasks, self.counters.waiting, 1, part(room.tasks, own_tasks)),
-            (Measure::Tokens, self.counters.waiting_tokens, tokens, part(room.tokens, own_tokens)),
+            (Measure::Tasks, self.counters.waiting, 1, part(limits.max_waiting, own_tasks)),
+            (Measure::Tokens, self.counters.waiting_tokens, tokens, part(limits.max_waiting_tokens, own_tokens)),
         ];
         for (measure, waiting, more, limit) in all {
             if waiting.saturating_add(more) > limit {

@@ -21,7 +21,7 @@ pub(crate) use context::is_up;
 pub use executor::{Executor, Step};
 pub use handle::PoolHandle;
 pub use outcome::{Failure, Outcome, Rejected, Ticket};
-pub use shutdown::{Drain, ShutdownReport, Waiting};
+pub use shutdown::{Drain, ShutdownReport};
 
 use crate::handover::Pledge;
 use crate::loom_shim::{Builder, JoinHandle, Mutex};

@@ -5,16 +5,7 @@ use std::time::{Duration, Instant};
 use super::executor::Executor;
 use super::outcome::Outcome;
 use super::{WorkerPool, shared::State};
-
-/// What becomes of tasks that wait when the pool is emptied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Waiting {
-    /// They run too, as far as the limit allows.
-    #[default]
-    Finish,
-    /// They are cancelled at once.
-    Cancel,
-}
+use crate::DrainWaiting;
 
 /// How a pool is emptied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +15,13 @@ pub struct Drain {
     /// How long cancelled tasks may take to stop; then they are given up, and their threads left behind.
     pub grace: Duration,
     /// What becomes of those that wait.
-    pub waiting: Waiting,
+    pub waiting: DrainWaiting,
 }
 
 impl Drain {
     /// Everything may finish within this limit; what is cancelled then has five seconds to stop.
     pub fn within(limit: Duration) -> Drain {
-        Drain { limit, grace: Duration::from_secs(5), waiting: Waiting::Finish }
+        Drain { limit, grace: Duration::from_secs(5), waiting: DrainWaiting::Finish }
     }
 }
 
@@ -61,7 +52,7 @@ impl<E: Executor> WorkerPool<E> {
     pub fn shutdown(&self, drain: Drain) -> ShutdownReport {
         self.shared.command(|state| {
             state.policy.drain();
-            if drain.waiting == Waiting::Cancel {
+            if drain.waiting == DrainWaiting::Refuse {
                 state.policy.cancel_waiting();
             }
         });

@@ -19,32 +19,21 @@
 //!
 //! Only `name`, `key_sha256` and `highest_class` must be there.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parkade_core::Class;
-use parkade_core::parking_lot::{MAX_WEIGHT, TenantPolicy};
-use serde::Deserialize;
+use parkade_core::{Class, TenantField, TenantPolicy};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
-use super::rates::Rates;
 use super::text::{in_plain_words, read_text};
 
 /// The longest name of a key.
 const LONGEST_NAME: usize = 128;
-
-/// What a tenant may have, and its share.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TenantLimits {
-    /// What the scheduler holds it to.
-    pub policy: TenantPolicy,
-    /// Tokens and requests per minute.
-    pub rates: Rates,
-}
 
 /// One key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +49,7 @@ pub struct ApiKey {
     /// With whom it shares computed prompts: all keys that name the same group. Without one they are its own.
     pub cache_group: Option<String>,
     /// What it may have.
-    pub limits: TenantLimits,
+    pub policy: TenantPolicy,
     digest: KeyDigest,
 }
 
@@ -135,7 +124,7 @@ pub enum KeysError {
         message: String,
     },
     /// A value is not allowed.
-    #[error("{}: key {number} ('{name}'): {field} {problem}; {remedy}", path.display())]
+    #[error("{}: key {number} ('{name}'): {problem}", path.display())]
     Value {
         /// The file.
         path: PathBuf,
@@ -143,12 +132,8 @@ pub enum KeysError {
         number: usize,
         /// Its name.
         name: String,
-        /// The field.
-        field: &'static str,
-        /// Its value and what is wrong with it.
+        /// The field, its value, what is wrong with it, and the remedy.
         problem: String,
-        /// What to do.
-        remedy: &'static str,
     },
     /// It has no keys: nobody could use the server.
     #[error("{}: there is no key in it; add a [[key]] entry, or leave --api-keys out to serve everyone", path.display())]
@@ -165,23 +150,53 @@ struct File {
     key: Vec<Entry>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A key as it stands in the file, its fields beside those of its policy.
+#[derive(Default)]
 struct Entry {
     name: String,
     key_sha256: String,
     highest_class: Class,
     default_class: Option<Class>,
-    #[serde(default)]
     operator: bool,
     cache_group: Option<String>,
-    weight: Option<u32>,
-    max_running: Option<u64>,
-    max_concurrent: Option<u64>,
-    max_waiting: Option<u64>,
-    max_waiting_tokens: Option<u64>,
-    tokens_per_minute: Option<u64>,
-    requests_per_minute: Option<u64>,
+    policy: TenantPolicy,
+}
+
+impl Entry {
+    const FIELDS: &[&str] = &["name", "key_sha256", "highest_class", "default_class", "operator", "cache_group"];
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntryVisitor)
+    }
+}
+
+struct EntryVisitor;
+
+impl<'de> Visitor<'de> for EntryVisitor {
+    type Value = Entry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of a key's fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+        let (mut entry, mut missing) = (Entry::default(), vec!["name", "key_sha256", "highest_class"]);
+        while let Some(field) = map.next_key_seed(TenantField { others: Entry::FIELDS, between: '_' })? {
+            missing.retain(|&other| other != field);
+            match field {
+                "name" => entry.name = map.next_value()?,
+                "key_sha256" => entry.key_sha256 = map.next_value()?,
+                "highest_class" => entry.highest_class = map.next_value()?,
+                "default_class" => entry.default_class = map.next_value()?,
+                "operator" => entry.operator = map.next_value()?,
+                "cache_group" => entry.cache_group = map.next_value()?,
+                limit => _ = entry.policy.read(limit, &mut map)?,
+            }
+        }
+        missing.first().map_or(Ok(entry), |field| Err(A::Error::missing_field(field)))
+    }
 }
 
 impl ApiKeys {
@@ -212,22 +227,22 @@ impl ApiKeys {
         let mut keys: Vec<Arc<ApiKey>> = Vec::with_capacity(file.key.len());
         for (place, entry) in file.key.into_iter().enumerate() {
             let name = entry.name.clone();
-            let problem = |(field, problem, remedy)| KeysError::Value {
+            let wrong = |problem| KeysError::Value {
                 path: path.to_owned(),
                 number: place + 1,
                 name: name.escape_debug().to_string(),
-                field,
                 problem,
-                remedy,
             };
-            let key = entry.check().map_err(problem)?;
+            let key = entry.check().map_err(wrong)?;
             if let Some(other) = keys.iter().position(|other| other.name == key.name) {
-                let taken = format!("is also the name of key {}", other + 1);
-                return Err(problem(("name", taken, "give each key a name of its own")));
+                let taken = format!("name is also the name of key {}; give each key a name of its own", other + 1);
+                return Err(wrong(taken));
             }
             if let Some(other) = keys.iter().position(|other| other.digest == key.digest) {
-                let taken = format!("is also that of key {} ('{}')", other + 1, keys[other].name);
-                return Err(problem(("key_sha256", taken, "give each entry a key of its own")));
+                let (number, name) = (other + 1, &keys[other].name);
+                return Err(wrong(format!(
+                    "key_sha256 is also that of key {number} ('{name}'); give each entry a key of its own"
+                )));
             }
             keys.push(Arc::new(key));
         }
@@ -246,9 +261,9 @@ impl ApiKeys {
         found.cloned()
     }
 
-    /// Each tenant's limits, by name.
-    pub fn tenants(&self) -> HashMap<String, TenantLimits> {
-        self.keys.iter().map(|key| (key.name.clone(), key.limits)).collect()
+    /// What each tenant may have, by name.
+    pub fn tenants(&self) -> impl Iterator<Item = (String, TenantPolicy)> + '_ {
+        self.keys.iter().map(|key| (key.name.clone(), key.policy))
     }
 
     /// How many there are.
@@ -262,75 +277,45 @@ impl ApiKeys {
     }
 }
 
-type Problem = (&'static str, String, &'static str);
-
 impl Entry {
-    fn check(self) -> Result<ApiKey, Problem> {
+    /// The key, or what is wrong with it: the field, its value and the remedy.
+    fn check(self) -> Result<ApiKey, String> {
         check_name("name", &self.name)?;
         if let Some(group) = &self.cache_group {
             check_name("cache_group", group)?;
         }
         // What stands there may be the key itself, put there by mistake: it is not repeated.
         let digest = KeyDigest::from_hex(&self.key_sha256).ok_or_else(|| {
-            let problem = format!("has {} bytes and is not the hex form of a SHA-256", self.key_sha256.len());
-            ("key_sha256", problem, "use 64 hex digits, as `parkade hash-key` prints them")
+            let bytes = self.key_sha256.len();
+            format!(
+                "key_sha256 has {bytes} bytes and is not the hex form of a SHA-256; use 64 hex digits, as `parkade hash-key` prints them"
+            )
         })?;
         let highest_class = self.highest_class;
         let default_class = self.default_class.unwrap_or(Class::Normal.min(highest_class));
         if default_class > highest_class {
-            let problem = format!("is '{}', above highest_class '{}'", default_class.name(), highest_class.name());
-            return Err(("default_class", problem, "lower it, or raise highest_class"));
+            let (default, highest) = (default_class.name(), highest_class.name());
+            return Err(format!(
+                "default_class is '{default}', above highest_class '{highest}'; lower it, or raise highest_class"
+            ));
         }
-        let limits = TenantLimits {
-            policy: TenantPolicy {
-                weight: self.weight.unwrap_or(1),
-                max_running: self.max_running,
-                max_concurrent: self.max_concurrent,
-                max_waiting: self.max_waiting,
-                max_waiting_tokens: self.max_waiting_tokens,
-            },
-            rates: Rates { tokens_per_minute: self.tokens_per_minute, requests_per_minute: self.requests_per_minute },
-        };
-        limits.check()?;
-        let Entry { name, operator, cache_group, .. } = self;
-        Ok(ApiKey { name, highest_class, default_class, operator, cache_group, limits, digest })
+        self.policy
+            .validate()
+            .map_err(|error| format!("{} is {}; {}", error.field.replace('-', "_"), error.value, error.remedy))?;
+        let Entry { name, operator, cache_group, policy, .. } = self;
+        Ok(ApiKey { name, highest_class, default_class, operator, cache_group, policy, digest })
     }
 }
 
 /// Checks a name of a key or of a group.
-fn check_name(field: &'static str, name: &str) -> Result<(), Problem> {
+fn check_name(field: &str, name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
-        let problem = format!("has {} bytes or characters that cannot be shown", name.len());
-        return Err((field, problem, "use 1 to 128 bytes without control characters"));
+        let bytes = name.len();
+        return Err(format!(
+            "{field} has {bytes} bytes or characters that cannot be shown; use 1 to 128 bytes without control characters"
+        ));
     }
     Ok(())
-}
-
-impl TenantLimits {
-    /// Checks each value: the field, what is wrong with it, and the remedy.
-    ///
-    /// # Errors
-    /// The first value that makes no sense.
-    pub fn check(&self) -> Result<(), (&'static str, String, &'static str)> {
-        if !(1..=MAX_WEIGHT).contains(&self.policy.weight) {
-            return Err(("weight", format!("is {}", self.policy.weight), "use a whole number from 1 to 10000"));
-        }
-        for (field, limit) in [
-            ("max_running", self.policy.max_running),
-            ("max_concurrent", self.policy.max_concurrent),
-            ("tokens_per_minute", self.rates.tokens_per_minute),
-            ("requests_per_minute", self.rates.requests_per_minute),
-        ] {
-            if limit == Some(0) {
-                return Err((
-                    field,
-                    "is 0, so that nothing could ever run".to_owned(),
-                    "use 1 or more, or leave it out",
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -364,8 +349,8 @@ mod tests {
         let keys =
             parse(&(entry("ada", "sk-1", more) + &entry("bob", "sk-2", "default_class = \"low\""))).expect("valid");
         let ada = keys.find("sk-1").expect("known");
-        assert_eq!((ada.name.as_str(), ada.default_class, ada.limits.policy.weight), ("ada", Class::Normal, 3));
-        assert_eq!((ada.limits.policy.max_waiting, ada.limits.rates.tokens_per_minute), (Some(0), Some(500)));
+        assert_eq!((ada.name.as_str(), ada.default_class, ada.policy.weight), ("ada", Class::Normal, 3));
+        assert_eq!((ada.policy.max_waiting, ada.policy.tokens_per_minute), (Some(0), Some(500)));
         assert_eq!(keys.find("sk-2").expect("known").default_class, Class::Low);
         for wrong in ["sk-3", "", "ada", &hash_key("sk-1")] {
             assert!(keys.find(wrong).is_none(), "{wrong}");

@@ -27,10 +27,10 @@ mod text;
 
 pub(crate) use hosts::Hosts;
 pub(crate) use identity::Identity;
-pub use keys::{ApiKey, ApiKeys, KeysError, TenantLimits, hash_key};
+pub use keys::{ApiKey, ApiKeys, KeysError, hash_key};
 pub use policy::Policy;
 pub(crate) use rate_limit_headers::rate_limit_header_names;
 pub use rate_limit_headers::{Meter, Standing};
-pub use rates::{Advance, Demand, OverLimit, RateLimits, Rates};
+pub use rates::{Advance, Demand, OverLimit, RateLimits};
 pub(crate) use state::AccessState;
 pub use text::{in_plain_words, read_text};

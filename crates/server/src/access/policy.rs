@@ -1,51 +1,36 @@
 //! Keys, rates and weights together: what can be replaced while everything runs.
 
-use std::collections::HashMap;
+use parkade_core::parking_lot::HistoryScope;
+use parkade_core::{Limits, TenantPolicy};
 
-use parkade_core::parking_lot::{HistoryScope, LotSettings};
-
-use super::keys::{ApiKeys, TenantLimits};
-use super::rates::Rates;
+use super::keys::ApiKeys;
 
 /// Who may ask, and what each may have. [`AppState::set_policy`](crate::AppState::set_policy) puts it in force.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// The keys; without them everyone may ask, and the body's `user` is the tenant.
     pub keys: Option<ApiKeys>,
-    /// What holds for tenants that are not named.
-    pub tenant: TenantLimits,
-    /// What holds for tenants by name: the `user`s of a server without keys. A key's own limits win.
-    pub tenants: HashMap<String, TenantLimits>,
-    /// The parking lot's weights and limits. Its tenants are those above and the keys.
-    pub lot: LotSettings,
+    /// Weights and limits. Its named tenants are the `user`s of a server without keys; a key's own limits win.
+    pub limits: Limits,
 }
 
 impl Policy {
-    /// A tenant's rates.
-    pub(crate) fn rates(&self, tenant: &str) -> Rates {
-        self.tenants.get(tenant).unwrap_or(&self.tenant).rates
+    /// What holds for a user of a server without keys.
+    pub(crate) fn user(&self, tenant: &str) -> &TenantPolicy {
+        self.limits.policy(tenant)
     }
 
-    /// The lot's settings with all tenants in them.
-    pub fn lot_settings(&self) -> LotSettings {
-        let mut settings = self.lot.clone();
-        settings.tenant = self.tenant.policy;
-        if self.keys.is_some() {
-            settings.history = HistoryScope::Tenant;
-        }
-        let keys = self.keys.as_ref().map(ApiKeys::tenants).unwrap_or_default();
-        for (name, limits) in self.tenants.iter().map(|(name, limits)| (name.clone(), *limits)).chain(keys) {
-            settings.tenants.insert(name, limits.policy);
-        }
-        settings
+    /// What the scheduler is told: the limits with the keys among their tenants, and from whose answers it learns.
+    pub fn of_scheduler(&self) -> (Limits, HistoryScope) {
+        let mut limits = self.limits.clone();
+        limits.tenants.extend(self.keys.iter().flat_map(ApiKeys::tenants));
+        (limits, if self.keys.is_some() { HistoryScope::Tenant } else { HistoryScope::Everybody })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use parkade_core::parking_lot::TenantPolicy;
 
     use super::*;
     use crate::hash_key;
@@ -56,26 +41,21 @@ mod tests {
             "[[key]]\nname = \"ada\"\nkey_sha256 = \"{}\"\nhighest_class = \"high\"\nweight = 7\nmax_concurrent = 2\n",
             hash_key("sk")
         );
-        let limits = |weight| TenantLimits {
-            policy: TenantPolicy { weight, ..TenantPolicy::default() },
-            ..TenantLimits::default()
-        };
+        let of = |weight| TenantPolicy { weight, ..TenantPolicy::default() };
         let policy = Policy {
             keys: Some(ApiKeys::parse(&file, Path::new("keys.toml")).expect("valid")),
-            tenant: limits(2),
-            tenants: HashMap::from([("ada".to_owned(), limits(3)), ("bob".to_owned(), limits(4))]),
-            ..Policy::default()
+            limits: Limits {
+                tenant: of(2),
+                tenants: [("ada".to_owned(), of(3)), ("bob".to_owned(), of(4))].into(),
+                ..Limits::default()
+            },
         };
-        let lot = policy.lot_settings();
+        let (lot, history) = policy.of_scheduler();
         assert_eq!(lot.tenant.weight, 2);
         assert_eq!((lot.tenants["ada"].weight, lot.tenants["ada"].max_concurrent), (7, Some(2)));
         assert_eq!(lot.tenants["bob"].weight, 4);
-        assert_eq!(
-            lot.history,
-            HistoryScope::Tenant,
-            "holders of keys are expected to do as they did, not as others do"
-        );
-        assert_eq!(Policy::default().lot_settings().history, HistoryScope::Everybody);
+        assert_eq!(history, HistoryScope::Tenant, "holders of keys are expected to do as they did, not as others do");
+        assert_eq!(Policy::default().of_scheduler().1, HistoryScope::Everybody);
         assert_eq!(lot.tenants.len(), 2);
     }
 }

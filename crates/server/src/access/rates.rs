@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use parkade_core::TenantPolicy;
 use parkade_sync::Mutex;
 
 use super::rate_limit_headers::{Meter, Standing};
@@ -20,22 +21,6 @@ use super::rate_limit_headers::{Meter, Standing};
 const MOST_TENANTS: usize = 4096;
 
 const MINUTE: f64 = 60.0;
-
-/// What a tenant may have per minute; `None` is no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rates {
-    /// Prompt and answer tokens.
-    pub tokens_per_minute: Option<u64>,
-    /// Requests.
-    pub requests_per_minute: Option<u64>,
-}
-
-impl Rates {
-    /// Whether there is no limit at all.
-    pub fn is_unlimited(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// How many tokens a request takes. Each number includes those before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -134,7 +119,7 @@ impl Bucket {
 }
 
 impl Account {
-    fn new(rates: Rates, now: Instant) -> Self {
+    fn new(rates: &TenantPolicy, now: Instant) -> Self {
         let full = |limit: Option<u64>| Bucket { left: limit.unwrap_or(0) as f64, limit };
         let (requests, tokens) = (full(rates.requests_per_minute), full(rates.tokens_per_minute));
         Self { requests, tokens, has_open: false, seen: now }
@@ -185,7 +170,7 @@ impl RateLimits {
     pub fn charge(
         &self,
         tenant: &str,
-        rates: Rates,
+        rates: &TenantPolicy,
         demand: Demand,
         now: Instant,
     ) -> Result<(Standing, Advance), OverLimit> {
@@ -261,7 +246,9 @@ impl RateLimits {
 mod tests {
     use super::*;
 
-    const PER_MINUTE: Rates = Rates { tokens_per_minute: Some(600), requests_per_minute: Some(60) };
+    fn per_minute(tokens: u64, requests: Option<u64>) -> TenantPolicy {
+        TenantPolicy { tokens_per_minute: Some(tokens), requests_per_minute: requests, ..TenantPolicy::default() }
+    }
 
     /// A request whose answer cannot be longer than what is expected.
     fn exactly(prompt: u64, answer: u64) -> Demand {
@@ -282,32 +269,38 @@ mod tests {
         let limits = RateLimits::default();
         let start = Instant::now();
         for left in (0..60).rev() {
-            let (standing, _) = limits.charge("a", PER_MINUTE, exactly(1, 0), start).expect("within the limit");
+            let (standing, _) =
+                limits.charge("a", &per_minute(600, Some(60)), exactly(1, 0), start).expect("within the limit");
             assert_eq!(standing.requests.expect("a limit").remaining, left);
         }
-        let over = limits.charge("a", PER_MINUTE, exactly(1, 0), start).expect_err("over the limit");
+        let over = limits.charge("a", &per_minute(600, Some(60)), exactly(1, 0), start).expect_err("over the limit");
         assert_eq!((over.unit, over.limit), ("requests per minute", 60));
         assert_eq!(over.retry_after, Some(Duration::from_secs(1)));
         assert_eq!(over.standing.requests.expect("a limit").reset, Duration::from_secs(60));
-        assert!(limits.charge("a", PER_MINUTE, exactly(1, 0), after(start, 0.9)).is_err());
-        assert!(limits.charge("a", PER_MINUTE, exactly(1, 0), after(start, 1.0)).is_ok());
-        assert!(limits.charge("b", PER_MINUTE, exactly(1, 0), start).is_ok(), "another tenant has its own");
+        assert!(limits.charge("a", &per_minute(600, Some(60)), exactly(1, 0), after(start, 0.9)).is_err());
+        assert!(limits.charge("a", &per_minute(600, Some(60)), exactly(1, 0), after(start, 1.0)).is_ok());
+        assert!(
+            limits.charge("b", &per_minute(600, Some(60)), exactly(1, 0), start).is_ok(),
+            "another tenant has its own"
+        );
     }
 
     #[test]
     fn tokens_are_charged_as_they_can_be_used_and_settled_as_they_were() {
         let limits = RateLimits::default();
         let start = Instant::now();
-        let (standing, charged) = limits.charge("a", PER_MINUTE, exactly(100, 400), start).expect("within the limit");
+        let (standing, charged) =
+            limits.charge("a", &per_minute(600, Some(60)), exactly(100, 400), start).expect("within the limit");
         assert_eq!(left(standing), 100);
         assert_eq!(standing.tokens.expect("a limit").reset, Duration::from_secs(50));
-        let over = limits.charge("a", PER_MINUTE, exactly(100, 50), start).expect_err("over the limit");
+        let over = limits.charge("a", &per_minute(600, Some(60)), exactly(100, 50), start).expect_err("over the limit");
         assert_eq!((over.unit, over.retry_after), ("tokens per minute", Some(Duration::from_secs(5))));
         limits.settle("a", charged, 110, start);
-        let (standing, second) = limits.charge("a", PER_MINUTE, exactly(100, 50), start).expect("the rest is back");
+        let (standing, second) =
+            limits.charge("a", &per_minute(600, Some(60)), exactly(100, 50), start).expect("the rest is back");
         assert_eq!(left(standing), 600 - 110 - 150);
         limits.settle("a", second, 940, start);
-        let over = limits.charge("a", PER_MINUTE, exactly(1, 0), start).expect_err("the rest is owed");
+        let over = limits.charge("a", &per_minute(600, Some(60)), exactly(1, 0), start).expect_err("the rest is owed");
         assert_eq!(left(over.standing), 0);
         assert_eq!(
             over.retry_after,
@@ -323,7 +316,7 @@ mod tests {
             for likely in [1, most / 10 + 1, most] {
                 let limits = RateLimits::default();
                 let demand = Demand { prompt: 1, likely, most };
-                let rates = Rates { tokens_per_minute: Some(600), requests_per_minute: None };
+                let rates = &per_minute(600, None);
                 let running: Vec<Advance> =
                     (0..1000).map_while(|_| Some(limits.charge("a", rates, demand, now).ok()?.1)).collect();
                 assert!(!running.is_empty(), "{demand:?}");
@@ -345,16 +338,17 @@ mod tests {
         let limits = RateLimits::default();
         let now = Instant::now();
         let unbounded = Demand { prompt: 10, likely: 60, most: 100_000 };
-        let (standing, first) = limits.charge("a", PER_MINUTE, unbounded, now).expect("a full account");
+        let (standing, first) = limits.charge("a", &per_minute(600, Some(60)), unbounded, now).expect("a full account");
         assert_eq!(left(standing), 0);
         // What has come back meanwhile is for requests that it covers in full.
         let later = after(now, 20.0);
-        let over = limits.charge("a", PER_MINUTE, unbounded, later).expect_err("one may do that");
+        let over = limits.charge("a", &per_minute(600, Some(60)), unbounded, later).expect_err("one may do that");
         assert_eq!(over.retry_after, Some(Duration::from_secs(40)), "when the account is full");
-        let (_, covered) = limits.charge("a", PER_MINUTE, exactly(50, 50), later).expect("it fits");
+        let (_, covered) = limits.charge("a", &per_minute(600, Some(60)), exactly(50, 50), later).expect("it fits");
         limits.settle("a", covered, 100, later);
         limits.settle("a", first, 60, later);
-        let (standing, _) = limits.charge("a", PER_MINUTE, unbounded, later).expect("the first one has ended");
+        let (standing, _) =
+            limits.charge("a", &per_minute(600, Some(60)), unbounded, later).expect("the first one has ended");
         assert_eq!(left(standing), 0);
     }
 
@@ -362,12 +356,16 @@ mod tests {
     fn a_prompt_over_the_whole_limit_never_fits_and_a_long_answer_does_when_all_is_there() {
         let limits = RateLimits::default();
         let now = Instant::now();
-        assert_eq!(limits.charge("a", PER_MINUTE, exactly(601, 0), now).expect_err("too long").retry_after, None);
-        let (_, first) = limits.charge("a", PER_MINUTE, exactly(10, 10), now).expect("a full account");
-        let over = limits.charge("a", PER_MINUTE, exactly(10, 100_000), now).expect_err("20 are gone");
+        assert_eq!(
+            limits.charge("a", &per_minute(600, Some(60)), exactly(601, 0), now).expect_err("too long").retry_after,
+            None
+        );
+        let (_, first) = limits.charge("a", &per_minute(600, Some(60)), exactly(10, 10), now).expect("a full account");
+        let over = limits.charge("a", &per_minute(600, Some(60)), exactly(10, 100_000), now).expect_err("20 are gone");
         assert_eq!(over.retry_after, Some(Duration::from_secs(2)));
         limits.refund("a", first, now);
-        let (standing, _) = limits.charge("a", PER_MINUTE, exactly(10, 100_000), now).expect("a full account");
+        let (standing, _) =
+            limits.charge("a", &per_minute(600, Some(60)), exactly(10, 100_000), now).expect("a full account");
         assert_eq!(left(standing), 0);
     }
 
@@ -376,23 +374,27 @@ mod tests {
         let limits = RateLimits::default();
         let now = Instant::now();
         for demand in [exactly(10, 10), exactly(10, 100_000)] {
-            let (_, charged) = limits.charge("a", PER_MINUTE, demand, now).expect("within the limit");
+            let (_, charged) = limits.charge("a", &per_minute(600, Some(60)), demand, now).expect("within the limit");
             limits.refund("a", charged, now);
         }
-        let (standing, _) = limits.charge("a", PER_MINUTE, exactly(0, 0), now).expect("within the limit");
+        let (standing, _) =
+            limits.charge("a", &per_minute(600, Some(60)), exactly(0, 0), now).expect("within the limit");
         assert_eq!((standing.requests.expect("a limit").remaining, left(standing)), (59, 600));
-        assert!(limits.charge("a", PER_MINUTE, exactly(10, 100_000), now).is_ok(), "nobody else is in on that");
+        assert!(
+            limits.charge("a", &per_minute(600, Some(60)), exactly(10, 100_000), now).is_ok(),
+            "nobody else is in on that"
+        );
     }
 
     #[test]
     fn a_new_limit_holds_at_once_and_forgives_nothing() {
         let limits = RateLimits::default();
         let now = Instant::now();
-        limits.charge("a", PER_MINUTE, exactly(500, 0), now).expect("within the limit");
-        let raised = Rates { tokens_per_minute: Some(1000), ..PER_MINUTE };
+        limits.charge("a", &per_minute(600, Some(60)), exactly(500, 0), now).expect("within the limit");
+        let raised = &per_minute(1000, Some(60));
         let (standing, _) = limits.charge("a", raised, exactly(100, 0), now).expect("within the new limit");
         assert_eq!(left(standing), 400);
-        let lowered = Rates { tokens_per_minute: Some(100), ..PER_MINUTE };
+        let lowered = &per_minute(100, Some(60));
         assert!(limits.charge("a", lowered, exactly(1, 0), now).is_err());
     }
 
@@ -400,13 +402,17 @@ mod tests {
     fn memory_is_bounded_however_many_tenants_there_are() {
         let limits = RateLimits::with_room_for(8);
         let start = Instant::now();
-        limits.charge("busy", PER_MINUTE, exactly(600, 0), after(start, 99.0)).expect("within the limit");
+        limits
+            .charge("busy", &per_minute(600, Some(60)), exactly(600, 0), after(start, 99.0))
+            .expect("within the limit");
         for number in 0..100 {
             let now = after(start, f64::from(number));
-            limits.charge(&format!("t{number}"), PER_MINUTE, exactly(1, 0), now).expect("within the limit");
+            limits
+                .charge(&format!("t{number}"), &per_minute(600, Some(60)), exactly(1, 0), now)
+                .expect("within the limit");
             assert!(limits.accounts.lock().len() <= 8);
         }
-        let busy = limits.charge("busy", PER_MINUTE, exactly(100, 0), after(start, 99.0));
+        let busy = limits.charge("busy", &per_minute(600, Some(60)), exactly(100, 0), after(start, 99.0));
         assert!(busy.is_err(), "who used it lately is known");
     }
 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parkade_core::parking_lot::PricedRequest;
-use parkade_core::{Engine, Refusal};
+use parkade_core::{Engine, Refusal, TenantPolicy};
 
-use crate::access::Identity;
-use crate::access::{Advance, Demand, OverLimit, Rates};
+use crate::access::{Advance, Demand, Identity, OverLimit};
 use crate::generate::{AppState, ModelEntry};
 use crate::http::{ApiError, RequestLog, Retry};
 
@@ -15,7 +14,7 @@ use crate::http::{ApiError, RequestLog, Retry};
 pub(crate) struct Charge {
     state: AppState,
     tenant: String,
-    rates: Rates,
+    rates: TenantPolicy,
     advance: Advance,
 }
 
@@ -33,15 +32,15 @@ impl Charge {
     ) -> Result<Self, ApiError> {
         let tenant = requests.first().map(|priced| priced.request().tenant.clone()).unwrap_or_default();
         let rates = match identity {
-            Identity::Key(key) => key.limits.rates,
-            Identity::Anonymous => state.access().policy().rates(&tenant),
+            Identity::Key(key) => key.policy,
+            Identity::Anonymous => *state.access().policy().user(&tenant),
         };
         let mut charge = Self { state: state.clone(), tenant, rates, advance: Advance::default() };
-        if rates.is_unlimited() {
+        if !rates.has_rates() {
             return Ok(charge);
         }
         let demand = demand(requests);
-        match state.access().rates.charge(&charge.tenant, rates, demand, Instant::now()) {
+        match state.access().rates.charge(&charge.tenant, &rates, demand, Instant::now()) {
             Ok((standing, advance)) => {
                 log.set_headers(|headers| standing.write(headers));
                 charge.advance = advance;
@@ -56,14 +55,14 @@ impl Charge {
 
     /// The requests have ended and used this many tokens.
     pub fn settle(&self, used: u64) {
-        if !self.rates.is_unlimited() {
+        if self.rates.has_rates() {
             self.state.access().rates.settle(&self.tenant, self.advance, used, Instant::now());
         }
     }
 
     /// The requests were refused by the engine.
     pub fn refund(self, log: &RequestLog) {
-        if !self.rates.is_unlimited()
+        if self.rates.has_rates()
             && let Some(standing) = self.state.access().rates.refund(&self.tenant, self.advance, Instant::now())
         {
             log.set_headers(|headers| standing.write(headers));

@@ -66,7 +66,8 @@ impl AppState {
         // Taken first, so that no policy comes between.
         let mut models = self.shared.models.write();
         if let Some(policy) = self.shared.access.explicit_policy()
-            && let Err(error) = model.engine.reconfigure(&policy.lot_settings())
+            && let (limits, history) = policy.of_scheduler()
+            && let Err(error) = model.engine.reconfigure(limits, history)
         {
             tracing::error!(%error, model = model.name, "the model keeps the weights that it was started with");
         }
@@ -83,9 +84,10 @@ impl AppState {
     /// If the weights or limits make no sense; then nothing changes.
     pub fn set_policy(&self, policy: Policy) -> Result<(), EngineError> {
         let models = self.shared.models.write();
-        policy.lot_settings().validate()?;
+        let (limits, history) = policy.of_scheduler();
+        limits.validate()?;
         for model in models.iter() {
-            model.engine.reconfigure(&policy.lot_settings())?;
+            model.engine.reconfigure(limits.clone(), history)?;
         }
         self.shared.access.set_policy(policy);
         Ok(())

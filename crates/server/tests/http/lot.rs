@@ -1,11 +1,9 @@
 //! The parking lot's promises, over sockets: what is refused is refused at once and with the right code.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use parkade_core::parking_lot::TenantPolicy;
-use parkade_core::{EngineConfig, InLine, SchedulerKind};
-use parkade_server::{Policy, ServerConfig, TenantLimits};
+use parkade_core::{DrainWaiting, EngineConfig, Limits, SchedulerKind, TenantPolicy};
+use parkade_server::{Policy, ServerConfig};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -116,9 +114,8 @@ async fn a_full_line_is_a_503_at_once() {
 async fn a_tenants_own_line_is_a_429_and_others_are_not_concerned() {
     let server = start_over(ServerConfig::default(), lot(40)).await;
     let policy = TenantPolicy { max_waiting: Some(1), max_concurrent: Some(2), ..TenantPolicy::default() };
-    let limits = TenantLimits { policy, ..TenantLimits::default() };
-    let policy = Policy { tenants: HashMap::from([("ada".to_owned(), limits)]), ..Policy::default() };
-    server.state.set_policy(policy).expect("valid weights");
+    let limits = Limits { tenants: [("ada".to_owned(), policy)].into(), ..Limits::default() };
+    server.state.set_policy(Policy { limits, ..Policy::default() }).expect("valid weights");
     let held = fill(&server, 40, "").await;
     let of = |user: &str| json!({"prompt": "hello", "max_tokens": 4, "user": user, "stream": true});
     let mut waiter = server.connect().await;
@@ -137,9 +134,9 @@ async fn a_tenants_own_line_is_a_429_and_others_are_not_concerned() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_at_once_than_a_tenant_may_have_is_a_429() {
     let server = start_over(ServerConfig::default(), lot(41)).await;
-    let policy = TenantPolicy { max_concurrent: Some(1), ..TenantPolicy::default() };
-    let limits = TenantLimits { policy, ..TenantLimits::default() };
-    server.state.set_policy(Policy { tenant: limits, ..Policy::default() }).expect("valid weights");
+    let tenant = TenantPolicy { max_concurrent: Some(1), ..TenantPolicy::default() };
+    let limits = Limits { tenant, ..Limits::default() };
+    server.state.set_policy(Policy { limits, ..Policy::default() }).expect("valid weights");
     let _held = fill(&server, 40, "").await;
     let answer = ask(&server, "", &short(false)).await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
@@ -187,15 +184,15 @@ async fn the_head_of_a_stream_is_held_no_longer_than_configured() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_gives_everybody_an_end_as_configured() {
-    for in_line in [InLine::Refuse, InLine::Finish] {
-        let config = ServerConfig { drain_in_line: in_line, ..ServerConfig::default() };
+    for in_line in [DrainWaiting::Refuse, DrainWaiting::Finish] {
+        let config = ServerConfig { drain_waiting: in_line, ..ServerConfig::default() };
         let mut server = start_over(config, lot(40)).await;
         let mut running = fill(&server, 40, "").await;
         let mut waiter = server.connect().await;
         waiter.write_all(&wire_post(COMPLETIONS, CLOSE, &short(true))).await.expect("writable");
         waiting(&server, 1).await;
         server.shut_down();
-        if in_line == InLine::Refuse {
+        if in_line == DrainWaiting::Refuse {
             let answer = read_to_end(&mut waiter).await;
             assert!(answer.starts_with("HTTP/1.1 503") && code(&answer) == "shutting_down", "{answer}");
             assert!(header_of(&answer, "retry-after").is_some(), "{answer}");
@@ -205,7 +202,7 @@ async fn a_drain_gives_everybody_an_end_as_configured() {
         }
         let rest = read_to_end(&mut running).await;
         assert!(rest.contains("data: [DONE]"), "…{}", &rest[rest.len().saturating_sub(300)..]);
-        if in_line == InLine::Finish {
+        if in_line == DrainWaiting::Finish {
             let answer = read_to_end(&mut waiter).await;
             assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("data: [DONE]"), "{answer}");
         }
