@@ -103,6 +103,7 @@
 //! interleavings of small cases. `tests/known_failures.rs` has what the ancestor of this crate got wrong.
 
 mod catch_panic;
+mod clock;
 mod config;
 mod counters;
 mod deadlines;
@@ -122,6 +123,7 @@ mod tenant_policy;
 mod time;
 mod units;
 
+pub use clock::Clock;
 pub use config::{DrainWaiting, Limits, PolicyConfig, Reserve, TokenPrices};
 pub use error::{ConfigError, Measure, PoolError};
 pub use fifo::Fifo;
@@ -131,7 +133,7 @@ pub use lot::{Lot, TenantStats};
 pub use policy::{ClassStats, Decision, Ending, Growth, Outlook, Placement, Policy, PolicyStats, Progress, TaskState};
 pub use pool::{
     Drain, Executor, Failure, Outcome, PoolConfig, PoolHandle, PoolStats, Rejected, ShutdownReport, StartError, Step,
-    StepContext, Ticket, WorkerPool,
+    StepContext, Ticket, Turn, Worker, WorkerPool,
 };
 pub use rates::Rates;
 pub use task::{Class, Cost, PerClass, TaskId, TaskSpec, Work};

@@ -22,14 +22,14 @@ pub use executor::{Executor, Step};
 pub use handle::PoolHandle;
 pub use outcome::{Failure, Outcome, Rejected, Ticket};
 pub use shutdown::{Drain, ShutdownReport};
+pub use worker::{Turn, Worker};
 
 use crate::handover::Pledge;
 use crate::loom_shim::{Builder, JoinHandle, Mutex};
-use crate::{ConfigError, Limits, Outlook, Policy, PolicyStats, TaskId, TaskSpec, Time};
+use crate::{Clock, ConfigError, Limits, Outlook, Policy, PolicyStats, TaskId, TaskSpec, Time};
 use handle::Control;
 use outcome::CancelOnDrop;
 use shared::{Shared, Slot};
-use worker::Worker;
 
 /// How a pool is set up.
 pub struct PoolConfig {
@@ -42,6 +42,8 @@ pub struct PoolConfig {
     /// Whether a thread of its own ends what expires while every worker is inside a long step. Without it that is
     /// seen when the first step ends.
     pub timekeeper: bool,
+    /// What the pool calls now.
+    pub clock: Clock,
 }
 
 impl PoolConfig {
@@ -52,7 +54,13 @@ impl PoolConfig {
 
     /// The defaults around a policy that was chosen at run time.
     pub fn of(policy: Box<dyn Policy>) -> PoolConfig {
-        PoolConfig { policy, thread_name: "parkade-worker".to_owned(), stack_size: None, timekeeper: false }
+        PoolConfig {
+            policy,
+            thread_name: "parkade-worker".to_owned(),
+            stack_size: None,
+            timekeeper: false,
+            clock: Clock::default(),
+        }
     }
 }
 
@@ -100,21 +108,37 @@ impl<E: Executor> WorkerPool<E> {
     ///
     /// # Panics
     /// If there are several executors and one of them counts its units itself: they would share one budget.
-    pub fn start(mut config: PoolConfig, executors: Vec<E>) -> Result<WorkerPool<E>, StartError> {
+    pub fn start(config: PoolConfig, executors: Vec<E>) -> Result<WorkerPool<E>, StartError> {
         let alone = executors.len() <= 1 || executors.iter().all(|executor| executor.snapshot().is_none());
         assert!(alone, "executors of one pool share one budget, so they cannot each count it; start a pool for each");
-        config.policy.employ(executors.len());
-        let shared = Arc::new(Shared::new(config.policy, executors.len(), config.timekeeper));
-        let pool = WorkerPool { shared: Arc::clone(&shared), threads: Mutex::new("pool.threads", Vec::new()) };
+        let (pool, shared) = Self::without_threads(config.policy, executors.len(), config.timekeeper, config.clock);
         for (number, executor) in executors.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
             let name = format!("{}-{number}", config.thread_name);
-            pool.spawn(name, config.stack_size, move || Worker::new(&shared, number, executor).run())?;
+            pool.spawn(name, config.stack_size, move || Worker::new(shared, number, executor).run())?;
         }
         if config.timekeeper {
             pool.spawn(format!("{}-time", config.thread_name), config.stack_size, move || shared.keep_time())?;
         }
         Ok(pool)
+    }
+
+    /// A pool without threads, and its one worker: it does something when its [`turn`](Worker::turn) is taken. Nothing ends what expires in a
+    /// step, and [`WorkerPool::shutdown`] would wait for a worker that only its caller can move.
+    pub fn by_hand(config: PoolConfig, executor: E) -> (WorkerPool<E>, Worker<E>) {
+        let (pool, shared) = Self::without_threads(config.policy, 1, false, config.clock);
+        (pool, Worker::new(shared, 0, executor))
+    }
+
+    fn without_threads(
+        mut policy: Box<dyn Policy>,
+        workers: usize,
+        timekeeper: bool,
+        clock: Clock,
+    ) -> (WorkerPool<E>, Arc<Shared<E>>) {
+        policy.employ(workers);
+        let shared = Arc::new(Shared::new(policy, workers, timekeeper, clock));
+        (WorkerPool { shared: Arc::clone(&shared), threads: Mutex::new("pool.threads", Vec::new()) }, shared)
     }
 
     fn spawn(&self, name: String, stack: Option<usize>, f: impl FnOnce() + Send + 'static) -> Result<(), StartError> {

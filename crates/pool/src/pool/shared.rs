@@ -8,7 +8,7 @@ use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
 use crate::catch_panic::catch_panic;
 use crate::handover::{Desk, Look, Pledge};
-use crate::{Class, Decision, Ending, Policy, Progress, TaskId, Time, Units, Work};
+use crate::{Class, Clock, Decision, Ending, Policy, Progress, TaskId, Time, Units, Work};
 
 /// What belongs to a task and is no business of the policy.
 pub(super) struct Slot<E: Executor> {
@@ -63,6 +63,9 @@ struct After<E: Executor> {
     rings: Vec<usize>,
 }
 
+/// How long an executor wants to be left alone, if it does.
+pub(super) type Rest = Option<Option<Instant>>;
+
 /// What a worker is to do now.
 pub(super) enum Todo<E: Executor> {
     Start(TaskId, E::Task),
@@ -78,13 +81,14 @@ pub(super) struct Shared<E: Executor> {
     desk: Desk<State<E>>,
     pub(super) workers: usize,
     timekeeper: bool,
+    pub(super) clock: Clock,
     start: Instant,
     /// [`Policy::urgent`] as of the last command, for steps in flight: 0, or one more than the class. Written under the lock.
     urgent: AtomicU8,
 }
 
 impl<E: Executor> Shared<E> {
-    pub(super) fn new(policy: Box<dyn Policy>, workers: usize, timekeeper: bool) -> Shared<E> {
+    pub(super) fn new(policy: Box<dyn Policy>, workers: usize, timekeeper: bool, clock: Clock) -> Shared<E> {
         let threads = workers + usize::from(timekeeper);
         let state = State {
             policy,
@@ -100,13 +104,14 @@ impl<E: Executor> Shared<E> {
             desk: Desk::new("pool.policy", state, threads + 1),
             workers,
             timekeeper,
-            start: Instant::now(),
+            start: clock.now(),
+            clock,
             urgent: AtomicU8::new(0),
         }
     }
 
     pub(super) fn now(&self) -> Time {
-        Time::from_start(self.start.elapsed())
+        Time::from_start(self.clock.since(self.start))
     }
 
     pub(super) fn time_at(&self, moment: Instant) -> Time {
@@ -196,33 +201,46 @@ impl<E: Executor> Shared<E> {
     }
 
     /// What a worker is to do; sleeps while there is nothing. `rest` is how long its executor wants to be left alone.
-    pub(super) fn next(&self, worker: usize, has_room: bool, rest: Option<Option<Instant>>) -> Todo<E> {
-        let (todo, after) = self.desk.wait_for(worker, |state| {
-            // Whatever woke it: if it finds work it is busy, and a start must not be left to it while others sleep.
-            state.sleepers[worker] = Sleeper::AWAKE;
-            let now = self.now();
-            if state.policy.next_deadline().is_some_and(|deadline| deadline <= now) {
-                state.policy.settle(now);
-                self.show_urgent(&*state.policy);
-            }
-            let todo = state.todo(worker, has_room, rest, now, self.time_of(rest));
-            let after = state.after();
-            match todo {
-                Some(todo) => Look::Found((todo, after)),
-                None if !after.is_empty() => Look::Found((Todo::Nothing, after)),
-                None => {
-                    let resting = rest.flatten().map_or(Time::NEVER, |moment| self.time_at(moment));
-                    let until = state.policy.next_deadline().unwrap_or(Time::NEVER).min(resting);
-                    state.sleepers[worker] = Sleeper { asleep: true, until };
-                    Look::Nothing(self.instant_at(until))
-                }
-            }
-        });
+    pub(super) fn next(&self, worker: usize, has_room: bool, rest: Rest) -> Todo<E> {
+        let (todo, after) = self.desk.wait_for(worker, |state| self.look(state, worker, has_room, rest));
         self.finish(after);
         todo
     }
 
-    fn time_of(&self, rest: Option<Option<Instant>>) -> Time {
+    /// As [`next`](Self::next), without sleeping: if there is nothing, until when.
+    pub(super) fn next_now(&self, worker: usize, has_room: bool, rest: Rest) -> Result<Todo<E>, Option<Instant>> {
+        match self.desk.with(|state| self.look(state, worker, has_room, rest)) {
+            Look::Nothing(until) => Err(until),
+            Look::Found((todo, after)) => {
+                self.finish(after);
+                Ok(todo)
+            }
+        }
+    }
+
+    fn look(&self, state: &mut State<E>, worker: usize, has_room: bool, rest: Rest) -> Look<(Todo<E>, After<E>)> {
+        // Whatever woke it: if it finds work it is busy, and a start must not be left to it while others sleep.
+        state.sleepers[worker] = Sleeper::AWAKE;
+        let now = self.now();
+        if state.policy.next_deadline().is_some_and(|deadline| deadline <= now) {
+            state.policy.settle(now);
+            self.show_urgent(&*state.policy);
+        }
+        let todo = state.todo(worker, has_room, rest, now, self.time_of(rest));
+        let after = state.after();
+        match todo {
+            Some(todo) => Look::Found((todo, after)),
+            None if !after.is_empty() => Look::Found((Todo::Nothing, after)),
+            None => {
+                let resting = rest.flatten().map_or(Time::NEVER, |moment| self.time_at(moment));
+                let until = state.policy.next_deadline().unwrap_or(Time::NEVER).min(resting);
+                state.sleepers[worker] = Sleeper { asleep: true, until };
+                Look::Nothing(self.instant_at(until))
+            }
+        }
+    }
+
+    fn time_of(&self, rest: Rest) -> Time {
         match rest {
             None => Time::ZERO,
             Some(None) => Time::NEVER,
@@ -260,7 +278,7 @@ impl<E: Executor> Shared<E> {
     pub(super) fn wait_until_quiet(&self, until: Option<Instant>, quiet: impl Fn(&State<E>) -> bool) -> bool {
         self.desk.wait_for(self.quiet_bell(), |state| match (quiet(state), until) {
             (true, _) => Look::Found(true),
-            (false, Some(moment)) if Instant::now() >= moment => Look::Found(false),
+            (false, Some(moment)) if self.clock.now() >= moment => Look::Found(false),
             (false, until) => Look::Nothing(until),
         })
     }
@@ -348,14 +366,7 @@ impl<E: Executor> State<E> {
         slots
     }
 
-    fn todo(
-        &mut self,
-        worker: usize,
-        has_room: bool,
-        rest: Option<Option<Instant>>,
-        now: Time,
-        rest_until: Time,
-    ) -> Option<Todo<E>> {
+    fn todo(&mut self, worker: usize, has_room: bool, rest: Rest, now: Time, rest_until: Time) -> Option<Todo<E>> {
         match self.policy.next_decision(worker, has_room) {
             Some(Decision::Start(id)) => {
                 let task = self.slot(id).and_then(|slot| slot.task.take());

@@ -1,6 +1,6 @@
 //! Emptying a pool: first politely, then not, and never without an end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::executor::Executor;
 use super::outcome::Outcome;
@@ -57,7 +57,7 @@ impl<E: Executor> WorkerPool<E> {
             }
         });
         let empty = |state: &State<E>| state.policy.is_empty();
-        let in_time = self.shared.wait_until_quiet(Instant::now().checked_add(drain.limit), empty);
+        let in_time = self.shared.wait_until_quiet(self.shared.clock.now().checked_add(drain.limit), empty);
         let mut report = ShutdownReport { in_time, cancelled: 0, given_up: 0 };
         if !in_time {
             report.cancelled = self.shared.command(|state| {
@@ -65,11 +65,11 @@ impl<E: Executor> WorkerPool<E> {
                 state.policy.cancel_all();
                 before
             });
-            self.shared.wait_until_quiet(Instant::now().checked_add(drain.grace), empty);
+            self.shared.wait_until_quiet(self.shared.clock.now().checked_add(drain.grace), empty);
         }
         self.stop_threads();
         let gone = |state: &State<E>| state.alive == 0;
-        let stopped = self.shared.wait_until_quiet(Instant::now().checked_add(drain.grace), gone);
+        let stopped = self.shared.wait_until_quiet(self.shared.clock.now().checked_add(drain.grace), gone);
         for slot in self.shared.command(State::take_all_slots) {
             report.given_up += u64::from(slot.settle(Outcome::Cancelled));
         }

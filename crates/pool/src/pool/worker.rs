@@ -1,44 +1,79 @@
 //! A worker thread: it owns an executor and does what the policy decides.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::StepContext;
 use super::executor::{Executor, Step};
 use super::outcome::{Failure, Outcome};
-use super::shared::{Shared, Todo, observe};
+use super::shared::{Rest, Shared, Todo, observe};
 use crate::catch_panic::catch_panic;
 use crate::{Class, Decision, Ending, Policy, TaskId};
 
-/// One worker.
-pub(super) struct Worker<'a, E: Executor> {
-    shared: &'a Shared<E>,
+/// One worker. A pool's threads run theirs; whoever has none, as a simulation, takes its turns by hand, see
+/// [`WorkerPool::by_hand`](super::WorkerPool::by_hand).
+pub struct Worker<E: Executor> {
     number: usize,
+    // Dropped before the departure: what it holds is free by the time that the policy hands it out again.
     executor: E,
-    /// How long the executor wants to be left alone, if it does.
-    rest: Option<Option<Instant>>,
+    rest: Rest,
+    shared: Arc<Shared<E>>,
+    _departure: Departure<E>,
 }
 
-impl<'a, E: Executor> Worker<'a, E> {
-    pub(super) fn new(shared: &'a Shared<E>, number: usize, executor: E) -> Worker<'a, E> {
-        Worker { shared, number, executor, rest: None }
+/// What became of a worker's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It did something, and there may be more.
+    Worked,
+    /// There was nothing to do, and there will be nothing until this moment unless something happens.
+    Idle(Option<Instant>),
+    /// The pool has stopped.
+    Stopped,
+}
+
+impl<E: Executor> Worker<E> {
+    pub(super) fn new(shared: Arc<Shared<E>>, number: usize, executor: E) -> Worker<E> {
+        let departure = Departure { shared: Arc::clone(&shared), worker: number };
+        let mut worker = Worker { number, executor, rest: None, shared, _departure: departure };
+        worker.settle(|_| {}); // The first count of free units.
+        worker
     }
 
     /// Works until the pool stops.
-    pub(super) fn run(self) {
-        let _departure = Departure { shared: self.shared, worker: self.number };
-        // Dropped before the departure: what it holds is free by the time that the lot hands it out again.
-        let mut worker = self;
-        worker.settle(|_| {}); // The first count of free units.
+    pub(super) fn run(mut self) {
         loop {
-            let has_room = worker.has_room();
-            match worker.shared.next(worker.number, has_room, worker.rest) {
-                Todo::Start(id, task) => worker.start(id, task),
-                Todo::Other(decision) => worker.obey(decision),
-                Todo::Step(urgent, sitting_out) => worker.step(urgent, sitting_out),
-                Todo::Nothing => {}
-                Todo::Quit => return,
+            let todo = self.shared.next(self.number, self.has_room(), self.rest);
+            if !self.does(todo) {
+                return;
             }
         }
+    }
+
+    /// Does one thing, if there is one to do.
+    pub fn turn(&mut self) -> Turn {
+        match self.shared.next_now(self.number, self.has_room(), self.rest) {
+            Err(until) => Turn::Idle(until),
+            Ok(todo) => {
+                if self.does(todo) {
+                    Turn::Worked
+                } else {
+                    Turn::Stopped
+                }
+            }
+        }
+    }
+
+    /// False if there is nothing to do any more.
+    fn does(&mut self, todo: Todo<E>) -> bool {
+        match todo {
+            Todo::Start(id, task) => self.start(id, task),
+            Todo::Other(decision) => self.obey(decision),
+            Todo::Step(urgent, sitting_out) => self.step(urgent, sitting_out),
+            Todo::Nothing => {}
+            Todo::Quit => return false,
+        }
+        true
     }
 
     /// An executor that cannot even say so has no room; it goes on with what it has.
@@ -85,10 +120,11 @@ impl<'a, E: Executor> Worker<'a, E> {
     }
 
     fn step(&mut self, urgent: Option<Class>, sitting_out: Vec<TaskId>) {
-        let mut context = StepContext::new(self.shared, urgent, sitting_out);
-        let began = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        let mut context = StepContext::new(&shared, urgent, sitting_out);
+        let began = self.shared.clock.now();
         let stepped = catch_panic(|| self.executor.step(&mut context));
-        let busy = context.busy().unwrap_or_else(|| began.elapsed());
+        let busy = context.busy().unwrap_or_else(|| self.shared.clock.since(began));
         self.rest = match stepped {
             Ok(Step::Again) => None,
             Ok(Step::Idle(until)) => Some(until),
@@ -131,13 +167,13 @@ impl<'a, E: Executor> Worker<'a, E> {
     }
 }
 
-/// Signs the thread off however it ends.
-struct Departure<'a, E: Executor> {
-    shared: &'a Shared<E>,
+/// Signs the worker off however it ends.
+struct Departure<E: Executor> {
+    shared: Arc<Shared<E>>,
     worker: usize,
 }
 
-impl<E: Executor> Drop for Departure<'_, E> {
+impl<E: Executor> Drop for Departure<E> {
     fn drop(&mut self) {
         self.shared.depart(self.worker, std::thread::panicking());
     }
