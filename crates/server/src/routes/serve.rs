@@ -42,7 +42,7 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
 
 /// Ends all work. Complete when the last response was handed to its connection, or soon after the engines gave up.
 async fn drain(state: AppState) {
-    let (limit, in_line) = (state.config().drain_limit, state.config().drain_in_line);
+    let (limit, in_line) = (state.config().drain_limit, state.config().drain_waiting);
     let engines: Vec<_> = state.models().iter().map(|m| m.engine.clone()).collect();
     let mut drains = JoinSet::new();
     for engine in engines {
