@@ -6,6 +6,7 @@ PORT ?= 1234
 ARGS ?=
 FUZZ_CASES ?= 100000
 FUZZ_SECONDS ?= 300
+SIMULATE_REQUESTS ?= 10000000
 export PROMPT
 
 # The build without the parking-lot scheduler is tested in the packages that have the feature.
@@ -13,7 +14,7 @@ WITHOUT_LOT := -p parkade-pool -p parkade-core -p parkade-server -p parkade --no
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat serve build check fmt fuzz test test-rust test-loom test-e2e
+.PHONY: help setup run chat serve build check fmt fuzz simulate test test-rust test-loom test-e2e
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +60,10 @@ fuzz: ## damaged model files (FUZZ_CASES=100000, for FUZZ_SECONDS=300 at most), 
 	PARKADE_FUZZ_CASES=$(FUZZ_CASES) PARKADE_FUZZ_SECONDS=$(FUZZ_SECONDS) PARKADE_FUZZ_LONGEST=10 \
 		cargo test --locked --profile fuzz -p parkade-model --test fuzz -- --nocapture
 	PARKADE_FUZZ_CASES=$$(($(FUZZ_CASES) / 10)) cargo test --locked --profile fuzz -p parkade-jinja --test fuzz -- --nocapture
+
+# A run that fails names its seed. `make test` has a tenth of it.
+simulate: ## ten million requests through the whole engine in virtual time (SIMULATE_REQUESTS=10000000)
+	PARKADE_SIMULATE_REQUESTS=$(SIMULATE_REQUESTS) cargo test --locked -p parkade-core --test simulation -- --nocapture
 
 test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
 	$(PYTEST) tests/e2e $(ARGS)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parkade_pool::{Limits, Reserve};
 
-use crate::engine::EngineError;
+use crate::error::EngineError;
 use crate::parking_lot::HistoryScope;
 
 /// Who decides which request runs.

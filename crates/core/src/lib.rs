@@ -11,7 +11,9 @@ mod backend;
 pub mod blocks;
 mod config;
 mod engine;
+mod error;
 mod event;
+mod figures;
 mod geometry;
 mod load;
 mod memory;
@@ -29,14 +31,18 @@ mod vocabulary;
 
 pub use backend::{Backend, BackendError, ModelBackend, Pass};
 pub use config::{EngineConfig, SchedulerKind};
-pub use engine::{ClassFigures, Engine, EngineError, EngineSnapshot, RequestStatus, TenantFigures, Totals};
+pub use engine::Engine;
+pub use error::EngineError;
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
+pub use figures::{ClassFigures, EngineSnapshot, RequestStatus, TenantFigures, Totals};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
 /// The priority class of a request.
 pub use parkade_pool::Class;
 /// What becomes of requests in line when an engine is drained, and the settings of its scheduler.
-pub use parkade_pool::{DrainWaiting, Limits, PerClass, Reserve, TenantField, TenantPolicy, TokenPrices};
+pub use parkade_pool::{
+    Clock, DrainWaiting, Limits, PerClass, Reserve, TenantField, TenantPolicy, TokenPrices, Turn, Worker,
+};
 pub use refusal::{Refusal, retry_seconds};
 pub use request::{CacheScope, Request, RequestId};
 pub use requests::{End, LiveRequest, RequestState};

@@ -11,7 +11,8 @@ use parkade_model::{Model, ModelConfig, ModelError};
 
 use crate::backend::ModelBackend;
 use crate::config::EngineConfig;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::memory;
 
 /// The most blocks that nobody asked for. Each takes some hundred bytes to keep track of, and a file can promise any context.

@@ -13,8 +13,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
-use crate::engine::{EngineSnapshot, Totals};
 use crate::event::{RequestError, Usage};
+use crate::figures::{EngineSnapshot, Totals};
 use crate::refusal::Refusal;
 
 type Labels = [(&'static str, &'static str); 1];

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -75,7 +75,7 @@ impl Outlet {
             Ok(()) => Event::Done(usage),
             Err(error) => Event::Failed(error.clone()),
         };
-        if self.requests.end(&self.request, End { usage, error: result.err() }, Instant::now()) {
+        if self.requests.end(&self.request, End { usage, error: result.err() }) {
             self.send(last);
         }
     }
@@ -91,7 +91,7 @@ impl Drop for Outlet {
         if self.request.end().is_none() {
             let error = self.requests.abandoned(&self.request);
             let end = End { usage: self.request.usage(), error: Some(error.clone()) };
-            if self.requests.end(&self.request, end, Instant::now()) {
+            if self.requests.end(&self.request, end) {
                 let last = Event::Failed(error);
                 self.request.record(&last);
                 // In the middle of a step that panicked there may be no room: the reader then finds the stream cut, which says the same.

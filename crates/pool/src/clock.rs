@@ -33,6 +33,10 @@ impl Clock {
         Clock { by_hand: Some(Arc::new(Hand { start: Instant::now(), passed: AtomicU64::new(0) })) }
     }
 
+    pub(crate) fn is_by_hand(&self) -> bool {
+        self.by_hand.is_some()
+    }
+
     /// Now.
     pub fn now(&self) -> Instant {
         match &self.by_hand {

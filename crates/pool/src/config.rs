@@ -7,11 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::tenant_policy::TenantPolicy;
+use crate::tenant_policy::{MAX_WEIGHT, TenantPolicy};
 use crate::{Capacity, ConfigError, PerClass};
-
-/// The largest weight of a class or tenant.
-pub(crate) const MAX_WEIGHT: u32 = 10_000;
 
 /// How much of a task's growth is set aside when it is admitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

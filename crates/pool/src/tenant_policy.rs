@@ -7,7 +7,9 @@ use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ConfigError;
-use crate::config::MAX_WEIGHT;
+
+/// The largest weight of a class or tenant.
+pub(crate) const MAX_WEIGHT: u32 = 10_000;
 
 /// Makes the struct, its defaults and the table of its fields.
 macro_rules! tenant_policy {

@@ -6,8 +6,29 @@ use std::hash::{BuildHasher, RandomState};
 use parkade_model::TokenId;
 use parkade_sync::Mutex;
 
-use super::prefix::{Before, ChainHash, Hit};
 use crate::request::CacheScope;
+
+/// What the prefix index has for a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hit {
+    /// Blocks from the first on that are there.
+    pub blocks: usize,
+    /// Of these, the ones that no table holds: taking them takes from what is available.
+    pub idle: usize,
+}
+
+/// The hash of a block's tokens, of all tokens before it, and of the scope that they belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ChainHash(pub(super) u64);
+
+/// What a block's tokens come after. A chain begins in a scope, so that all blocks of a chain belong to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Before<C, B> {
+    /// Nothing: they are the first of a text in this scope.
+    Start(C),
+    /// The tokens of this block, and all before it.
+    After(B),
+}
 
 /// The chained hashes of all indexed blocks, and whether a table holds each. Prices are read off it: unlike the index it does not
 /// compare tokens, so that texts with equal hashes would be priced wrongly, but never answered wrongly.

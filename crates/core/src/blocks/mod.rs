@@ -10,7 +10,6 @@ mod pool;
 mod prefix;
 mod table;
 
-pub use directory::PrefixDirectory;
+pub use directory::{Hit, PrefixDirectory};
 pub use pool::{BlockCounts, BlockPool, Copy, OutOfBlocks};
-pub use prefix::Hit;
 pub use table::{BlockId, BlockTable};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parkade_model::TokenId;
 
-use super::directory::PrefixDirectory;
-use super::prefix::{Before, Hit, Insertion, PrefixIndex};
+use super::directory::{Before, Hit, PrefixDirectory};
+use super::prefix::{Insertion, PrefixIndex};
 use super::table::{BlockId, BlockTable};
 use crate::request::CacheScope;
 

@@ -5,31 +5,9 @@ use std::sync::Arc;
 
 use parkade_model::TokenId;
 
-use super::directory::PrefixDirectory;
+use super::directory::{Before, ChainHash, PrefixDirectory};
 use super::table::BlockId;
 use crate::request::CacheScope;
-
-/// What the prefix index has for a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hit {
-    /// Blocks from the first on that are there.
-    pub blocks: usize,
-    /// Of these, the ones that no table holds: taking them takes from what is available.
-    pub idle: usize,
-}
-
-/// The hash of a block's tokens, of all tokens before it, and of the scope that they belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ChainHash(pub(super) u64);
-
-/// What a block's tokens come after. A chain begins in a scope, so that all blocks of a chain belong to one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Before<C, B> {
-    /// Nothing: they are the first of a text in this scope.
-    Start(C),
-    /// The tokens of this block, and all before it.
-    After(B),
-}
 
 /// Full blocks by their chained hashes. A hash only finds the place to look: tokens and what is before them are compared too, so that equal
 /// hashes of different texts or scopes (by chance or by malice) cost a cache miss, and never a wrong text or somebody else's.

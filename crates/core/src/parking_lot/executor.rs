@@ -4,11 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parkade_pool::{Executor, Growth as Answer, Step, StepContext, TaskId, Units};
+use parkade_sync::Mutex;
 
 use crate::event::RequestError;
-use crate::stepper::{Arrival, Ask, Ended, Free, Grant, Growth, Stepper};
+use crate::requests::LiveRequests;
+use crate::stepper::{Arrival, Ask, Census, Ended, Free, Grant, Growth, Stepper};
 
-use super::worker_pool::Shared;
+use super::resource_adapter::ResourceAdapter;
+
+/// What callers and the worker share.
+pub(super) struct Shared {
+    pub(super) adapter: ResourceAdapter,
+    pub(super) requests: Arc<LiveRequests>,
+    /// The stepper's counts as of the last step.
+    pub(super) census: Mutex<Census>,
+}
 
 /// The bridge between the pool and a pipeline: it drives all requests of one model replica, step by step.
 /// [`InferenceWorkerPool::start`](super::InferenceWorkerPool::start) makes one and gives it to its worker thread; nobody else calls it.
@@ -42,6 +52,10 @@ impl LlmExecutor {
         executor
     }
 
+    fn now(&self) -> Instant {
+        self.shared.requests.clock().now()
+    }
+
     fn publish(&self) {
         *self.shared.census.lock() = self.stepper.census();
     }
@@ -63,7 +77,7 @@ impl LlmExecutor {
     /// Parks requests whose readers have taken nothing for long.
     fn park_slow(&mut self, context: &mut StepContext<'_, Self>) {
         let Some(limit) = self.slow_reader else { return };
-        let now = Instant::now();
+        let now = self.now();
         let is_long = |since: Instant| now.saturating_duration_since(since) >= limit;
         let slow: Vec<TaskId> =
             self.stepper.paused().filter(|&(_, since)| is_long(since)).map(|(key, _)| key).collect();
@@ -91,7 +105,7 @@ impl Executor for LlmExecutor {
     }
 
     fn admit(&mut self, id: TaskId, queued: Queued) {
-        self.stepper.admit(id, queued.0, Instant::now());
+        self.stepper.admit(id, queued.0, self.now());
     }
 
     fn park(&mut self, id: TaskId) {
@@ -113,7 +127,7 @@ impl Executor for LlmExecutor {
     fn cancel(&mut self, id: TaskId) {
         let Some(request) = self.stepper.request(id) else { return };
         let error = self.shared.requests.verdict(request, false);
-        self.stepper.fail(id, error, Instant::now());
+        self.stepper.fail(id, error, self.now());
         // The pool knows: it was its own decision. Whoever reads the last event finds the room that the request had.
         let ended = self.stepper.take_ended();
         self.publish();
@@ -121,7 +135,7 @@ impl Executor for LlmExecutor {
     }
 
     fn step(&mut self, context: &mut StepContext<'_, Self>) -> Step {
-        let report = self.stepper.step(Instant::now(), &mut Granted { context });
+        let report = self.stepper.step(self.now(), &mut Granted { context });
         for part in &report.progress {
             context.progress(part.key, part.prompt_rows as u64, part.generated as u64);
         }

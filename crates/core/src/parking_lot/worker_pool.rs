@@ -1,17 +1,18 @@
 //! The scheduler's handle: from a job to its stream.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parkade_pool::{
-    Capacity, Class, Drain, DrainWaiting, Fifo, Limits, Policy, PolicyConfig, PoolConfig, PoolError, Reserve,
-    StartError, TaskState, WorkerPool,
+    Capacity, Class, Clock, Drain, DrainWaiting, Fifo, Limits, Policy, PolicyConfig, PoolConfig, PoolError, Reserve,
+    StartError, TaskState, Worker, WorkerPool,
 };
 use parkade_sync::Mutex;
 
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
-use crate::engine::{ClassFigures, EngineError, EngineSnapshot, RequestStatus, Totals};
+use crate::error::EngineError;
+use crate::figures::{ClassFigures, EngineSnapshot, RequestStatus, Totals};
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestId};
@@ -20,7 +21,7 @@ use crate::stepper::{Arrival, Census, Stepper};
 use crate::stream::{self, RequestStream};
 use crate::vocabulary::Vocabulary;
 
-use super::executor::{LlmExecutor, Queued};
+use super::executor::{LlmExecutor, Queued, Shared};
 use super::job::{Collector, Delivery, InferenceJob, InferenceResult};
 use super::resource_adapter::{PricedRequest, ResourceAdapter};
 use super::streaming_registry::{ReplayLimits, StreamingRegistry};
@@ -42,14 +43,6 @@ pub struct InferenceWorkerPool {
     vocab: usize,
 }
 
-/// What callers and the worker share.
-pub(super) struct Shared {
-    pub(super) adapter: ResourceAdapter,
-    pub(super) requests: Arc<LiveRequests>,
-    /// The stepper's counts as of the last step.
-    pub(super) census: Mutex<Census>,
-}
-
 impl InferenceWorkerPool {
     /// Starts the worker of a model.
     ///
@@ -60,9 +53,34 @@ impl InferenceWorkerPool {
         vocabulary: Arc<dyn Vocabulary>,
         config: EngineConfig,
     ) -> Result<Self, EngineError> {
+        let launch =
+            |config, executor| WorkerPool::start(config, vec![executor]).map(|pool| (pool, ())).map_err(start_error);
+        Self::launched(backend, vocabulary, config, Clock::default(), launch).map(|(pool, ())| pool)
+    }
+
+    /// The scheduler without its thread, and its worker, which does something when its turn is taken; time is what the clock says.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    pub fn by_hand(
+        backend: Box<dyn Backend>,
+        vocabulary: Arc<dyn Vocabulary>,
+        config: EngineConfig,
+        clock: Clock,
+    ) -> Result<(Self, Worker<LlmExecutor>), EngineError> {
+        Self::launched(backend, vocabulary, config, clock, |config, executor| Ok(WorkerPool::by_hand(config, executor)))
+    }
+
+    fn launched<W>(
+        backend: Box<dyn Backend>,
+        vocabulary: Arc<dyn Vocabulary>,
+        config: EngineConfig,
+        clock: Clock,
+        launch: impl FnOnce(PoolConfig, LlmExecutor) -> Result<(WorkerPool<LlmExecutor>, W), EngineError>,
+    ) -> Result<(Self, W), EngineError> {
         config.validate()?;
         let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
-        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
+        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), clock.clone());
         let (geometry, vocab) = (stepper.geometry(), stepper.vocab());
         let capacity = [("KV blocks", geometry.blocks as u64), ("sequences", config.max_seqs as u64)];
         let policy = policy(
@@ -78,19 +96,16 @@ impl InferenceWorkerPool {
         let reserves_full = !parks || config.reserve == Reserve::Full;
         let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), reserves_full);
         adapter.learn_from(config.history);
-        let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&metrics)));
+        let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&metrics), clock.clone()));
         let census = Mutex::new("parking_lot.census", Census::default());
         let shared = Arc::new(Shared { adapter, requests, census });
         // A step can be long: the timekeeper ends what expires meanwhile, so that its client hears of it in time.
-        let pool_config =
-            PoolConfig { thread_name: "parkade-engine".to_owned(), timekeeper: true, ..PoolConfig::of(policy) };
+        let thread_name = "parkade-engine".to_owned();
+        let pool_config = PoolConfig { thread_name, timekeeper: true, clock, ..PoolConfig::of(policy) };
         let executor = LlmExecutor::new(stepper, Arc::clone(&shared), parks.then_some(config.slow_reader));
-        let pool = WorkerPool::start(pool_config, vec![executor]).map_err(|error| match error {
-            StartError::Config(error) => error.into(),
-            StartError::Thread { .. } => EngineError::Thread { message: error.to_string() },
-        })?;
+        let (pool, worker) = launch(pool_config, executor)?;
         shared.requests.are_run_by(pool.handle());
-        Ok(InferenceWorkerPool {
+        let pool = InferenceWorkerPool {
             pool,
             streams: StreamingRegistry::of(Arc::clone(&shared.requests)),
             shared,
@@ -102,7 +117,8 @@ impl InferenceWorkerPool {
             stream_capacity: config.stream_capacity,
             block_len: geometry.block_len,
             vocab,
-        })
+        };
+        Ok((pool, worker))
     }
 
     /// Hands a request in: it is admitted, waits until there is room, or is refused, at once. It never blocks.
@@ -120,7 +136,7 @@ impl InferenceWorkerPool {
     pub fn price(&self, request: Request) -> Result<PricedRequest, Refusal> {
         let check = || if self.is_alive() { request.validate(self.vocab) } else { Err(Refusal::Stopped) };
         check()
-            .and_then(|()| self.shared.adapter.priced(request, Instant::now()))
+            .and_then(|()| self.shared.adapter.priced(request, self.shared.requests.clock().now()))
             .inspect_err(|refusal| self.metrics.refused(refusal))
     }
 
@@ -223,7 +239,7 @@ impl InferenceWorkerPool {
             class: request.metadata.class,
             prompt_tokens: request.prompt_tokens,
             completion_tokens: request.generated(),
-            age: request.metadata.submitted_at.elapsed(),
+            age: self.shared.requests.clock().since(request.metadata.submitted_at),
         })
     }
 
@@ -325,6 +341,13 @@ impl InferenceWorkerPool {
         self.pool.reconfigure(with_places(limits, self.max_queue_depth))?;
         self.shared.adapter.learn_from(history);
         Ok(())
+    }
+}
+
+fn start_error(error: StartError) -> EngineError {
+    match error {
+        StartError::Config(error) => error.into(),
+        StartError::Thread { .. } => EngineError::Thread { message: error.to_string() },
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parkade_pool::{Placement, PoolHandle, TaskId};
+use parkade_pool::{Clock, Placement, PoolHandle, TaskId};
 use tokio::sync::Notify;
 
 use crate::event::{Event, RequestError, Usage};
@@ -91,10 +91,11 @@ pub struct LiveRequest {
     queued: OnceLock<Duration>,
     end: OnceLock<End>,
     news: Notify,
+    clock: Clock,
 }
 
 impl LiveRequest {
-    pub(crate) fn new(request: &Request, metadata: TaskMetadata, limits: ReplayLimits) -> Self {
+    pub(crate) fn new(request: &Request, metadata: TaskMetadata, limits: ReplayLimits, clock: Clock) -> Self {
         let blocks = usize::try_from(metadata.cost.blocks).unwrap_or(usize::MAX);
         LiveRequest {
             metadata,
@@ -112,6 +113,7 @@ impl LiveRequest {
             queued: OnceLock::new(),
             end: OnceLock::new(),
             news: Notify::new(),
+            clock,
         }
     }
 
@@ -239,7 +241,7 @@ impl LiveRequest {
         if let Some(end) = self.end() {
             return end.usage;
         }
-        let (queued, now) = (self.queued(), self.metadata.submitted_at.elapsed());
+        let (queued, now) = (self.queued(), self.clock.since(self.metadata.submitted_at));
         Usage {
             prompt_tokens: if queued.is_some() { self.prompt_tokens } else { 0 },
             completion_tokens: self.generated(),
@@ -256,7 +258,7 @@ impl LiveRequest {
 
     pub(crate) fn set_state(&self, state: RequestState) {
         if state == RequestState::Running {
-            self.queued.get_or_init(|| self.metadata.submitted_at.elapsed());
+            self.queued.get_or_init(|| self.clock.since(self.metadata.submitted_at));
         }
         self.state.store(state as u8, Ordering::Relaxed);
     }

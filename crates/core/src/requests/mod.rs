@@ -1,6 +1,7 @@
 //! Every request that is here, and what became of those that were: one map under one lock, from which the names, the figures, the sums of
 //! each tenant and the remembered streams are taken.
 
+mod attached;
 mod live;
 mod tape;
 mod tenants;
@@ -10,18 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use parkade_pool::PoolHandle;
+use parkade_pool::{Clock, PoolHandle};
 use parkade_sync::Mutex;
 
-use crate::engine::{TenantFigures, Totals};
 use crate::event::RequestError;
+use crate::figures::{TenantFigures, Totals};
 use crate::metrics::EngineMetrics;
 use crate::parking_lot::TaskMetadata;
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestId};
 
+pub use attached::{AttachError, AttachedStream};
 pub use live::{End, LiveRequest, RequestState};
-pub use tape::{AttachError, AttachedStream, ReplayLimits};
+pub use tape::ReplayLimits;
 pub(crate) use tenants::OwnFigures;
 use tenants::Sums;
 
@@ -30,6 +32,7 @@ pub(crate) struct LiveRequests {
     state: Mutex<State>,
     limits: ReplayLimits,
     metrics: Arc<EngineMetrics>,
+    clock: Clock,
     /// Reaches the pool; it is there from the start on, but only after its executor is.
     pool: OnceLock<PoolHandle>,
     /// What is cancelled from now on is cancelled by the shutdown.
@@ -80,15 +83,20 @@ impl State {
 }
 
 impl LiveRequests {
-    pub(crate) fn new(limits: ReplayLimits, metrics: Arc<EngineMetrics>) -> Self {
+    pub(crate) fn new(limits: ReplayLimits, metrics: Arc<EngineMetrics>, clock: Clock) -> Self {
         let state = Mutex::new("requests", State::default());
-        LiveRequests { state, limits, metrics, pool: OnceLock::new(), closing: AtomicBool::new(false) }
+        LiveRequests { state, limits, metrics, clock, pool: OnceLock::new(), closing: AtomicBool::new(false) }
     }
 
     /// Says how the pool is reached.
     pub(crate) fn are_run_by(&self, pool: PoolHandle) {
         let is_first = self.pool.set(pool).is_ok();
         debug_assert!(is_first, "requests are run by one pool");
+    }
+
+    /// What is now for the requests.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Whether there is a worker.
@@ -106,7 +114,7 @@ impl LiveRequests {
     /// # Errors
     /// If another one of this name is here.
     pub(crate) fn enter(&self, request: &Request, metadata: TaskMetadata) -> Result<Arc<LiveRequest>, Refusal> {
-        let live = Arc::new(LiveRequest::new(request, metadata, self.limits));
+        let live = Arc::new(LiveRequest::new(request, metadata, self.limits, self.clock.clone()));
         let mut state = self.state.lock();
         if state.by_id.get(live.id()).is_some_and(|other| other.end().is_none()) {
             let id = live.id();
@@ -129,7 +137,8 @@ impl LiveRequests {
     }
 
     /// Notes how a request ended. Its name is free, its tape is kept for a while. False if it had ended before.
-    pub(crate) fn end(&self, request: &Arc<LiveRequest>, end: End, now: Instant) -> bool {
+    pub(crate) fn end(&self, request: &Arc<LiveRequest>, end: End) -> bool {
+        let now = self.clock.now();
         // Under the lock, so that the sums and the figures are right at any time.
         let mut state = self.state.lock();
         if request.end().is_some() {
@@ -168,7 +177,7 @@ impl LiveRequests {
         // A first token that has come has kept its deadline.
         let limits = [deadline, first_token_deadline.filter(|_| request.generated() == 0)];
         let allowed = |limit: Instant| RequestError::Deadline { allowed: limit.duration_since(submitted_at) };
-        if let Some(passed) = limits.into_iter().flatten().filter(|&limit| limit <= Instant::now()).max() {
+        if let Some(passed) = limits.into_iter().flatten().filter(|&limit| limit <= self.clock.now()).max() {
             return allowed(passed);
         }
         if self.closing.load(Ordering::Relaxed) {
@@ -210,7 +219,7 @@ impl LiveRequests {
     /// Reads along from event number `from`.
     pub(crate) fn attach(&self, id: &RequestId, from: u64) -> Result<AttachedStream, AttachError> {
         let mut state = self.state.lock();
-        state.tidy(&self.limits, Instant::now());
+        state.tidy(&self.limits, self.clock.now());
         let request = state.by_id.get(id).ok_or_else(|| AttachError::Unknown(id.clone()))?;
         let (events, ended) = request.tape.remembered();
         if from < events.start {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use parkade_pool::Class;
 
-use crate::engine::{ClassFigures, EngineSnapshot, TenantFigures, Totals};
+use crate::figures::{ClassFigures, EngineSnapshot, TenantFigures, Totals};
 
 use super::{LiveRequest, RequestState};
 

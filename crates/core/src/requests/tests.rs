@@ -3,13 +3,13 @@ use std::time::Duration;
 use super::tape::bytes_of;
 use super::*;
 use crate::config::EngineConfig;
-use crate::engine::ClassFigures;
 use crate::event::{Event, Usage};
 use crate::fakes::{Collected, FIRST_LETTER, FakeBackend, Letters};
+use crate::figures::ClassFigures;
 use crate::parking_lot::{InferenceWorkerPool, ResourceCost};
 
 fn requests(limits: ReplayLimits) -> LiveRequests {
-    LiveRequests::new(limits, Arc::new(EngineMetrics::new(1)))
+    LiveRequests::new(limits, Arc::new(EngineMetrics::new(1)), Clock::by_hand())
 }
 
 /// Two answers to five tokens; four tokens are expected.
@@ -21,7 +21,7 @@ fn enter(requests: &LiveRequests, id: &str, tenant: &str) -> Arc<LiveRequest> {
 }
 
 fn end(requests: &LiveRequests, request: &Arc<LiveRequest>, error: Option<RequestError>) -> bool {
-    requests.end(request, End { usage: request.usage(), error }, Instant::now())
+    requests.end(request, End { usage: request.usage(), error })
 }
 
 fn token(id: u32) -> Event {
@@ -193,15 +193,12 @@ fn memory_is_bounded_for_each_stream_and_for_all_that_have_finished() {
 #[test]
 fn finished_streams_expire_by_age_and_by_number() {
     let requests = requests(ReplayLimits { finished: 2, keep: Duration::from_secs(10), ..ReplayLimits::default() });
-    let now = Instant::now();
-    let ends = |name, at| {
-        let request = enter(&requests, name, "ada");
-        assert!(requests.end(&request, End { usage: Usage::default(), error: None }, at));
-    };
-    ["a", "b", "c"].into_iter().for_each(|name| ends(name, now));
+    let ends = |name| assert!(end(&requests, &enter(&requests, name, "ada"), None));
+    ["a", "b", "c"].into_iter().for_each(ends);
     assert_eq!(requests.attach(&"a".into(), 0).unwrap_err(), AttachError::Unknown("a".into()));
     assert!(requests.attach(&"b".into(), 0).is_ok());
-    ends("d", now + Duration::from_secs(11));
+    requests.clock().advance(Duration::from_secs(11));
+    ends("d");
     assert_eq!(requests.remembered(), 1, "the others are too old");
 }
 

@@ -11,7 +11,7 @@ use crate::stop::StopMatcher;
 use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
 
-use super::sequence::{Sequence, Stage};
+use super::sequence::{Sequence, Settings, Stage};
 
 /// A request on its way to the stepper: taken, but not yet admitted.
 pub(crate) struct Arrival {
@@ -44,14 +44,6 @@ pub(super) struct Active {
     pub(super) echo: Option<Vec<Option<TokenLogprob>>>,
     /// Something went wrong with one of its sequences; it ends as soon as the step allows.
     pub(super) failure: Option<RequestError>,
-}
-
-/// What stays the same from the first token to the last.
-#[derive(Clone, Copy)]
-pub(super) struct Settings {
-    pub(super) answer: usize,
-    pub(super) ignore_eos: bool,
-    pub(super) logprobs: Option<usize>,
 }
 
 impl Active {

@@ -18,15 +18,15 @@ use super::{Progress, StepReport, Stepper};
 impl Stepper {
     /// One step for all requests that are ready; nothing, if none is. Its pass may be left in the middle; a later step goes on with it.
     pub(crate) fn step(&mut self, now: Instant, growth: &mut dyn Growth) -> StepReport {
-        let begin = Instant::now();
+        let begin = self.clock.now();
         self.end_abandoned(now);
         let (turn, parked) = self.next_turn(now, growth);
         let mut report = StepReport { parked, ..StepReport::default() };
         let Some(mut turn) = turn else { return report };
-        let planned = Instant::now();
+        let planned = self.clock.now();
         // A panic is a failure like any other: what the pass had begun is given up with the requests that were part of it.
         let result = catch_unwind(AssertUnwindSafe(|| self.forward(&turn, &|| growth.interrupts())));
-        let computed = Instant::now();
+        let computed = self.clock.now();
         let now = now + computed.duration_since(begin);
         turn.time.schedule += planned - begin;
         turn.time.forward += computed - planned;
@@ -41,7 +41,7 @@ impl Stepper {
             Ok(Err(error)) => self.fail_all(&turn.plan, &error.0, now),
             Err(panic) => self.fail_all(&turn.plan, &format!("the backend panicked: {}", panic_message(&*panic)), now),
         }
-        turn.time.sample += computed.elapsed();
+        turn.time.sample += self.clock.since(computed);
         report.time = turn.time;
         let prompt_rows = report.progress.iter().map(|progress| progress.prompt_rows).sum();
         let rows = turn.plan.rows();

@@ -9,6 +9,10 @@
 
 use std::time::Instant;
 
+use parkade_kernels::Span;
+use parkade_model::{Batch, Outputs};
+
+use crate::backend::{BackendError, Pass};
 use crate::metrics::StepTime;
 use parkade_pool::TaskId;
 
@@ -61,5 +65,31 @@ impl Stepper {
     /// Whether a request is part of a pass that was left.
     pub(super) fn is_in_left(&self, key: TaskId) -> bool {
         self.left.iter().any(|left| left.plan.shares.iter().any(|share| share.key == key))
+    }
+
+    /// Runs a turn's pass through the backend, or goes on with it. When it is done the logits are in `self.logits`, in the order of the shares.
+    pub(super) fn forward(&mut self, turn: &Turn, stop: &dyn Fn() -> bool) -> Result<Pass, BackendError> {
+        let StepPlan { shares, copies, tokens, logit_rows, .. } = &turn.plan;
+        let spans: Vec<Span<'_>> = shares
+            .iter()
+            .map(|share| {
+                let seq = &self.requests[&share.key].seqs[share.choice];
+                Span { first_row: share.first_row, rows: share.rows, past: seq.computed, blocks: seq.table.as_raw() }
+            })
+            .collect();
+        let batch = Batch { tokens, spans: &spans, outputs: Outputs::Logits(logit_rows) };
+        let pass = if turn.is_left {
+            self.backend.resume(&batch, &mut self.logits, stop)?
+        } else {
+            for (_, copy) in copies {
+                self.backend.copy_block(copy.from.0, copy.to.0);
+            }
+            self.backend.forward_until(&batch, &mut self.logits, stop)?
+        };
+        let wanted = logit_rows.len() * self.backend.vocab();
+        if pass == Pass::Left || self.logits.len() == wanted {
+            return Ok(pass);
+        }
+        Err(BackendError(format!("the backend gave {} logits instead of {wanted}", self.logits.len())))
     }
 }

@@ -1,8 +1,8 @@
 //! The mechanism: all admitted requests, advanced together by steps.
 //!
 //! A step is one plan under a token budget, one ragged forward pass, and for each sequence that is complete one token: sampled,
-//! turned into text, delivered. There are no threads, clocks or policies in here. Time comes in as an argument (steps are timed, but the
-//! time only sizes later budgets, which changes no result), and who may have memory is asked of a [`Growth`].
+//! turned into text, delivered. There are no threads or policies in here. Time comes in from outside, as an argument and as the [`Clock`] by
+//! which steps are timed (which only sizes later budgets and changes no result), and who may have memory is asked of a [`Growth`].
 
 mod active;
 mod advance;
@@ -27,7 +27,7 @@ use crate::requests::{LiveRequest, RequestState};
 use crate::sampler::Scratch;
 use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
-use parkade_pool::TaskId;
+use parkade_pool::{Clock, TaskId};
 
 use active::Active;
 pub(crate) use active::Arrival;
@@ -51,6 +51,7 @@ pub(crate) struct Stepper {
     scratch: Scratch,
     /// Steps whose passes were left for something more urgent, the last of them last.
     left: Vec<Turn>,
+    clock: Clock,
 }
 
 /// A request that has ended. Its blocks are free. Its last event is sent when this is dropped, after the policy has taken it off
@@ -111,6 +112,7 @@ impl Stepper {
         vocabulary: Arc<dyn Vocabulary>,
         config: &EngineConfig,
         metrics: Arc<EngineMetrics>,
+        clock: Clock,
     ) -> Self {
         let geometry = Geometry::of(&*backend, config.max_seqs);
         Stepper {
@@ -125,6 +127,7 @@ impl Stepper {
             logits: Vec::new(),
             scratch: Scratch::default(),
             left: Vec::new(),
+            clock,
             backend,
         }
     }

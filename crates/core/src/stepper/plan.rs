@@ -2,10 +2,8 @@
 
 use std::time::Instant;
 
-use parkade_kernels::Span;
-use parkade_model::{Batch, Outputs, TokenId};
+use parkade_model::TokenId;
 
-use crate::backend::{BackendError, Pass};
 use crate::blocks::{Copy, Hit};
 use crate::event::RequestError;
 use parkade_pool::TaskId;
@@ -13,7 +11,6 @@ use parkade_pool::TaskId;
 use super::Stepper;
 use super::active::Active;
 use super::growth::{Ask, Grant, Growth};
-use super::left::Turn;
 use super::sequence::{Sequence, Stage};
 
 /// The part of one sequence in a step.
@@ -39,8 +36,8 @@ pub(super) struct StepPlan {
     /// Requests that had to be parked for it.
     pub(super) parked: Vec<TaskId>,
     /// All rows of the pass, and those whose logits are wanted. Both stay as they are when somebody is dropped.
-    tokens: Vec<TokenId>,
-    logit_rows: Vec<usize>,
+    pub(super) tokens: Vec<TokenId>,
+    pub(super) logit_rows: Vec<usize>,
 }
 
 /// A plan in the making.
@@ -227,32 +224,6 @@ impl Stepper {
             plan.tokens.extend_from_slice(&seq.tokens[seq.computed..][..share.rows]);
             plan.logit_rows.extend(plan.tokens.len() - share.logit_rows..plan.tokens.len());
         }
-    }
-
-    /// Runs a plan's pass through the backend, or goes on with it. When it is done the logits are in `self.logits`, in the order of the shares.
-    pub(super) fn forward(&mut self, turn: &Turn, stop: &dyn Fn() -> bool) -> Result<Pass, BackendError> {
-        let StepPlan { shares, copies, tokens, logit_rows, .. } = &turn.plan;
-        let spans: Vec<Span<'_>> = shares
-            .iter()
-            .map(|share| {
-                let seq = &self.requests[&share.key].seqs[share.choice];
-                Span { first_row: share.first_row, rows: share.rows, past: seq.computed, blocks: seq.table.as_raw() }
-            })
-            .collect();
-        let batch = Batch { tokens, spans: &spans, outputs: Outputs::Logits(logit_rows) };
-        let pass = if turn.is_left {
-            self.backend.resume(&batch, &mut self.logits, stop)?
-        } else {
-            for (_, copy) in copies {
-                self.backend.copy_block(copy.from.0, copy.to.0);
-            }
-            self.backend.forward_until(&batch, &mut self.logits, stop)?
-        };
-        let wanted = logit_rows.len() * self.backend.vocab();
-        if pass == Pass::Left || self.logits.len() == wanted {
-            return Ok(pass);
-        }
-        Err(BackendError(format!("the backend gave {} logits instead of {wanted}", self.logits.len())))
     }
 }
 

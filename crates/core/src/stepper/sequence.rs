@@ -13,8 +13,6 @@ use crate::sampling::SamplingParams;
 use crate::stop::{Scan, StopMatcher};
 use crate::vocabulary::{Decoder, Vocabulary};
 
-use super::active::Settings;
-
 /// One answer: its tokens, how many of them the model has computed, and all that the next ones depend on.
 ///
 /// There is no difference between a prompt and an answer that is resumed: both have tokens that are not computed yet. So chunked prompts,
@@ -63,6 +61,14 @@ pub(super) enum Stage {
     Live,
     /// Has its finish reason.
     Finished,
+}
+
+/// What stays the same from the first token to the last.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) answer: usize,
+    pub(super) ignore_eos: bool,
+    pub(super) logprobs: Option<usize>,
 }
 
 impl Sequence {

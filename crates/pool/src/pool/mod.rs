@@ -124,7 +124,7 @@ impl<E: Executor> WorkerPool<E> {
     }
 
     /// A pool without threads, and its one worker: it does something when its [`turn`](Worker::turn) is taken. Nothing ends what expires in a
-    /// step, and [`WorkerPool::shutdown`] would wait for a worker that only its caller can move.
+    /// step, and [`WorkerPool::shutdown`] does not wait.
     pub fn by_hand(config: PoolConfig, executor: E) -> (WorkerPool<E>, Worker<E>) {
         let (pool, shared) = Self::without_threads(config.policy, 1, false, config.clock);
         (pool, Worker::new(shared, 0, executor))

@@ -66,7 +66,7 @@ impl Bench {
 
     fn over(backend: Box<dyn Backend>, vocabulary: Arc<dyn Vocabulary>, config: EngineConfig) -> Self {
         let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
-        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics));
+        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), Clock::default());
         let controls = Arc::default();
         Bench { stepper, controls, metrics, keys: 0, start: Instant::now(), capacity: 1000, ended: Vec::new() }
     }
@@ -79,7 +79,8 @@ impl Bench {
         self.keys += 1;
         let key = TaskId::first_in(self.keys);
         let answer = self.stepper.geometry().need(request).unwrap().answer;
-        let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&self.metrics)));
+        let requests =
+            Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&self.metrics), Clock::default()));
         let live = requests.enter(request, metadata(request, self.start)).unwrap();
         let (outlet, stream) = crate::stream::open(live, requests, self.capacity);
         self.stepper.admit(key, Arrival { request: request.clone(), answer, outlet }, self.start);
