@@ -12,7 +12,7 @@ use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StringDeserializer};
 
-use crate::logging::Directives;
+use crate::logging::{Directives, LogFormat};
 use crate::numbers::{decimal, whole};
 
 const EXAMPLES: &str = "\
@@ -65,15 +65,6 @@ pub struct Global {
         default_value = "text"
     )]
     pub log_format: LogFormat,
-}
-
-/// Shape of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The commands.

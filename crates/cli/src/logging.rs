@@ -4,14 +4,23 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 
+use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Directive;
 
-use crate::args::{Global, LogFormat};
 use crate::stderr;
 
 /// The words for levels.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Shape of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// What is logged: a level, or directives as in RUST_LOG.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +77,9 @@ fn is_directive(part: &str) -> bool {
 
 /// Starts the log. `--log-level` wins over RUST_LOG, which wins over the command's own default. A RUST_LOG that cannot be read is
 /// another program's affair: it is ignored, and the log says so.
-pub fn start(global: &Global, default_level: &str) {
+pub fn start(level: Option<&Directives>, format: LogFormat, default_level: &str) {
     let common = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.trim().is_empty());
-    let (directives, ignored) = match (&global.log_level, common.map(|text| Directives::parse(&text))) {
+    let (directives, ignored) = match (level, common.map(|text| Directives::parse(&text))) {
         (Some(directives), _) => (Some(directives.clone()), None),
         (None, Some(Ok(directives))) => (Some(directives), None),
         (None, Some(Err(problem))) => (None, Some(problem)),
@@ -79,7 +88,7 @@ pub fn start(global: &Global, default_level: &str) {
     let filter = directives.map_or_else(|| EnvFilter::new(default_level), |given| given.filter(default_level));
     // A line that cannot be written is dropped by the writer; the subscriber's own complaint about it would go the same way, and panic.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| stderr::Log).log_internal_errors(false);
-    match global.log_format {
+    match format {
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
     }

@@ -67,7 +67,8 @@ fn show(error: &clap::Error) {
 
 fn execute(settings: &Settings) -> Result<ExitCode, CliError> {
     let cli = &settings.cli;
-    logging::start(&cli.global, if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" });
+    let default_level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    logging::start(cli.global.log_level.as_ref(), cli.global.log_format, default_level);
     for ServiceLink { variable, value } in &settings.service_links {
         tracing::info!(variable, value, "ignored: Kubernetes announces a service of that name so (enableServiceLinks)");
     }

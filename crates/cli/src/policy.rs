@@ -29,10 +29,7 @@ use parkade_server::{ApiKeys, KeysError, Policy, in_plain_words};
 use toml::Table;
 
 use crate::args::ServeArgs;
-use crate::config::{self, ConfigError};
-
-/// The name of the section.
-pub const SECTION: &str = "parking-lot";
+use crate::config::{self, ConfigError, PARKING_LOT as SECTION};
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]

@@ -11,15 +11,17 @@ mod mix;
 mod outcome;
 mod pace;
 mod prompt;
+mod slo;
 mod sse;
 mod target;
 mod workload;
 
-pub use digest::{Digest, Refusals, Slo};
+pub use digest::{Digest, Refusals};
 pub use lengths::Lengths;
 pub use mix::{Class, Mix, Tenants};
 pub use outcome::{Answer, Observation, Outcome};
 pub use pace::{Pace, Plan, Run, run};
+pub use slo::Slo;
 pub use target::{Api, Target};
 pub use workload::{Job, Sizing, Workload};
 

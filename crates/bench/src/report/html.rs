@@ -1,5 +1,6 @@
 //! The report as one HTML page: no scripts, no fonts, no other files.
 
+use super::escape::escape;
 use super::number::{cell, moment};
 use super::{Cell, Report, Table, svg, text};
 use std::fmt::Write;
@@ -75,19 +76,4 @@ fn table(out: &mut String, table: &Table) {
         out.push_str("</tr>\n");
     }
     out.push_str("</table></div>\n");
-}
-
-/// Text as it may stand in HTML and in attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            other => out.push(other),
-        }
-    }
-    out
 }

@@ -1,5 +1,6 @@
 //! What a benchmark hands back: tables, plots, checks against bars, and everything that is needed to repeat it.
 
+mod escape;
 mod html;
 mod number;
 mod svg;

@@ -1,6 +1,6 @@
 //! Plots as SVG.
 
-use super::html::escape;
+use super::escape::escape;
 use super::number::format;
 use super::{Axis, Plot};
 use std::fmt::Write;

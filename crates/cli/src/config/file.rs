@@ -10,6 +10,9 @@ use toml::{Table, Value};
 use super::origin::{Origin, Origins};
 use super::{Place, check, settings, with_default};
 
+/// The section that is no command: the limits and weights of the scheduler.
+pub const PARKING_LOT: &str = "parking-lot";
+
 /// Why the configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -88,7 +91,7 @@ pub(super) fn fill_in(
     }
     for (section, values) in sections {
         // A table of its own, which the server reads; see `crate::policy`.
-        if section == crate::policy::SECTION {
+        if section == PARKING_LOT {
             continue;
         }
         let Some(sub) = command.find_subcommand(section).filter(|sub| has_settings(sub)) else {

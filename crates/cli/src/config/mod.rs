@@ -19,7 +19,7 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 use toml::Value;
 
 pub use environment::{ServiceLink, VariableError};
-pub use file::{ConfigError, read_table};
+pub use file::{ConfigError, PARKING_LOT, read_table};
 pub use origin::Origin;
 
 use crate::args::Cli;

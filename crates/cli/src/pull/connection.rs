@@ -10,7 +10,7 @@ use ureq::http::uri::Scheme;
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Agent, Body};
 
-use super::hub::{HubError, nonsense};
+use super::error::HubError;
 
 /// The hub unless HF_ENDPOINT names another.
 const HUGGING_FACE: &str = "https://huggingface.co";
@@ -158,6 +158,10 @@ pub(super) fn shown(url: &str) -> String {
     let path = path.map(|path| format!("/{path}")).unwrap_or_default();
     let whole = format!("{scheme}{host}{path}");
     whole.chars().take(SHOWN).filter(|c| !c.is_control()).collect()
+}
+
+pub(super) fn nonsense(url: &str, message: impl Into<String>) -> HubError {
+    HubError::Nonsense { url: shown(url), message: message.into() }
 }
 
 pub(super) fn unreachable(url: &str, message: &str) -> HubError {

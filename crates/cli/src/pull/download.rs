@@ -11,8 +11,9 @@ use indicatif::{HumanBytes, ProgressBar};
 use ureq::http::{Response, StatusCode};
 
 use super::checksum::{Digest, Running};
-use super::connection::header;
-use super::hub::{Hub, HubError, Remote, nonsense};
+use super::connection::{header, nonsense};
+use super::error::HubError;
+use super::hub::{Hub, Remote};
 use crate::names::{FileName, RepoName};
 
 /// Attempts in a row that bring next to nothing before one gives up.

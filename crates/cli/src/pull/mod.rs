@@ -3,6 +3,7 @@
 mod checksum;
 mod connection;
 mod download;
+mod error;
 mod hub;
 
 use std::io::{self, Write};
@@ -13,7 +14,7 @@ pub use checksum::Digest;
 #[cfg(test)]
 pub use checksum::sidecar_of;
 pub use download::DownloadError;
-pub use hub::HubError;
+pub use error::HubError;
 
 use crate::args::PullArgs;
 use crate::directories;
