@@ -122,7 +122,7 @@ impl Machine {
             }
         }
         logits.clear();
-        for &row in batch.logit_rows {
+        for &row in batch.outputs.rows() {
             let span = batch.spans.iter().find(|span| (span.first_row..span.first_row + span.rows).contains(&row));
             // The sequence may be gone; nobody may look at its logits then.
             let text = span.map(|span| self.text_at(span, span.past + row - span.first_row));
