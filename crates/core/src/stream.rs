@@ -39,6 +39,11 @@ impl Outlet {
         self.events.is_closed() && !self.request.is_followed()
     }
 
+    /// How many events can be sent now.
+    pub(crate) fn room(&self) -> usize {
+        if self.events.is_closed() { usize::MAX } else { self.events.capacity() }
+    }
+
     /// Whether `events` can be sent now. If not, the reader will wake the worker.
     pub(crate) fn has_room_for(&self, events: usize) -> bool {
         // A reader that has left needs no room, even if others still read along.

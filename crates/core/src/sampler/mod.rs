@@ -51,8 +51,8 @@ impl Sampler {
         Sampler { params, random, generated: HashMap::new(), prompt }
     }
 
-    /// Chooses a token and remembers it.
-    pub(crate) fn sample(&mut self, logits: &[f32], scratch: &mut Scratch) -> Result<TokenId, NoDistribution> {
+    /// Chooses a token. Each choice draws once from the generator, or not at all.
+    pub(crate) fn choose(&mut self, logits: &[f32], scratch: &mut Scratch) -> Result<TokenId, NoDistribution> {
         let Scratch { logits: edited, weights, candidates, ranking } = scratch;
         let logits = self.adjust(logits, edited);
         let largest = softmax::largest(logits).ok_or(NoDistribution)?;
@@ -69,8 +69,12 @@ impl Sampler {
             weights.extend(candidates.iter().map(|candidate| softmax::exp(candidate.logit)));
             candidates[softmax::draw(weights, self.uniform())].id as usize
         } as TokenId;
-        *self.generated.entry(token).or_default() += 1;
         Ok(token)
+    }
+
+    /// The answer has this token from now on.
+    pub(crate) fn accept(&mut self, token: TokenId) {
+        *self.generated.entry(token).or_default() += 1;
     }
 
     /// Bias and penalties, in a copy if there are any.

@@ -9,7 +9,7 @@ fn draws(params: &SamplingParams, logits: &[f32], seed: u64, count: usize) -> Ve
     let mut scratch = Scratch::default();
     // A new sampler for each draw, so that penalties do not build up.
     (0..count)
-        .map(|draw| sampler(params.clone(), &[], seed + draw as u64).sample(logits, &mut scratch).unwrap())
+        .map(|draw| sampler(params.clone(), &[], seed + draw as u64).choose(logits, &mut scratch).unwrap())
         .collect()
 }
 
@@ -27,7 +27,12 @@ fn logits_of(probabilities: &[f32]) -> Vec<f32> {
 #[test]
 fn greedy_takes_the_lowest_id_among_equals() {
     let params = SamplingParams::greedy();
-    assert_eq!(sampler(params, &[], 0).sample(&[1.0, 3.0, 2.0, 3.0], &mut Scratch::default()), Ok(1));
+    assert_eq!(sampler(params, &[], 0).choose(&[1.0, 3.0, 2.0, 3.0], &mut Scratch::default()), Ok(1));
+}
+
+/// Chooses a token and takes it.
+fn sample(sampler: &mut Sampler, logits: &[f32], scratch: &mut Scratch) -> Result<TokenId, NoDistribution> {
+    sampler.choose(logits, scratch).inspect(|&token| sampler.accept(token))
 }
 
 #[test]
@@ -36,7 +41,7 @@ fn the_same_seed_draws_the_same_tokens_and_each_choice_its_own() {
     let run = |seed, choice| {
         let mut sampler = Sampler::new(Arc::new(SamplingParams::default()), &[], seed, choice);
         let mut scratch = Scratch::default();
-        (0..20).map(|_| sampler.sample(&logits, &mut scratch).unwrap()).collect::<Vec<_>>()
+        (0..20).map(|_| sample(&mut sampler, &logits, &mut scratch).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(run(7, 0), run(7, 0));
     assert_ne!(run(7, 0), run(7, 1));
@@ -95,7 +100,7 @@ fn penalties_fall_on_what_was_said() {
         set(&mut params);
         let mut sampler = sampler(params, prompt, 0);
         let mut scratch = Scratch::default();
-        (0..4).map(|_| sampler.sample(&logits, &mut scratch).unwrap()).collect::<Vec<_>>()
+        (0..4).map(|_| sample(&mut sampler, &logits, &mut scratch).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(run(|_| {}, &[]), [0, 0, 0, 0]);
     assert_eq!(run(|p| p.presence_penalty = 0.5, &[]), [0, 1, 0, 0]);
@@ -115,9 +120,9 @@ fn logits_that_are_no_distribution_are_an_error() {
         SamplingParams { top_p: 0.5, ..SamplingParams::default() },
     ] {
         let mut scratch = Scratch::default();
-        assert_eq!(sampler(params.clone(), &[], 0).sample(&[0.0, f32::NAN], &mut scratch), Err(NoDistribution));
-        assert_eq!(sampler(params.clone(), &[], 0).sample(&[f32::NEG_INFINITY; 3], &mut scratch), Err(NoDistribution));
-        assert_eq!(sampler(params, &[], 0).sample(&[f32::NEG_INFINITY, 0.0], &mut scratch), Ok(1));
+        assert_eq!(sampler(params.clone(), &[], 0).choose(&[0.0, f32::NAN], &mut scratch), Err(NoDistribution));
+        assert_eq!(sampler(params.clone(), &[], 0).choose(&[f32::NEG_INFINITY; 3], &mut scratch), Err(NoDistribution));
+        assert_eq!(sampler(params, &[], 0).choose(&[f32::NEG_INFINITY, 0.0], &mut scratch), Ok(1));
     }
 }
 
@@ -198,7 +203,7 @@ proptest! {
         let mut scratch = Scratch::default();
         let mut sampler = sampler(params, &[1], seed);
         for _ in 0..4 {
-            let token = sampler.sample(&logits, &mut scratch);
+            let token = sample(&mut sampler, &logits, &mut scratch);
             prop_assert!(token.is_ok_and(|id| (id as usize) < logits.len()), "{token:?}");
         }
     }

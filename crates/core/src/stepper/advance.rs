@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::backend::Pass;
 use crate::event::{Event, RequestError};
 use crate::sampler::logprob;
+use parkade_model::TokenId;
 use parkade_pool::TaskId;
 
 use super::growth::Growth;
@@ -69,8 +70,9 @@ impl Stepper {
             let active = self.requests.get_mut(&share.key).expect("planned requests are here");
             let generated_before = active.generated();
             let seq = &mut active.seqs[share.choice];
-            let is_prompt = share.rows > 1 || seq.computed < seq.prompt_len;
+            let is_prompt = !seq.is_decoding() || seq.computed < seq.prompt_len;
             seq.computed += share.rows;
+            let proposals = seq.roll_back();
             self.pool.record(&mut seq.table, &active.scope, &seq.tokens[..seq.computed]);
             let complete = seq.missing() == 0;
             // A panic over one request's logits, or over the text of its token, is that request's failure and nobody else's.
@@ -78,7 +80,7 @@ impl Stepper {
                 self.echo(share, rows);
                 self.share_prompt(share);
                 if complete {
-                    self.next_tokens(share.key, &rows[rows.len() - vocab..], now);
+                    self.accept(share, &proposals, &rows[rows.len() - (1 + proposals.len()) * vocab..], now);
                 }
             }));
             if let Err(panic) = chosen {
@@ -96,6 +98,22 @@ impl Stepper {
         }
         self.logits = logits;
         self.settle(plan, now);
+    }
+
+    /// Chooses and accepts a token, and more as long as it is the one that was proposed: then the row behind it counts too.
+    fn accept(&mut self, share: &Share, proposals: &[TokenId], rows: &[f32], now: Instant) {
+        let mut rows = rows.chunks_exact(self.backend.vocab());
+        let first = rows.next().expect("who is complete has a row of logits");
+        self.next_tokens(share.key, first, now);
+        for (&proposal, logits) in proposals.iter().zip(rows) {
+            let active = self.requests.get_mut(&share.key).expect("planned requests are here");
+            let seq = &mut active.seqs[share.choice];
+            if active.failure.is_some() || !seq.accept_computed(proposal) {
+                return;
+            }
+            self.pool.record(&mut seq.table, &active.scope, &seq.tokens[..seq.computed]);
+            self.next_tokens(share.key, logits, now);
+        }
     }
 
     /// Notes the log-probabilities of the prompt's tokens, and delivers them when all are there.

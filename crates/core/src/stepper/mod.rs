@@ -10,6 +10,7 @@ mod growth;
 mod left;
 mod pace;
 mod plan;
+mod proposal;
 mod sequence;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub(crate) use active::Arrival;
 pub(crate) use growth::{Ask, Free, Grant, Growth};
 use left::Turn;
 use pace::Pace;
+use proposal::Proposer;
 
 /// All admitted requests and what they need: the backend, the blocks, the sampler's scratch memory.
 pub(crate) struct Stepper {
@@ -52,6 +54,8 @@ pub(crate) struct Stepper {
     /// Steps whose passes were left for something more urgent, the last of them last.
     left: Vec<Turn>,
     clock: Clock,
+    /// Nobody proposes yet but the tests.
+    proposer: Option<Box<dyn Proposer>>,
 }
 
 /// A request that has ended. Its blocks are free. Its last event is sent when this is dropped, after the policy has taken it off
@@ -128,6 +132,7 @@ impl Stepper {
             scratch: Scratch::default(),
             left: Vec::new(),
             clock,
+            proposer: None,
             backend,
         }
     }
@@ -274,6 +279,7 @@ impl Stepper {
                     seq.computed < seq.tokens.len() || seq.stage == sequence::Stage::Finished,
                     "the last token is never computed in advance"
                 );
+                assert!(seq.proposed == 0 || self.is_in_left(*key), "proposals do not outlive their pass");
                 assert!(seq.table.len() >= self.pool.blocks_for(seq.computed), "what was computed has its blocks");
                 assert!(seq.stage == sequence::Stage::Live || seq.table.is_empty(), "only live sequences hold blocks");
                 assert!(!active.parked || seq.table.is_empty(), "a parked request holds no blocks");

@@ -75,11 +75,19 @@ impl Stepper {
         let ready = self.ready(now, growth);
         let mut planning = Planning { now, growth, plan: StepPlan::default() };
         for &seq in &ready {
-            if self.missing(seq) == 1 {
-                self.take_part(seq, 1, &mut planning);
+            if self.sequence(seq).is_some_and(Sequence::is_decoding) {
+                self.propose(seq);
+                if self.take_part(seq, usize::MAX, &mut planning) == 0
+                    && let Some(active) = self.requests.get_mut(&seq.0)
+                {
+                    active.seqs[seq.1].roll_back();
+                }
             }
         }
-        let mut prompts: Vec<_> = ready.into_iter().filter(|&seq| self.missing(seq) > 1).collect();
+        let mut prompts: Vec<_> = ready
+            .into_iter()
+            .filter(|&seq| self.sequence(seq).is_some_and(|seq| !seq.is_decoding() && seq.missing() > 0))
+            .collect();
         if prompts.len() > 1 {
             prompts.sort_by_cached_key(|&seq| self.due(seq));
         }
@@ -117,10 +125,14 @@ impl Stepper {
         ready
     }
 
-    /// How many tokens a sequence has not computed; 0 if its request was parked or has failed meanwhile.
-    fn missing(&self, (key, choice): (TaskId, usize)) -> usize {
-        let active = self.requests.get(&key).filter(|active| !active.parked);
-        active.map_or(0, |active| active.seqs[choice].missing())
+    /// A sequence, unless its request was parked or has failed meanwhile.
+    fn sequence(&self, (key, choice): (TaskId, usize)) -> Option<&Sequence> {
+        self.requests.get(&key).filter(|active| !active.parked).map(|active| &active.seqs[choice])
+    }
+
+    /// How many tokens it has not computed.
+    fn missing(&self, seq: (TaskId, usize)) -> usize {
+        self.sequence(seq).map_or(0, Sequence::missing)
     }
 
     /// When a sequence would have its next token if it had been computed alone since its reader began to wait.
@@ -211,7 +223,7 @@ impl Stepper {
         self.pool.grow(&mut seq.table, wish.grown).expect("the blocks were available");
         plan.copies.extend(copy.map(|copy| (key, copy)));
         let last = wish.rows == seq.missing();
-        let logit_rows = if echo { wish.rows } else { usize::from(last) };
+        let logit_rows = if echo { wish.rows } else { usize::from(last) * (1 + seq.proposed) };
         plan.shares.push(Share { key, choice, rows: wish.rows, logit_rows, first_row: 0, first_logit: 0 });
         wish.rows
     }

@@ -20,6 +20,8 @@ use crate::vocabulary::{Decoder, Vocabulary};
 pub(super) struct Sequence {
     pub(super) tokens: Vec<TokenId>,
     pub(super) prompt_len: usize,
+    /// Of these the last ones, which a proposer has guessed and the model has not confirmed.
+    pub(super) proposed: usize,
     /// Tokens whose keys and values are in the blocks of `table`.
     pub(super) computed: usize,
     pub(super) table: BlockTable,
@@ -83,6 +85,7 @@ impl Sequence {
         Sequence {
             tokens: request.prompt.clone(),
             prompt_len: request.prompt.len(),
+            proposed: 0,
             computed: 0,
             table: BlockTable::new(),
             stage: if choice == 0 { Stage::Live } else { Stage::Following },
@@ -98,12 +101,37 @@ impl Sequence {
         self.tokens.len() - self.computed
     }
 
-    /// Tokens of the answer so far.
-    pub(super) fn generated(&self) -> usize {
-        self.tokens.len() - self.prompt_len
+    /// Whether all is computed but its last token, and what is proposed after that.
+    pub(super) fn is_decoding(&self) -> bool {
+        self.missing() == 1 + self.proposed
     }
 
-    /// The next token, from the logits of the last one, and whether it is the last.
+    /// Tokens of the answer so far.
+    pub(super) fn generated(&self) -> usize {
+        self.tokens.len() - self.proposed - self.prompt_len
+    }
+
+    /// Tokens that the next pass is to compute too, in case they are chosen.
+    pub(super) fn propose(&mut self, tokens: &[TokenId]) {
+        self.tokens.extend_from_slice(tokens);
+        self.proposed += tokens.len();
+    }
+
+    /// Takes the proposals off again. What was computed for them counts for nothing until [`accept_computed`](Self::accept_computed).
+    pub(super) fn roll_back(&mut self) -> Vec<TokenId> {
+        let proposals = self.tokens.split_off(self.tokens.len() - std::mem::take(&mut self.proposed));
+        self.computed = self.computed.min(self.tokens.len());
+        proposals
+    }
+
+    /// Whether the token that was just accepted is the one that was proposed in its place; it has been computed then.
+    pub(super) fn accept_computed(&mut self, proposal: TokenId) -> bool {
+        let is_accepted = self.stage == Stage::Live && self.missing() == 1 && self.tokens.last() == Some(&proposal);
+        self.computed += usize::from(is_accepted);
+        is_accepted
+    }
+
+    /// Chooses the next token from the logits of the last one and accepts it.
     pub(super) fn next(
         &mut self,
         logits: &[f32],
@@ -115,13 +143,25 @@ impl Sequence {
             // Only the prompt was wanted.
             return Ok(Next { generated: false, said: None, finish: Some(self.finish(FinishReason::Length)) });
         }
-        let id = self.sampler.sample(logits, scratch).map_err(|_| RequestError::NoLogits)?;
+        let id = self.sampler.choose(logits, scratch).map_err(|_| RequestError::NoLogits)?;
+        let logprob = settings.logprobs.map(|alternatives| logprob(logits, id, alternatives, scratch));
+        let logprob = logprob.transpose().map_err(|_| RequestError::NoLogits)?;
+        self.accept(id, logprob, settings, vocabulary)
+    }
+
+    /// Adds a token to the answer, whoever chose it.
+    fn accept(
+        &mut self,
+        id: TokenId,
+        logprob: Option<TokenLogprob>,
+        settings: &Settings,
+        vocabulary: &dyn Vocabulary,
+    ) -> Result<Next, RequestError> {
+        self.sampler.accept(id);
         self.tokens.push(id);
         if vocabulary.is_end(id) && !settings.ignore_eos {
             return Ok(Next { generated: true, said: None, finish: Some(self.finish(FinishReason::Stop)) });
         }
-        let logprob = settings.logprobs.map(|alternatives| logprob(logits, id, alternatives, scratch));
-        let logprob = logprob.transpose().map_err(|_| RequestError::NoLogits)?;
         let piece = self.text.push(id).map_err(|message| RequestError::Text { id, message })?;
         let (text, stopped) = match self.stop.push(&piece) {
             Scan::Text(text) => (text, None),
@@ -147,6 +187,7 @@ impl Sequence {
 
     /// Gives all blocks back and forgets what was computed; everything else stays.
     pub(super) fn release(&mut self, pool: &mut BlockPool) {
+        self.roll_back();
         pool.release(std::mem::take(&mut self.table));
         self.computed = 0;
     }

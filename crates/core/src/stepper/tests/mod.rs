@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parkade_model::TokenId;
+use parkade_sync::Mutex;
 
 use super::*;
 use crate::FinishReason;
@@ -110,6 +111,32 @@ impl Bench {
     }
 }
 
+/// Guesses the rest of texts that it knows, now and then wrongly, and nonsense after others.
+pub(super) struct Guesses {
+    pub(super) known: Arc<Mutex<Vec<Vec<TokenId>>>>,
+    pub(super) state: u64,
+    pub(super) vocab: u64,
+}
+
+impl Guesses {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % limit
+    }
+}
+
+impl Proposer for Guesses {
+    fn propose(&mut self, tokens: &[TokenId], most: usize) -> Vec<TokenId> {
+        let count = self.below(most as u64 + 2) as usize;
+        let known = self.known.lock().iter().find_map(|text| text.strip_prefix(tokens)).unwrap_or_default().to_vec();
+        let mut guess = |at: usize| match known.get(at) {
+            Some(&token) if self.below(6) > 0 => token,
+            _ => self.below(self.vocab) as TokenId,
+        };
+        (0..count).map(&mut guess).collect()
+    }
+}
+
 /// What a request must answer, and how many tokens that takes, worked out without blocks, batches and steps.
 fn expected(request: &Request) -> Vec<(Answer, usize)> {
     let sampling = Arc::new(request.sampling.clone());
@@ -120,7 +147,8 @@ fn expected(request: &Request) -> Vec<(Answer, usize)> {
         let mut answer = Answer { reason: Some(FinishReason::Length), ..Answer::default() };
         let mut generated = 0;
         while generated < longest {
-            let id = sampler.sample(&fakes::logits_after(&tokens), &mut Scratch::default()).unwrap();
+            let id = sampler.choose(&fakes::logits_after(&tokens), &mut Scratch::default()).unwrap();
+            sampler.accept(id);
             tokens.push(id);
             generated += 1;
             let is_end = id == fakes::END && !request.ignore_eos;

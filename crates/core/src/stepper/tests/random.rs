@@ -81,6 +81,10 @@ fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
     let mut tight = Tight { moody: Cell::new(moody), ..Tight::default() };
     let mut guests: Vec<(TaskId, Request, Option<RequestStream>, Collected)> = Vec::new();
     let mut cancelled = Vec::new();
+    let known = Arc::new(Mutex::new("tests.known", Vec::new()));
+    if moody % 2 == 1 {
+        bench.stepper.proposer = Some(Box::new(Guesses { known: Arc::clone(&known), state: moody, vocab: 40 }));
+    }
     let step = |bench: &mut Bench, tight: &mut Tight| {
         // Whoever was parked the longest comes back when it has room for all its tokens.
         while let Some(&key) = tight.parked.first()
@@ -115,6 +119,12 @@ fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
                     ignore_eos: answer % 2 == 0,
                     ..request(&format!("r{}", guests.len()), prompt, answer)
                 };
+                if moody % 2 == 1 {
+                    let texts = expected(&request)
+                        .into_iter()
+                        .map(|(answer, _)| request.prompt.iter().copied().chain(answer.tokens).collect());
+                    known.lock().extend(texts);
+                }
                 let (key, stream) = bench.admit(&request);
                 tight.running.push(key);
                 guests.push((key, request, Some(stream), Collected::default()));

@@ -83,6 +83,51 @@ fn a_parked_sequence_resumes_with_the_same_bits() {
     }
 }
 
+/// Proposals are accepted, rejected and rolled back at random, beside others, with parkings; not a bit may change.
+#[test]
+fn proposals_change_no_token_and_no_bit() {
+    for ty in ["F32", "Q4_1", "Q4_K_S"] {
+        let greedy = |prompt| {
+            let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
+            Request { sampling, n: 1, ..lively(&format!("greedy {prompt}"), prompt, Vec::new()) }
+        };
+        let requests = [lively("r37", 37, Vec::new()), greedy(20), lively("r55", 55, Vec::new()), greedy(41)];
+        let undisturbed: Vec<Collected> = requests.iter().map(|request| bench(ty, false).answers(request)).collect();
+        let texts = requests.iter().zip(&undisturbed).flat_map(|(request, collected)| {
+            let text = |answer: &Answer| request.prompt.iter().chain(&answer.tokens).copied().collect();
+            collected.answers.values().map(text)
+        });
+        let known: Arc<Mutex<Vec<Vec<TokenId>>>> = Arc::new(Mutex::new("tests.known", texts.collect()));
+        let run = |mut bench: Bench, proposer: Option<Box<dyn Proposer>>| {
+            bench.stepper.proposer = proposer;
+            let (mut guests, mut steps) = (Vec::new(), 0);
+            loop {
+                if steps % 4 == 0 && guests.len() < requests.len() {
+                    guests.push(bench.admit(&requests[guests.len()]));
+                }
+                if steps % 11 == 10 && bench.stepper.park(guests[0].0) {
+                    bench.step();
+                    bench.stepper.resume(guests[0].0);
+                }
+                if bench.step().progress.is_empty() && guests.len() == requests.len() {
+                    break;
+                }
+                steps += 1;
+            }
+            let answers = guests.iter_mut().map(|(_, stream)| by_answer(&Collected::all(stream)));
+            (answers.collect::<Vec<_>>(), steps)
+        };
+        let (plain, steps) = run(bench(ty, false), None);
+        assert_eq!(plain, undisturbed.iter().map(by_answer).collect::<Vec<_>>(), "{ty}");
+        for seed in 0..6 {
+            let guesses = Guesses { known: Arc::clone(&known), state: seed, vocab: 500 };
+            let (answers, fewer) = run(bench(ty, seed % 2 == 0), Some(Box::new(guesses)));
+            assert_eq!(answers, plain, "{ty}, seed {seed}");
+            assert!(fewer < steps, "{ty}, seed {seed}: nothing was accepted in {fewer} instead of {steps} steps");
+        }
+    }
+}
+
 /// Urgent in every other step, and an interruption now and then.
 struct Hasty {
     step: u8,
