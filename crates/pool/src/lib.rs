@@ -104,8 +104,8 @@
 
 mod catch_panic;
 mod config;
-mod counters;
 mod deadlines;
+mod decision;
 mod error;
 mod fifo;
 mod handover;
@@ -116,23 +116,26 @@ mod lot;
 mod policy;
 mod pool;
 mod rates;
+mod slab;
+mod stats;
 mod task;
-mod tasks;
 mod time;
 mod units;
 
 pub use config::{Limits, MAX_WEIGHT, PolicyConfig, Reserve, TenantPolicy, TokenPrices, WaitingRoom};
+pub use decision::{Decision, Ending, Growth, Outlook, Placement, Progress, TaskState};
 pub use error::{ConfigError, Measure, PoolError};
 pub use fifo::Fifo;
 pub use jobs::{Job, JobContext, JobExecutor, JobPool, Submitted};
 #[cfg(feature = "parking-lot-scheduler")]
 pub use lot::{Lot, TenantStats};
-pub use policy::{ClassStats, Decision, Ending, Growth, Outlook, Placement, Policy, PolicyStats, Progress, TaskState};
+pub use policy::Policy;
 pub use pool::{
     Drain, Executor, Failure, Outcome, PoolConfig, PoolHandle, PoolStats, Rejected, ShutdownReport, StartError, Step,
     StepContext, Ticket, Waiting, WorkerPool,
 };
 pub use rates::Rates;
+pub use stats::{ClassStats, PolicyStats};
 pub use task::{Class, Cost, PerClass, TaskId, TaskSpec, Work};
 pub use time::Time;
 pub use units::{Capacity, MAX_UNITS, Units};
