@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use super::context::StepContext;
-use super::executor::{Executor, Step};
+use super::executor::{Executor, Step, StepContext};
 use super::outcome::{Failure, Outcome};
 use super::shared::{Shared, Todo, observe};
 use crate::catch_panic::catch_panic;
