@@ -34,8 +34,9 @@ chat: setup build ## chat in the terminal
 serve: setup build ## OpenAI's API on http://127.0.0.1:1234 (HOST=, PORT=, ARGS="...")
 	@exec cargo run --quiet --release --locked -p parkade -- serve --host $(HOST) --port $(PORT) $(ARGS)
 
-check: ## formatting and lints, with and without the parking-lot scheduler
+check: ## formatting, the shape of the house, and lints with and without the parking-lot scheduler
 	cargo fmt --all --check
+	python3 scripts/check_house.py
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy $(WITHOUT_LOT) --all-targets --locked -- -D warnings
 

@@ -23,6 +23,8 @@ WIDTH = 100
 # The folders and files of a crate from the ground up. What is not named is held only to have no circles.
 LAYERS = {
     "server": ["http", "access", "generate", "dialects", "routes"],
+    # The policies know nothing of threads, and nothing below them knows a policy.
+    "pool": ["time", "units", "task", "rates", "error", "config", "decision", "stats", "policy", "fifo", "lot", "pool", "jobs"],
 }
 
 # Crates whose files may form circles, and why.

@@ -4,11 +4,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::counters::Counters;
 use crate::deadlines::Deadlines;
-use crate::policy::Measured;
 use crate::rates::{ServiceRate, retry_after};
-use crate::tasks::Tasks;
+use crate::slab::Slab;
 use crate::{
     Capacity, ClassStats, ConfigError, Decision, Ending, Growth, Limits, Measure, Outlook, PerClass, Placement, Policy,
     PolicyConfig, PolicyStats, PoolError, Progress, TaskId, TaskSpec, TaskState, Time, Units, Work,
@@ -37,7 +35,7 @@ use crate::{
 pub struct Fifo {
     capacity: Capacity,
     limits: Limits,
-    tasks: Tasks<Task>,
+    tasks: Slab<Task>,
     queue: VecDeque<TaskId>,
     /// What no admitted task has set aside.
     free: Units,
@@ -48,7 +46,7 @@ pub struct Fifo {
     ended: VecDeque<(TaskId, Ending)>,
     deadlines: Deadlines,
     rate: ServiceRate,
-    counters: Counters,
+    counters: PolicyStats,
     draining: bool,
 }
 
@@ -108,15 +106,15 @@ impl Fifo {
             free: config.capacity.total(),
             capacity: config.capacity,
             limits: config.limits,
-            tasks: Tasks::default(),
+            tasks: Slab::default(),
             queue: VecDeque::new(),
             starts: VecDeque::new(),
             workers: (0..config.workers).map(|_| Worker::default()).collect(),
             stops: VecDeque::new(),
             ended: VecDeque::new(),
             deadlines: Deadlines::default(),
-            rate: ServiceRate::new(),
-            counters: Counters::default(),
+            rate: ServiceRate::default(),
+            counters: PolicyStats::default(),
             draining: false,
         })
     }
@@ -165,10 +163,7 @@ impl Fifo {
     /// before it; `None` while no rates have been measured.
     fn wait_behind(&self, place: usize) -> Option<f64> {
         let ahead = self.queue.iter().take(place).filter_map(|&id| self.tasks.get(id));
-        let work = ahead.fold(Work::default(), |sum, task| {
-            let work = task.spec.work;
-            Work::new(sum.prefill.saturating_add(work.prefill), sum.decode.saturating_add(work.decode))
-        });
+        let work = ahead.fold(Work::default(), |sum, task| sum.plus(task.spec.work));
         let running = self.tasks.iter().filter(|(_, task)| task.stage != Stage::Waiting);
         let first_end = running.map(|(_, task)| task.rest().decode).min().unwrap_or(0);
         Some(self.rate.seconds(work)? / self.workers.len() as f64 + self.rate.alone(first_end)?)
@@ -243,7 +238,7 @@ impl Fifo {
         assert_eq!(self.workers.iter().map(|worker| worker.running).sum::<u64>(), running);
         let held = admitted.fold(Units::ZERO, |sum, (_, task)| sum.saturating_add(task.worst()));
         assert_eq!(held.checked_add(self.free), Some(self.capacity.total()), "units are free or set aside");
-        let Counters { completed, failed, cancelled, expired, refused, .. } = self.counters;
+        let PolicyStats { completed, failed, cancelled, expired, refused, .. } = self.counters;
         let ended = completed + failed + cancelled + expired + refused;
         assert_eq!(self.counters.submitted, self.counters.present() + ended);
         let first = self.queue.front().and_then(|&id| self.tasks.get(id));
@@ -251,7 +246,7 @@ impl Fifo {
     }
 }
 
-fn holds_deadline(tasks: &Tasks<Task>, deadline: Time, id: TaskId) -> bool {
+fn holds_deadline(tasks: &Slab<Task>, deadline: Time, id: TaskId) -> bool {
     tasks.get(id).is_some_and(|task| task.stop.is_none() && task.spec.deadline == Some(deadline))
 }
 
@@ -291,10 +286,9 @@ impl Policy for Fifo {
     fn observe(&mut self, _free: Units) {}
 
     fn report(&mut self, busy: Duration, progress: &[Progress]) {
-        let sum = |part: fn(&Progress) -> u64| progress.iter().map(part).fold(0, u64::saturating_add);
+        let work = progress.iter().fold(Work::default(), |sum, part| sum.plus(Work::new(part.prefill, part.decode)));
         let streams = progress.iter().filter(|part| part.decode > 0).count() as u64;
-        let memory = self.limits.rate_memory;
-        self.rate.record(busy, sum(|part| part.prefill), sum(|part| part.decode), streams, memory);
+        self.rate.record(busy, work, streams, self.limits.rate_memory);
         progress.iter().for_each(|part| self.count_progress(part));
     }
 
@@ -447,7 +441,8 @@ impl Policy for Fifo {
                 Stage::Starting | Stage::Running { .. } => class.running += 1,
             }
         }
-        let measured = Measured {
+        PolicyStats {
+            classes,
             capacity: self.capacity.total(),
             in_use: self.capacity.total().saturating_sub(self.free),
             free: self.free,
@@ -455,7 +450,7 @@ impl Policy for Fifo {
             rates: self.rate.rates(),
             // All tenants are alike: none is remembered.
             tenants: 0,
-        };
-        PolicyStats::new(&self.counters, classes, measured)
+            ..self.counters.clone()
+        }
     }
 }

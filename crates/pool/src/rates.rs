@@ -9,7 +9,7 @@ use crate::Work;
 /// Both are ratios of decayed sums (tokens over busy time), which is an exponential average that a single odd step
 /// cannot spoil. A step that mixes both kinds has one duration; it is split in proportion to what the rates so far
 /// say each part should have taken.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ServiceRate {
     prefill: Decayed,
     decode: Decayed,
@@ -56,21 +56,14 @@ pub struct Rates {
 }
 
 impl ServiceRate {
-    pub(crate) fn new() -> ServiceRate {
-        ServiceRate {
-            prefill: Decayed::default(),
-            decode: Decayed::default(),
-            streams: Decayed::default(),
-            odd_in_a_row: 0,
-        }
-    }
-
-    /// A step took `busy` and computed this many tokens, the answer tokens for `streams` tasks.
-    pub(crate) fn record(&mut self, busy: Duration, prefill: u64, decode: u64, streams: u64, memory: Duration) {
-        if busy.is_zero() || (prefill, decode) == (0, 0) {
+    /// A step took `busy` and did this much, the answer tokens for `streams` tasks. What lies further back than `memory`, in
+    /// busy time, counts for little.
+    pub(crate) fn record(&mut self, busy: Duration, work: Work, streams: u64, memory: Duration) {
+        if busy.is_zero() || work == Work::default() {
             return;
         }
-        let seconds = self.credible(busy.as_secs_f64(), Work::new(prefill, decode));
+        let Work { prefill, decode } = work;
+        let seconds = self.credible(busy.as_secs_f64(), work);
         let prefill_cost = prefill as f64 / self.prefill.ratio().unwrap_or(1.0);
         let decode_cost = decode as f64 / self.decode.ratio().unwrap_or(1.0);
         let prefill_seconds = seconds * prefill_cost / (prefill_cost + decode_cost);
@@ -128,10 +121,10 @@ mod tests {
 
     #[test]
     fn pure_steps_give_pure_rates() {
-        let mut rate = ServiceRate::new();
+        let mut rate = ServiceRate::default();
         assert_eq!(rate.seconds(Work::new(10, 0)), None);
-        rate.record(Duration::from_secs(1), 400, 0, 0, MEMORY);
-        rate.record(Duration::from_secs(1), 0, 100, 10, MEMORY);
+        rate.record(Duration::from_secs(1), Work::new(400, 0), 0, MEMORY);
+        rate.record(Duration::from_secs(1), Work::new(0, 100), 10, MEMORY);
         assert!((rate.rates().prefill - 400.0).abs() < 1e-6);
         assert!((rate.rates().decode - 100.0).abs() < 1e-6);
         assert!((rate.seconds(Work::new(800, 50)).unwrap() - 2.5).abs() < 1e-6);
@@ -141,12 +134,12 @@ mod tests {
 
     #[test]
     fn mixed_steps_find_the_rates_and_follow_a_change() {
-        let mut rate = ServiceRate::new();
+        let mut rate = ServiceRate::default();
         let mut feed = |prefill_rate: f64, decode_rate: f64| {
             for step in 0..4000_u64 {
                 let (prefill, decode) = (step % 7 * 16, 1 + step % 5);
                 let seconds = prefill as f64 / prefill_rate + decode as f64 / decode_rate;
-                rate.record(Duration::from_secs_f64(seconds), prefill, decode, decode, MEMORY);
+                rate.record(Duration::from_secs_f64(seconds), Work::new(prefill, decode), decode, MEMORY);
             }
             rate.rates()
         };
@@ -159,9 +152,9 @@ mod tests {
 
     #[test]
     fn one_step_that_the_machine_slept_through_changes_little_and_a_lasting_slowness_is_followed_in_a_few() {
-        let mut rate = ServiceRate::new();
+        let mut rate = ServiceRate::default();
         let step = |rate: &mut ServiceRate, millis| {
-            rate.record(Duration::from_millis(millis), 0, 10, 1, MEMORY);
+            rate.record(Duration::from_millis(millis), Work::new(0, 10), 1, MEMORY);
             rate.rates().decode
         };
         (0..200).for_each(|_| _ = step(&mut rate, 100));
@@ -173,9 +166,9 @@ mod tests {
 
     #[test]
     fn a_slow_first_step_weighs_no_more_than_the_memory() {
-        let mut rate = ServiceRate::new();
-        rate.record(Duration::from_secs(600), 100, 0, 0, MEMORY);
-        (0..10).for_each(|_| rate.record(Duration::from_secs(1), 100, 0, 0, MEMORY));
+        let mut rate = ServiceRate::default();
+        rate.record(Duration::from_secs(600), Work::new(100, 0), 0, MEMORY);
+        (0..10).for_each(|_| rate.record(Duration::from_secs(1), Work::new(100, 0), 0, MEMORY));
         assert!(rate.rates().prefill > 50.0, "{:?}", rate.rates());
     }
 

@@ -166,6 +166,17 @@ impl Work {
     pub fn total(self) -> u64 {
         self.prefill.saturating_add(self.decode)
     }
+
+    /// The sum, at most `u64::MAX` of each kind.
+    pub(crate) fn plus(self, other: Work) -> Work {
+        Work::new(self.prefill.saturating_add(other.prefill), self.decode.saturating_add(other.decode))
+    }
+
+    /// The difference, at least zero of each kind.
+    #[cfg(feature = "parking-lot-scheduler")]
+    pub(crate) fn minus(self, other: Work) -> Work {
+        Work::new(self.prefill.saturating_sub(other.prefill), self.decode.saturating_sub(other.decode))
+    }
 }
 
 /// Everything that the lot is told about a task. Start from [`TaskSpec::new`] and set what differs.

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Measures steps and sizes the next one by time (stall-free batches as in Sarathi-Serve, Agrawal et al. 2024).
 ///
 /// The time of a step is taken for the time of its decodes plus a time for each prompt token; both are moving averages.
+///
+/// This is not the policy's measure of speed. That one splits a step between both kinds of work in proportion, which is right for sums
+/// over seconds. A budget needs what a prompt token adds to a step that decodes anyway, and after the last few steps.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     target: f64,

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::Lot;
-use super::task::State;
-use crate::policy::Measured;
-use crate::{ClassStats, Outlook, PerClass, PolicyStats, TaskId, TaskState, Units, Work};
+use super::queue::Tenant;
+use crate::{ClassStats, Outlook, PerClass, Policy, PolicyStats, TaskId, TaskState};
 
 /// Numbers of one tenant that has tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,19 +22,10 @@ pub struct TenantStats {
 impl Lot {
     /// What can be told about a task; `None` if it has ended. Costs O(n) in its tenant's waiting tasks and in the
     /// number of tenants of its class, so it is for people who ask and not for every step.
-    pub(super) fn outlook(&self, id: TaskId) -> Option<Outlook> {
-        let task = self.tasks.get(id)?;
-        let state = self.state_of(id)?;
+    pub(super) fn outlook_of(&self, id: TaskId) -> Option<Outlook> {
+        let (task, state) = (self.tasks.get(id)?, self.state_of(id)?);
         let waits = state == TaskState::Waiting;
-        let wait = || {
-            let own = self.lines[task.class].share(task.share).waiting.iter().take_while(|spot| spot.task != id.index);
-            let own = own.map(|spot| self.tasks.at(spot.task).work).fold(Work::default(), |mut sum, work| {
-                super::queue::class_queue::add(&mut sum, work);
-                sum
-            });
-            let seconds = self.wait_behind(task, own)?;
-            Duration::try_from_secs_f64(seconds).ok()
-        };
+        let wait = || Duration::try_from_secs_f64(self.wait_of(id.index)?).ok();
         Some(Outlook {
             state,
             class: task.class,
@@ -48,60 +38,46 @@ impl Lot {
         })
     }
 
-    /// Where a task is; `None` if it has ended. Costs O(1).
-    pub(super) fn state_of(&self, id: TaskId) -> Option<TaskState> {
-        Some(match self.tasks.get(id)?.state {
-            State::Waiting => TaskState::Waiting,
-            State::Parked => TaskState::Parked,
-            State::Starting | State::Running | State::Parking | State::Resuming => TaskState::Running,
-        })
-    }
-
     /// The numbers. Costs O(running + parked).
-    pub(super) fn stats(&self) -> PolicyStats {
+    pub(super) fn figures(&self) -> PolicyStats {
         let mut classes = PerClass::from_fn(|class| {
-            let line = &self.lines[class];
+            let queue = self.queue.class(class);
             ClassStats {
-                waiting: line.waiting as u64,
-                waiting_tokens: line.work.total(),
+                waiting: queue.waiting as u64,
+                waiting_tokens: queue.work.total(),
                 running: 0,
-                parked: u64::from(line.live) - line.waiting as u64,
+                parked: u64::from(queue.live) - queue.waiting as u64,
             }
         });
-        for &index in &self.running {
+        for &index in self.memory.holders() {
             let class = self.tasks.at(index).class;
             classes[class].running += 1;
             classes[class].parked -= 1;
         }
-        let measured = Measured {
-            capacity: self.capacity.total(),
-            in_use: self.ledger.in_use(),
-            free: self.ledger.free(),
-            available: self.available(),
-            rates: self.rate.rates(),
-            tenants: self.tenants.len(),
-        };
-        PolicyStats::new(&self.counters, classes, measured)
-    }
-
-    fn available(&self) -> Units {
-        let unpromised = self.ledger.unpromised();
-        // With nobody running, nothing grows: the first one is let in if it fits at all.
-        if self.running.is_empty() { unpromised } else { unpromised.saturating_sub(self.forecast.peak()) }
+        PolicyStats {
+            classes,
+            capacity: self.capacity().total(),
+            in_use: self.memory.ledger().in_use(),
+            free: self.memory.ledger().free(),
+            available: self.memory.available(),
+            rates: self.speed.rate.rates(),
+            tenants: self.queue.tenants().len(),
+            ..self.tasks.counters.clone()
+        }
     }
 
     /// The numbers of one tenant; `None` if it has no tasks and is forgotten.
     pub fn tenant_stats(&self, tenant: &str) -> Option<TenantStats> {
-        self.tenants.find(tenant).map(tenant_stats)
+        self.queue.tenants().find(tenant).map(tenant_stats)
     }
 
     /// The numbers of every tenant that has tasks.
     pub fn all_tenant_stats(&self) -> Vec<TenantStats> {
-        self.tenants.iter().filter(|tenant| tenant.in_flight() > 0).map(tenant_stats).collect()
+        self.queue.tenants().iter().filter(|tenant| tenant.in_flight() > 0).map(tenant_stats).collect()
     }
 }
 
-fn tenant_stats(tenant: &super::queue::tenants::Tenant) -> TenantStats {
+fn tenant_stats(tenant: &Tenant) -> TenantStats {
     TenantStats {
         name: tenant.name.to_string(),
         waiting: tenant.waiting,

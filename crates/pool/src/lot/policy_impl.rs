@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Lot;
+use super::task::State;
 use crate::{
     Class, ConfigError, Decision, Ending, Growth, Limits, Outlook, Placement, Policy, PolicyStats, PoolError, Progress,
     TaskId, TaskSpec, TaskState, Time, Units, Work,
@@ -11,95 +12,139 @@ use crate::{
 
 impl Policy for Lot {
     fn employ(&mut self, workers: usize) {
-        self.orders.resize_with(workers, VecDeque::new);
+        self.outbox.orders.resize_with(workers, VecDeque::new);
     }
 
     fn submit(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError> {
-        Lot::submit(self, now, spec)
+        self.tasks.counters.submitted += 1;
+        self.judge(now, spec).inspect_err(|refusal| self.tasks.counters.refuse(refusal))
     }
 
     fn cancel(&mut self, id: TaskId) -> bool {
-        Lot::cancel(self, id)
+        let Some(task) = self.tasks.get(id) else { return false };
+        if task.stop.is_none() {
+            self.stop(id, Ending::Cancelled);
+        }
+        true
     }
 
     fn cancel_waiting(&mut self) {
-        Lot::cancel_waiting(self);
+        for id in self.ids(|state, _| state == State::Waiting) {
+            self.cancel(id);
+        }
     }
 
     fn unpause(&mut self, id: TaskId) -> bool {
-        Lot::unpause(self, id)
+        let paused = self.tasks.get(id).is_some_and(|task| task.paused);
+        if paused {
+            self.tasks.at_mut(id.index).paused = false;
+            self.line_up_parked(id.index);
+        }
+        paused
     }
 
     fn drain(&mut self) {
-        Lot::drain(self);
+        self.draining = true;
     }
 
     fn reconfigure(&mut self, limits: Limits) -> Result<(), ConfigError> {
-        Lot::reconfigure(self, limits)
+        limits.validate()?;
+        self.queue.reconfigure(&limits);
+        // Those that have been passed more often than they may be now are passed no more, and that is all.
+        self.tasks.iter_mut().for_each(|task| task.bypassed = task.bypassed.min(limits.max_bypass));
+        self.config.limits = limits;
+        self.settled = false;
+        Ok(())
     }
 
+    /// From the first time on it is the truth, so it has to be told again after each step.
     fn observe(&mut self, free: Units) {
-        Lot::observe(self, free);
+        self.settled &= !self.memory.observe(free);
     }
 
     fn report(&mut self, busy: Duration, progress: &[Progress]) {
-        Lot::report(self, busy, progress);
+        progress.iter().for_each(|step| self.count_progress(step));
+        self.speed.record(busy, progress, self.config.limits.rate_memory);
     }
 
     fn count_progress(&mut self, progress: &Progress) {
-        Lot::count_progress(self, progress);
+        self.count_tokens(progress.task, progress.decode);
     }
 
     fn grow(&mut self, now: Time, id: TaskId, amount: Units, free: Option<Units>) -> Growth {
-        Lot::grow(self, now, id, amount, free)
+        if let Some(free) = free {
+            self.observe(free);
+        }
+        self.grow_or_park(now, id, amount)
     }
 
     fn parked(&mut self, id: TaskId) {
-        Lot::parked(self, id);
+        if self.tasks.get(id).is_some_and(|task| task.state == State::Parking) {
+            self.park_holder(id.index);
+        }
     }
 
     fn pause(&mut self, id: TaskId) -> bool {
-        Lot::pause(self, id)
+        let running = self.tasks.get(id).is_some_and(|task| matches!(task.state, State::Running | State::Parking));
+        if running {
+            self.tasks.at_mut(id.index).paused = true;
+            self.park_holder(id.index);
+        }
+        running
     }
 
     fn ended(&mut self, id: TaskId, ending: Ending) -> Option<Ending> {
-        Lot::ended(self, id, ending)
+        self.end(id, ending)
     }
 
     fn settle(&mut self, now: Time) {
-        Lot::settle(self, now);
+        self.decide(now);
     }
 
     fn next_deadline(&mut self) -> Option<Time> {
-        Lot::next_deadline(self)
+        self.tasks.next_deadline().map(|(deadline, _)| deadline)
     }
 
     fn next_decision(&mut self, worker: usize, take_new: bool) -> Option<Decision> {
-        Lot::next_decision(self, worker, take_new)
+        let decision = self.outbox.next(worker, take_new, &self.tasks)?;
+        if let Decision::Start(id) | Decision::Resume(id) = decision {
+            self.tasks.set_state(id.index, State::Running);
+            let task = self.tasks.at_mut(id.index);
+            task.home = worker as u16;
+            self.memory.arrived(task);
+        }
+        Some(decision)
     }
 
     fn has_orders(&self, worker: usize) -> bool {
-        Lot::has_orders(self, worker)
+        !self.outbox.orders[worker].is_empty()
     }
 
     fn waiting_starts(&self) -> usize {
-        Lot::waiting_starts(self)
+        self.outbox.starts.len()
     }
 
     fn next_ended(&mut self) -> Option<(TaskId, Ending)> {
-        Lot::next_ended(self)
+        self.outbox.ended.pop_front()
     }
 
     fn next_stop(&mut self) -> Option<TaskId> {
-        self.stops.pop_front()
+        self.outbox.stops.pop_front()
     }
 
+    /// A first token of it is due before the steps of lower classes, or some of these have been told to park for it.
     fn urgent(&self) -> Option<Class> {
-        Lot::urgent(self)
+        self.sit_out_below().max(self.memory.makes_way_for())
     }
 
     fn sitting_out(&self, worker: usize, out: &mut Vec<TaskId>) {
-        Lot::sitting_out(self, worker, out);
+        out.clear();
+        let Some(class) = self.sit_out_below() else { return };
+        let lower = |&&index: &&u32| {
+            let task = self.tasks.at(index);
+            task.home as usize == worker && task.state == State::Running && task.standing < class
+        };
+        out.extend(self.memory.holders().iter().filter(lower).map(|&index| self.tasks.id_of(index)));
     }
 
     fn parks(&self) -> bool {
@@ -111,39 +156,43 @@ impl Policy for Lot {
     }
 
     fn limits(&self) -> &Limits {
-        Lot::limits(self)
+        &self.config.limits
     }
 
     fn is_draining(&self) -> bool {
-        Lot::is_draining(self)
+        self.draining
     }
 
     fn present(&self) -> u64 {
-        Lot::present(self)
+        self.tasks.counters.present()
     }
 
     fn living(&self) -> Vec<TaskId> {
-        self.tasks.iter().map(|(id, _)| id).collect()
+        self.ids(|_, _| true)
     }
 
     fn kept_by(&self, worker: usize) -> Vec<TaskId> {
-        Lot::kept_by(self, worker)
+        self.ids(|state, home| home == worker && !matches!(state, State::Waiting | State::Starting))
     }
 
     fn running_on(&self, worker: usize) -> Vec<TaskId> {
-        Lot::running_on(self, worker).collect()
+        self.running_tasks_of(worker).collect()
     }
 
     fn is_busy(&self, worker: usize) -> bool {
-        Lot::running_on(self, worker).next().is_some()
+        self.running_tasks_of(worker).next().is_some()
     }
 
     fn state_of(&self, id: TaskId) -> Option<TaskState> {
-        Lot::state_of(self, id)
+        self.tasks.get(id).map(|task| match task.state {
+            State::Waiting => TaskState::Waiting,
+            State::Parked => TaskState::Parked,
+            State::Starting | State::Running | State::Parking | State::Resuming => TaskState::Running,
+        })
     }
 
     fn stop_of(&self, id: TaskId) -> Option<Ending> {
-        Lot::stop_of(self, id)
+        self.tasks.get(id)?.stop
     }
 
     fn work_of(&self, id: TaskId) -> Work {
@@ -151,10 +200,35 @@ impl Policy for Lot {
     }
 
     fn outlook(&self, id: TaskId) -> Option<Outlook> {
-        Lot::outlook(self, id)
+        self.outlook_of(id)
     }
 
     fn stats(&self) -> PolicyStats {
-        Lot::stats(self)
+        self.figures()
+    }
+}
+
+impl Lot {
+    /// The tasks whose state and home are wanted.
+    fn ids(&self, wanted: impl Fn(State, usize) -> bool) -> Vec<TaskId> {
+        let wanted = self.tasks.iter().filter(|(_, task)| wanted(task.state, task.home as usize));
+        wanted.map(|(id, _)| id).collect()
+    }
+
+    fn running_tasks_of(&self, worker: usize) -> impl Iterator<Item = TaskId> {
+        let here = move |&&index: &&u32| {
+            let task = self.tasks.at(index);
+            task.home as usize == worker && !task.state.in_transit()
+        };
+        self.memory.holders().iter().filter(here).map(|&index| self.tasks.id_of(index))
+    }
+
+    /// The class whose first tokens come before the steps of lower classes: running tasks that are defended as a
+    /// lower class than this should sit out the next step. `None`: everybody takes part.
+    ///
+    /// A class that is ahead of its share has no such claim, so nobody sits out for ever.
+    fn sit_out_below(&self) -> Option<Class> {
+        let due = Class::ALL.into_iter().rev().filter(|&class| self.memory.is_first_token_due(class));
+        due.into_iter().find(|&class| self.queue.comes_before_lower(class, &self.config.limits))
     }
 }

@@ -3,39 +3,25 @@
 use std::time::Duration;
 
 use super::Lot;
-use super::queue::tenant_queue::Spot;
-use super::queue::tenants::NO_SHARE;
 use super::task::{State, Task};
 use crate::rates::retry_after;
-use crate::{Class, Measure, Placement, PoolError, Reserve, TaskId, TaskSpec, Time, Work};
+use crate::{Measure, Placement, PoolError, Reserve, TaskId, TaskSpec, Time, Work};
 
 /// No task has more tokens than this, whatever it says: sums of them stay far from overflow.
 const MOST_TOKENS: u64 = 1 << 40;
 
 impl Lot {
-    /// Takes a task, or says why not. Waits for nothing.
-    ///
-    /// # Errors
-    /// A refusal leaves nothing behind.
-    pub(super) fn submit(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError> {
-        self.counters.submitted += 1;
-        let placed = self.judge(now, spec);
-        if let Err(refusal) = &placed {
-            self.counters.refuse(refusal);
-        }
-        placed
-    }
-
-    fn judge(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError> {
+    /// Takes a task, or says why not.
+    pub(super) fn judge(&mut self, now: Time, spec: &TaskSpec) -> Result<(TaskId, Placement), PoolError> {
         self.check_alone(now, spec)?;
-        let full = self.reserve == Reserve::Full || !spec.parkable || spec.work.decode == 0;
-        let mut task = Task::new(spec, self.next_moment(), now, full);
+        let full = self.config.reserve == Reserve::Full || !spec.parkable || spec.work.decode == 0;
+        let mut task = Task::new(spec, self.queue.next_moment(), now, full);
         task.work = Work::new(spec.work.prefill.min(MOST_TOKENS), spec.work.decode.min(MOST_TOKENS));
-        task.tenant = self.tenants.enter(&spec.tenant, &self.limits);
+        task.tenant = self.queue.know_tenant(&spec.tenant, &self.config.limits);
         let placed = self.judge_among_others(now, task);
         if let Err(refusal) = placed {
-            let tenant = self.tenants.enter(&spec.tenant, &self.limits);
-            self.tenants.sweep(tenant, &mut self.lines);
+            let tenant = self.queue.know_tenant(&spec.tenant, &self.config.limits);
+            self.queue.sweep(tenant);
             return Err(refusal);
         }
         placed
@@ -48,11 +34,11 @@ impl Lot {
         }
         let growth = spec.cost.worst_growth.saturating_sub(spec.cost.expected_growth);
         let worst = spec.cost.now.saturating_add(spec.cost.expected_growth).saturating_add(growth);
-        if let Some(unit) = worst.first_over(self.capacity.total()) {
+        if let Some(unit) = worst.first_over(self.capacity().total()) {
             return Err(PoolError::TooLarge {
-                unit: self.capacity.name(unit).to_owned(),
+                unit: self.capacity().name(unit).to_owned(),
                 needed: worst.get(unit),
-                capacity: self.capacity.total().get(unit),
+                capacity: self.capacity().total().get(unit),
             });
         }
         let deadlines = [spec.deadline, spec.first_token_deadline];
@@ -70,11 +56,11 @@ impl Lot {
         let no_room = self.check_room(&task, wait);
         if !may_start {
             no_room?;
-            return Ok((self.enter(task), Placement::Waiting));
+            return Ok((self.let_in(task), Placement::Waiting));
         }
-        let id = self.enter(task);
+        let id = self.let_in(task);
         self.settled = false;
-        self.settle(now);
+        self.decide(now);
         match self.tasks.get(id).map(|task| task.state) {
             Some(State::Waiting) => {}
             Some(_) => return Ok((id, Placement::Admitted)),
@@ -86,8 +72,8 @@ impl Lot {
         match no_room.and(late) {
             Ok(()) => Ok((id, Placement::Waiting)),
             Err(refusal) => {
-                self.leave_waiting_room(id.index);
-                self.forget_task(id);
+                self.queue.remove_waiting(id.index, self.tasks.at(id.index));
+                self.drop_task(id);
                 Err(refusal)
             }
         }
@@ -96,15 +82,12 @@ impl Lot {
     /// Whether a newcomer could start now. When nothing that waits could be admitted when last looked, only the
     /// newcomer itself is in question: it has to fit, or to be able to send others away.
     fn may_start_at_once(&self, task: &Task) -> bool {
-        !self.settled || self.forecast_stale || self.could_preempt(task.class) || self.fits(task)
-    }
-
-    pub(super) fn could_preempt(&self, class: Class) -> bool {
-        self.limits.preempt && Class::ALL.iter().any(|&lower| lower < class && self.parkable[lower] > 0)
+        let could_preempt = || self.config.limits.preempt && self.memory.could_preempt(task.class);
+        !self.settled || self.memory.forecast_is_stale() || could_preempt() || self.memory.fits(task)
     }
 
     fn check_concurrency(&self, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
-        let tenant = self.tenants.at(task.tenant);
+        let tenant = self.queue.tenant(task);
         match tenant.policy.max_concurrent {
             Some(limit) if tenant.in_flight() >= limit => Err(PoolError::TenantConcurrency {
                 tenant: tenant.name.to_string(),
@@ -117,8 +100,10 @@ impl Lot {
     }
 
     pub(super) fn check_deadline(&self, now: Time, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
-        let Some(wait) = wait.filter(|_| !self.rate_is_stale(now)) else { return Ok(()) };
-        let (first_token, whole) = self.seconds_of(task);
+        let idle = self.memory.holders().is_empty();
+        let is_stale = || self.speed.is_stale(now, idle, self.config.limits.rate_memory);
+        let Some(wait) = wait.filter(|_| !is_stale()) else { return Ok(()) };
+        let (first_token, whole) = self.speed.seconds_of(task, idle);
         for (deadline, needed) in [(task.first_token_deadline, first_token), (task.deadline, whole)] {
             let Some(needed) = needed.filter(|_| deadline != Time::NEVER) else { continue };
             let needed = Duration::try_from_secs_f64(wait + needed).unwrap_or(Duration::MAX);
@@ -130,21 +115,14 @@ impl Lot {
         Ok(())
     }
 
-    /// Rates are forgotten in busy time only. So when nothing has run for long they say nothing about now: a task that they
-    /// would refuse is let in and measures them anew. Otherwise a machine that was slow once could refuse for ever.
-    fn rate_is_stale(&self, now: Time) -> bool {
-        self.running.is_empty() && !self.reported && now.since(self.last_report) > self.limits.rate_memory
-    }
-
     /// Whether the waiting room, and the tenant's part of it, has a place for one more.
     fn check_room(&self, task: &Task, wait: Option<f64>) -> Result<(), PoolError> {
         let retry_after = retry_after(wait);
         let tokens = task.work.total();
-        let limits = &self.limits;
-        let tenant = self.tenants.at(task.tenant);
+        let limits = &self.config.limits;
+        let tenant = self.queue.tenant(task);
         // Everybody who waits, and the newcomer's tenant if it does not yet.
-        let sharers = self.lines.iter().map(|(_, line)| line.turns.len() as u64).sum::<u64>();
-        let sharers = (sharers + u64::from(tenant.waiting == 0)).max(1);
+        let sharers = (self.queue.sharers() + u64::from(tenant.waiting == 0)).max(1);
         let part = |limit: u64, own: u64| {
             let part = (u128::from(limit) * u128::from(limits.waiting_percent[task.class])).div_ceil(100);
             let part = u64::try_from(part).unwrap_or(u64::MAX);
@@ -153,8 +131,8 @@ impl Lot {
         };
         let (own_tasks, own_tokens) = (tenant.waiting + 1, tenant.waiting_tokens.saturating_add(tokens));
         let all = [
-            (Measure::Tasks, self.counters.waiting, 1, part(limits.max_waiting, own_tasks)),
-            (Measure::Tokens, self.counters.waiting_tokens, tokens, part(limits.max_waiting_tokens, own_tokens)),
+            (Measure::Tasks, self.tasks.counters.waiting, 1, part(limits.max_waiting, own_tasks)),
+            (Measure::Tokens, self.tasks.counters.waiting_tokens, tokens, part(limits.max_waiting_tokens, own_tokens)),
         ];
         for (measure, waiting, more, limit) in all {
             if waiting.saturating_add(more) > limit {
@@ -175,42 +153,12 @@ impl Lot {
     }
 
     /// Puts a new task into the waiting room.
-    fn enter(&mut self, mut task: Task) -> TaskId {
-        let class = task.class;
-        let share = self.share_of(task.tenant, class);
-        task.share = share;
-        let (tenant, work, start_deadline) = (task.tenant, task.work, task.start_deadline());
+    fn let_in(&mut self, mut task: Task) -> TaskId {
+        self.queue.join(&mut task);
         let id = self.tasks.insert(task);
-        self.lines[class].enter(share);
-        let spot = self.spot(id.index);
-        let moment = self.next_moment();
-        let tenant = self.tenants.at_mut(tenant);
-        tenant.waiting += 1;
-        tenant.waiting_tokens += work.total();
-        self.lines[class].add_waiting(share, spot, work, tenant.may_run(), moment);
-        self.counters.waiting += 1;
-        self.counters.waiting_tokens += work.total();
-        self.note_need(id.index);
-        self.deadlines.add(start_deadline, id);
+        let task = self.tasks.at(id.index);
+        self.queue.add_waiting(id.index, task);
+        self.queue.note_need(task, self.tasks.at_most_one_stands_in_line());
         id
-    }
-
-    fn share_of(&mut self, tenant: u32, class: Class) -> u32 {
-        let tenant_entry = self.tenants.at_mut(tenant);
-        if tenant_entry.shares[class] == NO_SHARE {
-            tenant_entry.shares[class] = self.lines[class].open(tenant_entry.policy.weight);
-        }
-        tenant_entry.shares[class]
-    }
-
-    /// Where a task stands among the waiting or parked of its class.
-    pub(super) fn spot(&self, index: u32) -> Spot {
-        let task = self.tasks.at(index);
-        Spot { deadline: task.start_deadline(), rank: task.rank, arrival: task.arrival, task: index }
-    }
-
-    pub(super) fn next_moment(&mut self) -> u64 {
-        self.moment += 1;
-        self.moment
     }
 }

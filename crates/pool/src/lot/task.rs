@@ -1,7 +1,7 @@
 //! One task of the lot, waiting, running or parked.
 
-use super::memory::ledger::Reservation;
-use crate::{Class, Cost, TaskSpec, Time, Units, Work};
+use super::memory::Reservation;
+use crate::{Class, Cost, Ending, TaskSpec, Time, Units, Work};
 
 /// Where a task is in its life. See the diagram in the crate's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,6 @@ impl State {
     }
 }
 
-/// How a task that is being stopped will have ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    Cancelled,
-    Expired,
-}
-
 /// One task.
 #[derive(Debug)]
 pub(crate) struct Task {
@@ -47,8 +40,8 @@ pub(crate) struct Task {
     /// The class it is defended as when victims are chosen: higher than its own if it was admitted, for its class's
     /// share, while a higher class waited. Otherwise that class would have it parked again at once.
     pub(crate) standing: Class,
-    /// Set when it has to end but its executor still has it.
-    pub(crate) stop: Option<Stop>,
+    /// As what it will have ended: set when it has to end but its executor still has it.
+    pub(crate) stop: Option<Ending>,
     /// Parked because its reader is slow: not resumed until told.
     pub(crate) paused: bool,
     pub(crate) parkable: bool,
@@ -115,6 +108,11 @@ impl Task {
         }
     }
 
+    /// Whether it is parked and waits for units.
+    pub(crate) fn may_resume(&self) -> bool {
+        self.state == State::Parked && !self.paused && self.stop.is_none()
+    }
+
     /// The deadline that counts before its first token.
     pub(crate) fn start_deadline(&self) -> Time {
         match self.decoded {
@@ -142,16 +140,22 @@ impl Task {
         self.cost.expected_growth.saturating_sub(self.grown).saturating_sub(self.asked)
     }
 
-    /// Answer tokens until it is expected to end.
+    /// Answer tokens that are expected and have not come; none if it has outlived the prediction.
+    pub(crate) fn rest(&self) -> u64 {
+        self.work.decode.saturating_sub(self.decoded)
+    }
+
+    /// Steps until it is expected to end.
     pub(crate) fn steps(&self) -> u64 {
         match self.work.decode {
             0 => u64::MAX,
-            expected => expected.saturating_sub(self.decoded).max(1),
+            _ => self.rest().max(1),
         }
     }
 
-    /// A task that has outlived its prediction is predicted to go on for as long again.
-    pub(crate) fn revise_prediction(&mut self) {
+    /// It has made tokens. A task that has outlived its prediction is predicted to go on for as long again.
+    pub(crate) fn count_tokens(&mut self, tokens: u64) {
+        self.decoded = self.decoded.saturating_add(tokens);
         while self.work.decode != 0 && self.decoded >= self.work.decode {
             self.work.decode = self.work.decode.saturating_mul(2);
             let doubled = self.cost.expected_growth.saturating_add(self.cost.expected_growth);

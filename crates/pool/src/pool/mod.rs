@@ -1,11 +1,11 @@
 //! The worker pool: threads, handles and waiting around a policy.
 
-mod context;
 mod executor;
 mod handle;
 mod outcome;
 mod shared;
 mod shutdown;
+mod ticket;
 mod worker;
 
 use std::borrow::Cow;
@@ -16,20 +16,20 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-pub use context::StepContext;
-pub(crate) use context::is_up;
-pub use executor::{Executor, Step};
+pub(crate) use executor::is_up;
+pub use executor::{Executor, Step, StepContext};
 pub use handle::PoolHandle;
-pub use outcome::{Failure, Outcome, Rejected, Ticket};
+pub use outcome::{Failure, Outcome, Rejected};
 pub use shutdown::{Drain, ShutdownReport};
+pub use ticket::Ticket;
 pub use worker::{Turn, Worker};
 
 use crate::handover::Pledge;
 use crate::loom_shim::{Builder, JoinHandle, Mutex};
 use crate::{Clock, ConfigError, Limits, Outlook, Policy, PolicyStats, TaskId, TaskSpec, Time};
 use handle::Control;
-use outcome::CancelOnDrop;
 use shared::{Shared, Slot};
+use ticket::CancelOnDrop;
 
 /// How a pool is set up.
 pub struct PoolConfig {

@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
-use super::executor::Executor;
 use super::outcome::{Failure, Outcome};
 use crate::catch_panic::catch_panic;
 use crate::handover::{Desk, Look, Pledge};
 use crate::{Class, Clock, Decision, Ending, Policy, Progress, TaskId, Time, Units, Work};
 
+/// What goes in and out with a task, whoever drives it: each [`Executor`](super::Executor) has it.
+pub(super) trait Payload: 'static {
+    type Task: Send + 'static;
+    type Output: Send + 'static;
+}
+
 /// What belongs to a task and is no business of the policy.
-pub(super) struct Slot<E: Executor> {
+pub(super) struct Slot<E: Payload> {
     pub(super) id: TaskId,
     /// Until a worker takes it up.
     pub(super) task: Option<E::Task>,
@@ -19,7 +24,7 @@ pub(super) struct Slot<E: Executor> {
     pub(super) stop: Arc<AtomicBool>,
 }
 
-impl<E: Executor> Slot<E> {
+impl<E: Payload> Slot<E> {
     /// Delivers the outcome. False if there was one already.
     pub(super) fn settle(self, outcome: Outcome<E::Output>) -> bool {
         let first = self.pledge.keep(outcome);
@@ -44,7 +49,7 @@ impl Sleeper {
 }
 
 /// Everything under the lock.
-pub(super) struct State<E: Executor> {
+pub(super) struct State<E: Payload> {
     pub(super) policy: Box<dyn Policy>,
     slots: Vec<Option<Slot<E>>>,
     /// The workers, then the timekeeper if there is one.
@@ -58,7 +63,7 @@ pub(super) struct State<E: Executor> {
 }
 
 /// What remains to be done after the lock has been given back.
-struct After<E: Executor> {
+struct After<E: Payload> {
     settled: Vec<(Slot<E>, Outcome<E::Output>)>,
     rings: Vec<usize>,
 }
@@ -67,7 +72,7 @@ struct After<E: Executor> {
 pub(super) type Rest = Option<Option<Instant>>;
 
 /// What a worker is to do now.
-pub(super) enum Todo<E: Executor> {
+pub(super) enum Todo<E: Payload> {
     Start(TaskId, E::Task),
     Other(Decision),
     /// Take a step, which is for first tokens of this class if there is one; these sit it out.
@@ -77,7 +82,7 @@ pub(super) enum Todo<E: Executor> {
     Quit,
 }
 
-pub(super) struct Shared<E: Executor> {
+pub(super) struct Shared<E: Payload> {
     desk: Desk<State<E>>,
     pub(super) workers: usize,
     timekeeper: bool,
@@ -87,7 +92,7 @@ pub(super) struct Shared<E: Executor> {
     urgent: AtomicU8,
 }
 
-impl<E: Executor> Shared<E> {
+impl<E: Payload> Shared<E> {
     pub(super) fn new(policy: Box<dyn Policy>, workers: usize, timekeeper: bool, clock: Clock) -> Shared<E> {
         let threads = workers + usize::from(timekeeper);
         let state = State {
@@ -326,13 +331,13 @@ impl<E: Executor> Shared<E> {
     }
 }
 
-impl<E: Executor> After<E> {
+impl<E: Payload> After<E> {
     fn is_empty(&self) -> bool {
         self.settled.is_empty() && self.rings.is_empty()
     }
 }
 
-impl<E: Executor> State<E> {
+impl<E: Payload> State<E> {
     pub(super) fn put_slot(&mut self, slot: Slot<E>) {
         let index = slot.id.index();
         if self.slots.len() <= index {
@@ -427,7 +432,7 @@ impl<E: Executor> State<E> {
 }
 
 /// A worker's executor's own count, if it has one.
-pub(super) fn observe<E: Executor>(state: &mut State<E>, free: Option<Units>) {
+pub(super) fn observe<E: Payload>(state: &mut State<E>, free: Option<Units>) {
     if let Some(free) = free {
         state.policy.observe(free);
     }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::context::StepContext;
-use super::executor::{Executor, Step};
+use super::executor::{Executor, Step, StepContext};
 use super::outcome::{Failure, Outcome};
 use super::shared::{Rest, Shared, Todo, observe};
 use crate::catch_panic::catch_panic;

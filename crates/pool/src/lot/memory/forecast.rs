@@ -5,8 +5,8 @@
 //! to end. Growth is spread evenly over the steps. Sums only peak just before somebody ends, so it is enough to look
 //! at those moments, shortest line first: one pass over at most a few hundred lines.
 
-use crate::Units;
-use crate::units::MAX_UNITS;
+use crate::lot::task::Task;
+use crate::{MAX_UNITS, Units};
 
 /// Rounding of the even spread must not refuse what exactly fits.
 const TOLERANCE: f64 = 1e-3;
@@ -22,6 +22,18 @@ pub(crate) struct Line {
     pub(crate) held: Units,
     /// What it is expected to take until it ends.
     pub(crate) growth: Units,
+}
+
+impl Line {
+    /// What a running task does.
+    pub(crate) fn of(index: u32, task: &Task) -> Line {
+        Line {
+            steps: task.steps(),
+            task: index,
+            held: task.held.units().saturating_add(task.held.promise()),
+            growth: task.expected_growth(),
+        }
+    }
 }
 
 /// Where a line stands: the soonest end first.

@@ -43,6 +43,10 @@ impl Ledger {
         Ledger { capacity, in_use: Units::ZERO, promised: Units::ZERO, observed: None, in_transit: Units::ZERO }
     }
 
+    pub(crate) fn capacity(&self) -> Units {
+        self.capacity
+    }
+
     pub(crate) fn in_use(&self) -> Units {
         self.in_use
     }

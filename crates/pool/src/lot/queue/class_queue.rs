@@ -1,14 +1,15 @@
-//! The line of one class: who waits in it, tenant by tenant, and who of it is parked.
+//! The queue of one class: who waits in it, tenant by tenant, and who of it is parked.
 //!
-//! Each tenant's share has its waiting tasks in a row; a set orders the shares that have something waiting by their
+//! Each tenant's share has its waiting tasks in order; a set orders the shares that have something waiting by their
 //! virtual counters. So the first of the class is the first of the first share, wherever it came in.
 
 use std::collections::BTreeSet;
 
 use super::shares::{Floor, Virtual};
 use super::tenant_queue::{Spot, TenantQueue};
-use crate::lot::delay::Delay;
-use crate::{Time, Work};
+use crate::lot::audit::{check, equal};
+use crate::lot::task::{State, Task};
+use crate::{TaskId, Time, Work};
 
 /// A tenant's part in one class.
 #[derive(Debug, Default)]
@@ -32,11 +33,12 @@ impl Share {
         Turn { counter: self.counter, since: self.since, share: index }
     }
 
+    fn work_until(&mut self, deadline: Time) -> &mut Work {
+        if deadline == Time::NEVER { &mut self.undated } else { &mut self.dated }
+    }
+
     pub(crate) fn work(&self) -> Work {
-        Work::new(
-            self.dated.prefill.saturating_add(self.undated.prefill),
-            self.dated.decode.saturating_add(self.undated.decode),
-        )
+        self.dated.plus(self.undated)
     }
 }
 
@@ -59,10 +61,6 @@ pub(crate) struct ClassQueue {
     /// Weights of the shares that want to be served.
     pub(crate) weight_wanting: u64,
     pub(crate) work: Work,
-    /// Running tasks that have not had their first token.
-    pub(crate) first_tokens_due: u32,
-    /// What its first tokens wait for when they have been admitted.
-    pub(crate) delay: Delay,
     /// The class's own counter among the classes.
     pub(crate) counter: Virtual,
     /// Tasks that live in it.
@@ -82,16 +80,8 @@ impl ClassQueue {
         &self.shares[index as usize]
     }
 
-    pub(crate) fn shares(&self) -> impl Iterator<Item = &Share> {
-        self.shares.iter()
-    }
-
-    pub(crate) fn floor(&self) -> Virtual {
-        self.floor.get()
-    }
-
-    /// Opens a share for a tenant that is new in this class.
-    pub(crate) fn open(&mut self, weight: u32) -> u32 {
+    /// A share for a tenant that is new in this class.
+    pub(crate) fn new_share(&mut self, weight: u32) -> u32 {
         let share = Share { weight, counter: self.floor.get(), ..Share::default() };
         match self.free.pop() {
             Some(index) => {
@@ -110,19 +100,19 @@ impl ClassQueue {
         self.share(index).counter <= self.floor.get()
     }
 
-    pub(crate) fn close(&mut self, index: u32) {
+    pub(crate) fn drop_share(&mut self, index: u32) {
         debug_assert_eq!(self.share(index).live, 0);
         self.free.push(index);
     }
 
     /// A task of this share has come.
-    pub(crate) fn enter(&mut self, share: u32) {
+    pub(crate) fn join(&mut self, share: u32) {
         self.live += 1;
         self.shares[share as usize].live += 1;
     }
 
     /// A task of this share has ended.
-    pub(crate) fn leave(&mut self, share: u32) {
+    pub(crate) fn part(&mut self, share: u32) {
         self.live -= 1;
         self.shares[share as usize].live -= 1;
         if self.live == 0 {
@@ -133,20 +123,22 @@ impl ClassQueue {
     /// Puts a task into the waiting room. `moment` orders shares that begin to want something.
     pub(crate) fn add_waiting(&mut self, index: u32, spot: Spot, work: Work, may_run: bool, moment: u64) {
         self.waiting += 1;
-        add(&mut self.work, work);
+        self.work = self.work.plus(work);
         let share = &mut self.shares[index as usize];
         share.waiting.insert(spot);
-        add(if spot.deadline == Time::NEVER { &mut share.undated } else { &mut share.dated }, work);
+        let sum = share.work_until(spot.deadline);
+        *sum = sum.plus(work);
         self.set_wanting(index, may_run, moment);
     }
 
     /// Takes a task out of the waiting room.
     pub(crate) fn remove_waiting(&mut self, index: u32, spot: Spot, work: Work) {
         self.waiting -= 1;
-        take(&mut self.work, work);
+        self.work = self.work.minus(work);
         let share = &mut self.shares[index as usize];
         assert!(share.waiting.remove(&spot), "a waiting task has its spot");
-        take(if spot.deadline == Time::NEVER { &mut share.undated } else { &mut share.dated }, work);
+        let sum = share.work_until(spot.deadline);
+        *sum = sum.minus(work);
         if share.waiting.is_empty() {
             self.set_wanting(index, false, 0);
         }
@@ -172,7 +164,7 @@ impl ClassQueue {
         }
     }
 
-    /// A task of the line is about to be served: newcomers start from the smallest counter that waits now.
+    /// A task of it is about to be served: newcomers start from the smallest counter that waits now.
     pub(crate) fn raise_floor(&mut self) {
         if let Some(first) = self.turns.first() {
             self.floor.rise(first.counter);
@@ -199,14 +191,32 @@ impl ClassQueue {
         }
         share.weight = weight;
     }
-}
 
-pub(crate) fn add(sum: &mut Work, work: Work) {
-    sum.prefill = sum.prefill.saturating_add(work.prefill);
-    sum.decode = sum.decode.saturating_add(work.decode);
-}
-
-pub(crate) fn take(sum: &mut Work, work: Work) {
-    sum.prefill = sum.prefill.saturating_sub(work.prefill);
-    sum.decode = sum.decode.saturating_sub(work.decode);
+    /// `here`: the tasks of the class.
+    pub(crate) fn audit<'a, I: Iterator<Item = (TaskId, &'a Task)>>(&self, here: impl Fn() -> I) -> Result<(), String> {
+        equal("tasks of the class", self.live as usize, here().count())?;
+        let waiting = || here().filter(|(_, task)| task.state == State::Waiting);
+        equal("waiting spots", self.waiting, waiting().count())?;
+        equal("waiting prefill", self.work.prefill, waiting().map(|(_, task)| task.work.prefill).sum())?;
+        equal("waiting decode", self.work.decode, waiting().map(|(_, task)| task.work.decode).sum())?;
+        for (id, task) in waiting() {
+            let stands = self.share(task.share).waiting.contains(&Spot::of(id.index, task));
+            check(stands, || format!("{id} waits and has no spot"))?;
+        }
+        let parked = || here().filter(|(_, task)| task.may_resume());
+        equal("parked spots", self.parked.len(), parked().count())?;
+        for (id, task) in parked() {
+            check(self.parked.contains(&Spot::of(id.index, task)), || format!("{id} is parked and has no spot"))?;
+        }
+        for turn in &self.turns {
+            let share = self.share(turn.share);
+            let has_tasks = share.wants && !share.waiting.is_empty();
+            check(has_tasks, || format!("a turn for a share without tasks: {share:?}"))?;
+            equal("a share's counter", turn.counter, share.counter)?;
+            check(share.counter >= self.floor.get(), || format!("{share:?} is below the floor"))?;
+        }
+        let weights = self.turns.iter().map(|turn| u64::from(self.share(turn.share).weight)).sum();
+        equal("weights of wanting shares", self.weight_wanting, weights)?;
+        equal("turns", self.turns.len(), self.shares.iter().filter(|share| share.wants).count())
+    }
 }

@@ -9,101 +9,48 @@
 //! number of times; then nobody behind it is looked at any more, so that the units which come free are kept for it.
 //! A parked task is never passed by newcomers of its own class.
 
+use std::ops::ControlFlow;
+
+use super::Queue;
 use super::shares::Virtual;
-use crate::lot::Lot;
-use crate::{Class, Time};
+use crate::{Class, Limits};
 
 /// How many tasks of one tenant are looked at before it is another tenant's turn.
 const PER_TENANT: usize = 4;
 
-/// What to do with the waiting and parked tasks now.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::lot) enum Choice {
-    /// Give this task its units; those in `Lot::passed` stood before it.
-    Admit(u32),
-    /// This task's deadline cannot be met any more.
-    Expire(u32),
-    /// Park these, so that the first in line, of this class, fits.
-    Preempt(Class, Vec<u32>),
-    /// Nothing that may be admitted fits.
-    Nothing,
-}
-
-/// What one look at a task says.
-enum Look {
-    Choose(Choice),
-    Pass,
-    Stop,
-}
-
-impl Lot {
-    /// Looks through the waiting and parked tasks in the order of the policy. Needs a fresh forecast.
-    pub(in crate::lot) fn choose(&self, now: Time, passed: &mut Vec<u32>) -> Choice {
-        passed.clear();
-        // Where nobody can fit, only the first in line matters: it may be hopeless, or send others away.
-        let mut left = if self.somebody_may_fit() { self.limits.lookahead } else { 1 };
-        let (classes, count) = self.class_order();
-        for &class in &classes[..count] {
-            let line = &self.lines[class];
-            let passed_before = passed.len();
-            for spot in line.parked.iter().take(PER_TENANT) {
-                match self.look(spot.task, now, passed, &mut left) {
-                    Look::Choose(choice) => return choice,
-                    Look::Stop => return Choice::Nothing,
-                    Look::Pass => {}
-                }
+impl Queue {
+    /// Shows the waiting and parked tasks to `look`, in the order of the policy, until it breaks off.
+    pub(in crate::lot) fn look_through<T>(
+        &self,
+        limits: &Limits,
+        mut look: impl FnMut(u32) -> ControlFlow<T>,
+    ) -> ControlFlow<T> {
+        let (order, count) = self.class_order(limits);
+        for &class in &order[..count] {
+            let queue = &self.classes[class];
+            for spot in queue.parked.iter().take(PER_TENANT) {
+                look(spot.task)?;
             }
-            if passed.len() > passed_before {
+            if !queue.parked.is_empty() {
                 continue; // Newcomers of this class do not pass its parked tasks.
             }
-            for turn in &line.turns {
-                for spot in line.share(turn.share).waiting.iter().take(PER_TENANT) {
-                    match self.look(spot.task, now, passed, &mut left) {
-                        Look::Choose(choice) => return choice,
-                        Look::Stop => return Choice::Nothing,
-                        Look::Pass => {}
-                    }
+            for turn in &queue.turns {
+                for spot in queue.share(turn.share).waiting.iter().take(PER_TENANT) {
+                    look(spot.task)?;
                 }
             }
         }
-        Choice::Nothing
-    }
-
-    fn look(&self, index: u32, now: Time, passed: &mut Vec<u32>, left: &mut u32) -> Look {
-        if *left == 0 {
-            return Look::Stop;
-        }
-        *left -= 1;
-        if self.is_hopeless(index, now) {
-            return Look::Choose(Choice::Expire(index));
-        }
-        if self.fits(self.tasks.at(index)) {
-            return Look::Choose(Choice::Admit(index));
-        }
-        let first_in_line = passed.is_empty();
-        if first_in_line && self.could_preempt(self.tasks.at(index).class) {
-            if self.fits_when_parked(index, &[]) {
-                return Look::Stop; // What it needs is on its way.
-            }
-            if let Some(victims) = self.victims_for(index, now) {
-                return Look::Choose(Choice::Preempt(self.tasks.at(index).class, victims));
-            }
-        }
-        if self.tasks.at(index).bypassed >= self.limits.max_bypass {
-            return Look::Stop;
-        }
-        passed.push(index);
-        Look::Pass
+        ControlFlow::Continue(())
     }
 
     /// The classes that want something, in the order in which they are looked at.
-    fn class_order(&self) -> ([Class; Class::COUNT], usize) {
+    fn class_order(&self, limits: &Limits) -> ([Class; Class::COUNT], usize) {
         let mut order = [Class::Low; Class::COUNT];
         let mut count = 0;
         let smallest = self.smallest_class_counter();
         for ahead in [false, true] {
-            for class in Class::ALL.into_iter().rev().filter(|&class| self.lines[class].wants()) {
-                if self.is_ahead(class, smallest) == ahead {
+            for class in Class::ALL.into_iter().rev().filter(|&class| self.classes[class].wants()) {
+                if self.is_ahead(class, smallest, limits) == ahead {
                     order[count] = class;
                     count += 1;
                 }
@@ -113,14 +60,13 @@ impl Lot {
     }
 
     /// The smallest counter of the classes that want something.
-    pub(in crate::lot) fn smallest_class_counter(&self) -> Virtual {
-        let wanting = self.lines.iter().filter(|(_, line)| line.wants());
-        wanting.map(|(_, line)| line.counter).min().unwrap_or_else(|| self.class_floor.get())
+    pub(super) fn smallest_class_counter(&self) -> Virtual {
+        let wanting = self.classes.iter().filter(|(_, queue)| queue.wants());
+        wanting.map(|(_, queue)| queue.counter).min().unwrap_or_else(|| self.floor.get())
     }
 
     /// Whether a class has been served so much more than its share, compared to `other`, that it has to let others go first.
-    pub(in crate::lot) fn is_ahead(&self, class: Class, other: Virtual) -> bool {
-        let weight = self.limits.class_weights[class];
-        self.lines[class].counter.tokens_ahead_of(other, weight) > self.limits.class_burst
+    pub(super) fn is_ahead(&self, class: Class, other: Virtual, limits: &Limits) -> bool {
+        self.classes[class].counter.tokens_ahead_of(other, limits.class_weights[class]) > limits.class_burst
     }
 }

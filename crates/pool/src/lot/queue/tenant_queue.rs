@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::Time;
+use crate::lot::task::Task;
 
 /// A place in a line. The order of its fields is the policy inside a tenant: earliest deadline, then rank, then arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +12,13 @@ pub(crate) struct Spot {
     pub(crate) rank: i64,
     pub(crate) arrival: u64,
     pub(crate) task: u32,
+}
+
+impl Spot {
+    /// Where a task stands among the waiting or parked of its class.
+    pub(crate) fn of(index: u32, task: &Task) -> Spot {
+        Spot { deadline: task.start_deadline(), rank: task.rank, arrival: task.arrival, task: index }
+    }
 }
 
 /// Spots in order. The first is kept apart: it is what is asked for, and a tenant with one waiting task, of which there

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::class_queue::ClassQueue;
-use crate::{Limits, PerClass, TenantPolicy};
+use crate::{Class, Limits, PerClass, TenantPolicy};
 
 /// How many tenants without tasks are remembered for what they have been served. Names cost nothing to invent, so
 /// beyond this the one that has been gone longest is forgotten, debts and all.
@@ -29,6 +29,11 @@ pub(crate) struct Tenant {
 impl Tenant {
     pub(crate) fn in_flight(&self) -> u64 {
         self.waiting + self.active
+    }
+
+    /// The classes in which it has a share, with the share's number there.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = (Class, u32)> {
+        self.shares.iter().filter(|(_, share)| **share != NO_SHARE).map(|(class, &share)| (class, share))
     }
 
     /// Whether one more of its tasks may run.
@@ -73,7 +78,7 @@ impl Tenants {
     }
 
     /// The tenant of this name, new if need be.
-    pub(crate) fn enter(&mut self, name: &Arc<str>, limits: &Limits) -> u32 {
+    pub(crate) fn know(&mut self, name: &Arc<str>, limits: &Limits) -> u32 {
         if let Some(&index) = self.by_name.get(name) {
             return index;
         }
@@ -96,7 +101,7 @@ impl Tenants {
     }
 
     /// Notes that a tenant may have nothing left, and forgets some of those that are gone.
-    pub(crate) fn sweep(&mut self, index: u32, lines: &mut PerClass<ClassQueue>) {
+    pub(crate) fn sweep(&mut self, index: u32, classes: &mut PerClass<ClassQueue>) {
         let tenant = self.at_mut(index);
         if tenant.in_flight() == 0 && !tenant.idle_listed {
             tenant.idle_listed = true;
@@ -107,28 +112,27 @@ impl Tenants {
             let Some(&index) = self.idle.front() else { return };
             let returned = self.at(index).in_flight() > 0;
             let crowded = self.idle.len() > MOST_IDLE;
-            if !returned && !crowded && !self.owes_nothing(index, lines) {
+            if !returned && !crowded && !self.owes_nothing(index, classes) {
                 return;
             }
             self.idle.pop_front();
             if returned {
                 self.at_mut(index).idle_listed = false;
             } else {
-                self.forget(index, lines);
+                self.forget(index, classes);
             }
         }
     }
 
     /// Whether forgetting a tenant loses nothing: where it starts when it comes back would be the same.
-    fn owes_nothing(&self, index: u32, lines: &PerClass<ClassQueue>) -> bool {
-        let shares = self.at(index).shares.iter();
-        shares.filter(|(_, share)| **share != NO_SHARE).all(|(class, &share)| lines[class].owes_nothing(share))
+    fn owes_nothing(&self, index: u32, classes: &PerClass<ClassQueue>) -> bool {
+        self.at(index).shares().all(|(class, share)| classes[class].owes_nothing(share))
     }
 
-    fn forget(&mut self, index: u32, lines: &mut PerClass<ClassQueue>) {
+    fn forget(&mut self, index: u32, classes: &mut PerClass<ClassQueue>) {
         let tenant = self.places[index as usize].take().expect("an idle tenant is known");
-        for (class, &share) in tenant.shares.iter().filter(|(_, share)| **share != NO_SHARE) {
-            lines[class].close(share);
+        for (class, share) in tenant.shares() {
+            classes[class].drop_share(share);
         }
         self.by_name.remove(&tenant.name);
         self.free.push(index);

@@ -1,10 +1,9 @@
-//! The tasks that live, by their ids: a slab whose places are used again, and whose generations tell the old task of a place
-//! from the new one.
+//! What lives, by its id: places are used again, and generations tell the old task of a place from the new one.
 
 use crate::TaskId;
 
 #[derive(Debug)]
-pub(crate) struct Tasks<T> {
+pub(crate) struct Slab<T> {
     places: Vec<Place<T>>,
     free: Vec<u32>,
 }
@@ -16,13 +15,14 @@ enum Place<T> {
     Taken { generation: u32, task: T },
 }
 
-impl<T> Default for Tasks<T> {
+impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Tasks { places: Vec::new(), free: Vec::new() }
+        Slab { places: Vec::new(), free: Vec::new() }
     }
 }
 
-impl<T> Tasks<T> {
+impl<T> Slab<T> {
+    #[inline]
     pub(crate) fn insert(&mut self, task: T) -> TaskId {
         if let Some(index) = self.free.pop() {
             let place = &mut self.places[index as usize];
@@ -75,7 +75,7 @@ impl<T> Tasks<T> {
 
 /// By place alone, for those who know that its task lives.
 #[cfg(feature = "parking-lot-scheduler")]
-impl<T> Tasks<T> {
+impl<T> Slab<T> {
     pub(crate) fn at(&self, index: u32) -> &T {
         match &self.places[index as usize] {
             Place::Taken { task, .. } => task,
@@ -111,11 +111,11 @@ mod tests {
 
     #[test]
     fn an_old_id_does_not_name_the_next_task_in_its_place() {
-        let mut tasks = Tasks::default();
-        let first = tasks.insert('a');
-        assert_eq!(tasks.remove(first), 'a');
-        let second = tasks.insert('b');
+        let mut slab = Slab::default();
+        let first = slab.insert('a');
+        assert_eq!(slab.remove(first), 'a');
+        let second = slab.insert('b');
         assert_eq!(first.index, second.index);
-        assert_eq!((tasks.get(first), tasks.get(second)), (None, Some(&'b')));
+        assert_eq!((slab.get(first), slab.get(second)), (None, Some(&'b')));
     }
 }
