@@ -21,37 +21,85 @@ type Labels = [(&'static str, &'static str); 1];
 type ClassLabels = [(&'static str, &'static str); 2];
 type Seconds = Counter<f64, AtomicU64>;
 
-/// The engine's metrics. They are written by the worker with relaxed atomics and read at any time.
-pub struct EngineMetrics {
-    registry: Registry,
-    running: Gauge,
-    waiting: Gauge,
-    parked: Gauge,
-    by_class: Family<ClassLabels, Gauge>,
-    lot_requests: Family<Labels, Counter>,
-    resumptions: Counter,
-    class_preemptions: Counter,
-    paused: Gauge,
-    cache_usage: Gauge<f64, AtomicU64>,
-    blocks_used: Gauge,
-    blocks_available: Gauge,
-    blocks_cached: Gauge,
-    pub(crate) prompt_tokens: Counter,
-    pub(crate) generation_tokens: Counter,
-    pub(crate) cached_tokens: Counter,
-    pub(crate) time_to_first_token: Histogram,
-    pub(crate) inter_token_latency: Histogram,
-    end_to_end: Histogram,
-    pub(crate) queue_time: Histogram,
-    ended: Family<Labels, Counter>,
-    refusals: Family<Labels, Counter>,
-    pub(crate) preemptions: Counter,
-    expiries: Counter,
-    pub(crate) interruptions: Counter,
-    pub(crate) admissions: Counter,
-    steps: Counter,
-    step_time: Family<Labels, Seconds>,
-    step_tokens: Histogram,
+/// One line for each metric: its place in the code, its type, its name, how it begins, and what it says.
+macro_rules! metrics {
+    ($($visibility:vis $field:ident: $kind:ty = $name:literal, $begin:expr, $help:literal;)*) => {
+        /// The engine's metrics. They are written by the worker with relaxed atomics and read at any time.
+        pub struct EngineMetrics {
+            registry: Registry,
+            $($visibility $field: $kind,)*
+        }
+
+        impl EngineMetrics {
+            fn registered(mut registry: Registry) -> Self {
+                // The registry keeps a handle of its own.
+                $(
+                    let $field: $kind = $begin;
+                    registry.register($name, $help, $field.clone());
+                )*
+                EngineMetrics { registry, $($field,)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    running: Gauge = "num_requests_running", Default::default(),
+        "Requests that take part in the steps";
+    waiting: Gauge = "num_requests_waiting", Default::default(),
+        "Requests in line";
+    parked: Gauge = "num_requests_parked", Default::default(),
+        "Requests that gave their memory back for a while";
+    by_class: Family<ClassLabels, Gauge> = "class_requests", Default::default(),
+        "Requests by class and state (waiting, running, parked), if the scheduler knows classes";
+    lot_requests: Family<Labels, Counter> = "lot_requests", Default::default(),
+        "Requests handed to the parking lot, and what became of them (submitted is the sum of the others and those that are here)";
+    resumptions: Counter = "num_resumptions", Default::default(),
+        "Parked requests that were resumed";
+    class_preemptions: Counter = "num_class_preemptions", Default::default(),
+        "Running requests that were parked to make room for a higher class";
+    paused: Gauge = "num_requests_paused", Default::default(),
+        "Running requests whose reader is too slow";
+    cache_usage: Gauge<f64, AtomicU64> = "kv_cache_usage_perc", Default::default(),
+        "Share of the KV blocks that running requests hold (1 is all)";
+    blocks_used: Gauge = "kv_blocks_used", Default::default(),
+        "KV blocks that running requests hold";
+    blocks_available: Gauge = "kv_blocks_available", Default::default(),
+        "KV blocks that a request which comes now could be given: neither held nor promised";
+    blocks_cached: Gauge = "kv_blocks_cached", Default::default(),
+        "KV blocks that only the prefix cache holds";
+    pub(crate) prompt_tokens: Counter = "prompt_tokens", Default::default(),
+        "Prompt tokens of admitted requests";
+    pub(crate) generation_tokens: Counter = "generation_tokens", Default::default(),
+        "Generated tokens";
+    pub(crate) cached_tokens: Counter = "prompt_tokens_cached", Default::default(),
+        "Prompt tokens that came from the prefix cache";
+    pub(crate) time_to_first_token: Histogram = "time_to_first_token_seconds", seconds(),
+        "From the submission to the first token";
+    pub(crate) inter_token_latency: Histogram = "inter_token_latency_seconds", seconds(),
+        "Between two tokens of one answer";
+    end_to_end: Histogram = "e2e_request_latency_seconds", seconds(),
+        "From the submission to the end";
+    pub(crate) queue_time: Histogram = "request_queue_time_seconds", seconds(),
+        "From the submission to the admission";
+    ended: Family<Labels, Counter> = "request_success", Default::default(),
+        "Answers that ended, by the reason (stop, length, abort, expired, shutdown, error)";
+    refusals: Family<Labels, Counter> = "request_refusals", Default::default(),
+        "Requests turned away, by the reason";
+    pub(crate) preemptions: Counter = "num_preemptions", Default::default(),
+        "Running requests that were parked";
+    expiries: Counter = "request_expiries", Default::default(),
+        "Requests whose deadline passed";
+    pub(crate) interruptions: Counter = "engine_step_interruptions", Default::default(),
+        "Forward passes that were left in the middle for a first token of a higher class, and taken up again after it";
+    pub(crate) admissions: Counter = "num_admissions", Default::default(),
+        "Requests that got their memory and began to run";
+    steps: Counter = "engine_steps", Default::default(),
+        "Forward passes";
+    step_time: Family<Labels, Seconds> = "engine_step_seconds", Default::default(),
+        "Time of the steps, by part (schedule, forward, sample)";
+    step_tokens: Histogram = "iteration_tokens", Histogram::new((0..13).map(|power| f64::from(1u32 << power))),
+        "Tokens in one forward pass";
 }
 
 /// Where the time of one step went.
@@ -76,90 +124,13 @@ impl EngineMetrics {
     pub(crate) fn new(blocks: usize) -> Self {
         let mut registry = Registry::with_prefix("parkade");
         registry.register_collector(Box::new(LockWaits));
-        let mut page = Page(&mut registry);
-        let metrics = EngineMetrics {
-            running: page.add("num_requests_running", "Requests that take part in the steps", Gauge::default()),
-            waiting: page.add("num_requests_waiting", "Requests in line", Gauge::default()),
-            parked: page.add(
-                "num_requests_parked",
-                "Requests that gave their memory back for a while",
-                Gauge::default(),
-            ),
-            by_class: page.add(
-                "class_requests",
-                "Requests by class and state (waiting, running, parked), if the scheduler knows classes",
-                Family::default(),
-            ),
-            lot_requests: page.add(
-                "lot_requests",
-                "Requests handed to the parking lot, and what became of them (submitted is the sum of the others and those that are here)",
-                Family::default(),
-            ),
-            resumptions: page.add("num_resumptions", "Parked requests that were resumed", Counter::default()),
-            class_preemptions: page.add(
-                "num_class_preemptions",
-                "Running requests that were parked to make room for a higher class",
-                Counter::default(),
-            ),
-            paused: page.add("num_requests_paused", "Running requests whose reader is too slow", Gauge::default()),
-            cache_usage: page.add(
-                "kv_cache_usage_perc",
-                "Share of the KV blocks that running requests hold (1 is all)",
-                Gauge::default(),
-            ),
-            blocks_used: page.add("kv_blocks_used", "KV blocks that running requests hold", Gauge::default()),
-            blocks_available: page.add(
-                "kv_blocks_available",
-                "KV blocks that a request which comes now could be given: neither held nor promised",
-                Gauge::default(),
-            ),
-            blocks_cached: page.add("kv_blocks_cached", "KV blocks that only the prefix cache holds", Gauge::default()),
-            prompt_tokens: page.add("prompt_tokens", "Prompt tokens of admitted requests", Counter::default()),
-            generation_tokens: page.add("generation_tokens", "Generated tokens", Counter::default()),
-            cached_tokens: page.add(
-                "prompt_tokens_cached",
-                "Prompt tokens that came from the prefix cache",
-                Counter::default(),
-            ),
-            time_to_first_token: page.add(
-                "time_to_first_token_seconds",
-                "From the submission to the first token",
-                seconds(),
-            ),
-            inter_token_latency: page.add("inter_token_latency_seconds", "Between two tokens of one answer", seconds()),
-            end_to_end: page.add("e2e_request_latency_seconds", "From the submission to the end", seconds()),
-            queue_time: page.add("request_queue_time_seconds", "From the submission to the admission", seconds()),
-            ended: page.add(
-                "request_success",
-                "Answers that ended, by the reason (stop, length, abort, expired, shutdown, error)",
-                Family::default(),
-            ),
-            refusals: page.add("request_refusals", "Requests turned away, by the reason", Family::default()),
-            preemptions: page.add("num_preemptions", "Running requests that were parked", Counter::default()),
-            expiries: page.add("request_expiries", "Requests whose deadline passed", Counter::default()),
-            interruptions: page.add(
-                "engine_step_interruptions",
-                "Forward passes that were left in the middle for a first token of a higher class, and taken up again after it",
-                Counter::default(),
-            ),
-            admissions: page.add("num_admissions", "Requests that got their memory and began to run", Counter::default()),
-            steps: page.add("engine_steps", "Forward passes", Counter::default()),
-            step_time: page.add(
-                "engine_step_seconds",
-                "Time of the steps, by part (schedule, forward, sample)",
-                Family::default(),
-            ),
-            step_tokens: page.add(
-                "iteration_tokens",
-                "Tokens in one forward pass",
-                Histogram::new((0..13).map(|power| f64::from(1u32 << power))),
-            ),
-            registry: Registry::default(),
-        };
-        page.add("kv_blocks", "KV blocks that there are", Gauge::<i64>::default()).set(blocks as i64);
-        let build = page.add("build_info", "The version, always 1", Family::<[(&str, &str); 1], Gauge>::default());
+        let total = Gauge::<i64>::default();
+        total.set(blocks as i64);
+        registry.register("kv_blocks", "KV blocks that there are", total);
+        let build = Family::<Labels, Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        EngineMetrics { registry, ..metrics }
+        registry.register("build_info", "The version, always 1", build);
+        Self::registered(registry)
     }
 
     /// Appends all metrics to `out` in the OpenMetrics text format, without the closing `# EOF` line: a server adds its own first.
@@ -243,16 +214,6 @@ impl EngineMetrics {
 impl fmt::Debug for EngineMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineMetrics").finish_non_exhaustive()
-    }
-}
-
-struct Page<'a>(&'a mut Registry);
-
-impl Page<'_> {
-    /// Registers a metric and gives it back: the registry keeps a handle of its own.
-    fn add<M: prometheus_client::registry::Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register(name, help, metric.clone());
-        metric
     }
 }
 

@@ -98,20 +98,7 @@ pub(crate) fn unpack(ty: WeightType, bytes: &[u8], block: &mut Block) {
             block.d = half_at(bytes, 80);
             block.m = half_at(bytes, 82);
         }
-        WeightType::Q3K => {
-            crumbs(&bytes[32..96], &mut block.codes);
-            for (k, code) in block.codes.iter_mut().enumerate() {
-                // bit k / 32 of byte k % 32 is the third bit of weight k
-                *code |= ((bytes[k % 32] >> (k / 32)) & 1) << 2;
-            }
-            let packed = &bytes[96..108];
-            for group in 0..16 {
-                let low = if group < 8 { packed[group] & 15 } else { packed[group - 8] >> 4 };
-                let high = (packed[8 + group % 4] >> (2 * (group / 4))) & 3;
-                block.scales[group] = (low | (high << 4)) as i8 - 32;
-            }
-            block.d = half_at(bytes, 108);
-        }
+        WeightType::Q3K => unpack_q3k(bytes, block),
         WeightType::Q4K => {
             block.d = half_at(bytes, 0);
             block.m = half_at(bytes, 2);
@@ -127,30 +114,49 @@ pub(crate) fn unpack(ty: WeightType, bytes: &[u8], block: &mut Block) {
                 *code |= ((bytes[16 + k % 32] >> (k / 32)) & 1) << 4;
             }
         }
-        WeightType::Q6K => {
-            for (k, code) in block.codes.iter_mut().enumerate() {
-                // each half of 128 weights: 64 bytes of low nibbles, 32 bytes of high bit pairs
-                let (half, quarter, at) = (k / 128, k % 128 / 32, k % 32);
-                let low = bytes[half * 64 + quarter % 2 * 32 + at] >> (quarter / 2 * 4) & 15;
-                let high = bytes[128 + half * 32 + at] >> (quarter * 2) & 3;
-                *code = low | high << 4;
-            }
-            for (scale, &byte) in block.scales.iter_mut().zip(&bytes[192..208]) {
-                *scale = byte as i8;
-            }
-            block.d = half_at(bytes, 208);
-        }
-        WeightType::IQ4XS => {
-            block.d = half_at(bytes, 0);
-            let high = u16::from_le_bytes([bytes[2], bytes[3]]);
-            for group in 0..8 {
-                let low = bytes[4 + group / 2] >> (group % 2 * 4) & 15;
-                let high = (high >> (2 * group) & 3) as u8;
-                block.scales[group] = (low | high << 4) as i8 - 32;
-                let codes = &mut block.codes[group * 32..group * 32 + 32];
-                nibbles(&bytes[8 + group * 16..24 + group * 16], codes);
-            }
-        }
+        WeightType::Q6K => unpack_q6k(bytes, block),
+        WeightType::IQ4XS => unpack_iq4xs(bytes, block),
+    }
+}
+
+fn unpack_q3k(bytes: &[u8], block: &mut Block) {
+    crumbs(&bytes[32..96], &mut block.codes);
+    for (k, code) in block.codes.iter_mut().enumerate() {
+        // bit k / 32 of byte k % 32 is the third bit of weight k
+        *code |= ((bytes[k % 32] >> (k / 32)) & 1) << 2;
+    }
+    let packed = &bytes[96..108];
+    for group in 0..16 {
+        let low = if group < 8 { packed[group] & 15 } else { packed[group - 8] >> 4 };
+        let high = (packed[8 + group % 4] >> (2 * (group / 4))) & 3;
+        block.scales[group] = (low | (high << 4)) as i8 - 32;
+    }
+    block.d = half_at(bytes, 108);
+}
+
+fn unpack_q6k(bytes: &[u8], block: &mut Block) {
+    for (k, code) in block.codes.iter_mut().enumerate() {
+        // each half of 128 weights: 64 bytes of low nibbles, 32 bytes of high bit pairs
+        let (half, quarter, at) = (k / 128, k % 128 / 32, k % 32);
+        let low = bytes[half * 64 + quarter % 2 * 32 + at] >> (quarter / 2 * 4) & 15;
+        let high = bytes[128 + half * 32 + at] >> (quarter * 2) & 3;
+        *code = low | high << 4;
+    }
+    for (scale, &byte) in block.scales.iter_mut().zip(&bytes[192..208]) {
+        *scale = byte as i8;
+    }
+    block.d = half_at(bytes, 208);
+}
+
+fn unpack_iq4xs(bytes: &[u8], block: &mut Block) {
+    block.d = half_at(bytes, 0);
+    let high = u16::from_le_bytes([bytes[2], bytes[3]]);
+    for group in 0..8 {
+        let low = bytes[4 + group / 2] >> (group % 2 * 4) & 15;
+        let high = (high >> (2 * group) & 3) as u8;
+        block.scales[group] = (low | high << 4) as i8 - 32;
+        let codes = &mut block.codes[group * 32..group * 32 + 32];
+        nibbles(&bytes[8 + group * 16..24 + group * 16], codes);
     }
 }
 

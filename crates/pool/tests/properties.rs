@@ -142,74 +142,86 @@ impl World {
         (!list.is_empty()).then(|| list[number as usize % list.len()])
     }
 
-    fn run(&mut self, command: Command) {
-        match command {
-            Command::Submit { tenant, class, rank, deadline, first_token, now, expected, worst, work, parkable } => {
-                let cost = Cost::growing(
-                    Units::from([u64::from(now), 1]),
-                    Units::from([u64::from(expected)]),
-                    Units::from([u64::from(worst)]),
-                );
-                let due =
-                    |millis: Option<u16>| millis.map(|millis| self.now.after(Duration::from_millis(millis.into())));
-                let spec = TaskSpec {
-                    class: Class::ALL[class as usize],
-                    rank: rank.into(),
-                    deadline: due(deadline),
-                    first_token_deadline: due(first_token),
-                    work: Work::new(work.0.into(), work.1.into()),
-                    parkable,
-                    ..TaskSpec::new(format!("tenant-{tenant}"), cost)
-                };
-                match self.lot.submit(self.now, &spec) {
-                    Ok((id, _)) => self.living.push(id),
-                    Err(PoolError::TooLarge { needed, capacity, .. }) => assert!(needed > capacity),
-                    Err(refusal) => {
-                        assert!(refusal.retry_after().is_none_or(|after| (1..=120).contains(&after.as_secs())))
-                    }
+    fn submit(&mut self, command: Command) {
+        let Command::Submit { tenant, class, rank, deadline, first_token, now, expected, worst, work, parkable } =
+            command
+        else {
+            return;
+        };
+        let cost = Cost::growing(
+            Units::from([u64::from(now), 1]),
+            Units::from([u64::from(expected)]),
+            Units::from([u64::from(worst)]),
+        );
+        let due = |millis: Option<u16>| millis.map(|millis| self.now.after(Duration::from_millis(millis.into())));
+        let spec = TaskSpec {
+            class: Class::ALL[class as usize],
+            rank: rank.into(),
+            deadline: due(deadline),
+            first_token_deadline: due(first_token),
+            work: Work::new(work.0.into(), work.1.into()),
+            parkable,
+            ..TaskSpec::new(format!("tenant-{tenant}"), cost)
+        };
+        match self.lot.submit(self.now, &spec) {
+            Ok((id, _)) => self.living.push(id),
+            Err(PoolError::TooLarge { needed, capacity, .. }) => assert!(needed > capacity),
+            Err(refusal) => {
+                assert!(refusal.retry_after().is_none_or(|after| (1..=120).contains(&after.as_secs())))
+            }
+        }
+    }
+
+    fn take(&mut self, worker: u8) {
+        match self.lot.next_decision(worker.into(), true) {
+            Some(Decision::Start(id)) => self.running.push(id),
+            Some(Decision::Resume(id)) => {
+                assert!(self.parked.contains(&id));
+                self.parked.retain(|&other| other != id);
+                self.running.push(id);
+            }
+            Some(Decision::Park(id)) => {
+                assert!(self.running.contains(&id));
+                self.park(id);
+                self.lot.parked(id);
+            }
+            Some(Decision::Cancel(id)) => {
+                let ending = self.lot.ended(id, Ending::Cancelled).expect("it has not ended before");
+                self.end(id, ending);
+            }
+            None => {}
+        }
+    }
+
+    fn grow(&mut self, task: u16, amount: u8) {
+        if let Some(id) = Self::pick(&self.running, task) {
+            match self.lot.grow(self.now, id, Units::from([amount.into()]), None) {
+                Growth::Granted => {}
+                Growth::ParkFirst(victims) => victims.into_iter().for_each(|victim| {
+                    assert_ne!(victim, id);
+                    assert!(self.running.contains(&victim));
+                    self.park(victim);
+                }),
+                Growth::ParkSelf => self.park(id),
+                Growth::Denied => {
+                    self.lot.ended(id, Ending::Failed);
+                    self.end(id, Ending::Failed);
                 }
             }
-            Command::Take { worker } => match self.lot.next_decision(worker.into(), true) {
-                Some(Decision::Start(id)) => self.running.push(id),
-                Some(Decision::Resume(id)) => {
-                    assert!(self.parked.contains(&id));
-                    self.parked.retain(|&other| other != id);
-                    self.running.push(id);
-                }
-                Some(Decision::Park(id)) => {
-                    assert!(self.running.contains(&id));
-                    self.park(id);
-                    self.lot.parked(id);
-                }
-                Some(Decision::Cancel(id)) => {
-                    let ending = self.lot.ended(id, Ending::Cancelled).expect("it has not ended before");
-                    self.end(id, ending);
-                }
-                None => {}
-            },
+        }
+    }
+
+    fn run(&mut self, command: Command) {
+        match command {
+            Command::Submit { .. } => self.submit(command),
+            Command::Take { worker } => self.take(worker),
             Command::Progress { task, prefill, decode } => {
                 if let Some(task) = Self::pick(&self.running, task) {
                     let progress = Progress { task, prefill: prefill.into(), decode: decode.into() };
                     self.lot.report(Duration::from_millis(10), &[progress]);
                 }
             }
-            Command::Grow { task, amount } => {
-                if let Some(id) = Self::pick(&self.running, task) {
-                    match self.lot.grow(self.now, id, Units::from([amount.into()]), None) {
-                        Growth::Granted => {}
-                        Growth::ParkFirst(victims) => victims.into_iter().for_each(|victim| {
-                            assert_ne!(victim, id);
-                            assert!(self.running.contains(&victim));
-                            self.park(victim);
-                        }),
-                        Growth::ParkSelf => self.park(id),
-                        Growth::Denied => {
-                            self.lot.ended(id, Ending::Failed);
-                            self.end(id, Ending::Failed);
-                        }
-                    }
-                }
-            }
+            Command::Grow { task, amount } => self.grow(task, amount),
             Command::End { task, failed } => {
                 if let Some(id) = Self::pick(&self.running, task) {
                     let ending = if failed { Ending::Failed } else { Ending::Completed };

@@ -73,19 +73,37 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..150)
 }
 
-/// Each step audits every block, each request gets one outcome, and every answer is right.
-fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
-    // The largest request alone needs 3 answers of 70 tokens.
-    let mut bench = Bench::new(54, EngineConfig { prefix_cache, max_batched_tokens: chunk, ..EngineConfig::default() });
-    bench.capacity = 24;
-    let mut tight = Tight { moody: Cell::new(moody), ..Tight::default() };
-    let mut guests: Vec<(TaskId, Request, Option<RequestStream>, Collected)> = Vec::new();
-    let mut cancelled = Vec::new();
-    let known = Arc::new(Mutex::new("tests.known", Vec::new()));
-    if moody % 2 == 1 {
-        bench.stepper.proposer = Some(Box::new(Guesses { known: Arc::clone(&known), state: moody, vocab: 40 }));
+/// One who asks, with what it has been sent.
+struct Guest {
+    key: TaskId,
+    request: Request,
+    stream: Option<RequestStream>,
+    collected: Collected,
+}
+
+struct Party {
+    bench: Bench,
+    tight: Tight,
+    guests: Vec<Guest>,
+    cancelled: Vec<TaskId>,
+    /// The texts that the one who proposes knows; without them nobody proposes.
+    known: Option<Arc<Mutex<Vec<Vec<TokenId>>>>>,
+}
+
+impl Party {
+    fn new(chunk: usize, prefix_cache: bool, moody: u64) -> Party {
+        // The largest request alone needs 3 answers of 70 tokens.
+        let config = EngineConfig { prefix_cache, max_batched_tokens: chunk, ..EngineConfig::default() };
+        let mut bench = Bench { capacity: 24, ..Bench::new(54, config) };
+        let known = (moody % 2 == 1).then(|| Arc::new(Mutex::new("tests.known", Vec::new())));
+        bench.stepper.proposer =
+            known.clone().map(|known| -> Box<dyn Proposer> { Box::new(Guesses { known, state: moody, vocab: 40 }) });
+        let tight = Tight { moody: Cell::new(moody), ..Tight::default() };
+        Party { bench, tight, guests: Vec::new(), cancelled: Vec::new(), known }
     }
-    let step = |bench: &mut Bench, tight: &mut Tight| {
+
+    fn step(&mut self) {
+        let Party { bench, tight, .. } = self;
         // Whoever was parked the longest comes back when it has room for all its tokens.
         while let Some(&key) = tight.parked.first()
             && bench.stepper.requests.get(&key).is_none_or(|active| {
@@ -106,78 +124,90 @@ fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
             tight.running.retain(|&key| key != ended.key);
             tight.parked.retain(|&key| key != ended.key);
         }
-    };
-    for act in acts {
+    }
+
+    fn admit(&mut self, request: Request) {
+        if let Some(known) = &self.known {
+            let answers = expected(&request).into_iter();
+            let texts = answers.map(|(answer, _)| request.prompt.iter().copied().chain(answer.tokens).collect());
+            known.lock().extend(texts);
+        }
+        let (key, stream) = self.bench.admit(&request);
+        self.tight.running.push(key);
+        self.guests.push(Guest { key, request, stream: Some(stream), collected: Collected::default() });
+    }
+
+    fn act(&mut self, act: Act) {
         match act {
-            Act::Admit { prompt, answer, n, stop, echo, family } => {
-                let request = Request {
-                    prompt: letters(family, prompt),
-                    n,
-                    stop: if stop { vec!["aba".into(), "cc".into()] } else { Vec::new() },
-                    echo_logprobs: echo,
-                    cache_scope: CacheScope::default().within("key", if stop { "a" } else { "b" }),
-                    ignore_eos: answer % 2 == 0,
-                    ..request(&format!("r{}", guests.len()), prompt, answer)
-                };
-                if moody % 2 == 1 {
-                    let texts = expected(&request)
-                        .into_iter()
-                        .map(|(answer, _)| request.prompt.iter().copied().chain(answer.tokens).collect());
-                    known.lock().extend(texts);
-                }
-                let (key, stream) = bench.admit(&request);
-                tight.running.push(key);
-                guests.push((key, request, Some(stream), Collected::default()));
-            }
-            Act::Step => step(&mut bench, &mut tight),
+            Act::Admit { prompt, answer, n, stop, echo, family } => self.admit(Request {
+                prompt: letters(family, prompt),
+                n,
+                stop: if stop { vec!["aba".into(), "cc".into()] } else { Vec::new() },
+                echo_logprobs: echo,
+                cache_scope: CacheScope::default().within("key", if stop { "a" } else { "b" }),
+                ignore_eos: answer % 2 == 0,
+                ..request(&format!("r{}", self.guests.len()), prompt, answer)
+            }),
+            Act::Step => self.step(),
             Act::Read { who, most } => {
-                if let Some((_, _, Some(stream), collected)) = guests.get_mut(who) {
+                if let Some(Guest { stream: Some(stream), collected, .. }) = self.guests.get_mut(who) {
                     collected.drain(stream, most);
                 }
             }
             Act::Cancel { who } => {
-                if let Some((key, ..)) = guests.get(who)
-                    && bench.stepper.fail(*key, RequestError::Cancelled, bench.start)
+                if let Some(&Guest { key, .. }) = self.guests.get(who)
+                    && self.bench.stepper.fail(key, RequestError::Cancelled, self.bench.start)
                 {
-                    cancelled.push(*key);
+                    self.cancelled.push(key);
                 }
             }
             Act::Leave { who } => {
-                if let Some((_, _, stream, _)) = guests.get_mut(who) {
-                    *stream = None;
+                if let Some(guest) = self.guests.get_mut(who) {
+                    guest.stream = None;
                 }
             }
             Act::Park { who } => {
-                if let Some((key, ..)) = guests.get(who)
-                    && bench.stepper.park(*key)
+                if let Some(&Guest { key, .. }) = self.guests.get(who)
+                    && self.bench.stepper.park(key)
                 {
-                    tight.running.retain(|other| other != key);
-                    tight.parked.push(*key);
+                    self.tight.running.retain(|&other| other != key);
+                    self.tight.parked.push(key);
                 }
             }
         }
     }
-    for round in 0.. {
-        assert!(round < 20_000, "somebody is forgotten");
-        step(&mut bench, &mut tight);
-        for (_, _, stream, collected) in &mut guests {
-            if let Some(stream) = stream {
-                collected.drain(stream, 1000);
+
+    /// Everybody is served to the end.
+    fn end(mut self) {
+        for round in 0.. {
+            assert!(round < 20_000, "somebody is forgotten");
+            self.step();
+            for Guest { stream, collected, .. } in &mut self.guests {
+                if let Some(stream) = stream {
+                    collected.drain(stream, 1000);
+                }
+            }
+            if self.bench.stepper.requests.is_empty() {
+                break;
             }
         }
-        if bench.stepper.requests.is_empty() {
-            break;
+        for Guest { key, request, stream, collected } in &self.guests {
+            if self.cancelled.contains(key) {
+                assert!(stream.is_none() || collected.last == Some(Event::Failed(RequestError::Cancelled)));
+            } else if stream.is_some() {
+                check(request, collected);
+            }
         }
+        assert_eq!(self.bench.stepper.census().blocks.used, 0);
+        self.bench.stepper.pool.audit([]);
     }
-    for (key, request, stream, collected) in &guests {
-        if cancelled.contains(key) {
-            assert!(stream.is_none() || collected.last == Some(Event::Failed(RequestError::Cancelled)));
-        } else if stream.is_some() {
-            check(request, collected);
-        }
-    }
-    assert_eq!(bench.stepper.census().blocks.used, 0);
-    bench.stepper.pool.audit([]);
+}
+
+/// Each step audits every block, each request gets one outcome, and every answer is right.
+fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
+    let mut party = Party::new(chunk, prefix_cache, moody);
+    acts.into_iter().for_each(|act| party.act(act));
+    party.end();
 }
 
 proptest! {
