@@ -279,6 +279,6 @@ fn a_configuration_that_makes_no_sense_is_refused_with_the_remedy() {
     let mut config = PolicyConfig::new(Capacity::new([("slots", 1)]));
     config.limits.class_weights[Class::Low] = 0;
     let error = Lot::new(config).unwrap_err();
-    assert_eq!(error.to_string(), "class_weights is 0: use a weight from 1 to 10000");
+    assert_eq!(error.to_string(), "class-weights.low is 0; use a whole number from 1 to 10000");
     assert!(Lot::new(PolicyConfig::new(Capacity::new([("slots", 0)]))).is_err());
 }
