@@ -106,7 +106,8 @@ impl Drop for Outlet {
     }
 }
 
-/// The events of one request, in order, ending with exactly one [`Event::Done`] or [`Event::Failed`]. Dropping it cancels the request.
+/// The events of one request, in order, ending with exactly one [`Event::Done`] or [`Event::Failed`]. Dropping it cancels the request,
+/// [`detach`](Self::detach) does not.
 pub struct RequestStream {
     events: mpsc::Receiver<Event>,
     request: Arc<LiveRequest>,
@@ -132,6 +133,32 @@ impl RequestStream {
     /// What the request has done so far and how it ended. It outlives the stream.
     pub fn request(&self) -> Arc<LiveRequest> {
         Arc::clone(&self.request)
+    }
+
+    /// Leaves without cancelling: the request runs to its end with nobody reading. It can still be cancelled by its id, and its
+    /// deadline holds. Its events can be [read along](crate::parking_lot::StreamingRegistry::attach) by its id while it runs and for a
+    /// while after, as far as [`ReplayLimits`](crate::parking_lot::ReplayLimits) remember them; the request that is given back knows
+    /// its end for as long as one likes.
+    ///
+    /// ```no_run
+    /// use parkade_core::{Engine, Event, Refusal, Request};
+    ///
+    /// /// Has an answer written, and looks at it later.
+    /// async fn later(engine: Engine, request: Request) -> Result<(), Refusal> {
+    ///     let writing = engine.submit(request)?.detach();
+    ///     println!("it used {:?}", writing.ended().await.usage);
+    ///     let mut events = engine.pool().streams().attach(writing.id(), 0).expect("it has ended just now");
+    ///     while let Some(Ok((_, event))) = events.next().await {
+    ///         if let Event::Token { text, .. } = event {
+    ///             print!("{text}");
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn detach(self) -> Arc<LiveRequest> {
+        self.request.detach();
+        self.request()
     }
 
     /// The next event, or `None` after the last one.

@@ -167,7 +167,7 @@ impl LiveRequest {
     }
 
     /// Its own reader has left. A request is wanted as long as its own reader or somebody who reads along is there; whoever of
-    /// them leaves last cancels it, wherever it stands.
+    /// them leaves last cancels it, wherever it stands; unless it is [detached](Self::detach).
     pub(crate) fn reader_left(&self) {
         self.left.store(true, Ordering::SeqCst);
         if self.tape.readers() == 0 {
@@ -176,6 +176,11 @@ impl LiveRequest {
             // Others read along, and they are never waited for: if it was parked for its own reader, it goes on.
             self.wake();
         }
+    }
+
+    /// It is wanted from now on, whoever leaves: the engine itself reads along, and never leaves.
+    pub(crate) fn detach(&self) {
+        self.tape.add_reader();
     }
 
     /// An event for whoever reads along.

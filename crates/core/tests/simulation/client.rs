@@ -58,6 +58,8 @@ pub struct Client {
     along: Reader,
     pub cancelled: bool,
     pub left: bool,
+    /// It has left its request to itself, and has not begun to read along.
+    pub detached: bool,
     /// A fault of the machine while it was there.
     pub faults: bool,
 }
@@ -80,6 +82,7 @@ impl Client {
             along: reader(),
             cancelled: false,
             left: false,
+            detached: false,
             faults: false,
         }
     }
@@ -108,6 +111,7 @@ impl Client {
                 }
             }
             self.attached = Some(attached);
+            self.detached = false;
         }
         self.is_over()
     }
@@ -116,7 +120,7 @@ impl Client {
     pub fn is_over(&self) -> bool {
         let own = self.stream.is_none() || self.own.last.is_some();
         let along = self.attached.is_none() || self.along.last.is_some();
-        own && along
+        own && along && !self.detached
     }
 
     /// How it ended, as its readers know it.

@@ -24,6 +24,7 @@ enum Act {
     Reads(u64),
     Cancels(u64),
     Leaves(u64),
+    Detaches(u64),
     Attaches(u64),
 }
 
@@ -35,6 +36,7 @@ struct Counts {
     failed: BTreeMap<&'static str, u64>,
     silent: u64,
     attached: u64,
+    detached: u64,
     passes: u64,
 }
 
@@ -139,6 +141,7 @@ impl World {
             Act::Reads(number) => self.reads(number),
             Act::Cancels(number) => self.cancels(number),
             Act::Leaves(number) => self.leaves(number),
+            Act::Detaches(number) => self.detaches(number),
             Act::Attaches(number) => self.attaches(number),
         }
         true
@@ -216,6 +219,10 @@ impl World {
                         self.plans(moment / 4, Act::Attaches(number));
                         self.plans(moment, Act::Leaves(number));
                     }
+                    4 => {
+                        self.plans(moment, Act::Detaches(number));
+                        self.plans(moment * 3, Act::Attaches(number));
+                    }
                     _ => {}
                 }
             }
@@ -255,6 +262,13 @@ impl World {
         }
     }
 
+    fn detaches(&mut self, number: u64) {
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        client.detached = true;
+        client.stream.take().expect("nobody else has it").detach();
+        self.counts.detached += 1;
+    }
+
     fn attaches(&mut self, number: u64) {
         let engine = self.engine();
         let Some(client) = self.clients.get_mut(&number) else { return };
@@ -279,7 +293,8 @@ impl World {
         // One client after the other, so that each is looked at now and then.
         let turn = self.counts.passes % 64;
         for (_, client) in self.clients.iter().filter(|(number, _)| *number % 64 == turn) {
-            client.check_deadline(now, client.is_over() || client.pace > Duration::from_millis(100));
+            let reads_late = client.detached || client.pace > Duration::from_millis(100);
+            client.check_deadline(now, client.is_over() || reads_late);
         }
     }
 
@@ -292,13 +307,13 @@ impl World {
         assert_eq!((now.waiting, now.running, now.parked, now.paused), (0, 0, 0, 0), "{now:?}");
         assert_eq!((now.blocks_used, now.blocks_promised), (0, 0), "{now:?}");
         assert_eq!(now.blocks_available, now.blocks_total, "{now:?}");
-        let Counts { submitted, refused, done, ref failed, silent, attached, .. } = self.counts;
+        let Counts { submitted, refused, done, ref failed, silent, attached, detached, .. } = self.counts;
         assert_eq!(submitted, refused + done + silent + failed.values().sum::<u64>(), "{:?}", self.counts);
         if submitted < 5_000 {
             return;
         }
         // Not one kind of thing was left out by chance.
-        assert!(refused > 0 && done > 0 && silent > 0 && attached > 0, "{:?}", self.counts);
+        assert!(refused > 0 && done > 0 && silent > 0 && attached > 0 && detached > 0, "{:?}", self.counts);
         if self.scheduler == SchedulerKind::ParkingLot {
             let totals = now.totals.unwrap();
             assert!(totals.parkings > 0 && totals.preempted > 0 && totals.resumed > 0, "{totals:?}");
