@@ -5,6 +5,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -278,15 +279,46 @@ fn a_job_gives_its_whole_answer_or_its_stream() {
         };
         assert_eq!(Collected::all(&mut stream).answers, expected.answers);
         // A finished stream can be read again.
-        let mut again = pool.streams().attach(&"s".into(), 0).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut collected = Collected::default();
-        while let Some(event) = runtime.block_on(again.next()) {
-            collected.take(event.unwrap().1);
-        }
-        assert_eq!(collected.answers, expected.answers);
+        assert_eq!(read_along(pool.streams().attach(&"s".into(), 0).unwrap()).answers, expected.answers);
         let unknown = pool.streams().attach(&"nobody".into(), 0).unwrap_err();
         assert_eq!(unknown, AttachError::Unknown("nobody".into()));
+    }
+}
+
+#[test]
+fn an_awaited_job_gives_the_same_and_one_that_is_not_awaited_any_more_is_cancelled() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for scheduler in schedulers() {
+        let (engine, controls) = engine(60, EngineConfig { scheduler, ..EngineConfig::default() });
+        let pool = engine.pool();
+        let run = |job| runtime.block_on(pool.run(job));
+        let several = Request { n: 2, ..request("several", 9, 20) };
+        let expected = alone(&several);
+        let Ok(InferenceResult::Complete(completion)) = run(InferenceJob::whole(several)) else {
+            panic!("it completes");
+        };
+        assert_eq!(completion.choices.len(), 2);
+        for (choice, answer) in completion.choices.iter().zip(expected.answers.values()) {
+            assert_eq!((&choice.text, &choice.tokens, choice.finish), (&answer.text, &answer.tokens, answer.reason));
+        }
+        let Ok(InferenceResult::Streaming(mut stream)) = run(InferenceJob::streaming(request("s", 9, 20))) else {
+            panic!("it streams");
+        };
+        assert_eq!(Collected::all(&mut stream).answers, alone(&request("s", 9, 20)).answers);
+        controls.fail_next.store(true, Ordering::SeqCst);
+        let failed = run(InferenceJob::whole(request("fails", 9, 20)));
+        assert!(matches!(failed, Ok(InferenceResult::Error(RequestError::Forward { .. }))), "{failed:?}");
+        let refused = run(InferenceJob::whole(Request { n: 0, ..request("none", 5, 5) }));
+        assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{refused:?}");
+
+        controls.hold.store(true, Ordering::SeqCst);
+        let mut left = Box::pin(pool.run(InferenceJob::whole(request("left", 9, 20))));
+        assert!(left.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it is held");
+        drop(left);
+        controls.let_go();
+        eventually("the end", || idle(&engine));
+        assert_eq!(engine.snapshot().totals.unwrap().cancelled, 1);
+        the_books_balance(&engine);
     }
 }
 
