@@ -4,9 +4,10 @@ mod support;
 
 use std::path::PathBuf;
 
-use parkade_core::{Engine, EngineConfig, Event, LoadOptions, Request, SamplingParams, TokenId, load};
-use parkade_model::tokenizer::{Bos, SpecialTokens};
-use support::Collected;
+use parkade_core::{
+    Bos, Engine, EngineConfig, Event, LoadOptions, Request, SamplingParams, SpecialTokens, TokenId, load,
+};
+use support::{Collected, default_model};
 
 const TYPES: [&str; 3] = ["F32", "Q4_1", "Q4_K_S"];
 
@@ -160,18 +161,6 @@ fn a_file_or_an_option_that_cannot_be_used_is_named() {
     let huge = LoadOptions { kv_cache_bytes: Some(1 << 60), ..LoadOptions::default() };
     let error = load(&path, &huge).err().unwrap().to_string();
     assert!(error.contains("--kv-cache-mb") || error.contains("could not"), "{error}");
-}
-
-/// The default model, where the set-up puts it.
-fn default_model() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let data = variable("PARKADE_HOME")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("parkade")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache/parkade")))
-        .expect("a home directory");
-    let path = data.join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
-    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
-    path
 }
 
 #[test]

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use parkade_core::{EngineConfig, Event, Request, SamplingParams};
+use parkade_core::{EngineConfig, Event, SamplingParams};
 use parkade_kernels::CpuLevel;
-use parkade_model::tokenizer::{Bos, SpecialTokens};
 
 use super::Finding;
 use crate::args::ModelArgs;
@@ -169,9 +168,7 @@ fn try_answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Result<Answer
     let started = Instant::now();
     let loaded = parkade_core::load(path, &options).map_err(|error| error.to_string())?;
     let load_time = started.elapsed();
-    let prompt =
-        loaded.tokenizer.encode(TEST_PROMPT, SpecialTokens::Parse, Bos::AsModel).map_err(|error| error.to_string())?;
-    let mut request = Request::new("doctor", prompt);
+    let mut request = loaded.completion("doctor", TEST_PROMPT).map_err(|error| error.to_string())?;
     request.sampling = SamplingParams::greedy();
     request.max_tokens = Some(TEST_TOKENS);
     request.ignore_eos = true;

@@ -4,10 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use parkade_core::{Event, Loaded, OutOfRange, Request, SamplingParams, TokenId};
-use parkade_model::chat_template::ChatInput;
-use parkade_model::tokenizer::{Bos, SpecialTokens};
-use serde_json::{Map, Value, json};
+use parkade_core::{Event, Loaded, Message, OutOfRange, PromptError, Request, SamplingParams};
 
 use super::RunError;
 use crate::args::SamplingArgs;
@@ -17,7 +14,7 @@ pub struct Conversation {
     loaded: Loaded,
     /// The system message.
     pub system: Option<String>,
-    turns: Vec<Value>,
+    turns: Vec<Message>,
     sampling: SamplingArgs,
     answers: u64,
 }
@@ -119,10 +116,9 @@ impl Conversation {
     /// # Errors
     /// There is no answer, or it broke off; the question is forgotten then.
     pub async fn ask(&mut self, text: &str, out: &mut impl Write) -> Result<Answer, RunError> {
-        let question = json!({ "role": "user", "content": text });
-        let prompt = self.prompt(text, &question)?;
-        let mut speed = Speed { prompt_tokens: prompt.len(), ..Speed::default() };
-        let mut request = Request::new(format!("run-{}", self.answers), prompt);
+        let question = Message::user(text);
+        let mut request = self.request(&question)?;
+        let mut speed = Speed { prompt_tokens: request.prompt.len(), ..Speed::default() };
         request.sampling = parameters(&self.sampling);
         request.max_tokens = self.sampling.max_tokens.map(|n| n as usize);
         self.answers += 1;
@@ -159,25 +155,17 @@ impl Conversation {
         out.write_all(b"\n")?;
         out.flush()?;
         self.turns.push(question);
-        self.turns.push(json!({ "role": "assistant", "content": answer }));
+        self.turns.push(Message::assistant(answer));
         Ok(Answer { ending, speed })
     }
 
-    fn prompt(&self, text: &str, question: &Value) -> Result<Vec<TokenId>, RunError> {
-        let tokenizer = &self.loaded.tokenizer;
-        let Some(template) = &self.loaded.template else {
-            return Ok(tokenizer.encode(text, SpecialTokens::AsText, Bos::AsModel)?);
-        };
-        let system = self.system.iter().map(|text| json!({ "role": "system", "content": text }));
-        let messages: Value = system.chain(self.turns.iter().cloned()).chain([question.clone()]).collect();
-        let rendered = template.render(&ChatInput {
-            messages: &messages,
-            tools: None,
-            documents: None,
-            add_generation_prompt: true,
-            extra: &Map::new(),
-        })?;
-        Ok(tokenizer.encode_prompt(&rendered)?)
+    fn request(&self, question: &Message) -> Result<Request, PromptError> {
+        let id = format!("run-{}", self.answers);
+        if !self.has_turns() {
+            return self.loaded.completion(id, &question.content);
+        }
+        let system = self.system.as_deref().map(Message::system);
+        self.loaded.chat(id, system.iter().chain(&self.turns).chain([question]))
     }
 }
 

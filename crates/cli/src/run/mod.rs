@@ -9,9 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use parkade_core::{EngineConfig, LoadError, OutOfRange, Refusal, RequestError};
-use parkade_model::chat_template::TemplateError;
-use parkade_model::tokenizer::TokenizerError;
+use parkade_core::{EngineConfig, LoadError, OutOfRange, PromptError, Refusal, RequestError};
 use parkade_server::read_text;
 use rustyline::error::ReadlineError;
 
@@ -49,12 +47,9 @@ pub enum RunError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The chat template refused the messages.
-    #[error("the model's chat template failed: {0}")]
-    Template(#[from] TemplateError),
-    /// The prompt cannot be turned into tokens.
-    #[error("the prompt cannot be tokenised: {0}")]
-    Tokenizer(#[from] TokenizerError),
+    /// The messages cannot be turned into a prompt.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     /// The engine refused the prompt.
     #[error("{0}")]
     Refused(#[from] Refusal),

@@ -26,8 +26,7 @@
 //! use std::sync::Arc;
 //!
 //! use parkade_core::parking_lot::{InferenceJob, InferenceResult, InferenceWorkerPool};
-//! use parkade_core::{EngineConfig, ModelBackend, Request};
-//! use parkade_model::tokenizer::Tokenizer;
+//! use parkade_core::{EngineConfig, ModelBackend, Request, Tokenizer};
 //!
 //! fn answer(backend: ModelBackend, tokenizer: Arc<Tokenizer>) -> Result<(), Box<dyn Error>> {
 //!     let pool = InferenceWorkerPool::start(Box::new(backend), tokenizer, EngineConfig::default())?;

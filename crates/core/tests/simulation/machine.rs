@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parkade_core::{Backend, BackendError, Decoder, Pass, TokenId, Vocabulary};
-use parkade_kernels::Span;
-use parkade_model::Batch;
+use parkade_core::{Backend, BackendError, Batch, Decoder, Pass, Span, TokenId, Vocabulary};
 use parkade_sync::Mutex;
 
 use crate::world::{Fault, World};

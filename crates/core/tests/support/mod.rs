@@ -7,13 +7,14 @@
 pub mod engines;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parkade_core::{Backend, BackendError, Decoder, Event, FinishReason, Pass, RequestStream, TokenId, Vocabulary};
-use parkade_kernels::Span;
-use parkade_model::Batch;
+use parkade_core::{
+    Backend, BackendError, Batch, Decoder, Event, FinishReason, Pass, RequestStream, Span, TokenId, Vocabulary,
+};
 
 /// Ends a text.
 pub const END: TokenId = 0;
@@ -344,4 +345,16 @@ impl Collected {
     pub fn is_done(&self) -> bool {
         matches!(self.last, Some(Event::Done(_)))
     }
+}
+
+/// The default model, where the set-up puts it.
+pub fn default_model() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = variable("PARKADE_HOME")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("parkade")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/parkade")))
+        .expect("a home directory");
+    let path = data.join("models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
+    path
 }
