@@ -1,8 +1,4 @@
-//! What `parkade bench` runs: load on servers, overload, and the speed of the pool, the model and the engine.
-//!
-//! [`BenchArgs`] is the command line and [`run`] runs it. Each benchmark gives a [`Report`](report::Report), which says
-//! where, how and with which seed it was made, and renders as text, JSON or one HTML page. BENCHMARKING.md explains what is
-//! measured and how to compare fairly.
+#![doc = include_str!("../README.md")]
 
 pub mod engine;
 mod error;

@@ -1,12 +1,4 @@
-//! Parkade's engine: sequences, KV blocks, prefix cache, sampler, step loop, schedulers.
-//!
-//! [`load`] turns a model file into an [`Engine`]; [`Loaded::chat`] turns messages into a [`Request`]; [`Engine::submit`] turns a request
-//! into a [`RequestStream`] of [`Event`]s, or into a [`Refusal`] at once. Each stream ends with exactly one [`Event::Done`] or
-//! [`Event::Failed`]; dropping it cancels, [`RequestStream::detach`] lets the request run on.
-//!
-//! Inside, the stepper is the mechanism: sequences, the [`blocks::BlockPool`] with its prefix cache, one plan, one ragged forward pass, sampling
-//! and delivery per step, without threads, clocks or policy. Who is admitted to it, and when, is decided by a policy of `parkade-pool`:
-//! [`SchedulerKind`] names them, and [`parking_lot`] drives any of them.
+#![doc = include_str!("../README.md")]
 
 mod backend;
 pub mod blocks;

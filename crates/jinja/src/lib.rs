@@ -1,45 +1,4 @@
-//! The Jinja of chat templates.
-//!
-//! A chat template is a program from a stranger: it comes inside of a model file. This is an interpreter for the language in
-//! which Hugging Face's `apply_chat_template` runs it, Jinja 3.1 in an immutable sandbox: `trim_blocks` and `lstrip_blocks`,
-//! no automatic escaping, `break` and `continue`, `{% generation %}`, `raise_exception`, `strftime_now`, `tojson` as Python's
-//! `json.dumps`, all filters and tests of Jinja, and the methods of Python's strings, lists and dictionaries that do not
-//! change them. Values print as Python prints them. There are no other templates to include or extend.
-//!
-//! # Bounds
-//!
-//! Whatever a template does, compiling and rendering it end soon, in little memory, and within the 2 MiB of stack that a thread
-//! has. [`Limits`] says what one rendering may use up:
-//!
-//! - *Steps*: each part of an expression that is evaluated, each element that is compared, sorted, searched, hashed, printed or
-//!   copied, and text by its bytes, at the price of what is done with them.
-//! - *Memory*: all that it makes, charged before it is made and not given back, so that what is alive is never more.
-//! - *Output*: bytes of the result.
-//!
-//! Depth has constant bounds: brackets and blocks of the source (100), calls and blocks within each other while it runs (500),
-//! and values within values (140), which each list knows of itself when it is made: nothing that walks over values can
-//! overflow the stack. Chains such as `a + b + ...`, `elif` or `x.y.z` are no depth: the parser reads them in loops.
-//! Integers have 128 bits; Python's have more.
-//!
-//! # Whose words they are
-//!
-//! Each string knows which of its bytes came from the request ([`Variable::Input`]) and which from the template, through all
-//! that a template does with it: slices, joins, filters and formats keep it, and where an operation mixes both, what it makes
-//! counts as the request's. It changes nothing that a template computes. [`Rendered::input`] says it for the result, so that a
-//! control token that somebody wrote into a message can be told from one that the template wrote.
-//!
-//! ```
-//! use parkade_jinja::{Limits, Template, Variable};
-//!
-//! let limits = Limits::default();
-//! let template = Template::compile("<|{{ role }}|>{{ text }}<|end|>", &limits)?;
-//! let text = serde_json::json!("No <|end|> yet");
-//! let variables = [("role", Variable::Own("user")), ("text", Variable::Input(&text))];
-//! let rendered = template.render(&variables, &limits)?;
-//! assert_eq!(rendered.text, "<|user|>No <|end|> yet<|end|>");
-//! assert_eq!(rendered.input, vec![8..22]);
-//! # Ok::<(), parkade_jinja::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod budget;
 mod date;

@@ -1,14 +1,4 @@
-//! Quantised matrix products, paged attention, norms and RoPE for CPUs.
-//!
-//! See [`matmul`] for the products, [`KvCache`] and [`attention`] for attention, and [`Team`] for the
-//! threads that all of them run on.
-//!
-//! # One promise
-//! A row's result depends on its own data alone, bit for bit: not on the other rows of the batch, on how
-//! a prompt was cut into chunks, on the number of threads, or on the instruction set. Every kernel is
-//! written once over sixteen lanes (the private module `simd`); the scalar, AVX2 and AVX-512 levels give
-//! these lanes the same operations in the same order. Integer sums are exact; float sums run over k (or
-//! over keys) in order, one lane per output.
+#![doc = include_str!("../README.md")]
 //!
 //! # Tiles
 //! [`Matrix::from_bytes`] repacks weights into tiles of sixteen outputs (columns of a tile), the last one
@@ -36,21 +26,6 @@
 //! [`Activations`] holds rows as ggml would: 8-bit in blocks of 32 (Q8_0/Q8_1) for the older types, 8-bit
 //! in blocks of 256 (Q8_K) for the K types and `IQ4_XS`, floats for float types. Unlike ggml the product
 //! of scale and sum is not rounded to f16, and float types see f32 activations.
-//!
-//! # Example
-//! ```
-//! use parkade_kernels::{Activations, Matrix, Team, WeightType, matmul};
-//!
-//! let team = Team::new(2);
-//! let weights: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|w| w.to_le_bytes()).collect();
-//! let matrix = Matrix::from_bytes(&team, WeightType::F32, 2, 2, &weights)?;
-//! let mut x = Activations::new();
-//! x.set(&team, &[1.0, 10.0], 1, 2, &[WeightType::F32]);
-//! let mut y = [0.0; 2];
-//! matmul(&team, &x, &mut [(&matrix, &mut y)]);
-//! assert_eq!(y, [21.0, 43.0]);
-//! # Ok::<(), parkade_kernels::KernelError>(())
-//! ```
 
 mod activations;
 mod attention;
