@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Why a benchmark could not run. What a measured server does wrong is no error but a result, and is in the report.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BenchError {
     /// The address of a server cannot be used.
     #[error("--url '{url}' cannot be used: {reason}; give an address like http://127.0.0.1:1234")]

@@ -10,6 +10,7 @@ use crate::parking_lot::HistoryScope;
 
 /// Who decides which request runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SchedulerKind {
     /// First come, first served; a fixed number of sequences; each request's memory is reserved in full before it starts.
     #[default]

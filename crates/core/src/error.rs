@@ -2,6 +2,7 @@
 
 /// Why an engine did not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EngineError {
     /// A value of the configuration that makes no sense.
     #[error("{field} is {value}; it must be {allowed}")]

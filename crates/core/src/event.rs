@@ -6,6 +6,7 @@ use parkade_model::TokenId;
 
 /// One piece of an answer. A stream ends with exactly one [`Event::Done`] or [`Event::Failed`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
     /// The log-probabilities of the prompt's own tokens, once, before the first token. The first is `None`: nothing comes before it.
     PromptLogprobs(Vec<Option<TokenLogprob>>),
@@ -47,6 +48,7 @@ impl Event {
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FinishReason {
     /// The model ended its text, or a stop string appeared.
     Stop,
@@ -96,6 +98,7 @@ pub struct Usage {
 
 /// Why a request that had been taken failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RequestError {
     /// Somebody cancelled it.
     #[error("the request was cancelled")]

@@ -70,6 +70,7 @@ pub struct Loaded {
 
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// The file cannot be read or is no usable GGUF.
     #[error("{path}: {source}")]

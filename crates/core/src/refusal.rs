@@ -8,6 +8,7 @@ const RETRY_SECONDS: RangeInclusive<u64> = 1..=120;
 
 /// Why [`Engine::submit`](crate::Engine::submit) turned a request away. Nothing of it was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// A field of the request is not allowed.
     #[error("{message}")]

@@ -27,7 +27,7 @@ const SLOW: Duration = Duration::from_millis(20);
 fn held_up(engine: &Engine, scheduler: SchedulerKind) -> usize {
     match scheduler {
         SchedulerKind::ParkingLot => engine.snapshot().parked,
-        SchedulerKind::Default => engine.snapshot().paused,
+        _ => engine.snapshot().paused,
     }
 }
 

@@ -2,6 +2,7 @@ use std::sync::OnceLock;
 
 /// Which instructions the kernels use. All levels give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum CpuLevel {
     /// Plain Rust, any processor.
     Scalar,

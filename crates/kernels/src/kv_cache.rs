@@ -10,6 +10,7 @@ use half::bf16;
 /// How keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs, reason = "the variants are the formats' own names")]
+#[non_exhaustive]
 pub enum KvType {
     F32,
     #[default]

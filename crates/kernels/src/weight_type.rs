@@ -3,6 +3,7 @@ use std::fmt;
 /// A weight format of ggml's that Parkade can multiply with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the variants are the formats' own names")]
+#[non_exhaustive]
 pub enum WeightType {
     F32,
     F16,

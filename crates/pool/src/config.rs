@@ -13,6 +13,7 @@ use crate::{Capacity, ConfigError, PerClass};
 /// How much of a task's growth is set aside when it is admitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Reserve {
     /// As much as lets the predicted peak of all running tasks fit; a wrong prediction parks somebody.
     #[default]
@@ -24,6 +25,7 @@ pub enum Reserve {
 /// What becomes of tasks in line when everything is to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DrainWaiting {
     /// They run too, as far as the limit allows.
     #[default]

@@ -30,7 +30,7 @@ pub(super) fn processor(machine: &Machine) -> Finding {
             text,
             "answers will be slow: Parkade is quick with AVX2 or AVX-512 (PARKADE_CPU can force a level; is it set?)",
         ),
-        CpuLevel::Avx2 | CpuLevel::Avx512 => Finding::ok("processor", text),
+        _ => Finding::ok("processor", text),
     }
 }
 
@@ -177,7 +177,6 @@ fn try_answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Result<Answer
     loop {
         match stream.blocking_next() {
             Some(Event::Token { text, .. } | Event::Finished { text, .. }) => continued.push_str(&text),
-            Some(Event::PromptLogprobs(_)) => {}
             Some(Event::Failed(error)) => return Err(error.to_string()),
             None => return Err("the engine ended without an answer".to_owned()),
             Some(Event::Done(usage)) => {
@@ -192,6 +191,7 @@ fn try_answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Result<Answer
                 let text = format!("loaded in {load_time:.1} s{pace}: \"{TEST_PROMPT} {first_line}\"");
                 return Ok(Answer { text, warnings: loaded.warnings });
             }
+            Some(_) => {}
         }
     }
 }

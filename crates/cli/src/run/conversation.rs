@@ -148,8 +148,8 @@ impl Conversation {
                 }
                 Some(Event::Finished { text, .. }) => write(&text)?,
                 Some(Event::Failed(error)) => return Err(error.into()),
-                Some(Event::PromptLogprobs(_)) => {}
                 Some(Event::Done(_)) | None => break Ending::Whole,
+                Some(_) => {}
             }
         };
         out.write_all(b"\n")?;

@@ -88,6 +88,7 @@ impl TaskMetadata {
 
 /// From whose answers it is learnt how long the next one will probably be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HistoryScope {
     /// From the tenant's own, and from everybody's as long as it has too few.
     #[default]

@@ -347,7 +347,7 @@ impl InferenceWorkerPool {
 fn start_error(error: StartError) -> EngineError {
     match error {
         StartError::Config(error) => error.into(),
-        StartError::Thread { .. } => EngineError::Thread { message: error.to_string() },
+        error => EngineError::Thread { message: error.to_string() },
     }
 }
 

@@ -10,6 +10,7 @@ use super::tape::Missing;
 
 /// Why a stream cannot be attached to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AttachError {
     /// No such stream is remembered.
     #[error("no stream of a request '{0}' is known; finished streams are forgotten after a while")]

@@ -145,7 +145,6 @@ impl Client {
                 assert_eq!(Ok(*reason), self.expected.end, "{id}: answer {index}");
                 assert_eq!(*had, self.expected.tokens.len(), "{id}: answer {index} is not whole");
             }
-            Event::PromptLogprobs(_) => panic!("{id}: nobody asked for them"),
             Event::Done(usage) => {
                 assert!(reader.answers.iter().all(|&(_, finished)| finished), "{id}: done before it was finished");
                 assert!(usage.completion_tokens >= self.expected.tokens.len(), "{id}: {usage:?}");
@@ -170,6 +169,7 @@ impl Client {
                 }
                 reader.last = Some(event);
             }
+            other => panic!("{id}: nobody asked for {other:?}"),
         }
     }
 

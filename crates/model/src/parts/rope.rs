@@ -27,6 +27,7 @@ pub struct RopePlan {
 
 /// How the frequencies are stretched.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum RopeScaling {
     /// Not at all (save by the file's own table of divisors).
     None,

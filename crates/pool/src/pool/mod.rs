@@ -66,6 +66,7 @@ impl PoolConfig {
 
 /// Why a pool could not be started.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The configuration makes no sense.
     #[error(transparent)]

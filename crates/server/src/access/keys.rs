@@ -104,6 +104,7 @@ pub struct ApiKeys {
 
 /// What is wrong with a keys file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeysError {
     /// It cannot be read.
     #[error("cannot read the keys file {}: {source}", path.display())]

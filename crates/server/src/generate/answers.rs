@@ -186,7 +186,7 @@ pub(crate) async fn collect(answers: &mut Answers, n: usize) -> Result<Vec<Colle
                 choice.stop_string = stop_string;
             }
             Event::PromptLogprobs(logprobs) => prompt.prompt_logprobs = logprobs,
-            Event::Done(_) | Event::Failed(_) => {}
+            _ => {}
         }
     }
     Ok(collected)

@@ -44,11 +44,11 @@ struct Reading {
 fn refused(error: AttachError) -> ApiError {
     let message = error.to_string();
     match error {
-        AttachError::Unknown(_) => ApiError::not_found("stream_not_found", message),
         AttachError::TooFarBack { .. } => {
             ApiError::new(StatusCode::GONE, "events_forgotten", message, Retry::Never).with_param("from")
         }
         AttachError::TooFarAhead { .. } => ApiError::bad_request("out_of_range", message).with_param("from"),
+        _ => ApiError::not_found("stream_not_found", message),
     }
 }
 

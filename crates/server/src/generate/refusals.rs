@@ -56,6 +56,10 @@ impl ApiError {
             }
             Refusal::Draining { retry_after } => Self::shutting_down(retry_after),
             Refusal::Stopped => Self::engine_stopped(),
+            other => {
+                tracing::error!(refusal = %other, "a refusal that has no status yet");
+                Self::internal("the engine refused this request")
+            }
         }
     }
 
@@ -85,11 +89,7 @@ impl From<RequestError> for ApiError {
             RequestError::Deadline { allowed } => Self::deadline_exceeded(error.to_string(), allowed),
             RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
             RequestError::Stopped => Self::engine_stopped(),
-            RequestError::NoRoom
-            | RequestError::NoLogits
-            | RequestError::Forward { .. }
-            | RequestError::Text { .. }
-            | RequestError::Panicked { .. } => {
+            _ => {
                 // The details are for the operator; a client can do nothing with them.
                 tracing::error!(%error, "the engine failed on a request");
                 Self::internal("the engine failed on this request; it may be sent again")

@@ -137,7 +137,7 @@ impl ChunkEncoder for Chunks {
                 };
                 self.form.chunk(choice, frames);
             }
-            Event::PromptLogprobs(_) | Event::Done(_) | Event::Failed(_) => {}
+            _ => {}
         }
     }
 

@@ -150,7 +150,7 @@ impl ChunkEncoder for Chunks {
                 let (finish_reason, stop_reason) = (Some(reason.name()), stop_string.as_deref());
                 self.answer.form.chunk(Choice { text: &text, index, logprobs, finish_reason, stop_reason }, frames);
             }
-            Event::Done(_) | Event::Failed(_) => {}
+            _ => {}
         }
     }
 
