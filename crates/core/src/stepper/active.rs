@@ -89,8 +89,8 @@ impl Active {
 
     /// The most events that one step can bring, and one place that is always kept for the last event.
     pub(super) fn events_per_step(&self) -> usize {
-        // A token and a finish for each answer, the prompt's log-probabilities, the end.
-        2 * self.unfinished() + 3
+        // A token and a finish for each answer, a token for each proposal, the prompt's log-probabilities, the end.
+        2 * self.unfinished() + self.seqs.iter().map(|seq| seq.proposed).sum::<usize>() + 3
     }
 
     pub(super) fn generated(&self) -> usize {

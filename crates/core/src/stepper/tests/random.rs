@@ -217,3 +217,19 @@ proptest! {
         everything(acts, chunk, prefix_cache, moody);
     }
 }
+
+/// Found by the test above: the room in a stream was counted anew for each answer that proposed.
+#[test]
+fn answers_that_propose_together_keep_a_place_for_the_end() {
+    let admit = |prompt, answer, n, family| Act::Admit { prompt, answer, n, stop: false, echo: false, family };
+    let mut acts = vec![Act::Step; 5];
+    acts.push(admit(34, 3, 1, 0));
+    acts.extend(vec![Act::Step; 3]);
+    acts.push(admit(4, 3, 1, 0));
+    acts.extend(vec![Act::Step; 2]);
+    acts.push(admit(14, 11, 2, 2));
+    acts.extend(vec![Act::Step; 8]);
+    acts.push(admit(2, 2, 1, 0));
+    acts.extend(vec![Act::Step; 2]);
+    everything(acts, 17, false, 7_004_523_759_289_126_417);
+}
