@@ -82,13 +82,13 @@ fn in_words(error: &toml::de::Error) -> String {
 const TENANTS: [&str; 2] = ["tenant", "tenants"];
 
 fn limits_in(section: &Table) -> Result<Limits, String> {
+    let limits: Limits = section.clone().try_into().map_err(|error| in_words(&error))?;
+    limits.validate().map_err(|error| error.to_string())?;
     if !SchedulerKind::ParkingLot.is_in_this_build() && section.keys().any(|key| !TENANTS.contains(&key.as_str())) {
         return Err("this build has no parking lot to weigh classes in; \
                     build with the feature parking-lot-scheduler, or leave the keys out"
             .to_owned());
     }
-    let limits: Limits = section.clone().try_into().map_err(|error| in_words(&error))?;
-    limits.validate().map_err(|error| error.to_string())?;
     Ok(limits)
 }
 

@@ -54,7 +54,7 @@ pub struct Loaded {
     pub tokenizer: Arc<Tokenizer>,
     /// Messages to a prompt, if the file says how.
     pub template: Option<Arc<ChatTemplate>>,
-    /// The model's geometry.
+    /// The model's limits.
     pub config: ModelConfig,
     /// The file's name without its ending.
     pub name: String,

@@ -1,7 +1,7 @@
 //! What many observations come to.
 
+use super::arrivals::Run;
 use super::outcome::{Answer, Observation, Outcome};
-use super::pace::Run;
 use super::slo::Slo;
 use crate::stats::Samples;
 use std::collections::BTreeMap;
@@ -185,8 +185,8 @@ fn tokens_between(seen: &Observation, from: Duration, to: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arrivals::Run;
     use super::super::outcome::{Answer, Observation, Outcome};
-    use super::super::pace::Run;
     use super::{Digest, Slo};
     use crate::load::Class;
     use std::time::Duration;

@@ -4,23 +4,23 @@
 //! and returns one [`Observation`] for each request, whose [`Outcome`] is exactly one; a [`Digest`] counts them up.
 
 mod answer;
+mod arrivals;
 pub(crate) mod client;
 mod digest;
 mod lengths;
 mod mix;
 mod outcome;
-mod pace;
 mod prompt;
 mod slo;
 mod sse;
 mod target;
 mod workload;
 
+pub use arrivals::{Pace, Plan, Run, run};
 pub use digest::{Digest, Refusals};
 pub use lengths::Lengths;
 pub use mix::{Class, Mix, Tenants};
 pub use outcome::{Answer, Observation, Outcome};
-pub use pace::{Pace, Plan, Run, run};
 pub use slo::Slo;
 pub use target::{Api, Target};
 pub use workload::{Job, Sizing, Workload};

@@ -8,7 +8,7 @@ use parkade_sync::Mutex;
 
 use crate::event::RequestError;
 use crate::requests::LiveRequests;
-use crate::stepper::{Arrival, Ask, Census, Ended, Free, Grant, Growth, Stepper};
+use crate::stepper::{Arrival, Ask, Census, Ended, Free, Grant, MemoryPolicy, Stepper};
 
 use super::resource_adapter::ResourceAdapter;
 
@@ -162,12 +162,12 @@ impl std::fmt::Debug for LlmExecutor {
     }
 }
 
-/// Growth as the policy grants it.
+/// Memory as the policy of the pool grants it.
 struct Granted<'a, 'c> {
     context: &'a mut StepContext<'c, LlmExecutor>,
 }
 
-impl Growth for Granted<'_, '_> {
+impl MemoryPolicy for Granted<'_, '_> {
     fn ask(&mut self, ask: &Ask) -> Grant {
         if ask.short == 0 {
             return Grant::Yes;

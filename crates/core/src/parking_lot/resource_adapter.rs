@@ -6,14 +6,14 @@ use std::time::Instant;
 use parkade_sync::Mutex;
 
 use crate::blocks::PrefixDirectory;
-use crate::geometry::{Geometry, Need};
 use crate::refusal::Refusal;
 use crate::request::Request;
+use crate::request_limits::{Need, RequestLimits};
 
 use super::history::AnswerHistory;
 use super::types::{HistoryScope, ResourceCost, TaskMetadata};
 
-/// Prices requests from the model's geometry, what the prefix cache has, and how long answers were lately.
+/// Prices requests from the model's limits, what the prefix cache has, and how long answers were lately.
 /// [`InferenceWorkerPool::adapter`](super::InferenceWorkerPool::adapter) gives a running model's.
 ///
 /// ```no_run
@@ -29,16 +29,16 @@ use super::types::{HistoryScope, ResourceCost, TaskMetadata};
 /// ```
 #[derive(Debug)]
 pub struct ResourceAdapter {
-    geometry: Geometry,
+    limits: RequestLimits,
     prefix: Option<Arc<PrefixDirectory>>,
     history: Mutex<AnswerHistory>,
     reserve_full: bool,
 }
 
 impl ResourceAdapter {
-    pub(super) fn new(geometry: Geometry, prefix: Option<Arc<PrefixDirectory>>, reserve_full: bool) -> Self {
+    pub(super) fn new(limits: RequestLimits, prefix: Option<Arc<PrefixDirectory>>, reserve_full: bool) -> Self {
         let history = Mutex::new("parking_lot.history", AnswerHistory::default());
-        ResourceAdapter { geometry, prefix, history, reserve_full }
+        ResourceAdapter { limits, prefix, history, reserve_full }
     }
 
     /// Says from whose answers it may learn what to expect, from now on.
@@ -57,7 +57,7 @@ impl ResourceAdapter {
 
     /// What the policy is told about a request, and what it needs in full.
     fn priced_of(&self, request: &Request, now: Instant) -> Result<(TaskMetadata, Need), Refusal> {
-        let need = self.geometry.need(request)?;
+        let need = self.limits.need(request)?;
         let after = |limit| now.checked_add(limit);
         let metadata = TaskMetadata {
             id: request.id.clone(),
@@ -87,11 +87,11 @@ impl ResourceAdapter {
     /// As [`metadata`](Self::metadata).
     pub fn price(&self, request: &Request) -> Result<ResourceCost, Refusal> {
         check_shape(request)?;
-        Ok(self.price_of(request, &self.geometry.need(request)?))
+        Ok(self.price_of(request, &self.limits.need(request)?))
     }
 
     fn price_of(&self, request: &Request, need: &Need) -> ResourceCost {
-        let Geometry { block_len, .. } = self.geometry;
+        let RequestLimits { block_len, .. } = self.limits;
         let prompt = request.prompt.len();
         // The last token of a prompt is always computed, for its logits; an echo needs the logits of all.
         let cacheable = if request.echo_logprobs { 0 } else { prompt - 1 };
@@ -100,9 +100,9 @@ impl ResourceAdapter {
         // Blocks that running requests hold cost no memory; idle cached ones do, because they could be given to others. With full
         // reservations nothing is deducted: those others may end first.
         let shared = if self.reserve_full { 0 } else { hit.blocks - hit.idle };
-        let blocks = self.geometry.blocks_in_full(prompt, 1, request.n);
+        let blocks = self.limits.blocks_in_full(prompt, 1, request.n);
         let expected = self.history.lock().expect(&request.tenant, need.answer);
-        let expected_blocks = self.geometry.blocks_in_full(prompt, expected, request.n);
+        let expected_blocks = self.limits.blocks_in_full(prompt, expected, request.n);
         let cached_tokens = hit.blocks * block_len;
         ResourceCost {
             blocks: (blocks - shared) as u64,
@@ -164,8 +164,8 @@ mod tests {
     use super::*;
 
     fn adapter() -> ResourceAdapter {
-        let geometry = Geometry { context_length: 1000, blocks: 100, block_len: 16, max_seqs: 8 };
-        ResourceAdapter::new(geometry, None, false)
+        let limits = RequestLimits { context_length: 1000, blocks: 100, block_len: 16, max_seqs: 8 };
+        ResourceAdapter::new(limits, None, false)
     }
 
     fn request(prompt: usize, max_tokens: usize, n: usize) -> Request {

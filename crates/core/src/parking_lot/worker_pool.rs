@@ -81,8 +81,8 @@ impl InferenceWorkerPool {
         config.validate()?;
         let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), clock.clone());
-        let (geometry, vocab) = (stepper.geometry(), stepper.vocab());
-        let capacity = [("KV blocks", geometry.blocks as u64), ("sequences", config.max_seqs as u64)];
+        let (limits, vocab) = (stepper.limits(), stepper.vocab());
+        let capacity = [("KV blocks", limits.blocks as u64), ("sequences", config.max_seqs as u64)];
         let policy = policy(
             config.scheduler,
             PolicyConfig {
@@ -94,7 +94,7 @@ impl InferenceWorkerPool {
         let (parks, has_classes) = (policy.parks(), policy.has_classes());
         // Where nobody is parked, what others hold now cannot be counted on: they may end first.
         let reserves_full = !parks || config.reserve == Reserve::Full;
-        let adapter = ResourceAdapter::new(geometry, stepper.prefix_directory(), reserves_full);
+        let adapter = ResourceAdapter::new(limits, stepper.prefix_directory(), reserves_full);
         adapter.learn_from(config.history);
         let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&metrics), clock.clone()));
         let census = Mutex::new("parking_lot.census", Census::default());
@@ -115,7 +115,7 @@ impl InferenceWorkerPool {
             max_seqs: config.max_seqs,
             max_queue_depth: config.max_queue_depth,
             stream_capacity: config.stream_capacity,
-            block_len: geometry.block_len,
+            block_len: limits.block_len,
             vocab,
         };
         Ok((pool, worker))

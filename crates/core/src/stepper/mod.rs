@@ -2,16 +2,16 @@
 //!
 //! A step is one plan under a token budget, one ragged forward pass, and for each sequence that is complete one token: sampled,
 //! turned into text, delivered. There are no threads or policies in here. Time comes in from outside, as an argument and as the [`Clock`] by
-//! which steps are timed (which only sizes later budgets and changes no result), and who may have memory is asked of a [`Growth`].
+//! which steps are timed (which only sizes later budgets and changes no result), and who may have memory is asked of a [`MemoryPolicy`].
 
 mod active;
-mod advance;
-mod growth;
-mod left;
-mod pace;
+mod memory_policy;
+mod paused_pass;
 mod plan;
+mod postprocess;
 mod proposal;
 mod sequence;
+mod step_budget;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::blocks::PrefixDirectory;
 use crate::blocks::{BlockCounts, BlockPool};
 use crate::config::EngineConfig;
 use crate::event::{RequestError, Usage};
-use crate::geometry::Geometry;
 use crate::metrics::{EngineMetrics, StepTime};
+use crate::request_limits::RequestLimits;
 use crate::requests::{LiveRequest, RequestState};
 use crate::sampler::Scratch;
 use crate::stream::Outlet;
@@ -32,22 +32,22 @@ use parkade_pool::{Clock, TaskId};
 
 use active::Active;
 pub(crate) use active::Arrival;
-pub(crate) use growth::{Ask, Free, Grant, Growth};
-use left::Turn;
-use pace::Pace;
+pub(crate) use memory_policy::{Ask, Free, Grant, MemoryPolicy};
+use paused_pass::Turn;
 use proposal::Proposer;
+use step_budget::StepBudget;
 
 /// All admitted requests and what they need: the backend, the blocks, the sampler's scratch memory.
 pub(crate) struct Stepper {
     backend: Box<dyn Backend>,
     vocabulary: Arc<dyn Vocabulary>,
     metrics: Arc<EngineMetrics>,
-    geometry: Geometry,
+    limits: RequestLimits,
     pool: BlockPool,
     requests: BTreeMap<TaskId, Active>,
     /// Requests that take part in the steps, in the order in which they were admitted or resumed.
     running: Vec<TaskId>,
-    pace: Pace,
+    budget: StepBudget,
     ended: Vec<Ended>,
     logits: Vec<f32>,
     scratch: Scratch,
@@ -118,15 +118,15 @@ impl Stepper {
         metrics: Arc<EngineMetrics>,
         clock: Clock,
     ) -> Self {
-        let geometry = Geometry::of(&*backend, config.max_seqs);
+        let limits = RequestLimits::of(&*backend, config.max_seqs);
         Stepper {
             vocabulary,
             metrics,
-            geometry,
-            pool: BlockPool::new(geometry.blocks, geometry.block_len, config.prefix_cache),
+            limits,
+            pool: BlockPool::new(limits.blocks, limits.block_len, config.prefix_cache),
             requests: BTreeMap::new(),
             running: Vec::new(),
-            pace: Pace::new(config.step_target, config.max_batched_tokens, geometry.block_len),
+            budget: StepBudget::new(config.step_target, config.max_batched_tokens, limits.block_len),
             ended: Vec::new(),
             logits: Vec::new(),
             scratch: Scratch::default(),
@@ -137,8 +137,8 @@ impl Stepper {
         }
     }
 
-    pub(crate) fn geometry(&self) -> Geometry {
-        self.geometry
+    pub(crate) fn limits(&self) -> RequestLimits {
+        self.limits
     }
 
     pub(crate) fn vocab(&self) -> usize {
@@ -162,7 +162,7 @@ impl Stepper {
         let seqs: usize = running().map(|active| active.seqs.len()).sum();
         Free {
             blocks: self.pool.counts().available().saturating_sub(owed),
-            seqs: self.geometry.max_seqs.saturating_sub(seqs),
+            seqs: self.limits.max_seqs.saturating_sub(seqs),
         }
     }
 

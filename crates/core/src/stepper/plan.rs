@@ -10,7 +10,7 @@ use parkade_pool::TaskId;
 
 use super::Stepper;
 use super::active::Active;
-use super::growth::{Ask, Grant, Growth};
+use super::memory_policy::{Ask, Grant, MemoryPolicy};
 use super::sequence::{Sequence, Stage};
 
 /// The part of one sequence in a step.
@@ -43,7 +43,7 @@ pub(super) struct StepPlan {
 /// A plan in the making.
 struct Planning<'a> {
     now: Instant,
-    growth: &'a mut dyn Growth,
+    growth: &'a mut dyn MemoryPolicy,
     plan: StepPlan,
 }
 
@@ -70,7 +70,7 @@ impl Stepper {
     /// Prompts are ordered by the moment since which their readers wait, plus the time that each would still take alone. So a short one need not wait for
     /// a long one that came just before it, and none is overtaken by what comes later than it could have been done.
     /// While first tokens are urgent, a long prompt is the only one of its step: to share it would only make two wait for the sum.
-    pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn Growth) -> StepPlan {
+    pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn MemoryPolicy) -> StepPlan {
         let is_urgent = growth.urgency() > 0;
         let ready = self.ready(now, growth);
         let mut planning = Planning { now, growth, plan: StepPlan::default() };
@@ -91,7 +91,7 @@ impl Stepper {
         if prompts.len() > 1 {
             prompts.sort_by_cached_key(|&seq| self.due(seq));
         }
-        let budget = self.pace.budget(planning.plan.shares.len());
+        let budget = self.budget.budget(planning.plan.shares.len());
         let mut taken = 0;
         for &seq in &prompts {
             let enough = if is_urgent { ROWS_WORTH_A_PASS.min(budget) } else { budget };
@@ -103,7 +103,7 @@ impl Stepper {
     }
 
     /// Live sequences of running requests whose readers keep up, and who do not sit out. If a pass was left, only those that wait for their first token.
-    fn ready(&mut self, now: Instant, growth: &dyn Growth) -> Vec<(TaskId, usize)> {
+    fn ready(&mut self, now: Instant, growth: &dyn MemoryPolicy) -> Vec<(TaskId, usize)> {
         let overtaking = !self.left.is_empty();
         let mut ready = Vec::new();
         for &key in &self.running {
@@ -140,7 +140,7 @@ impl Stepper {
         let active = &self.requests[&key];
         let seq = &active.seqs[choice];
         let cached = self.cached(active, seq).blocks * self.pool.block_len();
-        seq.last_token.unwrap_or(active.submitted) + self.pace.prefill_time(seq.missing() - cached)
+        seq.last_token.unwrap_or(active.submitted) + self.budget.prefill_time(seq.missing() - cached)
     }
 
     /// What the cache has for a sequence, if it has no blocks yet.

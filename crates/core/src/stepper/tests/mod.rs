@@ -51,7 +51,7 @@ pub(crate) fn metadata(request: &Request, now: Instant) -> TaskMetadata {
 /// Everything was set aside at admission: growth cannot fail.
 struct Reserved;
 
-impl Growth for Reserved {
+impl MemoryPolicy for Reserved {
     fn ask(&mut self, ask: &Ask) -> Grant {
         debug_assert!(ask.short <= ask.free.blocks, "{ask:?} was reserved");
         Grant::Yes
@@ -79,7 +79,7 @@ impl Bench {
     fn admit(&mut self, request: &Request) -> (TaskId, RequestStream) {
         self.keys += 1;
         let key = TaskId::first_in(self.keys);
-        let answer = self.stepper.geometry().need(request).unwrap().answer;
+        let answer = self.stepper.limits().need(request).unwrap().answer;
         let requests =
             Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&self.metrics), Clock::default()));
         let live = requests.enter(request, metadata(request, self.start)).unwrap();

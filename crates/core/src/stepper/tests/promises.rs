@@ -286,7 +286,7 @@ struct Odd {
     never: TaskId,
 }
 
-impl Growth for Odd {
+impl MemoryPolicy for Odd {
     fn ask(&mut self, ask: &Ask) -> Grant {
         if ask.key == self.never { Grant::Never } else { Grant::Yes }
     }
@@ -343,7 +343,7 @@ fn a_short_prompt_overtakes_a_long_one_but_not_one_that_came_long_before() {
 /// First tokens are urgent.
 struct Urgent;
 
-impl Growth for Urgent {
+impl MemoryPolicy for Urgent {
     fn ask(&mut self, _: &Ask) -> Grant {
         Grant::Yes
     }

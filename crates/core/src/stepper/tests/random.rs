@@ -19,7 +19,7 @@ struct Tight {
     urgency: u8,
 }
 
-impl Growth for Tight {
+impl MemoryPolicy for Tight {
     fn ask(&mut self, ask: &Ask) -> Grant {
         if ask.short <= ask.free.blocks {
             return Grant::Yes;

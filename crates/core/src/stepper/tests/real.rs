@@ -134,7 +134,7 @@ struct Hasty {
     asked: std::cell::Cell<u64>,
 }
 
-impl Growth for Hasty {
+impl MemoryPolicy for Hasty {
     fn ask(&mut self, _: &Ask) -> Grant {
         Grant::Yes
     }

@@ -33,7 +33,7 @@ pub(crate) enum Grant {
 }
 
 /// Decides about memory and time of the requests that run.
-pub(crate) trait Growth {
+pub(crate) trait MemoryPolicy {
     /// Whether a request may have more blocks.
     fn ask(&mut self, ask: &Ask) -> Grant;
 

@@ -6,7 +6,7 @@ use crate::request::Request;
 
 /// The sizes that bound every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Geometry {
+pub(crate) struct RequestLimits {
     pub(crate) context_length: usize,
     pub(crate) blocks: usize,
     pub(crate) block_len: usize,
@@ -24,9 +24,9 @@ pub(crate) struct Need {
     pub(crate) seqs: usize,
 }
 
-impl Geometry {
+impl RequestLimits {
     pub(crate) fn of(backend: &dyn Backend, max_seqs: usize) -> Self {
-        Geometry {
+        RequestLimits {
             context_length: backend.context_length(),
             blocks: backend.blocks(),
             block_len: backend.block_len(),
@@ -90,7 +90,7 @@ impl Geometry {
 mod tests {
     use super::*;
 
-    const SMALL: Geometry = Geometry { context_length: 100, blocks: 10, block_len: 4, max_seqs: 4 };
+    const SMALL: RequestLimits = RequestLimits { context_length: 100, blocks: 10, block_len: 4, max_seqs: 4 };
 
     fn request(prompt: usize, max_tokens: Option<usize>, n: usize) -> Request {
         Request { max_tokens, n, ..Request::new("r", vec![1; prompt]) }
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn an_open_end_takes_what_context_and_blocks_allow() {
-        let answer = |geometry: Geometry, prompt, n| geometry.need(&request(prompt, None, n)).unwrap().answer;
+        let answer = |limits: RequestLimits, prompt, n| limits.need(&request(prompt, None, n)).unwrap().answer;
         assert_eq!(answer(SMALL, 6, 1), 35, "40 stored tokens and one that is not");
         assert_eq!(answer(SMALL, 6, 3), 4 + 12 + 1 - 6);
-        assert_eq!(answer(Geometry { context_length: 20, ..SMALL }, 6, 1), 14);
+        assert_eq!(answer(RequestLimits { context_length: 20, ..SMALL }, 6, 1), 14);
     }
 
     #[test]
@@ -140,14 +140,14 @@ mod tests {
 
     #[test]
     fn a_prompt_without_an_answer_may_fill_the_context() {
-        let roomy = Geometry { blocks: 1000, ..SMALL };
+        let roomy = RequestLimits { blocks: 1000, ..SMALL };
         assert_eq!(roomy.need(&request(100, Some(0), 1)), Ok(Need { answer: 0, blocks: 25, seqs: 1 }));
     }
 
     #[test]
     fn an_answer_that_is_too_long_is_cut_to_the_room() {
-        let roomy = Geometry { blocks: 1000, ..SMALL };
-        let cut = |geometry: Geometry, prompt, most, n| geometry.need(&request(prompt, Some(most), n)).unwrap().answer;
+        let roomy = RequestLimits { blocks: 1000, ..SMALL };
+        let cut = |limits: RequestLimits, prompt, most, n| limits.need(&request(prompt, Some(most), n)).unwrap().answer;
         assert_eq!(cut(roomy, 90, 10, 1), 10);
         assert_eq!(cut(roomy, 90, 11, 1), 10, "the context ends there");
         assert_eq!(cut(roomy, 99, usize::MAX, 1), 1);

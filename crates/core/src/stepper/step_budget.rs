@@ -9,7 +9,7 @@ use std::time::Duration;
 /// This is not the policy's measure of speed. That one splits a step between both kinds of work in proportion, which is right for sums
 /// over seconds. A budget needs what a prompt token adds to a step that decodes anyway, and after the last few steps.
 #[derive(Clone, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct StepBudget {
     target: f64,
     cap: usize,
     /// Never fewer prompt tokens than this: a prompt always gets on.
@@ -30,9 +30,9 @@ impl Average {
     }
 }
 
-impl Pace {
+impl StepBudget {
     pub(crate) fn new(target: Duration, cap: usize, least: usize) -> Self {
-        Pace {
+        StepBudget {
             target: target.as_secs_f64(),
             cap,
             least: least.min(cap),
@@ -77,33 +77,33 @@ mod tests {
 
     #[test]
     fn prompts_take_the_whole_budget_while_nobody_streams_and_little_beside_streams() {
-        let mut pace = Pace::new(100 * MS, 512, 16);
-        assert_eq!(pace.budget(4), 512, "nothing was measured yet");
+        let mut budget = StepBudget::new(100 * MS, 512, 16);
+        assert_eq!(budget.budget(4), 512, "nothing was measured yet");
         for _ in 0..50 {
-            pace.note(4, 0, 20 * MS);
-            pace.note(4, 40, 60 * MS);
+            budget.note(4, 0, 20 * MS);
+            budget.note(4, 40, 60 * MS);
         }
         // 1 ms for each prompt token, 80 ms of room.
-        assert!((78..=82).contains(&pace.budget(4)), "{}", pace.budget(4));
-        assert_eq!(pace.budget(0), 512);
+        assert!((78..=82).contains(&budget.budget(4)), "{}", budget.budget(4));
+        assert_eq!(budget.budget(0), 512);
     }
 
     #[test]
     fn a_slow_model_gets_at_most_twice_its_step() {
-        let mut pace = Pace::new(100 * MS, 512, 16);
+        let mut budget = StepBudget::new(100 * MS, 512, 16);
         for _ in 0..50 {
-            pace.note(1, 0, 400 * MS);
-            pace.note(1, 100, 1400 * MS);
+            budget.note(1, 0, 400 * MS);
+            budget.note(1, 100, 1400 * MS);
         }
-        assert!((38..=42).contains(&pace.budget(1)), "{}", pace.budget(1));
+        assert!((38..=42).contains(&budget.budget(1)), "{}", budget.budget(1));
     }
 
     #[test]
     fn a_prompt_always_gets_on() {
-        let mut pace = Pace::new(MS, 512, 16);
+        let mut budget = StepBudget::new(MS, 512, 16);
         for _ in 0..50 {
-            pace.note(1, 10, 1000 * MS);
+            budget.note(1, 10, 1000 * MS);
         }
-        assert_eq!(pace.budget(1), 16);
+        assert_eq!(budget.budget(1), 16);
     }
 }

@@ -17,7 +17,7 @@ use crate::metrics::StepTime;
 use parkade_pool::TaskId;
 
 use super::Stepper;
-use super::growth::Growth;
+use super::memory_policy::MemoryPolicy;
 use super::plan::StepPlan;
 
 /// A step whose pass has begun or is about to.
@@ -34,7 +34,7 @@ pub(super) struct Turn {
 
 impl Stepper {
     /// What this step computes: a pass that was left, unless something more urgent has come; else a new one.
-    pub(super) fn next_turn(&mut self, now: Instant, growth: &mut dyn Growth) -> (Option<Turn>, Vec<TaskId>) {
+    pub(super) fn next_turn(&mut self, now: Instant, growth: &mut dyn MemoryPolicy) -> (Option<Turn>, Vec<TaskId>) {
         self.abandon_empty();
         let urgency = growth.urgency();
         let mut parked = Vec::new();

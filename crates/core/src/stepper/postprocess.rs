@@ -10,15 +10,15 @@ use crate::sampler::logprob;
 use parkade_model::TokenId;
 use parkade_pool::TaskId;
 
-use super::growth::Growth;
-use super::left::Turn;
+use super::memory_policy::MemoryPolicy;
+use super::paused_pass::Turn;
 use super::plan::{Share, StepPlan};
 use super::sequence::{Finish, Said, Stage};
 use super::{Progress, StepReport, Stepper};
 
 impl Stepper {
     /// One step for all requests that are ready; nothing, if none is. Its pass may be left in the middle; a later step goes on with it.
-    pub(crate) fn step(&mut self, now: Instant, growth: &mut dyn Growth) -> StepReport {
+    pub(crate) fn step(&mut self, now: Instant, growth: &mut dyn MemoryPolicy) -> StepReport {
         let begin = self.clock.now();
         self.end_abandoned(now);
         let (turn, parked) = self.next_turn(now, growth);
@@ -46,7 +46,7 @@ impl Stepper {
         report.time = turn.time;
         let prompt_rows = report.progress.iter().map(|progress| progress.prompt_rows).sum();
         let rows = turn.plan.rows();
-        self.pace.note(rows - prompt_rows, prompt_rows, report.time.total());
+        self.budget.note(rows - prompt_rows, prompt_rows, report.time.total());
         self.metrics.step(&report.time, rows);
         if cfg!(debug_assertions) {
             self.audit();
