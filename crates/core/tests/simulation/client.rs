@@ -51,6 +51,7 @@ pub struct Client {
     pub attached: Option<AttachedStream>,
     /// How often it looks for events.
     pub pace: Duration,
+    born: Instant,
     deadline: Option<Instant>,
     first_deadline: Option<Instant>,
     expected: Expected,
@@ -64,6 +65,9 @@ pub struct Client {
     pub faults: bool,
 }
 
+/// Whoever is served at all is served by then, however slowly he reads.
+const LONGEST_LIFE: Duration = Duration::from_secs(120);
+
 /// A reader in the middle of a step may hear of its deadline only when the step is over.
 const LONGEST_STEP: Duration = Duration::from_millis(60);
 
@@ -75,6 +79,7 @@ impl Client {
             stream: Some(stream),
             attached: None,
             pace,
+            born: now,
             deadline: request.timeout.map(|timeout| now + timeout),
             first_deadline: request.ttft_slo.map(|slo| now + slo),
             expected: Expected::of(request),
@@ -171,6 +176,11 @@ impl Client {
             }
             other => panic!("{id}: nobody asked for {other:?}"),
         }
+    }
+
+    /// Nobody is forgotten.
+    pub fn check_life(&self, now: Instant) {
+        assert!(now <= self.born + LONGEST_LIFE, "{} is here for ever", self.id);
     }
 
     /// Nobody is kept after his deadline: but for the step in flight he has had his end.

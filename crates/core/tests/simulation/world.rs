@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parkade_core::{Class, Clock, Engine, Event, Refusal, Request, SamplingParams, SchedulerKind, TokenId};
+use parkade_core::{
+    Class, Clock, Engine, EngineSnapshot, Event, Refusal, Request, SamplingParams, SchedulerKind, TokenId, Totals,
+};
 use parkade_sync::Mutex;
 
 use crate::client::Client;
@@ -26,6 +28,12 @@ enum Act {
     Leaves(u64),
     Detaches(u64),
     Attaches(u64),
+}
+
+const TENANTS: u64 = 5;
+
+fn tenant_name(number: u64) -> String {
+    format!("tenant {number}")
 }
 
 #[derive(Debug, Default)]
@@ -173,7 +181,7 @@ impl World {
             max_tokens: Some(answer as usize),
             sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
             n: if self.one_in(15) { 2 + self.below(2) as usize } else { 1 },
-            tenant: format!("tenant {}", self.below(5)),
+            tenant: tenant_name(self.below(TENANTS)),
             class: Class::ALL[self.below(4) as usize],
             ..Request::new(number.to_string(), prompt)
         };
@@ -232,6 +240,7 @@ impl World {
     fn reads(&mut self, number: u64) {
         let Some(client) = self.clients.get_mut(&number) else { return };
         let pace = client.pace;
+        client.check_life(self.clock.now());
         if client.reads() { self.goes(number) } else { self.plans(pace, Act::Reads(number)) }
     }
 
@@ -307,9 +316,10 @@ impl World {
         assert_eq!((now.waiting, now.running, now.parked, now.paused), (0, 0, 0, 0), "{now:?}");
         assert_eq!((now.blocks_used, now.blocks_promised), (0, 0), "{now:?}");
         assert_eq!(now.blocks_available, now.blocks_total, "{now:?}");
+        self.check_books(&now);
         let Counts { submitted, refused, done, ref failed, silent, attached, detached, .. } = self.counts;
         assert_eq!(submitted, refused + done + silent + failed.values().sum::<u64>(), "{:?}", self.counts);
-        if submitted < 5_000 {
+        if submitted < 15_000 {
             return;
         }
         // Not one kind of thing was left out by chance.
@@ -317,6 +327,28 @@ impl World {
         if self.scheduler == SchedulerKind::ParkingLot {
             let totals = now.totals.unwrap();
             assert!(totals.parkings > 0 && totals.preempted > 0 && totals.resumed > 0, "{totals:?}");
+        }
+    }
+
+    /// What each tenant has been told of itself comes to what all are told together.
+    fn check_books(&self, all: &EngineSnapshot) {
+        let all = all.totals.unwrap();
+        let engine = self.engine();
+        let own: Vec<Totals> =
+            (0..TENANTS).map(|tenant| engine.snapshot_of(&tenant_name(tenant)).totals.unwrap()).collect();
+        let sum = |of: fn(&Totals) -> u64| own.iter().map(of).sum::<u64>();
+        for (name, of) in [
+            ("submitted", (|totals| totals.submitted) as fn(&Totals) -> u64),
+            ("refused", |totals| totals.refused),
+            ("completed", |totals| totals.completed),
+            ("failed", |totals| totals.failed),
+            ("cancelled", |totals| totals.cancelled),
+            ("expired", |totals| totals.expired),
+            ("parkings", |totals| totals.parkings),
+            ("preempted", |totals| totals.preempted),
+            ("resumed", |totals| totals.resumed),
+        ] {
+            assert_eq!(sum(of), of(&all), "{name}: {own:?} and {all:?}");
         }
     }
 

@@ -145,7 +145,6 @@ impl Lot {
                 self.queue.remove_parked(index, task);
                 self.outbox.orders[task.home as usize].push_back(Decision::Resume(id));
                 self.tasks.set_state(index, State::Resuming);
-                self.tasks.counters.resumed += 1;
             }
             state => unreachable!("only waiting and parked tasks are admitted, not {state:?}"),
         }
@@ -161,6 +160,5 @@ impl Lot {
         let task = self.tasks.at(index);
         self.memory.make_way(task, class);
         self.outbox.orders[task.home as usize].push_back(Decision::Park(id));
-        self.tasks.counters.preempted += 1;
     }
 }
