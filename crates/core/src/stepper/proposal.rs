@@ -25,6 +25,10 @@ impl Stepper {
         let active = self.requests.get_mut(&key).expect("only who is here takes part");
         let room = active.outlet.room().saturating_sub(active.events_per_step());
         let seq = &mut active.seqs[choice];
+        if seq.computed < seq.prompt_len {
+            // Other answers are about to share the prompt's last block, and each writes behind it for itself.
+            return;
+        }
         let blocks = seq.table.len().max(self.pool.blocks_for(seq.tokens.len()));
         let most = (blocks * self.pool.block_len() - seq.tokens.len())
             // One token comes without any proposal.

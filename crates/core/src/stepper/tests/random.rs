@@ -233,3 +233,45 @@ fn answers_that_propose_together_keep_a_place_for_the_end() {
     acts.extend(vec![Act::Step; 2]);
     everything(acts, 17, false, 7_004_523_759_289_126_417);
 }
+
+/// Found by the test above: what was proposed behind a prompt whose last row was a chunk of its own stood in the block that its other answers
+/// were about to share.
+#[test]
+fn nothing_is_proposed_before_the_answers_share_their_prompt() {
+    let acts = [
+        Some((4, 0, 1, false, 0)),
+        Some((4, 0, 1, false, 0)),
+        None,
+        Some((6, 0, 1, false, 0)),
+        Some((4, 0, 1, false, 0)),
+        Some((3, 6, 2, false, 0)),
+        None,
+        None,
+        Some((20, 0, 1, true, 0)),
+        Some((11, 2, 2, false, 1)),
+        None,
+        None,
+        Some((7, 4, 1, false, 0)),
+        None,
+        None,
+        None,
+        None,
+        Some((1, 6, 1, false, 0)),
+        Some((3, 13, 2, false, 2)),
+        Some((1, 9, 1, false, 0)),
+        Some((8, 0, 1, false, 1)),
+        Some((3, 0, 1, false, 0)),
+        Some((1, 5, 1, false, 0)),
+    ];
+    let act = |act: Option<(usize, usize, usize, bool, u64)>| {
+        act.map_or(Act::Step, |(prompt, answer, n, stop, family)| Act::Admit {
+            prompt,
+            answer,
+            n,
+            stop,
+            echo: false,
+            family,
+        })
+    };
+    everything(acts.into_iter().map(act).collect(), 1, true, 7_371_406_291_509_495_407);
+}
