@@ -87,7 +87,7 @@ pub(crate) struct StepReport {
     pub(crate) progress: Vec<Progress>,
     /// The pass was left in the middle: there is more to do, though nothing was done for anybody yet.
     pub(crate) was_left: bool,
-    /// Requests that growth parked.
+    /// Requests that were parked for memory.
     pub(crate) parked: Vec<TaskId>,
     pub(crate) time: StepTime,
 }

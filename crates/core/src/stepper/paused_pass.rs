@@ -34,12 +34,12 @@ pub(super) struct Turn {
 
 impl Stepper {
     /// What this step computes: a pass that was left, unless something more urgent has come; else a new one.
-    pub(super) fn next_turn(&mut self, now: Instant, growth: &mut dyn MemoryPolicy) -> (Option<Turn>, Vec<TaskId>) {
+    pub(super) fn next_turn(&mut self, now: Instant, memory: &mut dyn MemoryPolicy) -> (Option<Turn>, Vec<TaskId>) {
         self.abandon_empty();
-        let urgency = growth.urgency();
+        let urgency = memory.urgency();
         let mut parked = Vec::new();
         if self.left.last().is_none_or(|left| urgency > left.urgency) {
-            let mut plan = self.plan(now, growth);
+            let mut plan = self.plan(now, memory);
             parked = std::mem::take(&mut plan.parked);
             if !plan.shares.is_empty() {
                 self.lay_out(&mut plan);

@@ -43,7 +43,7 @@ pub(super) struct StepPlan {
 /// A plan in the making.
 struct Planning<'a> {
     now: Instant,
-    growth: &'a mut dyn MemoryPolicy,
+    memory: &'a mut dyn MemoryPolicy,
     plan: StepPlan,
 }
 
@@ -70,10 +70,10 @@ impl Stepper {
     /// Prompts are ordered by the moment since which their readers wait, plus the time that each would still take alone. So a short one need not wait for
     /// a long one that came just before it, and none is overtaken by what comes later than it could have been done.
     /// While first tokens are urgent, a long prompt is the only one of its step: to share it would only make two wait for the sum.
-    pub(super) fn plan(&mut self, now: Instant, growth: &mut dyn MemoryPolicy) -> StepPlan {
-        let is_urgent = growth.urgency() > 0;
-        let ready = self.ready(now, growth);
-        let mut planning = Planning { now, growth, plan: StepPlan::default() };
+    pub(super) fn plan(&mut self, now: Instant, memory: &mut dyn MemoryPolicy) -> StepPlan {
+        let is_urgent = memory.urgency() > 0;
+        let ready = self.ready(now, memory);
+        let mut planning = Planning { now, memory, plan: StepPlan::default() };
         for &seq in &ready {
             if self.sequence(seq).is_some_and(Sequence::is_decoding) {
                 self.propose(seq);
@@ -103,7 +103,7 @@ impl Stepper {
     }
 
     /// Live sequences of running requests whose readers keep up, and who do not sit out. If a pass was left, only those that wait for their first token.
-    fn ready(&mut self, now: Instant, growth: &dyn MemoryPolicy) -> Vec<(TaskId, usize)> {
+    fn ready(&mut self, now: Instant, memory: &dyn MemoryPolicy) -> Vec<(TaskId, usize)> {
         let overtaking = !self.left.is_empty();
         let mut ready = Vec::new();
         for &key in &self.running {
@@ -116,7 +116,7 @@ impl Stepper {
                 continue;
             }
             active.paused_since = None;
-            if growth.sits_out(key) {
+            if memory.sits_out(key) {
                 continue;
             }
             let live = active.seqs.iter().enumerate().filter(|(_, seq)| seq.stage == Stage::Live);
@@ -160,7 +160,7 @@ impl Stepper {
             let available = self.pool.counts().available();
             let grant = match wish.blocks {
                 0 => Grant::Yes,
-                _ => planning.growth.ask(&Ask { key, short, free: self.free() }),
+                _ => planning.memory.ask(&Ask { key, short, free: self.free() }),
             };
             match grant {
                 Grant::Yes => {

@@ -18,15 +18,15 @@ use super::{Progress, StepReport, Stepper};
 
 impl Stepper {
     /// One step for all requests that are ready; nothing, if none is. Its pass may be left in the middle; a later step goes on with it.
-    pub(crate) fn step(&mut self, now: Instant, growth: &mut dyn MemoryPolicy) -> StepReport {
+    pub(crate) fn step(&mut self, now: Instant, memory: &mut dyn MemoryPolicy) -> StepReport {
         let begin = self.clock.now();
         self.end_abandoned(now);
-        let (turn, parked) = self.next_turn(now, growth);
+        let (turn, parked) = self.next_turn(now, memory);
         let mut report = StepReport { parked, ..StepReport::default() };
         let Some(mut turn) = turn else { return report };
         let planned = self.clock.now();
         // A panic is a failure like any other: what the pass had begun is given up with the requests that were part of it.
-        let result = catch_unwind(AssertUnwindSafe(|| self.forward(&turn, &|| growth.interrupts())));
+        let result = catch_unwind(AssertUnwindSafe(|| self.forward(&turn, &|| memory.interrupts())));
         let computed = self.clock.now();
         let now = now + computed.duration_since(begin);
         turn.time.schedule += planned - begin;
@@ -38,7 +38,7 @@ impl Stepper {
                 report.was_left = true;
                 return report;
             }
-            Ok(Ok(Pass::Done)) => self.advance(&turn.plan, now, &mut report),
+            Ok(Ok(Pass::Done)) => self.postprocess(&turn.plan, now, &mut report),
             Ok(Err(error)) => self.fail_all(&turn.plan, &error.0, now),
             Err(panic) => self.fail_all(&turn.plan, &format!("the backend panicked: {}", panic_message(&*panic)), now),
         }
@@ -62,7 +62,7 @@ impl Stepper {
     }
 
     /// Notes what was computed, and gives each sequence that is complete its next token.
-    fn advance(&mut self, plan: &StepPlan, now: Instant, report: &mut StepReport) {
+    fn postprocess(&mut self, plan: &StepPlan, now: Instant, report: &mut StepReport) {
         let vocab = self.backend.vocab();
         let logits = std::mem::take(&mut self.logits);
         for share in &plan.shares {
