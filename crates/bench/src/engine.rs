@@ -68,7 +68,7 @@ struct Counters {
 impl Counters {
     fn read(engine: &Engine) -> Result<Counters, BenchError> {
         let mut text = String::new();
-        engine.metrics().encode(&mut text).map_err(|error| BenchError::Engine(error.to_string()))?;
+        engine.metrics().encode(engine.snapshot(), &mut text).map_err(|error| BenchError::Engine(error.to_string()))?;
         let part =
             |part: &str| prometheus::sum(&text, "parkade_engine_step_seconds_total", &format!("part=\"{part}\""));
         let count = |name: &str| prometheus::sum(&text, name, "").unwrap_or(0.0);
@@ -259,8 +259,8 @@ fn tell(report: &mut Report, all: &[Measured]) {
         let each = |seconds: f64| (steps > 0.0).then_some(seconds * 1e6 / steps);
         let range = |begin: usize, end: usize| if begin == end { begin.to_string() } else { format!("{begin}..{end}") };
         table.row(vec![
-            range(measured.at_begin.waiting, measured.at_end.waiting).into(),
-            range(measured.at_begin.running, measured.at_end.running).into(),
+            range(measured.at_begin.requests.waiting, measured.at_end.requests.waiting).into(),
+            range(measured.at_begin.requests.running, measured.at_end.requests.running).into(),
             (steps / measured.seconds).into(),
             each(schedule).into(),
             each(forward).into(),

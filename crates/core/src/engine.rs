@@ -119,11 +119,9 @@ impl Engine {
         self.inner.pool.snapshot_of(tenant)
     }
 
-    /// The engine's metrics, with the gauges as of now.
+    /// The engine's metrics, to be written with a [`snapshot`](Self::snapshot).
     pub fn metrics(&self) -> &EngineMetrics {
-        let metrics = self.inner.pool.metrics();
-        metrics.show(&self.snapshot());
-        metrics
+        self.inner.pool.metrics()
     }
 
     /// What drives the requests: prices, streams that can be attached to, jobs.

@@ -29,7 +29,10 @@ pub use config::{EngineConfig, SchedulerKind};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
-pub use figures::{ClassFigures, EngineSnapshot, RequestStatus, TenantFigures, Totals};
+pub use figures::{
+    BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
+    TenantFigures, Totals, WorkFigures,
+};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
 pub use parkade_pool::{

@@ -1,10 +1,11 @@
-//! The engine's metrics in Prometheus' form. Names follow vLLM's where a metric means the same, with the prefix `parkade_`.
+//! The engine's metrics in Prometheus' form: the [figures](crate::figures) of a moment, and here distributions and reasons. Names follow vLLM's where a metric means the same, with the prefix `parkade_`.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -14,19 +15,20 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use crate::event::{RequestError, Usage};
-use crate::figures::{EngineSnapshot, Totals};
+use crate::figures::{EngineSnapshot, Work};
 use crate::refusal::Refusal;
 
 type Labels = [(&'static str, &'static str); 1];
-type ClassLabels = [(&'static str, &'static str); 2];
 type Seconds = Counter<f64, AtomicU64>;
 
-/// One line for each metric: its place in the code, its type, its name, how it begins, and what it says.
+/// One line for each metric that is no number of a moment: its place in the code, its type, its name, how it begins, and what it says.
 macro_rules! metrics {
     ($($visibility:vis $field:ident: $kind:ty = $name:literal, $begin:expr, $help:literal;)*) => {
         /// The engine's metrics. They are written by the worker with relaxed atomics and read at any time.
         pub struct EngineMetrics {
             registry: Registry,
+            /// What JSON shows too.
+            pub(crate) work: Work,
             $($visibility $field: $kind,)*
         }
 
@@ -37,43 +39,13 @@ macro_rules! metrics {
                     let $field: $kind = $begin;
                     registry.register($name, $help, $field.clone());
                 )*
-                EngineMetrics { registry, $($field,)* }
+                EngineMetrics { registry, work: Work::default(), $($field,)* }
             }
         }
     };
 }
 
 metrics! {
-    running: Gauge = "num_requests_running", Default::default(),
-        "Requests that take part in the steps";
-    waiting: Gauge = "num_requests_waiting", Default::default(),
-        "Requests in line";
-    parked: Gauge = "num_requests_parked", Default::default(),
-        "Requests that gave their memory back for a while";
-    by_class: Family<ClassLabels, Gauge> = "class_requests", Default::default(),
-        "Requests by class and state (waiting, running, parked), if the scheduler knows classes";
-    lot_requests: Family<Labels, Counter> = "lot_requests", Default::default(),
-        "Requests handed to the parking lot, and what became of them (submitted is the sum of the others and those that are here)";
-    resumptions: Counter = "num_resumptions", Default::default(),
-        "Parked requests that were resumed";
-    class_preemptions: Counter = "num_class_preemptions", Default::default(),
-        "Running requests that were parked to make room for a higher class";
-    paused: Gauge = "num_requests_paused", Default::default(),
-        "Running requests whose reader is too slow";
-    cache_usage: Gauge<f64, AtomicU64> = "kv_cache_usage_perc", Default::default(),
-        "Share of the KV blocks that running requests hold (1 is all)";
-    blocks_used: Gauge = "kv_blocks_used", Default::default(),
-        "KV blocks that running requests hold";
-    blocks_available: Gauge = "kv_blocks_available", Default::default(),
-        "KV blocks that a request which comes now could be given: neither held nor promised";
-    blocks_cached: Gauge = "kv_blocks_cached", Default::default(),
-        "KV blocks that only the prefix cache holds";
-    pub(crate) prompt_tokens: Counter = "prompt_tokens", Default::default(),
-        "Prompt tokens of admitted requests";
-    pub(crate) generation_tokens: Counter = "generation_tokens", Default::default(),
-        "Generated tokens";
-    pub(crate) cached_tokens: Counter = "prompt_tokens_cached", Default::default(),
-        "Prompt tokens that came from the prefix cache";
     pub(crate) time_to_first_token: Histogram = "time_to_first_token_seconds", seconds(),
         "From the submission to the first token";
     pub(crate) inter_token_latency: Histogram = "inter_token_latency_seconds", seconds(),
@@ -86,16 +58,8 @@ metrics! {
         "Answers that ended, by the reason (stop, length, abort, expired, shutdown, error)";
     refusals: Family<Labels, Counter> = "request_refusals", Default::default(),
         "Requests turned away, by the reason";
-    pub(crate) preemptions: Counter = "num_preemptions", Default::default(),
-        "Running requests that were parked";
     expiries: Counter = "request_expiries", Default::default(),
         "Requests whose deadline passed";
-    pub(crate) interruptions: Counter = "engine_step_interruptions", Default::default(),
-        "Forward passes that were left in the middle for a first token of a higher class, and taken up again after it";
-    pub(crate) admissions: Counter = "num_admissions", Default::default(),
-        "Requests that got their memory and began to run";
-    steps: Counter = "engine_steps", Default::default(),
-        "Forward passes";
     step_time: Family<Labels, Seconds> = "engine_step_seconds", Default::default(),
         "Time of the steps, by part (schedule, forward, sample)";
     step_tokens: Histogram = "iteration_tokens", Histogram::new((0..13).map(|power| f64::from(1u32 << power))),
@@ -121,24 +85,25 @@ impl StepTime {
 }
 
 impl EngineMetrics {
-    pub(crate) fn new(blocks: usize) -> Self {
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("parkade");
         registry.register_collector(Box::new(LockWaits));
-        let total = Gauge::<i64>::default();
-        total.set(blocks as i64);
-        registry.register("kv_blocks", "KV blocks that there are", total);
         let build = Family::<Labels, Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build_info", "The version, always 1", build);
         Self::registered(registry)
     }
 
-    /// Appends all metrics to `out` in the OpenMetrics text format, without the closing `# EOF` line: a server adds its own first.
+    /// Appends all metrics to `out` in the OpenMetrics text format, those of `now` with them, without the closing `# EOF` line: a
+    /// server adds its own first.
     ///
     /// # Errors
     /// None for a `String`.
-    pub fn encode(&self, out: &mut String) -> fmt::Result {
-        prometheus_client::encoding::text::encode_registry(out, &self.registry)
+    pub fn encode(&self, now: EngineSnapshot, out: &mut String) -> fmt::Result {
+        let mut moment = Registry::with_prefix("parkade");
+        moment.register_collector(Box::new(now));
+        encode_registry(out, &moment)?;
+        encode_registry(out, &self.registry)
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
@@ -163,51 +128,11 @@ impl EngineMetrics {
     }
 
     pub(crate) fn step(&self, time: &StepTime, tokens: usize) {
-        self.steps.inc();
+        self.work.steps.inc();
         self.step_tokens.observe(tokens as f64);
         for (part, spent) in [("schedule", time.schedule), ("forward", time.forward), ("sample", time.sample)] {
             self.step_time.get_or_create(&[("part", part)]).inc_by(spent.as_secs_f64());
         }
-    }
-
-    pub(crate) fn show(&self, now: &EngineSnapshot) {
-        self.running.set(now.running as i64);
-        self.waiting.set(now.waiting as i64);
-        self.parked.set(now.parked as i64);
-        for class in &now.classes {
-            let states = [("waiting", class.waiting), ("running", class.running), ("parked", class.parked)];
-            for (state, count) in states {
-                self.by_class.get_or_create(&[("class", class.class.name()), ("state", state)]).set(count as i64);
-            }
-        }
-        if let Some(totals) = &now.totals {
-            self.show_totals(totals);
-        }
-        self.paused.set(now.paused as i64);
-        self.blocks_used.set(now.blocks_used as i64);
-        self.blocks_available.set(now.blocks_available as i64);
-        self.blocks_cached.set(now.blocks_cached as i64);
-        self.cache_usage.set(now.blocks_used as f64 / now.blocks_total.max(1) as f64);
-    }
-
-    /// The lot counts these itself; here they are only shown.
-    fn show_totals(&self, totals: &Totals) {
-        // Relaxed: nothing else is ordered by a counter. The highest wins, so that two scrapes at once never step back.
-        let show = |counter: &Counter, count| {
-            counter.inner().fetch_max(count, Ordering::Relaxed);
-        };
-        for (outcome, count) in [
-            ("submitted", totals.submitted),
-            ("refused", totals.refused),
-            ("completed", totals.completed),
-            ("failed", totals.failed),
-            ("cancelled", totals.cancelled),
-            ("expired", totals.expired),
-        ] {
-            show(&self.lot_requests.get_or_create(&[("outcome", outcome)]), count);
-        }
-        show(&self.resumptions, totals.resumed);
-        show(&self.class_preemptions, totals.preempted);
     }
 }
 

@@ -71,7 +71,7 @@ impl Outlet {
     /// Notes that the request gave its memory back.
     pub(crate) fn parked(&self) {
         self.request.set_state(RequestState::Parked);
-        self.requests.count(self.request.tenant(), |totals| totals.parkings += 1);
+        self.requests.count(self.request.tenant(), |totals| totals.preemptions += 1);
     }
 
     /// Notes how the request ended, then sends the last event: whoever has read it finds the end in the record.

@@ -42,13 +42,13 @@ fn run(engine: &Engine, request: &Request) -> Collected {
 
 fn idle(engine: &Engine) -> bool {
     let now = engine.snapshot();
-    (now.running, now.waiting, now.parked, now.blocks_used) == (0, 0, 0, 0)
+    (now.requests.running, now.requests.waiting, now.requests.parked, now.kv_blocks.used) == (0, 0, 0, 0)
 }
 
 /// The metrics as they are scraped.
 fn page(engine: &Engine) -> String {
     let mut page = String::new();
-    engine.metrics().encode(&mut page).expect("a string takes all");
+    engine.metrics().encode(engine.snapshot(), &mut page).expect("a string takes all");
     page
 }
 
@@ -72,7 +72,7 @@ fn memory_is_reserved_in_full_and_the_others_wait_in_line() {
     assert!(run(&engine, &request("measured", 5, 15)).is_done(), "waits are estimated from this");
     controls.hold.store(true, Ordering::SeqCst);
     let mut streams: Vec<_> = (0..5).map(|i| engine.submit(request(format!("r{i}"), 5, 15)).unwrap()).collect();
-    eventually("two run", || engine.snapshot().waiting == 3);
+    eventually("two run", || engine.snapshot().requests.waiting == 3);
     let place = |name: &str| engine.status(&name.into()).unwrap().place;
     assert_eq!((place("r1"), place("r2"), place("r4")), (None, Some(0), Some(2)));
     let status = engine.status(&"r4".into()).unwrap();
@@ -176,7 +176,7 @@ fn a_reader_that_leaves_frees_its_memory_and_its_place() {
     // One that is paused leaves too, while nothing else wakes the worker.
     let (engine, controls) = self::engine(100, EngineConfig { stream_capacity: 8, ..EngineConfig::default() });
     let stream = engine.submit(request("slow", 5, 100)).unwrap();
-    eventually("the pause", || engine.snapshot().paused == 1);
+    eventually("the pause", || engine.snapshot().requests.paused == 1);
     let passes = controls.passes.load(Ordering::SeqCst);
     thread::sleep(Duration::from_millis(20));
     assert_eq!(controls.passes.load(Ordering::SeqCst), passes, "a pause costs nothing");
@@ -192,7 +192,7 @@ fn slow_readers_hold_up_nobody_and_go_on_when_they_read() {
     for i in 0..5 {
         assert_eq!(run(&engine, &request(format!("quick{i}"), 7, 90)).answers, alone.answers);
     }
-    eventually("the pause", || engine.snapshot().paused == 5);
+    eventually("the pause", || engine.snapshot().requests.paused == 5);
     for stream in &mut slow {
         assert_eq!(Collected::all(stream).answers, alone.answers);
     }
@@ -222,7 +222,7 @@ fn a_paused_request_expires_although_nothing_else_happens() {
     let (engine, _) = engine(100, EngineConfig { stream_capacity: 8, ..EngineConfig::default() });
     let timeout = Some(Duration::from_millis(50));
     let mut stream = engine.submit(Request { timeout, ..request("slow", 5, 100) }).unwrap();
-    eventually("the pause", || engine.snapshot().paused == 1 || idle(&engine));
+    eventually("the pause", || engine.snapshot().requests.paused == 1 || idle(&engine));
     eventually("the end", || idle(&engine));
     assert!(matches!(Collected::all(&mut stream).last, Some(Event::Failed(RequestError::Deadline { .. }))));
 }
@@ -420,5 +420,5 @@ fn clients_that_come_and_go_at_random_lose_nothing() {
     assert!(done > 50, "only {done} requests were read to their end");
     eventually("the end", || idle(&engine));
     let now = engine.snapshot();
-    assert_eq!(now.blocks_free + now.blocks_cached, now.blocks_total);
+    assert_eq!(now.kv_blocks.free + now.kv_blocks.cached, now.kv_blocks.total);
 }

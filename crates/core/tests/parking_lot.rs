@@ -32,21 +32,21 @@ fn what_is_promised_to_those_that_run_is_not_available_to_a_newcomer() {
         [lot(Reserve::Full), lot(Reserve::Predicted), EngineConfig { scheduler: SchedulerKind::Default, ..config() }]
     {
         let (engine, controls) = engine(12, config);
-        assert_eq!(engine.snapshot().blocks_available, 12);
+        assert_eq!(engine.snapshot().kv_blocks.available, 12);
         // Each comes to 5 + 35 - 1 tokens, 10 blocks, of which it holds two at first.
         controls.hold.store(true, Ordering::SeqCst);
         let mut streams = ["r0", "r1"].map(|name| engine.submit(request(name, 5, 35)).unwrap());
-        eventually("one runs", || engine.snapshot().running == 1);
+        eventually("one runs", || engine.snapshot().requests.running == 1);
         let now = engine.snapshot();
-        assert_eq!((now.waiting, now.blocks_available), (1, 2), "{now:?}");
+        assert_eq!((now.requests.waiting, now.kv_blocks.available), (1, 2), "{now:?}");
         controls.hold.store(false, Ordering::SeqCst);
         for stream in &mut streams {
             assert!(Collected::all(stream).is_done());
         }
         // Whoever has read a last event finds the room in the figures.
-        assert_eq!(engine.snapshot().blocks_available, 12);
+        assert_eq!(engine.snapshot().kv_blocks.available, 12);
         let mut page = String::new();
-        engine.metrics().encode(&mut page).unwrap();
+        engine.metrics().encode(engine.snapshot(), &mut page).unwrap();
         assert!(page.contains("\nparkade_kv_blocks_available 12\n"), "{page}");
     }
 }
@@ -69,9 +69,9 @@ fn a_few_blocks_under_fifty_requests_finish_every_one_with_its_own_tokens() {
     }
     eventually("the end", || idle(&engine));
     the_books_balance(&engine);
-    let totals = engine.snapshot().totals.unwrap();
+    let totals = engine.snapshot().totals;
     assert_eq!(totals.completed, 50);
-    assert!(totals.parkings > 0 && totals.resumed > 0, "nobody was ever parked: {totals:?}");
+    assert!(totals.preemptions > 0 && totals.resumptions > 0, "nobody was ever parked: {totals:?}");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_higher_class_does_not_wait_for_the_pass_in_flight() {
             "{blocks} blocks, {max_seqs} sequences"
         );
         let mut page = String::new();
-        engine.metrics().encode(&mut page).unwrap();
+        engine.metrics().encode(engine.snapshot(), &mut page).unwrap();
         assert!(page.contains("parkade_engine_step_interruptions_total 1\n"), "{page}");
         eventually("the end", || idle(&engine));
         the_books_balance(&engine);
@@ -121,8 +121,8 @@ fn a_parked_request_goes_on_with_the_tokens_that_it_would_have_had() {
     for (mut stream, request) in streams.into_iter().zip(&requests) {
         assert_eq!(Collected::all(&mut stream).answers, alone(request).answers, "{}", stream.id());
     }
-    let totals = engine.snapshot().totals.unwrap();
-    assert!(totals.parkings > 0 && totals.resumed == totals.parkings, "{totals:?}");
+    let totals = engine.snapshot().totals;
+    assert!(totals.preemptions > 0 && totals.resumptions == totals.preemptions, "{totals:?}");
     eventually("the end", || idle(&engine));
 }
 
@@ -178,7 +178,7 @@ fn a_first_token_that_came_in_time_has_kept_its_deadline_whatever_ends_the_reque
     controls.let_go();
     assert_eq!(Collected::all(&mut started.stream).last, Some(Event::Failed(RequestError::ShuttingDown)));
     drain.join().unwrap();
-    assert_eq!(engine.snapshot().totals.unwrap().expired, 0);
+    assert_eq!(engine.snapshot().totals.expired, 0);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_slow_reader_is_parked_and_gets_every_token_in_the_end() {
     // The policy knows of it a moment before the blocks are counted.
     eventually("it is parked and its memory serves others", || {
         let now = engine.snapshot();
-        now.parked == 1 && now.blocks_used == 0
+        now.requests.parked == 1 && now.kv_blocks.used == 0
     });
     let quick = request("quick", 9, 30);
     assert_eq!(Collected::all(&mut engine.submit(quick.clone()).unwrap()).answers, alone(&quick).answers);

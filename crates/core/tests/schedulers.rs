@@ -26,8 +26,8 @@ const SLOW: Duration = Duration::from_millis(20);
 /// Requests that wait for their readers, as the scheduler has them do.
 fn held_up(engine: &Engine, scheduler: SchedulerKind) -> usize {
     match scheduler {
-        SchedulerKind::ParkingLot => engine.snapshot().parked,
-        _ => engine.snapshot().paused,
+        SchedulerKind::ParkingLot => engine.snapshot().requests.parked,
+        _ => engine.snapshot().requests.paused,
     }
 }
 
@@ -49,7 +49,7 @@ fn a_full_waiting_room_refuses_with_the_time_to_come_back() {
         controls.hold.store(false, Ordering::SeqCst);
         eventually("the end", || idle(&engine));
         the_books_balance(&engine);
-        assert_eq!(engine.snapshot().totals.unwrap().cancelled, 3);
+        assert_eq!(engine.snapshot().totals.cancelled, 3);
     }
 }
 
@@ -71,7 +71,7 @@ fn a_deadline_that_passes_in_line_ends_the_request_without_running_it() {
         assert!(Collected::all(&mut first).is_done());
         eventually("the end", || idle(&engine));
         the_books_balance(&engine);
-        assert_eq!(engine.snapshot().totals.unwrap().expired, 1);
+        assert_eq!(engine.snapshot().totals.expired, 1);
     }
 }
 
@@ -161,7 +161,7 @@ fn a_stream_goes_on_for_those_who_read_along_when_its_own_reader_was_slow_and_le
         assert_eq!(read_along(along).answers, alone(&asked).answers);
         eventually("the end", || idle(&engine));
         the_books_balance(&engine);
-        assert_eq!(engine.snapshot().totals.unwrap().completed, 1);
+        assert_eq!(engine.snapshot().totals.completed, 1);
     }
 }
 
@@ -182,10 +182,10 @@ fn when_the_last_of_all_readers_has_left_a_request_is_cancelled_wherever_it_stan
         let along = ["parked", "waiting"].map(|id| lot.streams().attach(&id.into(), 0).unwrap());
         drop((parked, waiting));
         thread::sleep(Duration::from_millis(20));
-        assert_eq!(engine.snapshot().totals.unwrap().cancelled, 0, "others still read along");
+        assert_eq!(engine.snapshot().totals.cancelled, 0, "others still read along");
         drop(along);
         controls.let_go();
-        eventually("both are gone", || engine.snapshot().totals.unwrap().cancelled == 2);
+        eventually("both are gone", || engine.snapshot().totals.cancelled == 2);
         drop(running);
         eventually("the end", || idle(&engine));
         the_books_balance(&engine);
@@ -236,7 +236,7 @@ fn cancels_are_seen_in_every_state_and_leave_nothing_behind() {
         assert!(!engine.cancel(&"nobody".into()));
         eventually("the end", || idle(&engine));
         the_books_balance(&engine);
-        assert_eq!(engine.snapshot().totals.unwrap().cancelled, 4);
+        assert_eq!(engine.snapshot().totals.cancelled, 4);
     }
 }
 
@@ -255,7 +255,7 @@ fn a_failed_pass_fails_its_requests_and_nobody_else() {
         assert_eq!(Collected::all(&mut poisoned).last, Some(Event::Failed(RequestError::NoLogits)));
         eventually("the end", || idle(&engine));
         the_books_balance(&engine);
-        assert_eq!(engine.snapshot().totals.unwrap().failed, 2);
+        assert_eq!(engine.snapshot().totals.failed, 2);
     }
 }
 
@@ -317,7 +317,7 @@ fn an_awaited_job_gives_the_same_and_one_that_is_not_awaited_any_more_is_cancell
         drop(left);
         controls.let_go();
         eventually("the end", || idle(&engine));
-        assert_eq!(engine.snapshot().totals.unwrap().cancelled, 1);
+        assert_eq!(engine.snapshot().totals.cancelled, 1);
         the_books_balance(&engine);
     }
 }

@@ -76,8 +76,8 @@ fn prompts_that_are_computed_at_the_same_time_are_shared_inside_a_scope_only() {
                 (0, cached),
                 "{scheduler:?}"
             );
-            eventually("the end", || engine.snapshot().blocks_used == 0);
-            assert_eq!(engine.snapshot().blocks_cached, kept, "{scheduler:?}");
+            eventually("the end", || engine.snapshot().kv_blocks.used == 0);
+            assert_eq!(engine.snapshot().kv_blocks.cached, kept, "{scheduler:?}");
         }
     }
 }
@@ -113,7 +113,7 @@ fn equal_requests_of_many_scopes_get_equal_tokens_whatever_is_parked_meanwhile()
             assert_eq!(collected.answers[&0], answers[0].answers[&0], "{scheduler:?} {number}");
             assert_eq!(collected.answers.contains_key(&1), number % 2 == 1);
         }
-        eventually("the end", || engine.snapshot().blocks_used == 0);
+        eventually("the end", || engine.snapshot().kv_blocks.used == 0);
     }
 }
 
@@ -142,17 +142,20 @@ fn a_tenant_sees_its_own_figures_as_if_it_were_alone() {
         let (idle, _) = held(scheduler);
         assert_eq!(engine.snapshot_of("cat"), idle.snapshot_of("cat"), "nothing of others is seen");
         let his = engine.snapshot_of("bob");
-        assert_eq!((his.waiting, his.running, his.blocks_used, his.blocks_free), (1, 0, 0, 100));
-        assert_eq!((his.tenants.len(), his.totals.unwrap().submitted), (1, 1));
+        assert_eq!(
+            (his.requests.waiting, his.requests.running, his.kv_blocks.used, his.kv_blocks.free),
+            (1, 0, 0, 100)
+        );
+        assert_eq!((his.tenants.len(), his.totals.submitted), (1, 1));
         let hers = engine.snapshot_of("ada");
-        assert_eq!((hers.waiting, hers.running, hers.running_seqs), (2, 1, 1));
-        assert!(hers.blocks_used >= 3 && hers.blocks_used + hers.blocks_free == 100, "{hers:?}");
+        assert_eq!((hers.requests.waiting, hers.requests.running, hers.sequences.running), (2, 1, 1));
+        assert!(hers.kv_blocks.used >= 3 && hers.kv_blocks.used + hers.kv_blocks.free == 100, "{hers:?}");
         assert_eq!(engine.snapshot().tenants.len(), 2, "whoever may see all does");
         controls.hold.store(false, Ordering::SeqCst);
         for stream in &mut streams {
             assert!(Collected::all(stream).is_done());
         }
-        let totals = engine.snapshot_of("ada").totals.unwrap();
+        let totals = engine.snapshot_of("ada").totals;
         assert_eq!((totals.submitted, totals.completed), (3, 3));
         assert_eq!(engine.snapshot_of("cat"), idle.snapshot_of("cat"), "nor is what they had");
     }

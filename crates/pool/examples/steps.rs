@@ -131,7 +131,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stats = pool.stats().policy;
     println!(
         "{} completed, parked {} times, {} of them for a higher class; {:?} blocks in use",
-        stats.completed, stats.parkings, stats.preempted, stats.in_use
+        stats.completed, stats.preemptions, stats.class_preemptions, stats.in_use
     );
     pool.shutdown(Drain::within(Duration::from_secs(1)));
     Ok(())

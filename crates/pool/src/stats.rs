@@ -42,12 +42,12 @@ pub struct PolicyStats {
     pub expired: u64,
     /// Granted growth requests.
     pub grown: u64,
-    /// How often a task was parked, for whatever reason.
-    pub parkings: u64,
-    /// How often one was parked to make room for a higher class.
-    pub preempted: u64,
+    /// How often a running task was parked, for whatever reason.
+    pub preemptions: u64,
+    /// How often a running task was parked to make room for a higher class.
+    pub class_preemptions: u64,
     /// How often a parked task was resumed.
-    pub resumed: u64,
+    pub resumptions: u64,
     /// By class.
     pub classes: PerClass<ClassStats>,
     /// All units.

@@ -34,7 +34,7 @@ fn simulate(name: &str, requests: u64, make: impl Fn(u64) -> Simulation) {
         total += simulation.requests;
         steps += simulation.steps;
         refused += simulation.refusals;
-        parkings += simulation.lot.stats().parkings;
+        parkings += simulation.lot.stats().preemptions;
         outcomes.iter_mut().zip(simulation.outcomes).for_each(|(sum, part)| *sum += part);
         assert!(
             simulation.lot.stats().tenants <= 256 + 40,

@@ -374,7 +374,7 @@ fn a_job_is_never_parked_whatever_its_spec_says() {
         std::thread::yield_now();
     }
     let urgent = pool.workers().submit(&TaskSpec { class: Class::Critical, ..spec() }, Box::new(|_| true)).unwrap();
-    assert_eq!(pool.workers().stats().policy.preempted, 0, "a closure cannot be stopped half way");
+    assert_eq!(pool.workers().stats().policy.class_preemptions, 0, "a closure cannot be stopped half way");
     release.send(()).unwrap();
     assert_eq!((running.wait(), urgent.wait()), (Outcome::Completed(true), Outcome::Completed(true)));
     pool.workers().shutdown(soon());

@@ -112,7 +112,7 @@ impl Executor for LlmExecutor {
         if self.stepper.park(id)
             && let Some(request) = self.stepper.request(id)
         {
-            self.shared.requests.count(request.tenant(), |totals| totals.preempted += 1);
+            self.shared.requests.count(request.tenant(), |totals| totals.class_preemptions += 1);
         }
     }
 
@@ -120,7 +120,7 @@ impl Executor for LlmExecutor {
         if self.stepper.resume(id)
             && let Some(request) = self.stepper.request(id)
         {
-            self.shared.requests.count(request.tenant(), |totals| totals.resumed += 1);
+            self.shared.requests.count(request.tenant(), |totals| totals.resumptions += 1);
         }
     }
 

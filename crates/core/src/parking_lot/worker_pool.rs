@@ -12,7 +12,9 @@ use parkade_sync::Mutex;
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
 use crate::error::EngineError;
-use crate::figures::{ClassFigures, EngineSnapshot, RequestStatus, Totals};
+use crate::figures::{
+    BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures, Totals,
+};
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestId};
@@ -79,7 +81,7 @@ impl InferenceWorkerPool {
         launch: impl FnOnce(PoolConfig, LlmExecutor) -> Result<(WorkerPool<LlmExecutor>, W), EngineError>,
     ) -> Result<(Self, W), EngineError> {
         config.validate()?;
-        let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
+        let metrics = Arc::new(EngineMetrics::new());
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), clock.clone());
         let (limits, vocab) = (stepper.limits(), stepper.vocab());
         let capacity = [("KV blocks", limits.blocks as u64), ("sequences", config.max_seqs as u64)];
@@ -259,39 +261,47 @@ impl InferenceWorkerPool {
                 parked: to_usize(figures.parked),
             }
         });
+        let blocks = census.blocks;
         EngineSnapshot {
             scheduler: self.scheduler.name(),
             active_workers: stats.workers,
-            waiting: to_usize(sums.waiting),
-            running: to_usize(sums.running),
-            paused: census.paused,
-            parked: to_usize(sums.parked),
-            running_seqs: census.running_seqs,
-            max_seqs: self.max_seqs,
-            max_queue_depth: self.max_queue_depth,
-            block_len: self.block_len,
-            blocks_total: census.blocks.total,
-            blocks_used: census.blocks.used,
-            blocks_cached: census.blocks.cached,
-            blocks_free: census.blocks.free,
-            blocks_available: to_usize(sums.available.get(BLOCKS)),
-            blocks_promised: to_usize(sums.in_use.get(BLOCKS)),
-            prefill_rate: sums.rates.prefill,
-            decode_rate: sums.rates.decode,
             draining: self.pool.is_draining(),
+            max_queue_depth: self.max_queue_depth,
+            kv_cache_usage_perc: blocks.used as f64 / blocks.total.max(1) as f64,
+            requests: RequestFigures {
+                waiting: to_usize(sums.waiting),
+                running: to_usize(sums.running),
+                parked: to_usize(sums.parked),
+                paused: census.paused,
+            },
+            sequences: SequenceFigures { running: census.running_seqs, limit: self.max_seqs },
+            kv_blocks: BlockFigures {
+                tokens_each: self.block_len,
+                total: blocks.total,
+                used: blocks.used,
+                cached: blocks.cached,
+                free: blocks.free,
+                available: to_usize(sums.available.get(BLOCKS)),
+                promised: to_usize(sums.in_use.get(BLOCKS)),
+            },
+            rates: RateFigures {
+                prefill_tokens_per_second: sums.rates.prefill,
+                decode_tokens_per_second: sums.rates.decode,
+            },
             classes: if self.has_classes { classes.to_vec() } else { Vec::new() },
             tenants: self.shared.requests.tenants(),
-            totals: Some(Totals {
+            totals: Totals {
+                preemptions: sums.preemptions,
+                class_preemptions: sums.class_preemptions,
+                resumptions: sums.resumptions,
                 submitted: sums.submitted,
                 refused: sums.refused,
                 completed: sums.completed,
                 failed: sums.failed,
                 cancelled: sums.cancelled,
                 expired: sums.expired,
-                parkings: sums.parkings,
-                preempted: sums.preempted,
-                resumed: sums.resumed,
-            }),
+            },
+            work: Some(self.metrics.work.figures()),
         }
     }
 

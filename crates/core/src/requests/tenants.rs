@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 
 use parkade_pool::Class;
 
-use crate::figures::{ClassFigures, EngineSnapshot, TenantFigures, Totals};
+use crate::figures::{
+    BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, SequenceFigures, TenantFigures, Totals,
+};
 
 use super::{LiveRequest, RequestState};
 
@@ -151,29 +153,29 @@ impl OwnFigures {
             active: running + parked,
             ..TenantFigures::new(tenant)
         };
+        let total = engine.kv_blocks.total;
+        let free = total.saturating_sub(self.blocks);
         EngineSnapshot {
-            waiting,
-            running,
-            paused: self.paused,
-            parked,
-            running_seqs: self.running_seqs,
-            blocks_used: self.blocks,
-            blocks_cached: 0,
-            blocks_free: engine.blocks_total.saturating_sub(self.blocks),
-            blocks_available: engine.blocks_total.saturating_sub(self.blocks),
-            blocks_promised: self.blocks,
-            prefill_rate: 0.0,
-            decode_rate: 0.0,
+            kv_cache_usage_perc: self.blocks as f64 / total.max(1) as f64,
+            requests: RequestFigures { waiting, running, parked, paused: self.paused },
+            sequences: SequenceFigures { running: self.running_seqs, ..engine.sequences },
+            kv_blocks: BlockFigures {
+                used: self.blocks,
+                cached: 0,
+                free,
+                available: free,
+                promised: self.blocks,
+                ..engine.kv_blocks
+            },
+            rates: RateFigures::default(),
             classes: if engine.classes.is_empty() { Vec::new() } else { self.classes.to_vec() },
             tenants: if waiting + running + parked == 0 { Vec::new() } else { vec![own] },
-            totals: Some(self.totals),
+            totals: self.totals,
+            work: None,
             // The machine's and the configuration's.
             scheduler: engine.scheduler,
             active_workers: engine.active_workers,
-            max_seqs: engine.max_seqs,
             max_queue_depth: engine.max_queue_depth,
-            block_len: engine.block_len,
-            blocks_total: engine.blocks_total,
             draining: engine.draining,
         }
     }

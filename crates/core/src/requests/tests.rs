@@ -9,7 +9,7 @@ use crate::figures::ClassFigures;
 use crate::parking_lot::{InferenceWorkerPool, ResourceCost};
 
 fn requests(limits: ReplayLimits) -> LiveRequests {
-    LiveRequests::new(limits, Arc::new(EngineMetrics::new(1)), Clock::by_hand())
+    LiveRequests::new(limits, Arc::new(EngineMetrics::new()), Clock::by_hand())
 }
 
 /// Two answers to five tokens; four tokens are expected.

@@ -175,9 +175,9 @@ impl Stepper {
     /// Lets a request take part in the steps from now on.
     pub(crate) fn admit(&mut self, key: TaskId, arrival: Arrival, now: Instant) {
         let active = Active::new(arrival, now, &self.vocabulary);
-        self.metrics.admissions.inc();
+        self.metrics.work.admissions.inc();
         self.metrics.queue_time.observe(now.saturating_duration_since(active.submitted).as_secs_f64());
-        self.metrics.prompt_tokens.inc_by(active.usage(now).prompt_tokens as u64);
+        self.metrics.work.prompt_tokens.inc_by(active.usage(now).prompt_tokens as u64);
         self.running.push(key);
         let before = self.requests.insert(key, active);
         debug_assert!(before.is_none(), "{key:?} is admitted twice");
@@ -197,7 +197,6 @@ impl Stepper {
         active.taken = 0;
         active.outlet.parked();
         self.running.retain(|&other| other != key);
-        self.metrics.preemptions.inc();
         true
     }
 

@@ -216,7 +216,7 @@ impl Stepper {
             seq.computed = self.pool.attach(&mut seq.table, &active.scope, &seq.tokens, limit);
             if first_time && seq.generated() == 0 {
                 active.cached_tokens = seq.computed;
-                self.metrics.cached_tokens.inc_by(seq.computed as u64);
+                self.metrics.work.prompt_tokens_cached.inc_by(seq.computed as u64);
             }
         }
         let copy = self.pool.make_own(&mut seq.table, seq.computed).expect("the blocks were available");

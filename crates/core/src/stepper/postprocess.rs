@@ -33,7 +33,7 @@ impl Stepper {
         turn.time.forward += computed - planned;
         match result {
             Ok(Ok(Pass::Left)) => {
-                self.metrics.interruptions.inc();
+                self.metrics.work.step_interruptions.inc();
                 self.left.push(Turn { is_left: true, ..turn });
                 report.was_left = true;
                 return report;
@@ -183,7 +183,7 @@ impl Stepper {
                 }
             };
             if next.generated {
-                self.metrics.generation_tokens.inc();
+                self.metrics.work.generation_tokens.inc();
                 match seq.last_token.replace(now) {
                     Some(before) => {
                         self.metrics.inter_token_latency.observe(now.saturating_duration_since(before).as_secs_f64())

@@ -290,15 +290,15 @@ impl World {
     pub fn check(&mut self) {
         let now = self.clock.now();
         let snapshot = self.engine().snapshot();
-        let totals = snapshot.totals.expect("it keeps books");
+        let totals = snapshot.totals;
         let ended = totals.refused + totals.completed + totals.failed + totals.cancelled + totals.expired;
-        let here = (snapshot.waiting + snapshot.running + snapshot.parked) as u64;
+        let here = (snapshot.requests.waiting + snapshot.requests.running + snapshot.requests.parked) as u64;
         assert_eq!(totals.submitted, ended + here, "the books do not balance: {snapshot:?}");
         assert_eq!((totals.submitted, totals.refused), (self.counts.submitted, self.counts.refused));
-        let blocks = snapshot.blocks_used + snapshot.blocks_cached + snapshot.blocks_free;
-        assert_eq!(blocks, snapshot.blocks_total, "{snapshot:?}");
-        assert!(snapshot.running_seqs <= snapshot.max_seqs, "{snapshot:?}");
-        assert!(snapshot.waiting <= 2 * snapshot.max_queue_depth, "{snapshot:?}");
+        let blocks = snapshot.kv_blocks.used + snapshot.kv_blocks.cached + snapshot.kv_blocks.free;
+        assert_eq!(blocks, snapshot.kv_blocks.total, "{snapshot:?}");
+        assert!(snapshot.sequences.running <= snapshot.sequences.limit, "{snapshot:?}");
+        assert!(snapshot.requests.waiting <= 2 * snapshot.max_queue_depth, "{snapshot:?}");
         // One client after the other, so that each is looked at now and then.
         let turn = self.counts.passes % 64;
         for (_, client) in self.clients.iter().filter(|(number, _)| *number % 64 == turn) {
@@ -313,9 +313,13 @@ impl World {
         assert!(self.clients.is_empty(), "{:?} wait for ever", self.clients.keys().collect::<Vec<_>>());
         self.check();
         let now = self.engine().snapshot();
-        assert_eq!((now.waiting, now.running, now.parked, now.paused), (0, 0, 0, 0), "{now:?}");
-        assert_eq!((now.blocks_used, now.blocks_promised), (0, 0), "{now:?}");
-        assert_eq!(now.blocks_available, now.blocks_total, "{now:?}");
+        assert_eq!(
+            (now.requests.waiting, now.requests.running, now.requests.parked, now.requests.paused),
+            (0, 0, 0, 0),
+            "{now:?}"
+        );
+        assert_eq!((now.kv_blocks.used, now.kv_blocks.promised), (0, 0), "{now:?}");
+        assert_eq!(now.kv_blocks.available, now.kv_blocks.total, "{now:?}");
         self.check_books(&now);
         let Counts { submitted, refused, done, ref failed, silent, attached, detached, .. } = self.counts;
         assert_eq!(submitted, refused + done + silent + failed.values().sum::<u64>(), "{:?}", self.counts);
@@ -325,17 +329,16 @@ impl World {
         // Not one kind of thing was left out by chance.
         assert!(refused > 0 && done > 0 && silent > 0 && attached > 0 && detached > 0, "{:?}", self.counts);
         if self.scheduler == SchedulerKind::ParkingLot {
-            let totals = now.totals.unwrap();
-            assert!(totals.parkings > 0 && totals.preempted > 0 && totals.resumed > 0, "{totals:?}");
+            let totals = now.totals;
+            assert!(totals.preemptions > 0 && totals.class_preemptions > 0 && totals.resumptions > 0, "{totals:?}");
         }
     }
 
     /// What each tenant has been told of itself comes to what all are told together.
     fn check_books(&self, all: &EngineSnapshot) {
-        let all = all.totals.unwrap();
+        let all = all.totals;
         let engine = self.engine();
-        let own: Vec<Totals> =
-            (0..TENANTS).map(|tenant| engine.snapshot_of(&tenant_name(tenant)).totals.unwrap()).collect();
+        let own: Vec<Totals> = (0..TENANTS).map(|tenant| engine.snapshot_of(&tenant_name(tenant)).totals).collect();
         let sum = |of: fn(&Totals) -> u64| own.iter().map(of).sum::<u64>();
         for (name, of) in [
             ("submitted", (|totals| totals.submitted) as fn(&Totals) -> u64),
@@ -344,9 +347,9 @@ impl World {
             ("failed", |totals| totals.failed),
             ("cancelled", |totals| totals.cancelled),
             ("expired", |totals| totals.expired),
-            ("parkings", |totals| totals.parkings),
-            ("preempted", |totals| totals.preempted),
-            ("resumed", |totals| totals.resumed),
+            ("preemptions", |totals| totals.preemptions),
+            ("class_preemptions", |totals| totals.class_preemptions),
+            ("resumptions", |totals| totals.resumptions),
         ] {
             assert_eq!(sum(of), of(&all), "{name}: {own:?} and {all:?}");
         }

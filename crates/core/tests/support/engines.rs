@@ -69,15 +69,16 @@ pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
 
 pub fn idle(engine: &Engine) -> bool {
     let now = engine.snapshot();
-    (now.running, now.waiting, now.parked, now.blocks_used, now.blocks_promised) == (0, 0, 0, 0, 0)
+    (now.requests.running, now.requests.waiting, now.requests.parked, now.kv_blocks.used, now.kv_blocks.promised)
+        == (0, 0, 0, 0, 0)
 }
 
 /// Everything that was submitted has exactly one place in the books.
 pub fn the_books_balance(engine: &Engine) {
     let now = engine.snapshot();
-    let totals = now.totals.unwrap();
+    let totals = now.totals;
     let ended = totals.refused + totals.completed + totals.failed + totals.cancelled + totals.expired;
-    let here = (now.waiting + now.running + now.parked) as u64;
+    let here = (now.requests.waiting + now.requests.running + now.requests.parked) as u64;
     assert_eq!(totals.submitted, ended + here, "{totals:?}");
 }
 

@@ -41,7 +41,7 @@ impl Lot {
         self.tasks.set_state(index, State::Parked);
         let task = self.tasks.at_mut(index);
         task.parkings = task.parkings.saturating_add(1);
-        self.tasks.counters.parkings += 1;
+        self.tasks.counters.preemptions += 1;
         self.line_up_parked(index);
     }
 

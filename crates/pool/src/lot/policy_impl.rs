@@ -81,7 +81,7 @@ impl Policy for Lot {
     fn parked(&mut self, id: TaskId) {
         if self.tasks.get(id).is_some_and(|task| task.state == State::Parking) {
             // Not when it was told to: it may have ended before it was.
-            self.tasks.counters.preempted += 1;
+            self.tasks.counters.class_preemptions += 1;
             self.park_holder(id.index);
         }
     }
@@ -109,7 +109,7 @@ impl Policy for Lot {
 
     fn next_decision(&mut self, worker: usize, take_new: bool) -> Option<Decision> {
         let decision = self.outbox.next(worker, take_new, &self.tasks)?;
-        self.tasks.counters.resumed += u64::from(matches!(decision, Decision::Resume(_)));
+        self.tasks.counters.resumptions += u64::from(matches!(decision, Decision::Resume(_)));
         if let Decision::Start(id) | Decision::Resume(id) = decision {
             self.tasks.set_state(id.index, State::Running);
             let task = self.tasks.at_mut(id.index);

@@ -18,7 +18,6 @@ use crate::generate::attach;
 use crate::generate::in_flight::MOST_ENDED;
 use crate::generate::{AppState, Entry};
 use crate::http::{ApiError, quote};
-use crate::routes::ops::snapshot::milliseconds;
 use crate::routes::parameters::{Name, Parameters};
 
 /// Where a request stands, in JSON. A key that is no operator's is told how many of its own requests are before it, and its wait in whole
@@ -119,4 +118,9 @@ pub(crate) async fn attach(
         None => 0,
     };
     attach::respond(&entry, prompt, from, state.config().keep_alive_comment)
+}
+
+/// Whole milliseconds.
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

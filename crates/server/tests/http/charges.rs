@@ -172,7 +172,8 @@ async fn prompts_that_are_given_up_because_the_last_one_is_refused_are_charged_f
         let body = json!({"prompt": [vec![5; 20], vec![5; 511], vec![5; 600]], "max_tokens": 1});
         assert!(limited.ask(&body).await.starts_with("HTTP/1.1 400"));
         let until = Instant::now() + PATIENCE;
-        while limited.server.engine.snapshot().running + limited.server.engine.snapshot().waiting > 0 {
+        while limited.server.engine.snapshot().requests.running + limited.server.engine.snapshot().requests.waiting > 0
+        {
             assert!(Instant::now() < until, "they never ended");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -227,7 +228,7 @@ async fn many_at_once_cannot_use_more_than_the_limit_and_one_request() {
                 refused.unwrap_or(0)
             };
             while {
-                let taken = server.engine.snapshot().running + server.engine.snapshot().waiting;
+                let taken = server.engine.snapshot().requests.running + server.engine.snapshot().requests.waiting;
                 taken + decided(&server.exchange(&wire_get("/metrics", "")).await) < 24
             } {
                 assert!(begun.elapsed() < PATIENCE, "they are never decided on");

@@ -201,7 +201,7 @@ async fn one_bad_prompt_among_several_refuses_all_and_leaves_nothing_behind() {
     let answer = post(&api, COMPLETIONS, &continue_(json!(["ab", "a".repeat(2000)]), json!({"max_tokens": 400}))).await;
     assert_eq!(answer.error(), (400, Some("prompt".into()), Some("context_length_exceeded".into())));
     let until = std::time::Instant::now() + crate::support::PATIENCE;
-    while engine.snapshot().running + engine.snapshot().waiting > 0 {
+    while engine.snapshot().requests.running + engine.snapshot().requests.waiting > 0 {
         assert!(std::time::Instant::now() < until, "{:?}", engine.snapshot());
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }

@@ -88,7 +88,7 @@ async fn a_client_that_vanishes_before_its_answer_frees_its_memory() {
         let mut socket = server.connect().await;
         socket.write_all(&wire_post(COMPLETIONS, "", &body)).await.expect("writable");
         let until = Instant::now() + PATIENCE;
-        while server.engine.snapshot().running == 0 {
+        while server.engine.snapshot().requests.running == 0 {
             assert!(Instant::now() < until, "it never ran");
             tokio::task::yield_now().await;
         }
@@ -161,7 +161,7 @@ async fn a_stream_is_kept_alive_with_comments_while_it_waits() {
     let long = json!({"prompt": "hello", "max_tokens": 480, "ignore_eos": true, "n": 64});
     first.write_all(&wire_post(COMPLETIONS, "connection: close\r\n", &long)).await.expect("writable");
     let until = Instant::now() + PATIENCE;
-    while server.engine.snapshot().running == 0 {
+    while server.engine.snapshot().requests.running == 0 {
         assert!(Instant::now() < until, "it never ran");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -98,7 +98,7 @@ async fn when_every_connection_is_at_work_one_can_still_ask_how_the_server_is() 
         held.push(open(&server, &wire_post(COMPLETIONS, CLOSE, &small())).await);
     }
     let until = Instant::now() + PATIENCE;
-    while server.engine.snapshot().running + server.engine.snapshot().waiting < 3 {
+    while server.engine.snapshot().requests.running + server.engine.snapshot().requests.waiting < 3 {
         assert!(Instant::now() < until, "they never came");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -56,7 +56,7 @@ async fn three_when_a_step_panics(server: &Running, control: &Control) -> (Strin
     let mut others = [server.connect().await, server.connect().await];
     for (number, socket) in others.iter_mut().enumerate() {
         socket.write_all(&wire_post(COMPLETIONS, CLOSE, &body(false))).await.expect("writable");
-        until(&server.engine, |now| now.running + now.waiting >= 2 + number).await;
+        until(&server.engine, |now| now.requests.running + now.requests.waiting >= 2 + number).await;
     }
     control.kill();
     (read_to_end(&mut stream).await, others)

@@ -162,17 +162,29 @@ async fn a_key_sees_nothing_of_the_load_and_the_sums_of_others() {
         let hers = [asking(&api, "ada", "first", long()), asking(&api, "ada", "second", long())];
         eventually("one runs and one waits", || {
             let now = engine.snapshot();
-            (now.running, now.waiting) == (1, 1) || hers.iter().any(JoinHandle::is_finished)
+            (now.requests.running, now.requests.waiting) == (1, 1) || hers.iter().any(JoinHandle::is_finished)
         })
         .await;
         let during = page("bob").await;
         let seen = page("ada").await;
         let all = page("ops").await;
+        let scraped = [
+            ("bob", with_key(&api, "bob", "/metrics", None).await.text),
+            ("ada", with_key(&api, "ada", "/metrics", None).await.text),
+            ("nobody", get(&api, "/metrics").await.text),
+            ("ops", with_key(&api, "ops", "/metrics", None).await.text),
+        ];
+        for (who, text) in &scraped[..3] {
+            assert!(text.contains("parkade_num_requests_running ") && !text.contains("tenant="), "{who}: {text}");
+        }
         if !hers.iter().any(JoinHandle::is_finished) {
             assert_eq!((&seen["queued_tasks"], &seen["requests"]["waiting"]), (&json!(1), &json!(1)), "{seen}");
             assert_eq!(seen["tenants"]["ada"]["waiting"], 1, "{seen}");
             assert!(seen["available_capacity"].as_u64() < seen["total_capacity"].as_u64(), "{seen}");
             assert_eq!(all["tenants"]["ada"]["waiting"], 1, "an operator sees all: {all}");
+            let line = "parkade_tenant_requests{tenant=\"ada\",state=\"waiting\"} 1";
+            assert!(scraped[3].1.contains(line), "an operator's Prometheus too: {}", scraped[3].1);
+            assert!(!all["work"].is_null() && seen["work"].is_null(), "the engine's work tells of all: {seen}");
         }
         for asking in hers {
             assert_eq!(asking.await.expect("no panic").status, 200);
@@ -190,11 +202,11 @@ async fn a_place_in_line_is_one_among_the_own_requests_and_a_wait_is_told_in_who
     for (api, state) in servers_over(narrow(), || policy(&[("ada", ""), ("bob", "")])) {
         let engine = state.models()[0].engine.clone();
         let mut asked = vec![asking(&api, "ada", "first", long())];
-        eventually("it runs", || engine.snapshot().running == 1 || asked[0].is_finished()).await;
+        eventually("it runs", || engine.snapshot().requests.running == 1 || asked[0].is_finished()).await;
         asked.push(asking(&api, "ada", "second", long()));
-        eventually("one waits", || engine.snapshot().waiting >= 1).await;
+        eventually("one waits", || engine.snapshot().requests.waiting >= 1).await;
         asked.push(asking(&api, "bob", "his", long()));
-        eventually("two wait", || engine.snapshot().waiting >= 2).await;
+        eventually("two wait", || engine.snapshot().requests.waiting >= 2).await;
         let card = with_key(&api, "bob", "/v1/requests/his", None).await.json();
         if card["state"] == "waiting" {
             assert_eq!(card["place"], 0, "{card}");
@@ -229,8 +241,10 @@ async fn a_refusal_for_want_of_room_tells_no_numbers_of_others() {
         let engine = state.models()[0].engine.clone();
         // Both of hers are taken, or she has been quick; then there is nothing to be refused for.
         let hers: Vec<_> = ["a", "b", "c"].map(|id| asking(&api, "ada", id, long())).into();
-        eventually("the line is full", || engine.snapshot().waiting == 1 || hers.iter().all(JoinHandle::is_finished))
-            .await;
+        eventually("the line is full", || {
+            engine.snapshot().requests.waiting == 1 || hers.iter().all(JoinHandle::is_finished)
+        })
+        .await;
         for answer in [asking(&api, "bob", "d", long()), asking(&api, "bob", "e", long())] {
             let answer = answer.await.expect("no panic");
             if answer.status == 503 {

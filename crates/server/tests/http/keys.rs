@@ -266,7 +266,7 @@ async fn keys_are_replaced_without_touching_what_runs() {
         let api = api.clone();
         async move { ask(&api, "sk-ada", &long).await }
     });
-    while state.models()[0].engine.snapshot().running == 0 && !running.is_finished() {
+    while state.models()[0].engine.snapshot().requests.running == 0 && !running.is_finished() {
         tokio::task::yield_now().await;
     }
     state.set_policy(policy(&[("bob", "")])).expect("valid weights");

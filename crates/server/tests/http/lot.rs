@@ -35,7 +35,7 @@ pub async fn fill(server: &Running, sequences: usize, extra: &str) -> TcpStream 
 
 pub async fn waiting(server: &Running, count: usize) {
     let until = Instant::now() + PATIENCE;
-    while server.engine.snapshot().waiting < count {
+    while server.engine.snapshot().requests.waiting < count {
         assert!(Instant::now() < until, "nobody waits: {:?}", server.engine.snapshot());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -57,7 +57,7 @@ async fn ask(server: &Running, extra: &str, body: &Value) -> String {
 
 /// What was refused at the door was in no line, and came back while all sequences were taken.
 fn was_refused_at_once(server: &Running, answer: &str) -> bool {
-    header_of(answer, "x-parkade-queue-ms").is_none() && server.engine.snapshot().running == 1
+    header_of(answer, "x-parkade-queue-ms").is_none() && server.engine.snapshot().requests.running == 1
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,7 +80,7 @@ async fn a_deadline_that_passes_in_line_is_a_503_also_for_a_stream() {
         assert!(seconds.is_some_and(|seconds| (1..=120).contains(&seconds)), "{answer}");
         // It was in line, or it was refused at the door.
         assert!(header_of(&answer, "x-parkade-queue-ms").is_none_or(|ms| ms.parse::<u64>().is_ok()), "{answer}");
-        assert_eq!(server.engine.snapshot().running, 1, "nothing had to end for that");
+        assert_eq!(server.engine.snapshot().requests.running, 1, "nothing had to end for that");
     }
 }
 
@@ -159,8 +159,8 @@ async fn a_higher_tier_does_not_wait_for_a_lower_one() {
     let answer = ask(&server, "", &high).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"service_tier\":\"priority\""), "{answer}");
     let now = server.engine.snapshot();
-    assert!(now.totals.is_some_and(|totals| totals.preempted >= 1), "it took the room of the lower one: {now:?}");
-    assert_eq!(now.running + now.parked, 1, "which has not ended");
+    assert!(now.totals.class_preemptions >= 1, "it took the room of the lower one: {now:?}");
+    assert_eq!(now.requests.running + now.requests.parked, 1, "which has not ended");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,7 +196,7 @@ async fn a_drain_gives_everybody_an_end_as_configured() {
             let answer = read_to_end(&mut waiter).await;
             assert!(answer.starts_with("HTTP/1.1 503") && code(&answer) == "shutting_down", "{answer}");
             assert!(header_of(&answer, "retry-after").is_some(), "{answer}");
-            assert_eq!(server.engine.snapshot().running, 1, "nothing had to end for that");
+            assert_eq!(server.engine.snapshot().requests.running, 1, "nothing had to end for that");
             let ready = server.exchange(&wire_get("/health/ready", "")).await;
             assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
         }

@@ -131,7 +131,7 @@ async fn keys_see_their_own_requests_only() {
         assert_eq!((status, code(&body).as_str()), (404, "request_not_found"));
     }
     assert_eq!(cancel(&server, "hers", bob).await.0, 404);
-    assert_eq!(server.engine.snapshot().running, 1);
+    assert_eq!(server.engine.snapshot().requests.running, 1);
     assert_eq!(cancel(&server, "hers", ada).await.0, 200);
 }
 
@@ -213,7 +213,7 @@ async fn a_stream_that_runs_cannot_be_joined_beyond_its_next_event() {
         let (status, body) = get(&server, &format!("/v1/requests/it/stream{query}"), extra).await;
         assert_eq!((status, code(&body).as_str()), (400, "out_of_range"), "{body}");
     }
-    assert_eq!(server.engine.snapshot().running, 1, "it goes on");
+    assert_eq!(server.engine.snapshot().requests.running, 1, "it goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -245,7 +245,7 @@ async fn a_request_goes_on_while_somebody_reads_along() {
     );
     drop(along);
     let until = Instant::now() + PATIENCE;
-    while server.engine.snapshot().running > 0 {
+    while server.engine.snapshot().requests.running > 0 {
         assert!(Instant::now() < until, "it never ended");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

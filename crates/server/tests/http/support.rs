@@ -202,7 +202,7 @@ impl Running {
         let until = Instant::now() + PATIENCE;
         loop {
             let now = self.engine.snapshot();
-            if now.running + now.waiting + now.blocks_used == 0 {
+            if now.requests.running + now.requests.waiting + now.kv_blocks.used == 0 {
                 return;
             }
             assert!(Instant::now() < until, "still busy: {now:?}");

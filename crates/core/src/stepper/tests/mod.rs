@@ -66,7 +66,7 @@ impl Bench {
     }
 
     fn over(backend: Box<dyn Backend>, vocabulary: Arc<dyn Vocabulary>, config: EngineConfig) -> Self {
-        let metrics = Arc::new(EngineMetrics::new(backend.blocks()));
+        let metrics = Arc::new(EngineMetrics::new());
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), Clock::default());
         let controls = Arc::default();
         Bench { stepper, controls, metrics, keys: 0, start: Instant::now(), capacity: 1000, ended: Vec::new() }

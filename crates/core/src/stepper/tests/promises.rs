@@ -275,7 +275,7 @@ fn a_deadline_that_passes_ends_the_request_and_is_counted() {
         Some(Event::Failed(RequestError::Deadline { allowed: Duration::from_secs(5) }))
     );
     let mut page = String::new();
-    bench.metrics.encode(&mut page).unwrap();
+    bench.metrics.encode(crate::EngineSnapshot::default(), &mut page).unwrap();
     assert!(page.contains("parkade_request_expiries_total 1"), "{page}");
     assert!(page.contains("parkade_request_success_total{finished_reason=\"expired\"} 1"), "{page}");
 }

@@ -1,9 +1,12 @@
 //! `GET /metrics`.
 
+use std::cmp::Reverse;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::access::Identity;
 use crate::generate::AppState;
 use crate::http::ApiError;
 use crate::routes::ops::exposition;
@@ -11,14 +14,25 @@ use crate::routes::ops::exposition;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// OpenMetrics for those who ask for it, as Prometheus does, and Prometheus' older text format for all others.
-pub(crate) async fn prometheus(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+/// Tenants that are shown, those with the most requests: where there are no keys, anybody can invent names.
+const MOST_TENANTS: usize = 64;
+
+/// OpenMetrics for those who ask for it, as Prometheus does, and Prometheus' older text format for all others. It is read without a
+/// key; tenants are told by name only to those who may see all of them.
+pub(crate) async fn prometheus(
+    State(state): State<AppState>,
+    identity: Result<Identity, ApiError>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let sees_all = identity.is_ok_and(|identity| identity.confined_to().is_none());
     let mut page = String::new();
     let mut models = Vec::new();
     let mut written = state.http().metrics.encode(&mut page);
     for model in state.models() {
-        let mut page = String::new();
-        written = written.and_then(|()| model.engine.metrics().encode(&mut page));
+        let (mut page, mut now) = (String::new(), model.engine.snapshot());
+        now.tenants.sort_by_key(|tenant| Reverse(tenant.waiting + tenant.active));
+        now.tenants.truncate(if sees_all { MOST_TENANTS } else { 0 });
+        written = written.and_then(|()| model.engine.metrics().encode(now, &mut page));
         models.push((model.name.clone(), page));
     }
     if written.is_err() {
