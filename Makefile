@@ -14,7 +14,7 @@ WITHOUT_LOT := -p parkade-pool -p parkade-core -p parkade-server -p parkade --no
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat serve build check fmt fuzz simulate test test-rust test-loom test-e2e
+.PHONY: help setup run chat serve build check fmt fuzz simulate picture test test-rust test-loom test-e2e
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,13 @@ fuzz: ## damaged model files (FUZZ_CASES=100000, for FUZZ_SECONDS=300 at most), 
 # A run that fails names its seed. `make test` has a tenth of it.
 simulate: ## ten million requests through the whole engine in virtual time (SIMULATE_REQUESTS=10000000)
 	PARKADE_SIMULATE_REQUESTS=$(SIMULATE_REQUESTS) cargo test --locked -p parkade-core --test simulation -- --nocapture
+
+picture: setup build ## deploy/grafana/parkade.png from a loaded server, a real Prometheus and the dashboard's queries
+	@scripts/setup tests
+	@.venv/bin/pip install --quiet --disable-pip-version-check matplotlib==3.11.2
+	PARKADE_BIN=$$(cargo metadata --format-version 1 --no-deps --locked | python3 -c \
+		'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/parkade \
+		.venv/bin/python scripts/dashboard_picture.py $(ARGS)
 
 test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
 	$(PYTEST) tests/e2e $(ARGS)

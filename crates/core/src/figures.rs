@@ -210,7 +210,7 @@ figures! {
         /// Times that a parked request was resumed.
         resumptions: u64 = counter "num_resumptions";
         family "lot_requests", "outcome",
-        "Requests handed in, and what became of them (submitted is the sum of the others and those that are here)" {
+        "Requests handed in, and what became of them (submitted is the sum of the others and those that are here)." {
             /// Requests that were handed in.
             submitted: u64;
             /// Requests that were refused.
@@ -343,7 +343,7 @@ impl<T: Named> Encode for Vec<T> {
             return Ok(());
         }
         let (requests, tokens) = (format!("{}_requests", T::KIND), format!("{}_waiting_tokens", T::KIND));
-        let help = format!("Requests by {} and state", T::KIND);
+        let help = format!("Requests by {} and state.", T::KIND);
         let mut family = page.encode_descriptor(&requests, &help, None, MetricType::Gauge)?;
         for one in self {
             for (state, count) in one.requests() {
@@ -351,7 +351,7 @@ impl<T: Named> Encode for Vec<T> {
                 ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
-        let help = format!("Prompt and expected answer tokens of the requests in line by {}", T::KIND);
+        let help = format!("Prompt and expected answer tokens of the requests in line by {}.", T::KIND);
         let mut family = page.encode_descriptor(&tokens, &help, None, MetricType::Gauge)?;
         for one in self {
             ConstGauge::new(one.waiting_tokens()).encode(family.encode_family(&[(T::KIND, one.name())])?)?;
@@ -367,16 +367,11 @@ impl Collector for EngineSnapshot {
 }
 
 fn gauge(page: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
-    ConstGauge::new(value).encode(page.encode_descriptor(name, sentence(help), None, MetricType::Gauge)?)
+    ConstGauge::new(value).encode(page.encode_descriptor(name, help.trim(), None, MetricType::Gauge)?)
 }
 
 fn counter(page: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    ConstCounter::new(value).encode(page.encode_descriptor(name, sentence(help), None, MetricType::Counter)?)
-}
-
-/// A line of documentation as Prometheus has it, which ends without a full stop.
-fn sentence(help: &str) -> &str {
-    help.trim().trim_end_matches('.')
+    ConstCounter::new(value).encode(page.encode_descriptor(name, help.trim(), None, MetricType::Counter)?)
 }
 
 /// A list as an object, by the names of what is in it.

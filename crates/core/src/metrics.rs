@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode_registry;
@@ -16,9 +16,11 @@ use prometheus_client::registry::Registry;
 
 use crate::event::{RequestError, Usage};
 use crate::figures::{EngineSnapshot, Work};
+use crate::parking_lot::TaskMetadata;
 use crate::refusal::Refusal;
 
 type Labels = [(&'static str, &'static str); 1];
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 type Seconds = Counter<f64, AtomicU64>;
 
 /// One line for each metric that is no number of a moment: its place in the code, its type, its name, how it begins, and what it says.
@@ -46,10 +48,16 @@ macro_rules! metrics {
 }
 
 metrics! {
-    pub(crate) time_to_first_token: Histogram = "time_to_first_token_seconds", seconds(),
+    time_to_first_token: Histogram = "time_to_first_token_seconds", seconds(),
         "From the submission to the first token";
-    pub(crate) inter_token_latency: Histogram = "inter_token_latency_seconds", seconds(),
+    class_time_to_first_token: Histograms = "class_time_to_first_token_seconds", Histograms::new_with_constructor(seconds),
+        "From the submission to the first token, by class";
+    first_token_deadline: Histograms = "class_first_token_deadline_ratio", Histograms::new_with_constructor(of_a_deadline),
+        "Time to the first token as a share of what its request allowed (1 is the deadline), by class";
+    inter_token_latency: Histogram = "inter_token_latency_seconds", seconds(),
         "Between two tokens of one answer";
+    class_inter_token_latency: Histograms = "class_inter_token_latency_seconds", Histograms::new_with_constructor(seconds),
+        "Between two tokens of one answer, by class";
     end_to_end: Histogram = "e2e_request_latency_seconds", seconds(),
         "From the submission to the end";
     pub(crate) queue_time: Histogram = "request_queue_time_seconds", seconds(),
@@ -114,6 +122,24 @@ impl EngineMetrics {
         self.ended.get_or_create(&[("finished_reason", reason)]).inc();
     }
 
+    /// A request has its first token.
+    pub(crate) fn first_token(&self, of: &TaskMetadata, now: Instant) {
+        let took = now.saturating_duration_since(of.submitted_at).as_secs_f64();
+        let class = [("class", of.class.name())];
+        self.time_to_first_token.observe(took);
+        self.class_time_to_first_token.get_or_create(&class).observe(took);
+        if let Some(deadline) = of.first_token_deadline {
+            let allowed = deadline.saturating_duration_since(of.submitted_at).as_secs_f64();
+            self.first_token_deadline.get_or_create(&class).observe(took / allowed.max(0.001));
+        }
+    }
+
+    /// An answer has its next token, so long after the one before.
+    pub(crate) fn next_token(&self, of: &TaskMetadata, gap: Duration) {
+        self.inter_token_latency.observe(gap.as_secs_f64());
+        self.class_inter_token_latency.get_or_create(&[("class", of.class.name())]).observe(gap.as_secs_f64());
+    }
+
     pub(crate) fn completed(&self, usage: &Usage) {
         self.end_to_end.observe(usage.total.as_secs_f64());
     }
@@ -148,6 +174,11 @@ fn seconds() -> Histogram {
         0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 7.5, 10.0,
         20.0, 40.0, 80.0, 120.0,
     ])
+}
+
+/// From a tenth of the time that was allowed to five times of it.
+fn of_a_deadline() -> Histogram {
+    Histogram::new([0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0])
 }
 
 /// The waits for each named lock of the process, read when the metrics are.

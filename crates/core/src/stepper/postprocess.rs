@@ -184,15 +184,12 @@ impl Stepper {
             };
             if next.generated {
                 self.metrics.work.generation_tokens.inc();
+                let metadata = &active.outlet.request().metadata;
                 match seq.last_token.replace(now) {
-                    Some(before) => {
-                        self.metrics.inter_token_latency.observe(now.saturating_duration_since(before).as_secs_f64())
-                    }
+                    Some(before) => self.metrics.next_token(metadata, now.saturating_duration_since(before)),
                     None if active.first_token.is_none() => {
                         active.first_token = Some(now);
-                        self.metrics
-                            .time_to_first_token
-                            .observe(now.saturating_duration_since(active.submitted).as_secs_f64());
+                        self.metrics.first_token(metadata, now);
                     }
                     None => {}
                 }
