@@ -17,6 +17,7 @@ pub mod pool;
 mod prometheus;
 mod random;
 pub mod report;
+mod roofline;
 mod runtime;
 pub mod serve;
 mod stats;

@@ -15,6 +15,8 @@ pub enum CpuLevel {
 /// The environment variable that forces a level: `scalar`, `avx2` or `avx512`.
 const FORCE: &str = "PARKADE_CPU";
 
+static LEVEL: OnceLock<CpuLevel> = OnceLock::new();
+
 impl CpuLevel {
     /// The level in use: the best that the processor has, or what `PARKADE_CPU` asks for.
     /// Decided once per process.
@@ -22,7 +24,6 @@ impl CpuLevel {
     /// A value that is unknown, or that the processor cannot run, is reported in the log and the
     /// best level is used instead.
     pub fn current() -> CpuLevel {
-        static LEVEL: OnceLock<CpuLevel> = OnceLock::new();
         *LEVEL.get_or_init(|| match std::env::var(FORCE) {
             Ok(name) => CpuLevel::forced(&name).unwrap_or_else(|message| {
                 let best = CpuLevel::best();
@@ -31,6 +32,15 @@ impl CpuLevel {
             }),
             Err(_) => CpuLevel::best(),
         })
+    }
+
+    /// Takes the level of that name, `scalar`, `avx2` or `avx512`, instead of what [`current`](Self::current) would decide.
+    ///
+    /// # Errors
+    /// If there is no such level, the processor lacks it, or another one is in use already.
+    pub fn choose(name: &str) -> Result<CpuLevel, &'static str> {
+        let level = CpuLevel::forced(name)?;
+        if *LEVEL.get_or_init(|| level) == level { Ok(level) } else { Err("another level is in use already") }
     }
 
     /// The levels that this processor can run, slowest first.

@@ -177,3 +177,11 @@ fn check_output_rows(batch: &Batch<'_>) -> Result<(), ModelError> {
     }
     Ok(())
 }
+/// What a forward pass asks of the machine, see [`Model::pass_cost`](crate::Model::pass_cost).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PassCost {
+    /// Bytes of weights that it reads, each once.
+    pub weight_bytes: usize,
+    /// Products of a weight and an activation that it adds up.
+    pub products: usize,
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parkade_kernels::{KvCache, KvType, Team};
 
-use crate::batch::{Batch, BatchCheck, Extent, Outputs};
+use crate::batch::{Batch, BatchCheck, Extent, Outputs, PassCost};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::families::describe;
@@ -13,6 +13,7 @@ use crate::gguf::Gguf;
 use crate::loader::Loader;
 use crate::parts::embedding::Embedding;
 use crate::parts::layer::Layer;
+use crate::parts::linear::Linear;
 use crate::parts::scratch::Scratch;
 use crate::plan::{Plan, RopePlan};
 
@@ -78,7 +79,21 @@ impl Model {
 
     /// Memory that the weights take, in bytes.
     pub fn weight_bytes(&self) -> usize {
-        self.embedding.memory_bytes() + self.layers.iter().map(Layer::memory_bytes).sum::<usize>()
+        self.embedding.memory_bytes() + self.linears().map(Linear::memory_bytes).sum::<usize>()
+    }
+
+    /// What a pass over so many rows asks of the machine, with the logits of `logit_rows` of them. Attention is not part of it.
+    pub fn pass_cost(&self, rows: usize, logit_rows: usize) -> PassCost {
+        let output = Some(self.embedding.output()).filter(|_| logit_rows > 0);
+        PassCost {
+            weight_bytes: self.linears().chain(output).map(Linear::memory_bytes).sum(),
+            products: rows * self.linears().map(Linear::products).sum::<usize>()
+                + logit_rows * self.embedding.output().products(),
+        }
+    }
+
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.layers.iter().flat_map(Layer::linears)
     }
 
     /// A KV cache of this model's geometry.

@@ -14,7 +14,7 @@ pub mod plan;
 mod prompt;
 pub mod tokenizer;
 
-pub use batch::{Batch, Outputs};
+pub use batch::{Batch, Outputs, PassCost};
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use families::describe;

@@ -1,19 +1,22 @@
 //! `parkade bench model`: the model alone, without engine or server.
 
+pub(crate) mod passes;
+mod peer;
+
 use crate::locate::{Locate, locate};
-use crate::random::{Random, fresh_seed};
-use crate::report::{Axis, Line, Plot, Report, Table};
+use crate::random::fresh_seed;
+use crate::report::{Axis, Cell, Line, Plot, Report, Table};
+use crate::roofline::{Roofline, Shares};
 use crate::{BenchError, Samples};
-use parkade_kernels::{KvCache, KvType, Span, Team};
-use parkade_model::gguf::Gguf;
-use parkade_model::{Batch, Model, Outputs, TokenId};
+use parkade_kernels::CpuLevel;
+use passes::{Case, Passes};
+pub use peer::Peer;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
 
-const BLOCK_LEN: usize = 16;
+/// What a stream has before it is decoded, if nobody says otherwise.
+const DECODE_DEPTH: usize = 128;
 
-/// Measures a model: prefill, and decoding of one and of many streams.
+/// Measures a model: prefill of one and of several prompts, decoding of one and of many streams.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Model to measure [default: the default model]
@@ -25,34 +28,155 @@ pub struct Options {
     /// Tokens of the prefilled prompts
     #[arg(long, value_delimiter = ',', default_value = "512")]
     pub prompt_tokens: Vec<usize>,
+    /// How many prompts are prefilled in one pass
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    pub prompts: Vec<usize>,
     /// How many streams are decoded at once
     #[arg(long, value_delimiter = ',', default_value = "1,2,4,8,16,32")]
     pub streams: Vec<usize>,
-    /// Tokens that each stream has before it is decoded
-    #[arg(long, default_value_t = 128)]
-    pub past_tokens: usize,
+    /// Tokens that each sequence has before [default: 0 for prefill, 128 for decoding]
+    #[arg(long, value_delimiter = ',', alias = "past-tokens")]
+    pub depths: Vec<usize>,
     /// Tokens that each stream decodes
     #[arg(long, default_value_t = 64)]
     pub decode_tokens: usize,
     /// How often each is measured, after one run to warm up
     #[arg(long, default_value_t = 5)]
     pub repeats: usize,
+    /// Instructions that the kernels use: scalar, avx2 or avx512 [default: the best that the processor has]
+    #[arg(long, value_name = "LEVEL")]
+    pub kernel_level: Option<String>,
+    /// Another program to run in turns with this one, on the same file and threads
+    #[arg(long, value_name = "llama-bench=PATH")]
+    pub peer: Option<Peer>,
     /// Seed of the tokens [default: a new one for each run]
     #[arg(long)]
     pub seed: Option<u64>,
 }
 
+impl Options {
+    fn cases(&self) -> Vec<Case> {
+        let depths = |usual: usize| if self.depths.is_empty() { vec![usual] } else { self.depths.clone() };
+        let mut cases = Vec::new();
+        for depth in depths(0) {
+            for &tokens in &self.prompt_tokens {
+                cases.extend(self.prompts.iter().map(|&prompts| Case::Prefill { prompts, tokens, depth }));
+            }
+        }
+        let tokens = self.decode_tokens;
+        for depth in depths(DECODE_DEPTH) {
+            cases.extend(self.streams.iter().map(|&streams| Case::Decode { streams, tokens, depth }));
+        }
+        cases
+    }
+
+    /// The name of a case's figure: one depth is left out of it.
+    fn figure(&self, case: Case) -> String {
+        let (name, depth) = match case {
+            Case::Prefill { prompts: 1, tokens, depth } => (format!("prefill_{tokens}"), depth),
+            Case::Prefill { prompts, tokens, depth } => (format!("prefill_{prompts}x{tokens}"), depth),
+            Case::Decode { streams, depth, .. } => (format!("decode_{streams}"), depth),
+        };
+        if self.depths.len() > 1 { format!("{name}_at_{depth}") } else { name }
+    }
+}
+
+/// One measured case.
+struct Measured {
+    case: Case,
+    /// Seconds of each repeat.
+    times: Samples,
+    shares: Option<Shares>,
+    /// Tokens a second of the peer's repeats, if it has such a case.
+    peer: Option<Samples>,
+}
+
+impl Measured {
+    /// Tokens a second of each repeat.
+    fn speed(&self) -> Samples {
+        self.times.iter().map(|time| self.case.tokens() as f64 / time).collect()
+    }
+
+    /// The columns that all tables end with.
+    fn limits_and_peer(&self) -> Vec<Cell> {
+        let percent = |share: Option<f64>| Cell::from(share.map(|share| format!("{:.0} %", 100.0 * share)));
+        let peer = self.peer.as_ref().and_then(Samples::median);
+        let ratio = self.speed().median().zip(peer).map(|(own, peer)| own / peer);
+        let (read, int8) = (self.shares.map(|shares| shares.read), self.shares.map(|shares| shares.int8));
+        vec![percent(read), percent(int8), peer.into(), ratio.into()]
+    }
+}
+
+const LIMITS_AND_PEER: [&str; 4] = ["of read bandwidth", "of int8 rate", "peer tok/s", "x peer"];
+
 /// Measures.
 ///
 /// # Errors
-/// If the model cannot be found, loaded or run, or options make no sense.
+/// If the model cannot be found, loaded or run, the processor lacks the level, the peer fails, or options make no sense.
 pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
     check(&options)?;
+    if let Some(level) = &options.kernel_level {
+        CpuLevel::choose(level)
+            .map_err(|error| BenchError::Options(format!("--kernel-level is '{level}': {error}")))?;
+    }
     let path = locate(options.model.as_deref(), by)?;
     let seed = options.seed.unwrap_or_else(fresh_seed);
-    let mut bench = Bench::load(&path, &options, seed)?;
+    let cases = options.cases();
+    let mut passes = Passes::load(&path, options.threads, &cases, seed)?;
+    let roofline = Roofline::measure(&passes.team);
     let mut report = Report::new("model", format!("Model: {}", path.display()), Some(seed));
-    let config = bench.model.config();
+    tell_settings(&mut report, &options, &passes, &roofline);
+    let measured = cases
+        .iter()
+        .map(|&case| measure(&mut passes, &options, &roofline, &path, case))
+        .collect::<Result<Vec<_>, _>>()?;
+    for one in &measured {
+        let name = options.figure(one.case);
+        report.figure(format!("{name}_of_limit"), one.shares.map(Shares::nearer), "x");
+        if let Some(peer) = &one.peer {
+            report.figure(format!("{name}_peer"), peer.median(), "tokens/s");
+        }
+        report.figure(name, one.speed().median(), "tokens/s");
+    }
+    tell_prefill(&mut report, &measured);
+    tell_decode(&mut report, &options, &measured);
+    report.notes.extend([
+        "forward passes only: tokens are random, nothing is sampled; decoding computes the logits of every row, prefill those of \
+         the last of each prompt"
+            .to_string(),
+        "a pass reads each weight and each key and value once, and multiplies each weight with each row: the shares are of what \
+         this machine did at most in this run. Bandwidth bounds few rows, the int8 rate many; more than 100 % of the bandwidth \
+         means that weights stay in the cache"
+            .to_string(),
+    ]);
+    Ok(report)
+}
+
+/// Our repeats and the peer's in turns, after one of ours that does not count.
+fn measure(
+    passes: &mut Passes,
+    options: &Options,
+    roofline: &Roofline,
+    path: &Path,
+    case: Case,
+) -> Result<Measured, BenchError> {
+    let peer = options.peer.as_ref().filter(|_| Peer::has(case));
+    let (mut times, mut speeds) = (Vec::new(), Vec::new());
+    passes.time(case)?;
+    for _ in 0..options.repeats {
+        times.push(passes.time(case)?);
+        if let Some(peer) = peer {
+            speeds.push(peer.run(path, passes.team.threads(), case)?);
+        }
+    }
+    let times: Samples = times.into_iter().collect();
+    let (cost, context) = passes.cost(case);
+    let shares = times.median().map(|time| roofline.shares(cost, context, time / case.passes() as f64));
+    Ok(Measured { case, times, shares, peer: peer.map(|_| speeds.into_iter().collect()) })
+}
+
+fn tell_settings(report: &mut Report, options: &Options, passes: &Passes, roofline: &Roofline) {
+    let config = passes.model.config();
     report.setting(
         "shape",
         format!(
@@ -66,173 +190,91 @@ pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
             config.vocab
         ),
     );
-    report.setting(
-        "weights",
-        format!("{:.1} MiB, loaded in {:.2} s", mib(bench.model.weight_bytes()), bench.load_seconds),
-    );
-    report.setting("threads", bench.threads);
+    let mib = passes.model.weight_bytes() as f64 / (1 << 20) as f64;
+    report.setting("weights", format!("{mib:.1} MiB, loaded in {:.2} s", passes.load_seconds));
+    report.setting("threads", passes.team.threads());
+    report.setting("limits", roofline.line(passes.team.threads()));
     report.setting("repeats", options.repeats);
-    report.figure("load_seconds", Some(bench.load_seconds), "s");
-
-    let mut prefill = Table::new("Prefill of one prompt", &["tokens", "tok/s", "min", "max", "ms"]);
-    for &tokens in &options.prompt_tokens {
-        let times = bench.repeat(options.repeats, |bench| bench.prefill(tokens))?;
-        let speed = per_second(&times, tokens);
-        let ms = times.median().map(|time| time * 1e3);
-        prefill.row(vec![tokens.into(), speed.median().into(), speed.min().into(), speed.max().into(), ms.into()]);
-        report.figure(format!("prefill_{tokens}"), speed.median(), "tokens/s");
+    if let Some(peer) = &options.peer {
+        report.setting("peer", peer);
     }
-    let columns = ["streams", "tok/s", "min", "max", "x one stream", "ms a step"];
-    let mut decode =
-        Table::new(format!("Decoding {} tokens after {}", options.decode_tokens, options.past_tokens), &columns);
-    let mut curve = Vec::new();
-    let mut one = None;
-    for &streams in &options.streams {
-        let times = bench.repeat(options.repeats, |bench| bench.decode(streams, &options))?;
-        let speed = per_second(&times, streams * options.decode_tokens);
+    report.figure("load_seconds", Some(passes.load_seconds), "s");
+    report.figure("read_bytes_per_second", Some(roofline.read), "bytes/s");
+    report.figure("int8_products_per_second", Some(roofline.int8), "products/s");
+}
+
+fn tell_prefill(report: &mut Report, measured: &[Measured]) {
+    let columns = [&["prompts", "tokens each", "after", "tok/s", "min", "max", "ms"][..], &LIMITS_AND_PEER].concat();
+    let mut table = Table::new("Prefill in one pass", &columns);
+    for one in measured {
+        let Case::Prefill { prompts, tokens, depth } = one.case else { continue };
+        let speed = one.speed();
+        let mut row: Vec<Cell> = vec![prompts.into(), tokens.into(), depth.into()];
+        row.extend(
+            [speed.median(), speed.min(), speed.max(), one.times.median().map(|time| time * 1e3)].map(Cell::from),
+        );
+        row.extend(one.limits_and_peer());
+        table.row(row);
+    }
+    report.tables.push(table);
+}
+
+fn tell_decode(report: &mut Report, options: &Options, measured: &[Measured]) {
+    let columns =
+        [&["streams", "after", "tok/s", "min", "max", "x one stream", "ms a step"][..], &LIMITS_AND_PEER].concat();
+    let mut table = Table::new(format!("Decoding {} tokens", options.decode_tokens), &columns);
+    let mut lines: Vec<Line> = Vec::new();
+    let mut ones = Vec::new();
+    for one in measured {
+        let Case::Decode { streams, tokens, depth } = one.case else { continue };
+        let speed = one.speed();
         let median = speed.median();
         if streams == 1 {
-            one = median;
+            ones.push((depth, median));
         }
-        decode.row(vec![
-            streams.into(),
-            median.into(),
-            speed.min().into(),
-            speed.max().into(),
-            median.zip(one).map(|(many, one)| many / one).into(),
-            times.median().map(|time| time * 1e3 / options.decode_tokens as f64).into(),
-        ]);
-        report.figure(format!("decode_{streams}"), median, "tokens/s");
-        curve.extend(median.map(|median| (streams as f64, median)));
+        let alone = ones.iter().find(|(at, _)| *at == depth).and_then(|(_, speed)| *speed);
+        let mut row: Vec<Cell> = vec![streams.into(), depth.into()];
+        row.extend([median, speed.min(), speed.max(), median.zip(alone).map(|(many, one)| many / one)].map(Cell::from));
+        row.push(one.times.median().map(|time| time * 1e3 / tokens as f64).into());
+        row.extend(one.limits_and_peer());
+        table.row(row);
+        let name = format!("after {depth} tokens");
+        if lines.last().is_none_or(|line| line.name != name) {
+            lines.push(Line { name, points: Vec::new() });
+        }
+        if let (Some(line), Some(median)) = (lines.last_mut(), median) {
+            line.points.push((streams as f64, median));
+        }
     }
-    report.tables.extend([prefill, decode]);
+    report.tables.push(table);
     report.plots.push(Plot {
         title: "Decoding many streams".to_string(),
         x: Axis { label: "streams".to_string(), log: false },
         y: Axis { label: "tokens/s, all streams together".to_string(), log: false },
-        lines: vec![Line { name: "median".to_string(), points: curve }],
+        lines,
     });
-    report.notes.push(
-        "forward passes only: tokens are random, nothing is sampled; decoding computes the logits of every row, prefill those \
-         of its last"
-            .to_string(),
-    );
-    Ok(report)
 }
 
 fn check(options: &Options) -> Result<(), BenchError> {
-    let positive = |name: &str, values: &[usize]| match values.iter().all(|value| (1..=1 << 20).contains(value)) {
-        true if !values.is_empty() => Ok(()),
-        _ => Err(BenchError::Options(format!("{name} must be whole numbers from 1 to 1048576"))),
+    let within = |name: &str, least: usize, values: &[usize]| {
+        let wrong = values.iter().find(|value| !(least..=1 << 20).contains(*value));
+        match wrong {
+            None => Ok(()),
+            Some(value) => Err(BenchError::Options(format!("{name} is {value}; it must be from {least} to 1048576"))),
+        }
     };
-    positive("--prompt-tokens", &options.prompt_tokens)?;
-    positive("--streams", &options.streams)?;
-    positive("--past-tokens", &[options.past_tokens])?;
-    positive("--decode-tokens", &[options.decode_tokens])?;
-    positive("--repeats", &[options.repeats])?;
-    positive("--threads", &[options.threads.unwrap_or(1)])
-}
-
-fn mib(bytes: usize) -> f64 {
-    bytes as f64 / (1 << 20) as f64
-}
-
-fn per_second(times: &Samples, tokens: usize) -> Samples {
-    times.iter().map(|time| tokens as f64 / time).collect()
-}
-
-/// A loaded model with KV blocks for the largest measurement.
-struct Bench {
-    model: Model,
-    kv: KvCache,
-    random: Random,
-    logits: Vec<f32>,
-    threads: usize,
-    load_seconds: f64,
-    path: std::path::PathBuf,
-}
-
-impl Bench {
-    fn load(path: &Path, options: &Options, seed: u64) -> Result<Bench, BenchError> {
-        let failed = |reason: String| BenchError::Model { path: path.to_path_buf(), reason };
-        let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let start = Instant::now();
-        let gguf = Gguf::open(path).map_err(|error| failed(error.to_string()))?;
-        let model = Model::load(&gguf, Arc::new(Team::new(threads))).map_err(|error| failed(error.to_string()))?;
-        let load_seconds = start.elapsed().as_secs_f64();
-        let longest = options.past_tokens + options.decode_tokens;
-        let most = options.prompt_tokens.iter().copied().max().unwrap_or(1).max(longest);
-        if most > model.config().context_length {
-            return Err(failed(format!(
-                "{most} tokens are asked for; its context has {}",
-                model.config().context_length
-            )));
-        }
-        let streams = options.streams.iter().copied().max().unwrap_or(1);
-        let blocks = (streams * longest.div_ceil(BLOCK_LEN)).max(most.div_ceil(BLOCK_LEN));
-        let kv = model.new_kv_cache(blocks, BLOCK_LEN, KvType::F16).map_err(|error| failed(error.to_string()))?;
-        let path = path.to_path_buf();
-        Ok(Bench { model, kv, random: Random::new(seed, 0), logits: Vec::new(), threads, load_seconds, path })
-    }
-
-    /// Seconds of each repeat, after one that does not count.
-    fn repeat(
-        &mut self,
-        repeats: usize,
-        mut measure: impl FnMut(&mut Bench) -> Result<f64, BenchError>,
-    ) -> Result<Samples, BenchError> {
-        measure(self)?;
-        (0..repeats).map(|_| measure(self)).collect()
-    }
-
-    /// Seconds of one pass over a new prompt.
-    fn prefill(&mut self, tokens: usize) -> Result<f64, BenchError> {
-        let prompt = self.tokens(tokens);
-        let blocks: Vec<u32> = (0..tokens.div_ceil(BLOCK_LEN) as u32).collect();
-        let span = Span { first_row: 0, rows: tokens, past: 0, blocks: &blocks };
-        let start = Instant::now();
-        self.forward(&prompt, &[span], &[tokens - 1])?;
-        Ok(start.elapsed().as_secs_f64())
-    }
-
-    /// Seconds of decoding, after the prompts were prefilled.
-    fn decode(&mut self, streams: usize, options: &Options) -> Result<f64, BenchError> {
-        let past = options.past_tokens;
-        let each = (past + options.decode_tokens).div_ceil(BLOCK_LEN) as u32;
-        let tables: Vec<Vec<u32>> =
-            (0..streams as u32).map(|stream| (stream * each..(stream + 1) * each).collect()).collect();
-        for blocks in &tables {
-            let prompt = self.tokens(past);
-            self.forward(&prompt, &[Span { first_row: 0, rows: past, past: 0, blocks }], &[past - 1])?;
-        }
-        let rows: Vec<usize> = (0..streams).collect();
-        let steps: Vec<Vec<TokenId>> = (0..options.decode_tokens).map(|_| self.tokens(streams)).collect();
-        let start = Instant::now();
-        for (step, tokens) in steps.iter().enumerate() {
-            let span = |(row, blocks)| Span { first_row: row, rows: 1, past: past + step, blocks };
-            let spans: Vec<Span<'_>> = tables.iter().map(Vec::as_slice).enumerate().map(span).collect();
-            self.forward(tokens, &spans, &rows)?;
-        }
-        Ok(start.elapsed().as_secs_f64())
-    }
-
-    fn tokens(&mut self, count: usize) -> Vec<TokenId> {
-        let vocab = self.model.config().vocab;
-        (0..count).map(|_| self.random.below(vocab) as TokenId).collect()
-    }
-
-    fn forward(&mut self, tokens: &[TokenId], spans: &[Span<'_>], logit_rows: &[usize]) -> Result<(), BenchError> {
-        let batch = Batch { tokens, spans, outputs: Outputs::Logits(logit_rows) };
-        self.model
-            .forward(&batch, &mut self.kv, &mut self.logits)
-            .map_err(|error| BenchError::Model { path: self.path.clone(), reason: error.to_string() })
-    }
+    within("--prompt-tokens", 1, &options.prompt_tokens)?;
+    within("--prompts", 1, &options.prompts)?;
+    within("--streams", 1, &options.streams)?;
+    within("--depths", 0, &options.depths)?;
+    within("--decode-tokens", 1, &[options.decode_tokens])?;
+    within("--repeats", 1, &[options.repeats])?;
+    within("--threads", 1, options.threads.as_slice())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, check, run};
-    use crate::BenchError;
+    use super::*;
     use std::path::PathBuf;
 
     fn options() -> Options {
@@ -240,10 +282,13 @@ mod tests {
             model: None,
             threads: Some(1),
             prompt_tokens: vec![24],
+            prompts: vec![1, 2],
             streams: vec![1, 3],
-            past_tokens: 5,
+            depths: vec![5],
             decode_tokens: 4,
             repeats: 2,
+            kernel_level: None,
+            peer: None,
             seed: Some(1),
         }
     }
@@ -255,10 +300,31 @@ mod tests {
     #[test]
     fn every_size_has_its_figure() {
         let report = run(options(), &tiny).expect("a report");
-        for figure in ["prefill_24", "decode_1", "decode_3", "load_seconds"] {
+        let sizes = ["prefill_24", "prefill_2x24", "decode_1", "decode_3", "decode_3_of_limit", "load_seconds"];
+        for figure in sizes.into_iter().chain(["read_bytes_per_second", "int8_products_per_second"]) {
             assert!(report.value(figure).is_some_and(|value| value > 0.0), "{figure}");
         }
-        assert_eq!(report.tables[1].rows.len(), 2);
+        assert_eq!((report.tables[0].rows.len(), report.tables[1].rows.len()), (2, 2));
+    }
+
+    #[test]
+    fn every_depth_has_its_figure() {
+        let report = run(Options { depths: vec![0, 17], ..options() }, &tiny).expect("a report");
+        for figure in ["prefill_24_at_0", "prefill_2x24_at_17", "decode_1_at_0", "decode_3_at_17"] {
+            assert!(report.value(figure).is_some_and(|value| value > 0.0), "{figure}");
+        }
+        assert_eq!(report.plots[0].lines.len(), 2);
+    }
+
+    #[test]
+    fn what_a_pass_costs_grows_with_rows_and_depth() {
+        let cases = options().cases();
+        let passes = Passes::load(&tiny(None).expect("a path"), Some(1), &cases, 1).expect("a model");
+        let of = |streams, depth| passes.cost(Case::Decode { streams, tokens: 4, depth });
+        let ((one, near), (three, far)) = (of(1, 0), of(3, 10));
+        assert_eq!((three.products, three.weight_bytes), (3 * one.products, one.weight_bytes));
+        assert_eq!(far, near / 2 * 12 * 3, "3 streams of 10 and half of 4, against half of 4");
+        assert!(one.weight_bytes <= passes.model.weight_bytes() && one.products > 0);
     }
 
     #[test]
@@ -268,6 +334,8 @@ mod tests {
         let long = Options { prompt_tokens: vec![1 << 20], ..options() };
         assert!(run(long, &tiny).expect_err("too long").to_string().contains("its context has"));
         let none = Options { streams: vec![0], ..options() };
-        assert!(matches!(check(&none), Err(BenchError::Options(_))));
+        assert!(run(none, &tiny).expect_err("none").to_string().contains("--streams is 0"));
+        let level = Options { kernel_level: Some("mmx".to_string()), ..options() };
+        assert!(run(level, &tiny).expect_err("unknown").to_string().contains("avx512"));
     }
 }

@@ -66,9 +66,8 @@ impl Attention {
         })
     }
 
-    /// Memory that the weights take.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        [&self.q, &self.k, &self.v, &self.output].map(Linear::memory_bytes).iter().sum()
+    pub(crate) fn linears(&self) -> [&Linear; 4] {
+        [&self.q, &self.k, &self.v, &self.output]
     }
 
     /// Appends the rows' keys and values to the cache, and lets the rows attend to those of their sequences.

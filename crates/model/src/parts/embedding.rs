@@ -45,6 +45,11 @@ impl Embedding {
         })
     }
 
+    /// The matrix that makes logits.
+    pub(crate) fn output(&self) -> &Linear {
+        &self.output
+    }
+
     /// Memory that the weights take.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.output.memory_bytes() + self.table.as_ref().map_or(0, |table| table.bytes.len())

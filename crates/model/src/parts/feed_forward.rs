@@ -43,9 +43,8 @@ impl FeedForward {
         })
     }
 
-    /// Memory that the weights take.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        [&self.gate, &self.up, &self.down].map(Linear::memory_bytes).iter().sum()
+    pub(crate) fn linears(&self) -> [&Linear; 3] {
+        [&self.gate, &self.up, &self.down]
     }
 
     /// Adds the result to the hidden states.

@@ -6,6 +6,7 @@ use parkade_kernels::{KvCache, RopeTable, Span, Team};
 
 use super::attention::Attention;
 use super::feed_forward::FeedForward;
+use super::linear::Linear;
 use super::scratch::Scratch;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -33,9 +34,9 @@ impl Layer {
         })
     }
 
-    /// Memory that the weights take.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.attention.memory_bytes() + self.feed_forward.memory_bytes()
+    /// All matrices that each row meets.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.attention.linears().into_iter().chain(self.feed_forward.linears())
     }
 
     /// What needs all rows, because later ones attend to them.

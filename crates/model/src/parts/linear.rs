@@ -36,6 +36,11 @@ impl Linear {
         self.matrix.memory_bytes() + self.bias.as_ref().map_or(0, |bias| size_of_val(bias.as_slice()))
     }
 
+    /// The products that one row takes.
+    pub(crate) fn products(&self) -> usize {
+        self.matrix.rows() * self.matrix.cols()
+    }
+
     fn add_bias(&self, out: &mut [f32]) {
         let Some(bias) = &self.bias else { return };
         for row in out.chunks_exact_mut(bias.len()) {

@@ -1,0 +1,139 @@
+//! Forward passes to be timed.
+
+use crate::BenchError;
+use crate::random::Random;
+use parkade_kernels::{KvCache, KvType, Span, Team};
+use parkade_model::gguf::Gguf;
+use parkade_model::{Batch, Model, Outputs, PassCost, TokenId};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+const BLOCK_LEN: usize = 16;
+
+/// What is measured: sequences that have `depth` tokens each, and what comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Case {
+    /// A prompt of so many tokens for each, in one pass.
+    Prefill { prompts: usize, tokens: usize, depth: usize },
+    /// So many steps, each a token for each.
+    Decode { streams: usize, tokens: usize, depth: usize },
+}
+
+impl Case {
+    fn sequences(self) -> usize {
+        match self {
+            Case::Prefill { prompts, .. } => prompts,
+            Case::Decode { streams, .. } => streams,
+        }
+    }
+
+    /// How long each sequence becomes.
+    pub(crate) fn longest(self) -> usize {
+        match self {
+            Case::Prefill { tokens, depth, .. } | Case::Decode { tokens, depth, .. } => tokens + depth,
+        }
+    }
+
+    /// Tokens that are computed, over all sequences.
+    pub(crate) fn tokens(self) -> usize {
+        match self {
+            Case::Prefill { tokens, .. } | Case::Decode { tokens, .. } => tokens * self.sequences(),
+        }
+    }
+
+    /// Forward passes that are timed.
+    pub(crate) fn passes(self) -> usize {
+        match self {
+            Case::Prefill { .. } => 1,
+            Case::Decode { tokens, .. } => tokens,
+        }
+    }
+
+    fn blocks(self) -> usize {
+        self.sequences() * self.longest().div_ceil(BLOCK_LEN)
+    }
+}
+
+/// A loaded model with KV blocks for the largest case.
+pub(crate) struct Passes {
+    pub(crate) model: Model,
+    pub(crate) team: Arc<Team>,
+    pub(crate) load_seconds: f64,
+    kv: KvCache,
+    random: Random,
+    logits: Vec<f32>,
+    path: PathBuf,
+}
+
+impl Passes {
+    pub(crate) fn load(path: &Path, threads: Option<usize>, cases: &[Case], seed: u64) -> Result<Passes, BenchError> {
+        let failed = |reason: String| BenchError::Model { path: path.to_path_buf(), reason };
+        let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let team = Arc::new(Team::new(threads));
+        let start = Instant::now();
+        let gguf = Gguf::open(path).map_err(|error| failed(error.to_string()))?;
+        let model = Model::load(&gguf, Arc::clone(&team)).map_err(|error| failed(error.to_string()))?;
+        let load_seconds = start.elapsed().as_secs_f64();
+        let (most, context) =
+            (cases.iter().map(|case| case.longest()).max().unwrap_or(1), model.config().context_length);
+        if most > context {
+            return Err(failed(format!("{most} tokens are asked for; its context has {context}")));
+        }
+        let blocks = cases.iter().map(|case| case.blocks()).max().unwrap_or(1);
+        let kv = model.new_kv_cache(blocks, BLOCK_LEN, KvType::F16).map_err(|error| failed(error.to_string()))?;
+        let (random, logits) = (Random::new(seed, 0), Vec::new());
+        Ok(Passes { model, team, load_seconds, kv, random, logits, path: path.to_path_buf() })
+    }
+
+    /// Seconds that a case takes, what comes before it not included.
+    pub(crate) fn time(&mut self, case: Case) -> Result<f64, BenchError> {
+        let each = case.longest().div_ceil(BLOCK_LEN) as u32;
+        let tables: Vec<Vec<u32>> =
+            (0..case.sequences() as u32).map(|number| (number * each..(number + 1) * each).collect()).collect();
+        let (Case::Prefill { depth, .. } | Case::Decode { depth, .. }) = case;
+        if depth > 0 {
+            for blocks in &tables {
+                let tokens = self.tokens(depth);
+                self.forward(&tokens, &[Span { first_row: 0, rows: depth, past: 0, blocks }], &[depth - 1])?;
+            }
+        }
+        let rows = match case {
+            Case::Prefill { tokens, .. } => tokens,
+            Case::Decode { .. } => 1,
+        };
+        let steps: Vec<Vec<TokenId>> = (0..case.passes()).map(|_| self.tokens(rows * tables.len())).collect();
+        let last: Vec<usize> = (1..=tables.len()).map(|number| number * rows - 1).collect();
+        let start = Instant::now();
+        for (step, tokens) in steps.iter().enumerate() {
+            let span = |(number, blocks)| Span { first_row: number * rows, rows, past: depth + step, blocks };
+            let spans: Vec<Span<'_>> = tables.iter().map(Vec::as_slice).enumerate().map(span).collect();
+            self.forward(tokens, &spans, &last)?;
+        }
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// What one of the passes of a case asks of the machine, and how many bytes of keys and values it reads, on average.
+    pub(crate) fn cost(&self, case: Case) -> (PassCost, usize) {
+        let sequences = case.sequences();
+        let (Case::Prefill { depth, .. } | Case::Decode { depth, .. }) = case;
+        let (rows, context) = match case {
+            Case::Prefill { tokens, .. } => (tokens, depth),
+            Case::Decode { tokens, .. } => (1, depth + tokens / 2),
+        };
+        let token_bytes = self.kv.memory_bytes() / (self.kv.blocks() * BLOCK_LEN);
+        (self.model.pass_cost(rows * sequences, sequences), sequences * context * token_bytes)
+    }
+
+    fn tokens(&mut self, count: usize) -> Vec<TokenId> {
+        let vocab = self.model.config().vocab;
+        (0..count).map(|_| self.random.below(vocab) as TokenId).collect()
+    }
+
+    fn forward(&mut self, tokens: &[TokenId], spans: &[Span<'_>], logit_rows: &[usize]) -> Result<(), BenchError> {
+        let batch = Batch { tokens, spans, outputs: Outputs::Logits(logit_rows) };
+        self.model
+            .forward(&batch, &mut self.kv, &mut self.logits)
+            .map_err(|error| BenchError::Model { path: self.path.clone(), reason: error.to_string() })
+    }
+}
