@@ -15,11 +15,13 @@ pub mod pool;
 #[path = "no_pool.rs"]
 pub mod pool;
 mod prometheus;
+pub mod quick;
 mod random;
 pub mod report;
 mod roofline;
 mod runtime;
 pub mod serve;
+mod started;
 mod stats;
 mod tables;
 
@@ -31,9 +33,9 @@ pub use stats::Samples;
 /// `parkade bench`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Which benchmark.
+    /// Which benchmark; without one, what each of them answers.
     #[command(subcommand)]
-    pub command: BenchCommand,
+    pub command: Option<BenchCommand>,
     /// Where its report goes.
     #[command(flatten)]
     pub output: OutputOptions,
@@ -42,26 +44,32 @@ pub struct BenchArgs {
 /// The benchmarks.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum BenchCommand {
-    /// Send streaming requests to OpenAI-compatible servers and measure what clients see
-    Serve(serve::Options),
-    /// Measure a server's capacity, then ask for 1, 2 and 4 times as much
-    Overload(overload::Options),
-    /// Decisions a second of the parking lot, and its memory
-    Pool(pool::Options),
-    /// Tokens a second of a model alone: prefill, one stream, many streams
+    /// What can this machine do? Five figures in under a minute
+    Quick(quick::Options),
+    /// How many tokens a second does a model make, and how near is that to what the machine can do?
     Model(model::Options),
-    /// Where a step's time goes with many requests running and waiting
+    /// Where does a step's time go while many requests run and wait, and what do batches of prompts cost?
     Engine(engine::Options),
+    /// How many decisions a second does the parking lot make, and how much memory does a waiting task take?
+    Pool(pool::Options),
+    /// What do clients of OpenAI-compatible servers see, one server beside another?
+    Serve(serve::Options),
+    /// What becomes of a server's promises when 1, 2 and 4 times its capacity is asked of it?
+    Overload(overload::Options),
 }
 
-/// Runs one benchmark and shows its report. `locate` turns what was given as `--model` (or nothing) into a GGUF file;
+/// Runs one benchmark and shows its report; without one, says what each of them answers. `locate` turns what was given as `--model` (or nothing) into a GGUF file;
 /// only the benchmarks that load a model themselves call it.
 ///
 /// # Errors
 /// If the benchmark could not run or its report could not be written.
 pub fn run(args: BenchArgs, locate: &Locate<'_>) -> Result<(), BenchError> {
     args.output.check()?;
-    let report = match args.command {
+    let Some(command) = args.command else {
+        return output::write(&overview());
+    };
+    let report = match command {
+        BenchCommand::Quick(options) => quick::run(options, locate)?,
         BenchCommand::Serve(options) => serve::run(options)?,
         BenchCommand::Overload(options) => overload::run(options)?,
         BenchCommand::Pool(options) => pool::run(options)?,
@@ -69,6 +77,17 @@ pub fn run(args: BenchArgs, locate: &Locate<'_>) -> Result<(), BenchError> {
         BenchCommand::Engine(options) => engine::run(options, locate)?,
     };
     args.output.deliver(&report)
+}
+
+/// The benchmarks, and what each answers.
+fn overview() -> String {
+    let commands = <BenchCommand as clap::Subcommand>::augment_subcommands(clap::Command::new("bench"));
+    let mut text = String::new();
+    for command in commands.get_subcommands() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        text.push_str(&format!("parkade bench {:<9} {about}\n", command.get_name()));
+    }
+    text + "\nEach has --help, --format json, --save FILE.json and --report FILE.html.\n"
 }
 
 #[cfg(test)]
@@ -90,6 +109,15 @@ mod tests {
     fn output_options_may_stand_before_or_after_the_benchmark() {
         for line in ["bench --format json serve --url http://a:1", "bench serve --url http://a:1 --format json"] {
             assert_eq!(parse(line).expect(line).output.format, super::Format::Json);
+        }
+    }
+
+    #[test]
+    fn without_a_name_all_are_told() {
+        assert!(parse("bench").expect("nothing is missing").command.is_none());
+        let text = super::overview();
+        for name in ["quick", "model", "engine", "pool", "serve", "overload"] {
+            assert!(text.lines().any(|line| line.starts_with(&format!("parkade bench {name} "))), "{name}: {text}");
         }
     }
 

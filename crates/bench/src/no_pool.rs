@@ -19,3 +19,11 @@ pub fn run(_: Options) -> Result<Report, BenchError> {
         "the parking lot is not in this build; build with the feature parking-lot-scheduler".to_owned(),
     ))
 }
+
+/// Nothing: there is no lot.
+///
+/// # Errors
+/// Never.
+pub(crate) fn decisions(_: u64) -> Result<Option<f64>, BenchError> {
+    Ok(None)
+}

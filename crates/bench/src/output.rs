@@ -59,8 +59,13 @@ impl OutputOptions {
             Format::Text => report.to_text(),
             Format::Json => json(),
         };
-        std::io::stdout().lock().write_all(shown.as_bytes()).map_err(BenchError::io("write to standard output"))
+        write(&shown)
     }
+}
+
+/// Writes to standard output.
+pub(crate) fn write(text: &str) -> Result<(), BenchError> {
+    std::io::stdout().lock().write_all(text.as_bytes()).map_err(BenchError::io("write to standard output"))
 }
 
 #[cfg(test)]

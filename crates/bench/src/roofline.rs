@@ -6,14 +6,14 @@
 use parkade_kernels::{Team, dot_products};
 use parkade_model::PassCost;
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is read for the bandwidth: more than caches hold.
 const BYTES: usize = 512 << 20;
 /// How often each is measured, after one run to warm up. The best counts: it is a limit.
 const REPEATS: usize = 5;
-/// What each thread multiplies in a repeat, about 20 ms.
-const PRODUCTS: u64 = 5_000_000_000;
+/// How long each thread multiplies in a repeat, at least.
+const MULTIPLYING: Duration = Duration::from_millis(10);
 
 /// The limits over so many threads.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Shares {
 impl Roofline {
     /// Measures both limits with the threads of a team.
     pub(crate) fn measure(team: &Team) -> Roofline {
-        Roofline { read: read_bandwidth(team, BYTES), int8: int8_rate(team, PRODUCTS) }
+        Roofline { read: read_bandwidth(team, BYTES), int8: int8_rate(team, MULTIPLYING) }
     }
 
     /// What a pass that read `context_bytes` of keys and values beside its weights reached in so many seconds.
@@ -91,12 +91,18 @@ fn read_bandwidth(team: &Team, bytes: usize) -> f64 {
     })
 }
 
-fn int8_rate(team: &Team, products: u64) -> f64 {
-    let one = dot_products(1);
-    let rounds = products / one;
-    best(team, (rounds * one) as f64 * team.threads() as f64, &|_| {
-        black_box(dot_products(rounds as usize));
-    })
+fn int8_rate(team: &Team, at_least: Duration) -> f64 {
+    let mut rounds = 1_000;
+    loop {
+        let start = Instant::now();
+        let products = dot_products(rounds);
+        if start.elapsed() >= at_least {
+            return best(team, products as f64 * team.threads() as f64, &|_| {
+                black_box(dot_products(rounds));
+            });
+        }
+        rounds *= 2;
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +113,7 @@ mod tests {
     fn limits_are_measured_and_shares_are_of_them() {
         let team = Team::new(2);
         assert!(read_bandwidth(&team, 4 << 20) > 0.0);
-        assert!(int8_rate(&team, 1_000_000) > 0.0);
+        assert!(int8_rate(&team, Duration::from_micros(100)) > 0.0);
         let roofline = Roofline { read: 10e9, int8: 100e9 };
         let cost = PassCost { weight_bytes: 3_000_000_000, products: 10_000_000_000 };
         let shares = roofline.shares(cost, 1_000_000_000, 0.5);

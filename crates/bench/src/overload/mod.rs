@@ -3,7 +3,6 @@
 mod capacity;
 mod flood;
 mod levels;
-mod server;
 mod vanish;
 
 use crate::load::client::ask;
@@ -11,8 +10,8 @@ use crate::load::{Class, Mix, Slo, Target, Workload};
 use crate::machine::resident_bytes;
 use crate::report::Report;
 use crate::serve::{Traffic, seconds};
+use crate::started::Started;
 use crate::{BenchError, Samples, peer, random, runtime};
-use server::Started;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,6 +92,16 @@ pub struct Options {
     /// What is asked
     #[command(flatten)]
     pub traffic: Traffic,
+}
+
+impl Options {
+    /// What the server under test is started with.
+    fn server_arguments(&self) -> Vec<String> {
+        let flags = [("--scheduler", &self.scheduler), ("--model", &self.traffic.model)];
+        let flags =
+            flags.iter().flat_map(|(flag, value)| value.iter().flat_map(|value| [flag.to_string(), value.clone()]));
+        flags.chain(self.server_args.iter().cloned()).collect()
+    }
 }
 
 /// What happens to the server.
@@ -242,7 +251,7 @@ fn check(options: &Options) -> Result<(), BenchError> {
 async fn measure(options: Options, seed: u64, report: &mut Report) -> Result<(), BenchError> {
     let started = match &options.url {
         Some(_) => None,
-        None => Some(Started::start(&options).await?),
+        None => Some(Started::start(options.server_bin.as_deref(), options.server_arguments()).await?),
     };
     let url = options.url.clone().or_else(|| started.as_ref().map(|server| server.url.clone())).unwrap_or_default();
     let mut target = options.traffic.target(&url)?;

@@ -68,6 +68,23 @@ pub fn run(options: Options) -> Result<Report, BenchError> {
     Ok(report)
 }
 
+/// The median of decisions a second, in a second or two.
+///
+/// # Errors
+/// If the lot breaks its promises.
+pub(crate) fn decisions(seed: u64) -> Result<Option<f64>, BenchError> {
+    let options = Options {
+        waiting: 20_000,
+        running: 256,
+        tenants: 100,
+        decisions: 10_000,
+        repeats: 5,
+        handovers: 1,
+        seed: None,
+    };
+    Ok(lot::measure(&options, seed)?.decisions.median())
+}
+
 fn tell_lot(report: &mut Report, options: &Options, lot: &lot::Measured) {
     let mut speed = Table::new("The lot on one core", &["what", "a second", "min", "max", "ns each"]);
     let rows = [

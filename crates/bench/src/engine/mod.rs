@@ -1,5 +1,7 @@
 //! `parkade bench engine`: where a step's time goes while many requests run and wait.
 
+mod batches;
+
 use crate::locate::{Locate, locate};
 use crate::random::{Random, fresh_seed};
 use crate::report::{Check, Report, Table};
@@ -25,9 +27,15 @@ pub struct Options {
     /// Threads that compute [default: as many as this process may use]
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Scheduler
-    #[arg(long, default_value = SchedulerKind::of_this_build().name())]
-    pub scheduler: String,
+    /// Schedulers; several take turns
+    #[arg(long, value_delimiter = ',', default_value = SchedulerKind::of_this_build().name())]
+    pub scheduler: Vec<String>,
+    /// Measure batches of so many prompts that arrive together instead: prefill of all at once, then decoding of all
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    pub prompt_batchsize: Vec<usize>,
+    /// Rounds for each batch size, after one to warm up
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
     /// Requests that run at once
     #[arg(long, default_value_t = 16)]
     pub running: usize,
@@ -95,8 +103,9 @@ impl Counters {
     }
 }
 
-/// One number of waiting requests.
+/// One number of waiting requests with one scheduler.
 struct Measured {
+    scheduler: SchedulerKind,
     waiting: usize,
     seconds: f64,
     counters: Counters,
@@ -111,15 +120,14 @@ struct Measured {
 /// # Errors
 /// If the model cannot be found or loaded, or options make no sense.
 pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
-    let scheduler: SchedulerKind =
-        options.scheduler.parse().map_err(|error: parkade_core::EngineError| BenchError::Options(error.to_string()))?;
-    if options.running == 0 || options.waiting.is_empty() || options.tenants == 0 {
-        return Err(BenchError::Options("--running, --waiting and --tenants must be at least 1".to_string()));
-    }
+    check(&options)?;
+    let parsed =
+        |name: &String| name.parse().map_err(|error: parkade_core::EngineError| BenchError::Options(error.to_string()));
+    let schedulers = options.scheduler.iter().map(parsed).collect::<Result<Vec<SchedulerKind>, _>>()?;
     let path = locate(options.model.as_deref(), by)?;
     let seed = options.seed.unwrap_or_else(fresh_seed);
     let mut report = Report::new("engine", format!("Engine: {}", path.display()), Some(seed));
-    report.setting("scheduler", scheduler.name());
+    report.setting("scheduler", options.scheduler.join(", "));
     report.setting(
         "requests",
         format!(
@@ -127,13 +135,35 @@ pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
             options.prompt_tokens, options.output_tokens, options.tenants
         ),
     );
+    if !options.prompt_batchsize.is_empty() {
+        batches::run(&mut report, &options, &schedulers, &path, seed)?;
+        return Ok(report);
+    }
     let mut all = Vec::new();
     for (number, &waiting) in options.waiting.iter().enumerate() {
-        crate::output::say(format_args!("{} running, {waiting} waiting", options.running));
-        all.push(measure(&options, scheduler, &path, waiting, seed + number as u64)?);
+        for &scheduler in &schedulers {
+            crate::output::say(format_args!("{}: {} running, {waiting} waiting", scheduler.name(), options.running));
+            all.push(measure(&options, scheduler, &path, waiting, seed + number as u64)?);
+        }
     }
-    tell(&mut report, &all);
+    tell(&mut report, &all, schedulers.len() > 1);
     Ok(report)
+}
+
+fn check(options: &Options) -> Result<(), BenchError> {
+    let within = |name: &str, least: usize, values: &[usize]| {
+        let wrong = values.iter().find(|value| !(least..=1 << 20).contains(*value));
+        wrong.map_or(Ok(()), |value| {
+            Err(BenchError::Options(format!("{name} is {value}; it must be from {least} to 1048576")))
+        })
+    };
+    within("--running", 1, &[options.running])?;
+    within("--tenants", 1, &[options.tenants])?;
+    within("--prompt-tokens", 1, &[options.prompt_tokens])?;
+    within("--output-tokens", if options.prompt_batchsize.is_empty() { 1 } else { 2 }, &[options.output_tokens])?;
+    within("--prompt-batchsize", 1, &options.prompt_batchsize)?;
+    within("--rounds", 1, &[options.rounds])?;
+    within("--waiting", 0, &options.waiting)
 }
 
 fn measure(
@@ -182,7 +212,7 @@ fn measure(
                 let counters = Counters::read(&engine)?.since(begin);
                 let at_end = engine.snapshot();
                 let (refused, failed) = (feed.refused.get(), feed.failed.get());
-                Ok(Measured { waiting, seconds, counters, at_begin, at_end, refused, failed })
+                Ok(Measured { scheduler, waiting, seconds, counters, at_begin, at_end, refused, failed })
             })
             .await
         // Dropping the clients here cancels what still runs.
@@ -224,21 +254,25 @@ impl Feed {
 
     fn request(&self) -> Request {
         let number = self.next.replace(self.next.get() + 1);
-        let mut random = self.random.borrow_mut();
-        let prompt = (0..self.options.prompt_tokens).map(|_| random.below(self.vocab) as TokenId).collect();
-        let class = match random.below(10) {
-            0 => Class::High,
-            1..=7 => Class::Normal,
-            _ => Class::Low,
-        };
-        let tenant = format!("tenant-{}", random.below(self.options.tenants));
-        let max_tokens = Some(self.options.output_tokens);
-        Request { max_tokens, ignore_eos: true, tenant, class, ..Request::new(format!("bench-{number}"), prompt) }
+        full_request(&mut self.random.borrow_mut(), self.vocab, &self.options, format!("bench-{number}"))
     }
 }
 
-fn tell(report: &mut Report, all: &[Measured]) {
+/// A request of somebody, whose answer is as long as it may be.
+fn full_request(random: &mut Random, vocab: usize, options: &Options, id: String) -> Request {
+    let prompt = (0..options.prompt_tokens).map(|_| random.below(vocab) as TokenId).collect();
+    let class = match random.below(10) {
+        0 => Class::High,
+        1..=7 => Class::Normal,
+        _ => Class::Low,
+    };
+    let tenant = format!("tenant-{}", random.below(options.tenants));
+    Request { max_tokens: Some(options.output_tokens), ignore_eos: true, tenant, class, ..Request::new(id, prompt) }
+}
+
+fn tell(report: &mut Report, all: &[Measured], several: bool) {
     let columns = [
+        "scheduler",
         "waiting",
         "running",
         "steps/s",
@@ -259,6 +293,7 @@ fn tell(report: &mut Report, all: &[Measured]) {
         let each = |seconds: f64| (steps > 0.0).then_some(seconds * 1e6 / steps);
         let range = |begin: usize, end: usize| if begin == end { begin.to_string() } else { format!("{begin}..{end}") };
         table.row(vec![
+            measured.scheduler.name().into(),
             range(measured.at_begin.requests.waiting, measured.at_end.requests.waiting).into(),
             range(measured.at_begin.requests.running, measured.at_end.requests.running).into(),
             (steps / measured.seconds).into(),
@@ -271,11 +306,12 @@ fn tell(report: &mut Report, all: &[Measured]) {
             measured.refused.into(),
             measured.failed.into(),
         ]);
-        let name = |figure: &str| format!("waiting_{}_{figure}", measured.waiting);
+        let whose = if several { measured.scheduler.name().replace('-', "_") + "_" } else { String::new() };
+        let name = |figure: &str| format!("{whose}waiting_{}_{figure}", measured.waiting);
         report.figure(name("schedule_share"), share, "x");
         report.figure(name("output_tokens_per_second"), Some(generated / measured.seconds), "tokens/s");
         report.figure(name("step_seconds"), (steps > 0.0).then_some(total / steps), "s");
-        let what = format!("scheduling's share of a step, {} waiting", measured.waiting);
+        let what = format!("scheduling's share of a step, {}, {} waiting", measured.scheduler.name(), measured.waiting);
         report.checks.push(Check::at_most(what, share, SCHEDULE_SHARE));
     }
     report.tables.push(table);
@@ -288,14 +324,16 @@ fn tell(report: &mut Report, all: &[Measured]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, run};
+    use super::*;
     use std::path::PathBuf;
 
     fn options() -> Options {
         Options {
             model: None,
             threads: Some(1),
-            scheduler: "default".to_string(),
+            scheduler: vec!["default".to_string()],
+            prompt_batchsize: Vec::new(),
+            rounds: 2,
             running: 2,
             waiting: vec![0, 20],
             seconds: 0.5,
@@ -318,12 +356,23 @@ mod tests {
             assert!(report.value(figure).is_some_and(|value| value > 0.0), "{figure}: {:?}", report.figures);
         }
         let rows = report.to_json()["tables"][0]["rows"].clone();
-        assert_eq!((&rows[1][9], &rows[1][10]), (&0.into(), &0.into()), "refused and failed: {rows}");
+        assert_eq!((&rows[1][10], &rows[1][11]), (&0.into(), &0.into()), "refused and failed: {rows}");
+    }
+
+    #[test]
+    fn batches_are_measured_with_all_schedulers_in_turns() {
+        let scheduler = vec!["default".to_string(), SchedulerKind::of_this_build().name().to_string()];
+        let report = run(Options { scheduler, prompt_batchsize: vec![2, 5], ..options() }, &tiny).expect("a report");
+        let name = SchedulerKind::of_this_build().name().replace('-', "_");
+        for figure in ["default_batch_2_prefill".to_string(), format!("{name}_batch_5_decode")] {
+            assert!(report.value(&figure).is_some_and(|value| value > 0.0), "{figure}: {:?}", report.figures);
+        }
+        assert_eq!(report.tables[0].rows.len(), 4);
     }
 
     #[test]
     fn an_unknown_scheduler_is_said() {
-        let unknown = Options { scheduler: "lifo".to_string(), ..options() };
+        let unknown = Options { scheduler: vec!["lifo".to_string()], ..options() };
         assert!(run(unknown, &tiny).expect_err("unknown").to_string().contains("lifo"));
     }
 }

@@ -1,12 +1,12 @@
 //! A server that is started to be measured, and stopped afterwards.
 
-use super::Options;
 use crate::BenchError;
 use crate::load::client::ask;
 use crate::load::{Api, Target};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const LINES: usize = 15;
 
 /// A running server. Dropping it ends its process.
-pub(super) struct Started {
+pub(crate) struct Started {
     child: Child,
     log: Option<JoinHandle<VecDeque<String>>>,
     /// Where it listens.
@@ -27,19 +27,19 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Starts `parkade serve` on a free port and waits until its model can answer.
-    pub async fn start(options: &Options) -> Result<Started, BenchError> {
-        let program = match &options.server_bin {
-            Some(program) => program.clone(),
+    /// Starts `parkade serve` of a program, or of this one, on a free port and waits until its model can answer.
+    pub async fn start(
+        program: Option<&Path>,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Started, BenchError> {
+        let program = match program {
+            Some(program) => program.to_path_buf(),
             None => std::env::current_exe().map_err(BenchError::io("find this program"))?,
         };
         let port = free_port()?;
         let mut args = vec!["serve".to_string(), "--host".to_string(), "127.0.0.1".to_string()];
         args.extend(["--port".to_string(), port.to_string()]);
-        for (flag, value) in [("--scheduler", &options.scheduler), ("--model", &options.traffic.model)] {
-            args.extend(value.iter().flat_map(|value| [flag.to_string(), value.clone()]));
-        }
-        args.extend(options.server_args.iter().cloned());
+        args.extend(arguments);
         let command = format!("{} {}", program.display(), args.join(" "));
         crate::output::say(format_args!("starting {command}"));
         let failed = |reason: String| BenchError::Start { command: command.clone(), reason };
