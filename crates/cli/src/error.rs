@@ -1,7 +1,6 @@
 //! What can end a command, and with which exit code.
 
 use std::io;
-use std::process::ExitCode;
 
 use parkade_bench::BenchError;
 
@@ -10,8 +9,12 @@ use crate::pull::PullError;
 use crate::run::RunError;
 use crate::serve::ServeError;
 
+/// Exit code of what went well.
+pub const SUCCESS: u8 = 0;
 /// Exit code of wrong flags, variables and configuration files.
 pub const WRONG_USAGE: u8 = 2;
+/// Exit code of what Ctrl-C ended, as the shell reports it.
+pub const INTERRUPTED: u8 = 130;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +42,7 @@ pub enum CliError {
 impl CliError {
     /// [`WRONG_USAGE`], and 1 for everything else.
     #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
+    pub fn exit_code(&self) -> u8 {
         let usage = match self {
             CliError::Run(error) => error.is_usage(),
             CliError::Serve(error) => error.is_usage(),
@@ -47,7 +50,7 @@ impl CliError {
             CliError::HashKey(error) => matches!(error, HashKeyError::Empty),
             CliError::Pull(_) | CliError::Output(_) => false,
         };
-        ExitCode::from(if usage { WRONG_USAGE } else { 1 })
+        if usage { WRONG_USAGE } else { 1 }
     }
 
     /// The settings that it is about, or the fields of a configuration that they fill.

@@ -2,7 +2,7 @@
 
 use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions};
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, SchedulingArgs};
 use crate::machine::Machine;
 
 /// A KV cache that the machine cannot hold.
@@ -12,6 +12,20 @@ pub struct TooMuchMemory {
     asked: u64,
     limit: u64,
     whose: &'static str,
+}
+
+/// The engine's settings.
+#[must_use]
+pub fn engine_config(limits: &SchedulingArgs) -> EngineConfig {
+    EngineConfig {
+        scheduler: limits.scheduler,
+        max_seqs: limits.max_seqs,
+        max_batched_tokens: limits.max_batched_tokens,
+        max_queue_depth: limits.max_queue_depth,
+        prefix_cache: limits.prefix_cache,
+        reserve: limits.reserve,
+        ..EngineConfig::default()
+    }
 }
 
 /// What the engine is told.

@@ -2,10 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded, SchedulerKind};
+use parkade_core::{EngineError, LoadError, LoadOptions, Loaded, SchedulerKind};
 use parkade_server::{AppState, ModelEntry, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -115,10 +114,10 @@ pub fn configuration(settings: &Settings, args: &ServeArgs) -> Result<String, Se
 ///
 /// # Errors
 /// Whatever keeps it from serving; see [`ServeError`].
-pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<ExitCode, ServeError> {
+pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<(), ServeError> {
     // What can be known to be wrong is said before the port opens.
     let path = models::locate(&args.model.model)?;
-    let engine = engine_config(args);
+    let engine = loading::engine_config(&args.scheduling);
     engine.validate()?;
     let options = loading::options(&args.model, engine, &Machine::read())?;
     let config = server_config(args);
@@ -136,19 +135,6 @@ pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<ExitCode, ServeErr
     // A model that is still loading is not waited for.
     runtime.shutdown_background();
     code
-}
-
-fn engine_config(args: &ServeArgs) -> EngineConfig {
-    let limits = &args.scheduling;
-    EngineConfig {
-        scheduler: limits.scheduler,
-        max_seqs: limits.max_seqs,
-        max_batched_tokens: limits.max_batched_tokens,
-        max_queue_depth: limits.max_queue_depth,
-        prefix_cache: limits.prefix_cache,
-        reserve: limits.reserve,
-        ..EngineConfig::default()
-    }
 }
 
 fn server_config(args: &ServeArgs) -> ServerConfig {
@@ -184,7 +170,7 @@ async fn listen(
     path: PathBuf,
     options: LoadOptions,
     drain_limit: Duration,
-) -> Result<ExitCode, ServeError> {
+) -> Result<(), ServeError> {
     let ListenArgs { host, port, .. } = &args.listen;
     let failed = |source| ServeError::Listen { address: host::with_port(host, *port), source };
     let addresses = host::addresses(host, *port).await.map_err(failed)?;
@@ -224,7 +210,7 @@ async fn listen(
             source: io::Error::other(error),
         })?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Puts the keys file and the section `[parking-lot]` in force, all of it or nothing.

@@ -143,7 +143,7 @@ fn settings<'a>(arguments: impl Iterator<Item = &'a Arg>) -> impl Iterator<Item 
 
 /// The command as its flags alone fill it: what the environment says is put in by [`environment::fill_in`]. A negative
 /// number is a value and no flag, so that whoever gives one is told what is allowed.
-fn flags_only(command: Command) -> Command {
+pub fn flags_only(command: Command) -> Command {
     let alone = |arg: Arg| {
         let takes_values = arg.get_long().is_some() && arg.get_action().takes_values();
         arg.env(Resettable::Reset).allow_negative_numbers(takes_values)
@@ -167,7 +167,7 @@ fn config_file(flags: &ArgMatches, variable: &impl Fn(&str) -> Option<OsString>)
 type Place<'a> = Option<&'a str>;
 
 /// Checks a value that was not given by its flag with the flag's own parser; the message leaves out the flag, which is not at fault.
-fn check(arg: &Arg, value: &OsStr) -> Result<(), String> {
+pub fn check(arg: &Arg, value: &OsStr) -> Result<(), String> {
     let key = arg.get_long().unwrap_or_default();
     let mut flag = OsString::from(format!("--{key}="));
     flag.push(value);

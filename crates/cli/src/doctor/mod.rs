@@ -4,7 +4,6 @@ mod checks;
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use crate::args::DoctorArgs;
 use crate::machine::Machine;
@@ -59,7 +58,7 @@ impl Finding {
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn run(args: &DoctorArgs, config_file: Option<&Path>, out: &mut impl Write) -> io::Result<ExitCode> {
+pub fn run(args: &DoctorArgs, config_file: Option<&Path>, out: &mut impl Write) -> io::Result<u8> {
     let machine = Machine::read();
     let mut worst = Verdict::Ok;
     let mut report = |finding: Finding| {
@@ -87,5 +86,5 @@ pub fn run(args: &DoctorArgs, config_file: Option<&Path>, out: &mut impl Write) 
             }
         }
     }
-    Ok(ExitCode::from(u8::from(worst == Verdict::Fail)))
+    Ok(u8::from(worst == Verdict::Fail))
 }

@@ -7,7 +7,6 @@ mod repl;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use parkade_core::{EngineConfig, LoadError, OutOfRange, PromptError, Refusal, RequestError};
 use parkade_server::read_text;
@@ -93,7 +92,7 @@ impl RunError {
 ///
 /// # Errors
 /// See [`RunError`].
-pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, RunError> {
+pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<Ending, RunError> {
     let prompt = prompt(args)?;
     let path = models::locate(&args.model.model)?;
     let options =
@@ -102,15 +101,11 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, RunError> {
     let loaded = parkade_core::load(&path, &options)?;
     let mut conversation = Conversation::new(loaded, args.system.clone(), args.sampling.clone())?;
     match prompt {
-        None => repl::chat(&runtime, &mut conversation, out).map(|()| ExitCode::SUCCESS),
+        None => repl::chat(&runtime, &mut conversation, out).map(|()| Ending::Whole),
         Some(prompt) => {
             let answer = runtime.block_on(conversation.ask(&prompt, out))?;
             stderr::say(answer.speed);
-            Ok(match answer.ending {
-                Ending::Whole => ExitCode::SUCCESS,
-                // As the shell reports a program that Ctrl-C ended.
-                Ending::Stopped => ExitCode::from(130),
-            })
+            Ok(answer.ending)
         }
     }
 }

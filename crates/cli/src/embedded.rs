@@ -1,0 +1,100 @@
+//! A model for a program that has the engine in its own process, loaded as `parkade serve` does.
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+use parkade_core::Loaded;
+
+use crate::args::{ModelArgs, SchedulingArgs};
+use crate::config::{check, flags_only};
+use crate::loading;
+use crate::machine::Machine;
+use crate::models;
+
+/// What an engine can be told: those flags of `parkade serve` that are not the server's own.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true, args_override_self = true)]
+struct EngineArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    scheduling: SchedulingArgs,
+}
+
+/// Why there is no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct NotLoaded {
+    /// The setting that it is about.
+    pub setting: String,
+    /// What is wrong, and the remedy.
+    pub message: String,
+}
+
+impl NotLoaded {
+    fn about(setting: impl Into<String>, error: impl ToString) -> NotLoaded {
+        NotLoaded { setting: setting.into(), message: error.to_string() }
+    }
+}
+
+/// Loads a model with settings that are named as the flags of `parkade serve`, without the dashes before them:
+/// `[("model", "default"), ("kv-cache-mb", "256")]`. Environment and configuration file are the command's and are not read.
+///
+/// # Errors
+/// With the setting that is at fault.
+pub fn load<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Loaded, NotLoaded> {
+    let args = parse(settings)?;
+    let path = models::locate(&args.model.model).map_err(|error| NotLoaded::about("model", error))?;
+    let options = loading::options(&args.model, loading::engine_config(&args.scheduling), &Machine::read())
+        .map_err(|error| NotLoaded::about("kv-cache-mb", error))?;
+    parkade_core::load(&path, &options).map_err(|error| NotLoaded::about(loading::setting_of(&error), &error))
+}
+
+fn parse<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<EngineArgs, NotLoaded> {
+    let command = flags_only(EngineArgs::command());
+    let mut flags = Vec::new();
+    for (name, value) in settings {
+        let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(name)) else {
+            let known: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+            let message = format!("'{name}' is no setting of an engine; there are: {}", known.join(", "));
+            return Err(NotLoaded::about(name, message));
+        };
+        check(arg, value.as_ref()).map_err(|message| NotLoaded::about(name, format!("{name}: {message}")))?;
+        flags.push(format!("--{name}={value}"));
+    }
+    let matches = command.try_get_matches_from(flags).and_then(|matches| EngineArgs::from_arg_matches(&matches));
+    matches.map_err(|error| NotLoaded::about("", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parkade_core::SchedulerKind;
+
+    #[test]
+    fn settings_are_the_flags_of_serve() {
+        let args = parse([("threads", "3"), ("scheduler", "default"), ("prefix-cache", "false")]).expect("settings");
+        assert_eq!((args.model.model.as_str(), args.model.threads), ("default", Some(3)));
+        assert_eq!((args.scheduling.scheduler, args.scheduling.prefix_cache), (SchedulerKind::Default, false));
+        let scheduler = parse([]).expect("none").scheduling.scheduler;
+        assert_eq!(scheduler, SchedulerKind::of_this_build(), "as the server's");
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_with_its_value_and_what_is_allowed() {
+        for (name, value, said) in [
+            ("threads", "0", "threads: invalid value '0': expected a whole number from 1 to 1024"),
+            ("scheduler", "fair", "scheduler: invalid value 'fair' [possible values: parking-lot, default]"),
+            ("port", "1234", "'port' is no setting of an engine; there are: model, threads, kv-cache-mb, scheduler"),
+            ("help", "", "'help' is no setting"),
+        ] {
+            let error = parse([(name, value)]).expect_err(name);
+            assert_eq!(error.setting, name);
+            assert!(error.message.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_is_laid_to_its_setting() {
+        let error = |name, value| load([("model", "/nowhere.gguf"), (name, value)]).err().expect("no such file");
+        assert_eq!(error("threads", "1").setting, "model");
+    }
+}
