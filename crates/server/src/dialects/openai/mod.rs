@@ -8,9 +8,15 @@ pub(crate) mod service_tier;
 use axum::Router;
 use axum::routing::post;
 use encode::{Chat, Completions};
+use parkade_core::{Request, RequestStream};
+use serde_json::Value;
 
 use super::Dialect;
-use crate::generate::{AppState, complete};
+use crate::access::Identity;
+use crate::generate::{AppState, Deadlines, Operation, Task, complete};
+use crate::http::ApiError;
+
+pub use parse::Endpoint;
 
 /// OpenAI's API.
 pub(crate) const DIALECT: Dialect = Dialect {
@@ -26,4 +32,29 @@ fn routes() -> Router<AppState> {
         .route("/completions", post(complete::<Completions>));
     // For clients whose base URL lacks it.
     Router::new().nest("/v1", routes.clone()).merge(routes)
+}
+
+impl Endpoint {
+    /// Reads a body as the server does where there are no keys, and hands in a request for each of its prompts, all or none: for programs
+    /// that have the engine in their own process. `complete` puts in what is not the body's to say. It takes time in proportion to the body.
+    ///
+    /// # Errors
+    /// The field that is at fault, or why the engine refuses it.
+    pub fn submit(
+        self,
+        state: &AppState,
+        body: &Value,
+        complete: impl Fn(&mut Request),
+    ) -> Result<Vec<RequestStream>, ApiError> {
+        let read = match self {
+            Self::Chat => Chat::read,
+            Self::Completions => Completions::read,
+        };
+        let Task { model, requests, prompt_field, .. } = read(state, body, &Identity::Anonymous, Deadlines::default())?;
+        let submit = |mut request| {
+            complete(&mut request);
+            model.engine.submit(request).map_err(|refusal| ApiError::from_refusal(refusal, prompt_field))
+        };
+        requests.into_iter().map(submit).collect()
+    }
 }

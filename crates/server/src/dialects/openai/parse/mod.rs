@@ -6,3 +6,5 @@ mod completions;
 mod generation;
 mod known_fields;
 mod messages;
+
+pub use known_fields::Endpoint;

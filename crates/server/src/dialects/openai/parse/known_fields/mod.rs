@@ -22,9 +22,9 @@ use nothing::Nothing;
 pub(crate) use table::PENALTY_WINDOWS;
 use table::{KNOWN, NESTED};
 
-/// An endpoint that has a body.
+/// An endpoint of OpenAI's API that has a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+pub enum Endpoint {
     /// `/v1/chat/completions`.
     Chat,
     /// `/v1/completions`.
