@@ -56,7 +56,7 @@ def test_a_peer_runs_in_turns_on_the_same_file_threads_and_depth(tmp_path):
 
 
 def test_a_kernel_level_can_be_chosen():
-    report = measured("model", "--kernel-level", "scalar", "--prompt-tokens", "4", "--streams", "1", "--decode-tokens", "1", "--repeats", "1")
+    report = measured("model", "--kernel-level", "scalar", "--prompt-tokens", "4", "--streams", "1", "--depths", "0", "--decode-tokens", "1", "--repeats", "1")
     assert report["machine"]["kernel_level"] == "scalar"
 
 

@@ -2,6 +2,7 @@
 
 pub mod engine;
 mod error;
+pub mod hot_paths;
 pub mod load;
 mod locate;
 mod machine;

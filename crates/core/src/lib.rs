@@ -42,6 +42,7 @@ pub use parkade_pool::{
 pub use refusal::{Refusal, retry_seconds};
 pub use request::{CacheScope, Request, RequestId};
 pub use requests::{End, LiveRequest, RequestState};
+pub use sampler::{NoDistribution, Sampler, Scratch as SamplerScratch};
 pub use sampling::{OutOfRange, SamplingParams};
 pub use stream::RequestStream;
 pub use vocabulary::{Decoder, Vocabulary};

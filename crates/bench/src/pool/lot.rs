@@ -90,6 +90,33 @@ pub(super) fn measure(options: &Options, seed: u64) -> Result<Measured, BenchErr
     })
 }
 
+/// Decisions while ten thousand tasks wait: a task ends, others are chosen and started, new ones come.
+pub struct LotPath(Bench);
+
+impl LotPath {
+    const WAITING: usize = 10_000;
+
+    /// A full waiting room.
+    ///
+    /// # Errors
+    /// If the lot refuses its tasks.
+    pub fn new() -> Result<Self, BenchError> {
+        let mut bench = Bench::sized(64, 100, Self::WAITING, 1, Scarce::Slots)?;
+        bench.fill(Self::WAITING)?;
+        Ok(LotPath(bench))
+    }
+
+    /// Ends so many tasks, and lets as many come. Gives how many decisions were made.
+    ///
+    /// # Errors
+    /// If the lot breaks its promises.
+    pub fn turn(&mut self, ends: usize) -> Result<u64, BenchError> {
+        let (_, decided) = self.0.decide(ends)?;
+        self.0.fill(Self::WAITING)?;
+        Ok(decided)
+    }
+}
+
 struct Bench {
     lot: Lot,
     scarce: Scarce,
@@ -102,13 +129,17 @@ struct Bench {
 impl Bench {
     /// A lot in which as many run as can.
     fn new(options: &Options, seed: u64, scarce: Scarce) -> Result<Bench, BenchError> {
-        let slots = options.running as u64;
+        Bench::sized(options.running, options.tenants, options.waiting, seed, scarce)
+    }
+
+    fn sized(running: usize, tenants: usize, waiting: usize, seed: u64, scarce: Scarce) -> Result<Bench, BenchError> {
+        let slots = running as u64;
         let blocks = if scarce == Scarce::Slots { PLENTY } else { TIGHT };
         let mut config = PolicyConfig::new(Capacity::new([("blocks", slots * blocks), ("slots", slots)]));
-        (config.limits.max_waiting, config.limits.max_waiting_tokens) = (4 * options.waiting as u64, u64::MAX / 1_000);
+        (config.limits.max_waiting, config.limits.max_waiting_tokens) = (4 * waiting as u64, u64::MAX / 1_000);
         config.limits.preempt = scarce == Scarce::Memory;
         let lot = Lot::new(config).map_err(|error| BenchError::Pool(error.to_string()))?;
-        let tenants = (0..options.tenants).map(|tenant| format!("tenant-{tenant}").into()).collect();
+        let tenants = (0..tenants).map(|tenant| format!("tenant-{tenant}").into()).collect();
         let mut bench = Bench { lot, scarce, running: Vec::new(), tenants, random: Random::new(seed, 0), now: 0 };
         bench.fill(1)?;
         Ok(bench)

@@ -3,6 +3,8 @@
 mod handover;
 mod lot;
 
+pub use lot::LotPath;
+
 use crate::BenchError;
 use crate::random::fresh_seed;
 use crate::report::{Axis, Check, Line, Plot, Report, Table};

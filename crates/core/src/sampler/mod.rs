@@ -20,7 +20,8 @@ const GREEDY: f32 = 1e-5;
 
 /// Chooses the tokens of one answer. All that the choice depends on is in here and in the logits, so an answer that was parked goes on
 /// with the tokens that it would have had anyway.
-pub(crate) struct Sampler {
+#[derive(Debug)]
+pub struct Sampler {
     params: Arc<SamplingParams>,
     random: ChaCha8Rng,
     /// How often the answer has each token.
@@ -30,8 +31,8 @@ pub(crate) struct Sampler {
 }
 
 /// Memory that sampling uses again and again.
-#[derive(Default)]
-pub(crate) struct Scratch {
+#[derive(Debug, Default)]
+pub struct Scratch {
     logits: Vec<f32>,
     weights: Vec<f32>,
     candidates: Vec<Candidate>,
@@ -39,12 +40,13 @@ pub(crate) struct Scratch {
 }
 
 /// The logits hold no distribution: one is not a number, or none is finite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoDistribution;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the logits hold no distribution: one is not a number, or none is finite")]
+pub struct NoDistribution;
 
 impl Sampler {
     /// The sampler of answer `choice` of a request. Each answer draws from a stream of its own, derived from the one seed.
-    pub(crate) fn new(params: Arc<SamplingParams>, prompt: &[TokenId], seed: u64, choice: usize) -> Self {
+    pub fn new(params: Arc<SamplingParams>, prompt: &[TokenId], seed: u64, choice: usize) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(choice as u64);
         let prompt = if params.repetition_penalty == 1.0 { HashSet::new() } else { prompt.iter().copied().collect() };
@@ -52,7 +54,10 @@ impl Sampler {
     }
 
     /// Chooses a token. Each choice draws once from the generator, or not at all.
-    pub(crate) fn choose(&mut self, logits: &[f32], scratch: &mut Scratch) -> Result<TokenId, NoDistribution> {
+    ///
+    /// # Errors
+    /// If the logits hold no distribution.
+    pub fn choose(&mut self, logits: &[f32], scratch: &mut Scratch) -> Result<TokenId, NoDistribution> {
         let Scratch { logits: edited, weights, candidates, ranking } = scratch;
         let logits = self.adjust(logits, edited);
         let largest = softmax::largest(logits).ok_or(NoDistribution)?;
@@ -73,7 +78,7 @@ impl Sampler {
     }
 
     /// The answer has this token from now on.
-    pub(crate) fn accept(&mut self, token: TokenId) {
+    pub fn accept(&mut self, token: TokenId) {
         *self.generated.entry(token).or_default() += 1;
     }
 
