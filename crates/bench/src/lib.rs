@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bounds;
 pub mod engine;
 mod error;
 pub mod hot_paths;

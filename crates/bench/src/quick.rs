@@ -1,5 +1,6 @@
 //! `parkade bench quick`: five figures of this machine in under a minute.
 
+use crate::bounds::within;
 use crate::load::{Api, Digest, Lengths, Pace, Plan, Slo, run as send};
 use crate::locate::{Locate, locate};
 use crate::model::passes::{Case, Passes};
@@ -44,9 +45,7 @@ pub struct Options {
 /// # Errors
 /// If the model cannot be found, loaded or run, or no server can be started.
 pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
-    if let Some(threads) = options.threads.filter(|threads| !(1..=1024).contains(threads)) {
-        return Err(BenchError::Options(format!("--threads is {threads}; it must be from 1 to 1024")));
-    }
+    within("--threads", 1..=1024, options.threads.as_slice())?;
     let path = locate(options.model.as_deref(), by)?;
     let seed = options.seed.unwrap_or_else(fresh_seed);
     crate::output::say(format_args!("the model alone"));

@@ -2,6 +2,7 @@
 
 mod batches;
 
+use crate::bounds::{MOST, within};
 use crate::locate::{Locate, locate};
 use crate::random::{Random, fresh_seed};
 use crate::report::{Check, Report, Table};
@@ -151,19 +152,14 @@ pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
 }
 
 fn check(options: &Options) -> Result<(), BenchError> {
-    let within = |name: &str, least: usize, values: &[usize]| {
-        let wrong = values.iter().find(|value| !(least..=1 << 20).contains(*value));
-        wrong.map_or(Ok(()), |value| {
-            Err(BenchError::Options(format!("{name} is {value}; it must be from {least} to 1048576")))
-        })
-    };
-    within("--running", 1, &[options.running])?;
-    within("--tenants", 1, &[options.tenants])?;
-    within("--prompt-tokens", 1, &[options.prompt_tokens])?;
-    within("--output-tokens", if options.prompt_batchsize.is_empty() { 1 } else { 2 }, &[options.output_tokens])?;
-    within("--prompt-batchsize", 1, &options.prompt_batchsize)?;
-    within("--rounds", 1, &[options.rounds])?;
-    within("--waiting", 0, &options.waiting)
+    let answer = if options.prompt_batchsize.is_empty() { 1 } else { 2 };
+    within("--running", 1..=MOST, &[options.running])?;
+    within("--tenants", 1..=MOST, &[options.tenants])?;
+    within("--prompt-tokens", 1..=MOST, &[options.prompt_tokens])?;
+    within("--output-tokens", answer..=MOST, &[options.output_tokens])?;
+    within("--prompt-batchsize", 1..=MOST, &options.prompt_batchsize)?;
+    within("--rounds", 1..=MOST, &[options.rounds])?;
+    within("--waiting", 0..=MOST, &options.waiting)
 }
 
 fn measure(

@@ -3,6 +3,7 @@
 pub(crate) mod passes;
 mod peer;
 
+use crate::bounds::{MOST, within};
 use crate::locate::{Locate, locate};
 use crate::random::fresh_seed;
 use crate::report::{Axis, Cell, Line, Plot, Report, Table};
@@ -256,20 +257,13 @@ fn tell_decode(report: &mut Report, options: &Options, measured: &[Measured]) {
 }
 
 fn check(options: &Options) -> Result<(), BenchError> {
-    let within = |name: &str, least: usize, values: &[usize]| {
-        let wrong = values.iter().find(|value| !(least..=1 << 20).contains(*value));
-        match wrong {
-            None => Ok(()),
-            Some(value) => Err(BenchError::Options(format!("{name} is {value}; it must be from {least} to 1048576"))),
-        }
-    };
-    within("--prompt-tokens", 1, &options.prompt_tokens)?;
-    within("--prompts", 1, &options.prompts)?;
-    within("--streams", 1, &options.streams)?;
-    within("--depths", 0, &options.depths)?;
-    within("--decode-tokens", 1, &[options.decode_tokens])?;
-    within("--repeats", 1, &[options.repeats])?;
-    within("--threads", 1, options.threads.as_slice())
+    within("--prompt-tokens", 1..=MOST, &options.prompt_tokens)?;
+    within("--prompts", 1..=MOST, &options.prompts)?;
+    within("--streams", 1..=MOST, &options.streams)?;
+    within("--depths", 0..=MOST, &options.depths)?;
+    within("--decode-tokens", 1..=MOST, &[options.decode_tokens])?;
+    within("--repeats", 1..=MOST, &[options.repeats])?;
+    within("--threads", 1..=1024, options.threads.as_slice())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod lot;
 pub use lot::LotPath;
 
 use crate::BenchError;
+use crate::bounds::within;
 use crate::random::fresh_seed;
 use crate::report::{Axis, Check, Line, Plot, Report, Table};
 use crate::stats::Samples;
@@ -46,16 +47,12 @@ pub struct Options {
 /// # Errors
 /// If options make no sense or no thread can be started.
 pub fn run(options: Options) -> Result<Report, BenchError> {
-    let within = |name: &str, value: usize, least: usize, most: usize| match (least..=most).contains(&value) {
-        true => Ok(()),
-        false => Err(BenchError::Options(format!("{name} is {value}; it must be from {least} to {most}"))),
-    };
-    within("--waiting", options.waiting, 1, 10_000_000)?;
-    within("--running", options.running, 1, 100_000)?;
-    within("--tenants", options.tenants, 1, 1_000_000)?;
-    within("--decisions", options.decisions, 1, options.waiting)?;
-    within("--repeats", options.repeats, 1, 1_000)?;
-    within("--handovers", options.handovers, 1, 10_000_000)?;
+    within("--waiting", 1..=10_000_000, &[options.waiting])?;
+    within("--running", 1..=100_000, &[options.running])?;
+    within("--tenants", 1..=1_000_000, &[options.tenants])?;
+    within("--decisions", 1..=options.waiting, &[options.decisions])?;
+    within("--repeats", 1..=1_000, &[options.repeats])?;
+    within("--handovers", 1..=10_000_000, &[options.handovers])?;
     let seed = options.seed.unwrap_or_else(fresh_seed);
     let mut report = Report::new("pool", "Pool: the parking lot and its worker threads", Some(seed));
     report.setting(
