@@ -19,7 +19,7 @@ import matplotlib.pyplot as pyplot
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
-from parkade import Server  # noqa: E402
+from process import Server  # noqa: E402
 from prometheus import BUSY, Prometheus, traffic  # noqa: E402
 
 PANELS = [

@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from parkade import PATIENCE, Server, default_model
+from process import PATIENCE, Server, default_model
 
 
 @pytest.fixture(scope="session")

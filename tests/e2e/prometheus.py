@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from parkade import PATIENCE, ROOT, free_port
+from process import PATIENCE, ROOT, free_port
 
 SCRAPE = ROOT / "deploy" / "prometheus" / "scrape.yml"
 

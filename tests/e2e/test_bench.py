@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from parkade import default_model, parkade
+from process import default_model, parkade
 
 BENCHMARKS = ["quick", "model", "engine", "pool", "serve", "overload"]
 

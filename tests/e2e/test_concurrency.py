@@ -7,7 +7,7 @@ import socket
 import httpx
 import pytest
 
-from parkade import PATIENCE
+from process import PATIENCE
 
 MODEL = "default"
 # Sixteen requests of different prompts, lengths and ways to pick tokens.

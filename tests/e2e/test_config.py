@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from parkade import ROOT, environment, parkade
+from process import ROOT, environment, parkade
 
 
 def effective(*arguments, env=None) -> dict:

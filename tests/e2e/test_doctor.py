@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from parkade import PATIENCE, default_model, environment, parkade
+from process import PATIENCE, default_model, environment, parkade
 
 
 def lines(done) -> dict[str, str]:

@@ -8,7 +8,7 @@ import httpx
 import openai
 import pytest
 
-from parkade import PATIENCE
+from process import PATIENCE
 
 MODEL = "default"
 MESSAGES = [{"role": "user", "content": "Hi"}]

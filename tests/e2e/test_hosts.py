@@ -3,12 +3,12 @@
 import httpx
 import pytest
 
-from parkade import parkade
+from process import parkade
 
 
 @pytest.fixture(scope="module")
 def named():
-    from parkade import Server
+    from process import Server
 
     server = Server("--host", "localhost", "--allowed-hosts", "llm.example.org", wait=False)
     yield server

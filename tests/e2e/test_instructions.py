@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from parkade import PATIENCE, binary, environment
+from process import PATIENCE, binary, environment
 
 RECORDED = pathlib.Path(__file__).with_name("instructions.json")
 PATHS = ["lot", "sampler", "gemm-1-row", "gemm-16-rows"]

@@ -6,7 +6,7 @@ import time
 import openai
 import pytest
 
-from parkade import PATIENCE, parkade
+from process import PATIENCE, parkade
 
 SHORT = {"model": "default", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
 

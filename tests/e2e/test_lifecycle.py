@@ -14,7 +14,7 @@ import httpx
 import openai
 import pytest
 
-from parkade import PATIENCE, Server, default_model, environment, parkade
+from process import PATIENCE, Server, default_model, environment, parkade
 
 SHORT = {"model": "default", "prompt": "x", "max_tokens": 1}
 LONG = {"model": "default", "prompt": "Once upon a time", "max_tokens": 300, "temperature": 0, "extra_body": {"ignore_eos": True}}

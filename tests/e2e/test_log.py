@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 
-from parkade import PATIENCE, binary, environment, listening_port, parkade
+from process import PATIENCE, binary, environment, listening_port, parkade
 
 # A request's line in the log is some hundred bytes: as many requests fill any pipe.
 PIPE_BYTES = 4096

@@ -8,7 +8,7 @@ import pytest
 
 from test_concurrency import REQUESTS, tokens_of
 
-from parkade import PATIENCE
+from process import PATIENCE
 
 
 TIGHT = ["--kv-cache-mb", "8"]

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 
-from parkade import PATIENCE
+from process import PATIENCE
 
 
 def test_promtool_finds_nothing_wrong_with_the_metrics(server, client):

@@ -8,7 +8,7 @@ import struct
 import httpx
 import pytest
 
-from parkade import default_model, parkade
+from process import default_model, parkade
 
 QUESTION = {"messages": [{"role": "user", "content": "Name three colours."}], "max_tokens": 24, "temperature": 0, "seed": 1}
 

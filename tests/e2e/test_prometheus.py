@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from parkade import PATIENCE, ROOT
+from process import PATIENCE, ROOT
 from prometheus import BUSY, SCRAPE, Prometheus, traffic
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "parkade.json").read_text())

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from fake_hub import SIGNATURE, FakeHub
-from parkade import PATIENCE, binary, default_model, environment, parkade
+from process import PATIENCE, binary, default_model, environment, parkade
 
 REPO = "someone/Some-Model-GGUF"
 FILE = "some-model-Q4_K_M.gguf"

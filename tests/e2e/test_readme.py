@@ -5,7 +5,7 @@ import re
 
 import httpx
 
-from parkade import PATIENCE, ROOT
+from process import PATIENCE, ROOT
 
 
 def test_the_first_question_of_the_readme_is_answered_rightly(server):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from parkade import PATIENCE, binary, default_model, environment, parkade
+from process import PATIENCE, binary, default_model, environment, parkade
 
 GREEDY = ("--temperature", "0", "--max-tokens", "24")
 
