@@ -14,7 +14,7 @@ WITHOUT_LOT := -p parkade-pool -p parkade-core -p parkade-server -p parkade --no
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat serve build check fmt fuzz simulate picture test test-rust test-loom test-e2e
+.PHONY: help setup run chat serve build wheel check fmt fuzz simulate picture test test-rust test-loom test-e2e test-python
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ setup: ## fetch the default model, checked, into the data directory
 
 build: ## the release binary, target/release/parkade
 	cargo build --release --locked -p parkade
+
+wheel: ## the Python package, a wheel in target/wheels for all Pythons from 3.9 on
+	@scripts/setup tests
+	.venv/bin/maturin build --release --locked --manifest-path crates/python/Cargo.toml --out target/wheels
 
 run: setup build ## one answer in the terminal (PROMPT="..." for your own question)
 	@cargo run --quiet --release --locked -p parkade -- run $(ARGS) -i "$$PROMPT"
@@ -45,7 +49,7 @@ fmt: ## format the Rust code
 
 test: setup ## all tests: Rust in both feature sets, thread interleavings, then end to end with the openai client
 	@scripts/setup tests
-	@$(MAKE) --no-print-directory test-rust test-loom test-e2e
+	@$(MAKE) --no-print-directory test-rust test-loom test-e2e test-python
 
 # The workspace comes last: it leaves the binary with all features where the end-to-end tests look for it.
 test-rust:
@@ -75,3 +79,13 @@ picture: setup build ## deploy/grafana/parkade.png from a loaded server, a real 
 
 test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
 	$(PYTEST) tests/e2e $(ARGS)
+
+# The wheel is built among the workspace's tests, in their profile, and installed as anybody would. The command that it brings must live and
+# die as the binary does, so some of the binary's tests run with it.
+test-python: ## the Python package: built, installed into .venv, and tested (ARGS="-k name")
+	rm -rf target/wheels/as-tests
+	CARGO=$(CURDIR)/scripts/cargo-as-tests .venv/bin/maturin build --locked \
+		--manifest-path crates/python/Cargo.toml --out target/wheels/as-tests
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/as-tests/*.whl
+	$(PYTEST) tests/python $(ARGS)
+	[ -n "$(ARGS)" ] || PARKADE_BIN=$(CURDIR)/.venv/bin/parkade $(PYTEST) tests/e2e/test_lifecycle.py -k "drain or interrupt or ends_at_once"

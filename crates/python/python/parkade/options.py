@@ -1,0 +1,99 @@
+"""What a request and an engine can be told, once: names, types and meanings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, TypedDict, Union
+
+from .errors import InvalidRequestError
+
+Message = Mapping[str, Any]
+"""A message of a chat: ``{"role": "user", "content": "..."}``."""
+
+Prompt = Union[str, Sequence[int], Sequence[Message]]
+"""A text or token ids to go on with, or the messages of a chat."""
+
+
+class Settings(TypedDict, total=False):
+    """The settings of an engine: the flags of ``parkade serve`` (``parkade serve --help``) that are not the server's own."""
+
+    threads: int
+    kv_cache_mb: int
+    scheduler: str
+    reserve: str
+    max_seqs: int
+    max_batched_tokens: int
+    max_queue_depth: int
+    prefix_cache: bool
+
+
+class Scheduling(TypedDict, total=False):
+    """When a request runs, and for whom.
+
+    ``priority_class`` is ``"low"``, ``"normal"``, ``"high"`` or ``"critical"``, and ``tenant`` any name; the scheduler
+    ``parking-lot`` shares by them. Times are seconds: for the whole answer, and for its first token.
+    """
+
+    request_id: str
+    tenant: str
+    priority_class: str
+    timeout: float
+    first_token_timeout: float
+
+
+class Options(Scheduling, total=False):
+    """The options of a request: the fields of OpenAI's API, with their defaults, and what schedules it.
+
+    ``priority`` orders the requests of one tenant, lower first. ``logprobs`` of a chat is a bool with ``top_logprobs``
+    beside it, and of a text the number of alternatives.
+    """
+
+    max_tokens: Optional[int]
+    temperature: Optional[float]
+    top_p: Optional[float]
+    top_k: Optional[int]
+    min_p: Optional[float]
+    typical_p: Optional[float]
+    presence_penalty: Optional[float]
+    frequency_penalty: Optional[float]
+    repetition_penalty: Optional[float]
+    logit_bias: Optional[Mapping[str, float]]
+    seed: Optional[int]
+    stop: Union[str, Sequence[str], None]
+    n: Optional[int]
+    logprobs: Union[bool, int, None]
+    top_logprobs: Optional[int]
+    ignore_eos: Optional[bool]
+    cache_salt: Optional[str]
+    priority: Optional[int]
+    tools: Optional[Sequence[Mapping[str, Any]]]
+    documents: Optional[Sequence[Mapping[str, Any]]]
+    chat_template_kwargs: Optional[Mapping[str, Any]]
+    add_generation_prompt: Optional[bool]
+
+
+# Fields of the API that are the server's, and what stands for them here.
+ELSEWHERE = {
+    "model": "an engine has one model",
+    "stream": "call stream() or astream()",
+    "stream_options": "a stream's answer has its usage",
+    "echo": "put the prompt before the text yourself",
+    "user": "name the tenant",
+    "service_tier": "name the priority_class",
+}
+
+
+def request(prompt: Prompt, options: Mapping[str, Any], is_chat: Optional[bool] = None) -> tuple[bool, str]:
+    """Whether it is a chat, which the prompt tells unless it is known, and its body as JSON."""
+    if is_chat is None:
+        is_chat = not isinstance(prompt, str) and not (prompt and isinstance(prompt[0], int))
+    members = []
+    for name, value in {"messages" if is_chat else "prompt": prompt, **options}.items():
+        if name in ELSEWHERE:
+            raise InvalidRequestError(f"{name} is no option here: {ELSEWHERE[name]}", "unsupported_parameter", name)
+        try:
+            members.append(f"{json.dumps(name)}:{json.dumps(value, allow_nan=False)}")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"{name} cannot be used: {error}", "invalid_type", name) from None
+    return is_chat, "{" + ",".join(members) + "}"

@@ -1,0 +1,156 @@
+//! A model that answers in this process.
+
+use std::mem;
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parkade::NotLoaded;
+use parkade_core::{DrainWaiting, Loaded, RequestStatus};
+use parkade_server::{ApiError, AppState, Endpoint, ModelEntry, ServerConfig};
+use parkade_sync::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
+use pyo3::prelude::*;
+use serde_json::{Value, json};
+
+use crate::errors;
+use crate::scheduling::Scheduling;
+use crate::stream::Stream;
+
+/// A running model. Any thread may use it at any time.
+#[pyclass(frozen, module = "parkade._native")]
+pub(crate) struct Engine {
+    /// None once it is closed.
+    running: Mutex<Option<Running>>,
+    /// The process whose threads run it. One that was forked from it has none of them.
+    process: u32,
+}
+
+#[derive(Clone)]
+struct Running {
+    /// Reads requests: unknown fields are errors.
+    state: AppState,
+    model: Arc<ModelEntry>,
+}
+
+/// As in `GET /v1/requests/{id}`.
+fn card(status: &RequestStatus) -> Value {
+    json!({
+        "state": status.state.name(),
+        "class": status.class.name(),
+        "tenant": status.tenant,
+        "place": status.place,
+        "estimated_wait_ms": status.estimated_wait.map(|wait| wait.as_millis() as u64),
+        "prompt_tokens": status.prompt_tokens,
+        "completion_tokens": status.completion_tokens,
+        "age_ms": status.age.as_millis() as u64,
+    })
+}
+
+impl Running {
+    fn of(loaded: Loaded) -> Result<Running, NotLoaded> {
+        let Loaded { engine, tokenizer, template, config, name, .. } = loaded;
+        let fault = |message: String| NotLoaded { setting: "model".to_owned(), message };
+        let state = AppState::new(ServerConfig { strict: true, ..ServerConfig::default() })
+            .map_err(|error| fault(error.to_string()))?;
+        state.set_model(ModelEntry::new(name, engine, tokenizer, template, config));
+        let model = state.model(None).map_err(|error| fault(error.to_string()))?;
+        Ok(Running { state, model })
+    }
+
+    fn submit(&self, endpoint: Endpoint, body: &str) -> Result<Stream, ApiError> {
+        let mut fields = serde_json::from_str(body).map_err(|error| ApiError::invalid_body(error.to_string()))?;
+        let scheduling = Scheduling::take(&mut fields)?;
+        let mut streams = endpoint.submit(&self.state, &Value::Object(fields), |request| scheduling.apply(request))?;
+        match (streams.pop(), streams.is_empty()) {
+            (Some(events), true) => Ok(Stream::new(events, Arc::clone(&self.model.tokenizer))),
+            _ => Err(ApiError::invalid_value("prompt", "prompt is several prompts; give one, or all to generate()")),
+        }
+    }
+}
+
+impl Engine {
+    fn running(&self, py: Python<'_>) -> PyResult<Running> {
+        let stopped = |message| errors::exception(py, "EngineStoppedError", message, "engine_stopped", None, None);
+        if process::id() != self.process {
+            return Err(stopped("the engine was made before this process was forked; make one here"));
+        }
+        let running = self.running.lock().clone();
+        running.ok_or_else(|| stopped("the engine is closed"))
+    }
+
+    fn end(&self) {
+        let running = self.running.lock().take();
+        match running {
+            // There is nothing to wait for, and nobody to tell.
+            Some(running) if process::id() != self.process => mem::forget(running),
+            Some(running) => running.model.engine.drain_with(Duration::ZERO, DrainWaiting::Refuse),
+            None => {}
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        Python::attach(|py| py.detach(|| self.end()));
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(py: Python<'_>, settings: Vec<(String, String)>) -> PyResult<Engine> {
+        let settings = || settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let loaded = py.detach(|| {
+            let loaded = parkade::load(settings())?;
+            let warnings = loaded.warnings.clone();
+            Running::of(loaded).map(|running| (running, warnings))
+        });
+        let (running, warnings) = loaded.map_err(|NotLoaded { setting, message }| {
+            errors::exception(py, "LoadError", &message, "not_loaded", Some(&setting.replace('-', "_")), None)
+        })?;
+        for warning in warnings {
+            let text = std::ffi::CString::new(warning.replace('\0', " "))?;
+            PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 2)?;
+        }
+        Ok(Engine { running: Mutex::new("python.engine", Some(running)), process: process::id() })
+    }
+
+    /// Hands a request in: a body of the API as JSON, with what schedules it. It is taken or refused at once.
+    fn submit(&self, py: Python<'_>, chat: bool, body: &str) -> PyResult<Stream> {
+        let running = self.running(py)?;
+        let endpoint = if chat { Endpoint::Chat } else { Endpoint::Completions };
+        let submitted = py.detach(|| running.submit(endpoint, body));
+        submitted.map_err(|error| errors::refused(py, &error))
+    }
+
+    /// Cancels the request of this name; false if none is here.
+    fn cancel(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        let running = self.running(py)?;
+        Ok(py.detach(|| running.model.engine.cancel(&id.into())))
+    }
+
+    /// Where the request of this name stands, as JSON; `None` once it has ended.
+    fn status(&self, py: Python<'_>, id: &str) -> PyResult<Option<String>> {
+        let running = self.running(py)?;
+        Ok(py.detach(|| running.model.engine.status(&id.into()).map(|status| card(&status).to_string())))
+    }
+
+    /// The engine's figures, as JSON.
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        let running = self.running(py)?;
+        let figures = py.detach(|| serde_json::to_string(&running.model.engine.snapshot()));
+        figures.map_err(|error| PyRuntimeError::new_err(error.to_string()))
+    }
+
+    /// The model's name.
+    #[getter]
+    fn model(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.running(py)?.model.name.clone())
+    }
+
+    /// Cancels what runs and gives the memory back. What is asked afterwards is refused.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.end());
+    }
+}

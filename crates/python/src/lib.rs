@@ -1,0 +1,28 @@
+//! The native part of the Python package `parkade`: see `python/parkade` for what its users see.
+
+mod bell;
+mod engine;
+mod errors;
+mod scheduling;
+mod stream;
+
+/// What `parkade` in Python stands on. None of it waits or computes while it holds the interpreter's lock.
+#[pyo3::pymodule]
+mod _native {
+    use std::ffi::OsString;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::bell::Bell;
+    #[pymodule_export]
+    use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::stream::Stream;
+
+    /// Runs the command, and gives its exit code.
+    #[pyfunction]
+    fn main(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+        py.detach(|| parkade::main(arguments))
+    }
+}
