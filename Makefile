@@ -17,7 +17,7 @@ PYTEST := .venv/bin/python -m pytest
 .PHONY: help setup run chat serve build wheel check fmt fuzz simulate picture test test-rust test-loom test-e2e test-python
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch the default model, checked, into the data directory
 	@scripts/setup model
