@@ -53,6 +53,7 @@ test: setup ## all tests: Rust in both feature sets, thread interleavings, then 
 
 # The workspace comes last: it leaves the binary with all features where the end-to-end tests look for it.
 test-rust:
+	cargo test --locked -p parkade-sync --features deadlock-detection --test deadlock
 	cargo test --locked $(WITHOUT_LOT)
 	cargo test --locked --workspace
 

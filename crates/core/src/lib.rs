@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod figures;
 mod load;
+mod lock_metrics;
 mod memory;
 mod metrics;
 pub mod parking_lot;

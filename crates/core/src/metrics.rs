@@ -4,18 +4,16 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode_registry;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
 use crate::event::{RequestError, Usage};
 use crate::figures::{EngineSnapshot, Work};
+use crate::lock_metrics::LockMetrics;
 use crate::parking_lot::TaskMetadata;
 use crate::refusal::Refusal;
 
@@ -95,7 +93,7 @@ impl StepTime {
 impl EngineMetrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("parkade");
-        registry.register_collector(Box::new(LockWaits));
+        registry.register_collector(Box::new(LockMetrics));
         let build = Family::<Labels, Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build_info", "The version, always 1", build);
@@ -179,33 +177,4 @@ fn seconds() -> Histogram {
 /// From a tenth of the time that was allowed to five times of it.
 fn of_a_deadline() -> Histogram {
     Histogram::new([0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0])
-}
-
-/// The waits for each named lock of the process, read when the metrics are.
-#[derive(Debug)]
-struct LockWaits;
-
-impl Collector for LockWaits {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let locks = parkade_sync::locks();
-        let mut waits = encoder.encode_descriptor(
-            "lock_wait_seconds",
-            "Time that threads waited for a lock",
-            None,
-            MetricType::Counter,
-        )?;
-        for lock in &locks {
-            ConstCounter::new(lock.waited.as_secs_f64()).encode(waits.encode_family(&[("lock", lock.name)])?)?;
-        }
-        let mut contended = encoder.encode_descriptor(
-            "lock_contended",
-            "How often a thread had to wait for a lock",
-            None,
-            ConstCounter::<u64>::TYPE,
-        )?;
-        for lock in &locks {
-            ConstCounter::new(lock.contended).encode(contended.encode_family(&[("lock", lock.name)])?)?;
-        }
-        Ok(())
-    }
 }

@@ -361,7 +361,10 @@ fn the_metrics_tell_what_happened() {
     }
     for start in [
         "parkade_engine_step_seconds_total{part=\"forward\"} ",
-        "parkade_lock_wait_seconds_total{lock=\"pool.policy\"} ",
+        "parkade_lock_acquisitions_total{lock=\"pool.policy\"} ",
+        "parkade_lock_contended_total{lock=\"pool.policy\"} ",
+        "parkade_lock_wait_seconds_sum{lock=\"pool.policy\"} ",
+        "parkade_lock_hold_seconds_bucket{le=\"+Inf\",lock=\"pool.policy\"} ",
     ] {
         assert!(page.lines().any(|found| found.starts_with(start)), "{start} is not in\n{page}");
     }

@@ -1,33 +1,35 @@
 //! A condition variable for [`Mutex`](crate::Mutex).
 
-// This file is the wrapper that the rest of the workspace is sent to.
-#![allow(clippy::disallowed_types)]
-
 use std::time::Instant;
 
-use crate::MutexGuard;
+use crate::{MutexGuard, order};
 
 /// Waits for another thread's news while a [`Mutex`](crate::Mutex) is released. Wake-ups can be spurious: wait in a
 /// loop that looks at the protected state.
 #[derive(Debug, Default)]
 pub struct Condvar {
+    // What the rest of the workspace is sent here for.
+    #[expect(clippy::disallowed_types)]
     inner: parking_lot::Condvar,
 }
 
 impl Condvar {
     /// A condition variable that nobody waits on.
+    #[expect(clippy::disallowed_types)]
     pub const fn new() -> Self {
         Condvar { inner: parking_lot::Condvar::new() }
     }
 
     /// Releases the lock, waits for a notification, and takes the lock again.
+    #[track_caller]
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
-        self.inner.wait(&mut guard.inner);
+        released(guard, |inner| self.inner.wait(inner));
     }
 
     /// As [`wait`](Self::wait), until `deadline` at the latest. True if the deadline came first.
+    #[track_caller]
     pub fn wait_until<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, deadline: Instant) -> bool {
-        self.inner.wait_until(&mut guard.inner, deadline).timed_out()
+        released(guard, |inner| self.inner.wait_until(inner, deadline).timed_out())
     }
 
     /// Wakes one waiter, if there is one.
@@ -39,6 +41,19 @@ impl Condvar {
     pub fn notify_all(&self) {
         self.inner.notify_all();
     }
+}
+
+/// Ends the guard's hold for a wait, and begins another one.
+#[track_caller]
+fn released<'a, T: ?Sized, R>(
+    guard: &mut MutexGuard<'a, T>,
+    wait: impl FnOnce(&mut parking_lot::MutexGuard<'a, T>) -> R,
+) -> R {
+    order::about_to_wait_nested(guard.hold.label.name.text());
+    guard.hold.end();
+    let told = wait(&mut guard.inner);
+    guard.hold.since = guard.hold.label.begin();
+    told
 }
 
 #[cfg(test)]

@@ -278,3 +278,13 @@ async fn keys_are_replaced_without_touching_what_runs() {
     state.set_policy(Policy::default()).expect("valid weights");
     assert_eq!(ask(&api, "whatever", &body).await.status, 200, "no keys, no questions");
 }
+
+#[tokio::test]
+async fn locks_are_for_operators() {
+    let (api, _) = guarded(&[("ada", ""), ("ops", "operator = true")]);
+    for (key, sees) in [("sk-ada", false), ("sk-ops", true)] {
+        let request = Request::get("/v1/metrics").header("authorization", format!("Bearer {key}"));
+        let page = send(&api, request.body(Body::empty()).expect("a request")).await.json();
+        assert_eq!(page.get("locks").is_some(), sees, "{page}");
+    }
+}

@@ -131,6 +131,50 @@ async fn both_pages_are_views_of_one_book() {
     }
 }
 
+#[tokio::test]
+async fn the_lock_that_is_fought_over_is_seen_in_both_pages() {
+    let (state, _) = state_over(ServerConfig::default(), EngineConfig::default());
+    let api = router(state);
+    let lock = &parkade_sync::Mutex::new("tests.fought_over", ());
+    let mut fights = 0;
+    // Until it is among the five: those of other tests are in the same process.
+    let seen = loop {
+        fights += 1;
+        let held = lock.lock();
+        std::thread::scope(|scope| {
+            let limit = std::time::Duration::from_millis(1);
+            scope.spawn(move || assert!(lock.try_lock_for(limit).is_none()));
+        });
+        drop(held);
+        let json = get(&api, "/v1/metrics").await.json();
+        let locks = json["locks"].as_array().expect("locks");
+        assert_eq!(locks.len(), 5, "{json}");
+        let contended = |lock: &serde_json::Value| lock["contended"].as_u64().expect("a count");
+        assert!(locks.is_sorted_by_key(|lock| std::cmp::Reverse(contended(lock))), "{json}");
+        if let Some(seen) = locks.iter().find(|lock| lock["lock"] == "tests.fought_over") {
+            break seen.clone();
+        }
+    };
+    assert_eq!((&seen["acquisitions"], &seen["contended"]), (&json!(fights), &json!(fights)));
+    assert_eq!(seen["wait_seconds"]["count"], fights);
+    assert!(seen["wait_seconds"]["sum"].as_f64().is_some_and(|sum| sum >= 0.001), "{seen}");
+
+    let page = get(&api, "/metrics").await.text;
+    for (line, value) in [
+        ("acquisitions_total{", fights),
+        ("contended_total{", fights),
+        ("wait_seconds_count{", fights),
+        ("wait_seconds_bucket{le=\"0.001\",", 0),
+        ("wait_seconds_bucket{le=\"+Inf\",", fights),
+    ] {
+        let line = format!("\nparkade_lock_{line}lock=\"tests.fought_over\"}} {value}\n");
+        assert!(page.contains(&line), "{line:?} is not in {page}");
+    }
+    let holds = page.lines().find(|line| line.starts_with("parkade_lock_hold_seconds_sum{lock=\"tests.fought_over\"}"));
+    let seconds: f64 = holds.and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a sum");
+    assert!(seconds >= 0.001, "{page}");
+}
+
 /// What the ancestor's endpoint never showed: it returned constants.
 #[cfg(feature = "parking-lot-scheduler")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,13 @@
 //! the older format has one name for both. `# UNIT` lines and exemplars exist only in the newer one.
 
 /// Metrics of the process, which each engine's page repeats.
-const OF_THE_PROCESS: &[&str] = &["parkade_lock_wait_seconds", "parkade_lock_contended", "parkade_build_info"];
+const OF_THE_PROCESS: &[&str] = &[
+    "parkade_lock_acquisitions",
+    "parkade_lock_contended",
+    "parkade_lock_wait_seconds",
+    "parkade_lock_hold_seconds",
+    "parkade_build_info",
+];
 
 /// The pages of several engines as one, in OpenMetrics' format: the samples get the label `model`, and those of a family
 /// stand together. A single engine's page stays as it is.
