@@ -7,7 +7,7 @@ import pytest
 
 from process import default_model, parkade
 
-BENCHMARKS = ["quick", "model", "engine", "pool", "serve", "overload"]
+BENCHMARKS = ["quick", "model", "engine", "pool", "locks", "serve", "overload"]
 
 
 def measured(*arguments: str) -> dict:

@@ -6,6 +6,7 @@ mod error;
 pub mod hot_paths;
 pub mod load;
 mod locate;
+pub mod locks;
 mod machine;
 pub mod model;
 mod output;
@@ -54,6 +55,8 @@ pub enum BenchCommand {
     Engine(engine::Options),
     /// How many decisions a second does the parking lot make, and how much memory does a waiting task take?
     Pool(pool::Options),
+    /// What do Parkade's locks cost beside parking_lot's and std's, and who waits for how long?
+    Locks(locks::Options),
     /// What do clients of OpenAI-compatible servers see, one server beside another?
     Serve(serve::Options),
     /// What becomes of a server's promises when 1, 2 and 4 times its capacity is asked of it?
@@ -75,6 +78,7 @@ pub fn run(args: BenchArgs, locate: &Locate<'_>) -> Result<(), BenchError> {
         BenchCommand::Serve(options) => serve::run(options)?,
         BenchCommand::Overload(options) => overload::run(options)?,
         BenchCommand::Pool(options) => pool::run(options)?,
+        BenchCommand::Locks(options) => locks::run(options)?,
         BenchCommand::Model(options) => model::run(options, locate)?,
         BenchCommand::Engine(options) => engine::run(options, locate)?,
     };
@@ -118,7 +122,7 @@ mod tests {
     fn without_a_name_all_are_told() {
         assert!(parse("bench").expect("nothing is missing").command.is_none());
         let text = super::overview();
-        for name in ["quick", "model", "engine", "pool", "serve", "overload"] {
+        for name in ["quick", "model", "engine", "pool", "locks", "serve", "overload"] {
             assert!(text.lines().any(|line| line.starts_with(&format!("parkade bench {name} "))), "{name}: {text}");
         }
     }
