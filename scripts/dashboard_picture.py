@@ -34,6 +34,7 @@ PANELS = [
     "Tokens a second",
     "Between tokens by class",
     "Where the steps' time goes",
+    "Locks: waiting and holding",
 ]
 COLUMNS = 3
 
