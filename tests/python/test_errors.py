@@ -41,6 +41,23 @@ def test_a_wrong_option_is_named_with_its_value(engine, options, field, code, wo
     assert isinstance(wrong.value, ParkadeError) and isinstance(wrong.value, ValueError)
 
 
+@pytest.mark.parametrize("prompt", [5, None, 1.5, {"role": "user"}, object()], ids=lambda prompt: type(prompt).__name__)
+def test_what_is_no_prompt_is_refused_wherever_it_is_given(engine, prompt):
+    for ask in [engine.stream, engine.complete, engine.chat, lambda one: engine.generate([one])]:
+        with pytest.raises(InvalidRequestError) as wrong:
+            ask(prompt)
+        assert wrong.value.field in ("prompt", "messages"), wrong.value
+    kept = engine.generate(["One", prompt], max_tokens=2, return_exceptions=True)
+    assert [type(answer).__name__ for answer in kept] == ["Answer", "InvalidRequestError"]
+
+
+@pytest.mark.parametrize("prompts", ["Tell me", {"a": 1}], ids=["text", "mapping"])
+def test_one_prompt_is_not_taken_for_many(engine, prompts):
+    with pytest.raises(InvalidRequestError) as wrong:
+        engine.generate(prompts, max_tokens=2)
+    assert wrong.value.field == "prompts" and "list of prompts" in str(wrong.value)
+
+
 @pytest.mark.parametrize(
     ("messages", "field"),
     [

@@ -164,3 +164,24 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), engine.complete("One",
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout.splitlines() == ["the engine was made before this process was forked; make one here", "7 1"], done.stderr
+
+
+def test_an_answer_of_another_process_ends_at_once():
+    script = """
+import os
+from parkade import Engine, EngineStoppedError
+engine = Engine(kv_cache_mb=32)
+stream = engine.stream("One", max_tokens=30, ignore_eos=True)
+next(stream)
+child = os.fork()
+if child == 0:
+    for read in (lambda: next(stream), lambda: list(stream), stream.result):
+        try:
+            read()
+        except EngineStoppedError:
+            print("stopped", flush=True)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), stream.result().usage.completion_tokens)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.splitlines() == ["stopped"] * 3 + ["7 30"], done.stderr

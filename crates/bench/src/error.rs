@@ -33,6 +33,14 @@ pub enum BenchError {
         /// What happened, with the last lines that it logged.
         reason: String,
     },
+    /// The program that is to be measured beside this one gave no figure.
+    #[error("--peer: '{command}' gave no figure: {reason}; try that command by itself")]
+    Peer {
+        /// The command line that was tried.
+        command: String,
+        /// What happened.
+        reason: String,
+    },
     /// The model could not be loaded or run.
     #[error("the model '{}' cannot be measured: {reason}", path.display())]
     Model {

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::pin::pin;
+use std::process;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -26,6 +27,8 @@ pub(crate) struct Stream {
     /// Never held while Python runs or anything waits.
     state: Mutex<State>,
     readers: Arc<Readers>,
+    /// The process in which the answer is made. One that was forked from it would wait for ever.
+    process: u32,
 }
 
 /// Who waits for the next piece. All of them look when one comes: whoever leaves instead takes nothing from the others.
@@ -103,11 +106,14 @@ impl Stream {
         let id = events.id().0.clone();
         let state = State { events: Some(events), choices: Vec::new(), usage: None };
         let readers = Arc::new(Readers(Mutex::new("python.readers", Vec::new())));
-        Stream { id, tokenizer, state: Mutex::new("python.stream", state), readers }
+        Stream { id, tokenizer, state: Mutex::new("python.stream", state), readers, process: process::id() }
     }
 
     /// The next piece; it rings the bell with this key when there is one later.
     fn poll_next(&self, bell: &Bell, key: u64) -> Poll<Next> {
+        if process::id() != self.process {
+            return Poll::Ready(Err(RequestError::Stopped));
+        }
         let all = Waker::from(Arc::clone(&self.readers));
         let mut state = self.state.lock();
         if let Poll::Ready(next) = state.poll(&mut Context::from_waker(&all)) {

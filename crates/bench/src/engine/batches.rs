@@ -1,6 +1,6 @@
 //! Batches of prompts that arrive together: prefill of several at once, then decoding of all.
 
-use super::{Options, full_request};
+use super::{Options, fits, full_request};
 use crate::random::Random;
 use crate::report::{Report, Table};
 use crate::{BenchError, Samples, runtime};
@@ -43,6 +43,7 @@ pub(super) fn run(
         let engine = EngineConfig { scheduler, max_seqs: most, max_queue_depth: 2 * most, ..EngineConfig::default() };
         let load_options = LoadOptions { threads: options.threads, engine, ..LoadOptions::default() };
         let loaded = load(path, &load_options).map_err(|error| BenchError::Engine(error.to_string()))?;
+        fits(options, &loaded)?;
         let (engine, vocab) = (loaded.engine, loaded.config.vocab);
         // The same prompts for each side.
         sides.push(Side { scheduler, engine, vocab, random: Random::new(seed, 0), measured: Vec::new() });

@@ -8,7 +8,7 @@ use crate::random::{Random, fresh_seed};
 use crate::report::{Check, Report, Table};
 use crate::{BenchError, prometheus, runtime};
 use parkade_core::{
-    Class, Engine, EngineConfig, EngineSnapshot, Event, LoadOptions, Request, SchedulerKind, TokenId, load,
+    Class, Engine, EngineConfig, EngineSnapshot, Event, LoadOptions, Loaded, Request, SchedulerKind, TokenId, load,
 };
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -18,6 +18,8 @@ use tokio::task::LocalSet;
 
 /// The most that scheduling may take of a step.
 const SCHEDULE_SHARE: f64 = 0.01;
+/// The most that an engine runs at once.
+const MOST_SEQUENCES: usize = 65_536;
 
 /// Measures the engine without a server: the parts of its steps while requests wait in line.
 #[derive(Clone, Debug, clap::Args)]
@@ -151,13 +153,24 @@ pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
     Ok(report)
 }
 
+/// A request that can never be answered measures nothing.
+fn fits(options: &Options, loaded: &Loaded) -> Result<(), BenchError> {
+    let (prompt, answer, context) = (options.prompt_tokens, options.output_tokens, loaded.config.context_length);
+    match prompt + answer > context {
+        true => Err(BenchError::Options(format!(
+            "--prompt-tokens and --output-tokens are {prompt} and {answer}; the model's context has {context}"
+        ))),
+        false => Ok(()),
+    }
+}
+
 fn check(options: &Options) -> Result<(), BenchError> {
     let answer = if options.prompt_batchsize.is_empty() { 1 } else { 2 };
-    within("--running", 1..=MOST, &[options.running])?;
+    within("--running", 1..=MOST_SEQUENCES, &[options.running])?;
     within("--tenants", 1..=MOST, &[options.tenants])?;
     within("--prompt-tokens", 1..=MOST, &[options.prompt_tokens])?;
     within("--output-tokens", answer..=MOST, &[options.output_tokens])?;
-    within("--prompt-batchsize", 1..=MOST, &options.prompt_batchsize)?;
+    within("--prompt-batchsize", 1..=MOST_SEQUENCES, &options.prompt_batchsize)?;
     within("--rounds", 1..=MOST, &[options.rounds])?;
     within("--waiting", 0..=MOST, &options.waiting)
 }
@@ -180,6 +193,7 @@ fn measure(
         ..LoadOptions::default()
     };
     let loaded = load(path, &load_options).map_err(|error| BenchError::Engine(error.to_string()))?;
+    fits(options, &loaded)?;
     let engine = loaded.engine;
     let feed = Rc::new(Feed {
         engine: engine.clone(),
@@ -364,6 +378,16 @@ mod tests {
             assert!(report.value(&figure).is_some_and(|value| value > 0.0), "{figure}: {:?}", report.figures);
         }
         assert_eq!(report.tables[0].rows.len(), 4);
+    }
+
+    #[test]
+    fn requests_that_can_never_be_answered_are_said() {
+        for prompt_batchsize in [Vec::new(), vec![2]] {
+            let long = Options { prompt_tokens: 100_000, prompt_batchsize, ..options() };
+            assert!(run(long, &tiny).expect_err("too long").to_string().contains("--prompt-tokens"));
+        }
+        let many = Options { prompt_batchsize: vec![100_000], ..options() };
+        assert!(run(many, &tiny).expect_err("too many").to_string().contains("--prompt-batchsize is 100000"));
     }
 
     #[test]

@@ -49,12 +49,12 @@ impl Peer {
             command.args(["-d".to_string(), depth.to_string()]);
         }
         let shown = format!("{command:?}");
-        let failed = |reason: String| BenchError::Start { command: shown.clone(), reason };
+        let failed = |reason: String| BenchError::Peer { command: shown.clone(), reason };
         let output = command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let last = said.lines().rev().take(5).collect::<Vec<_>>().join(" / ");
-            return Err(failed(format!("it ended with {}: {last}", output.status)));
+            return Err(failed(format!("it ended with {}, its last words: '{last}'", output.status)));
         }
         speed(&output.stdout).ok_or_else(|| failed("its output is not the JSON of one test with avg_ts".to_string()))
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from . import _batches, _native
 from ._native import Stream
 from .answers import Answer
+from .errors import InvalidRequestError
 from .options import Message, Prompt, request
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ class Engine:
         >>> answers[3].text == engine.complete(prompts[3], max_tokens=4, temperature=0).text
         True
         """
+        if isinstance(prompts, (str, Mapping)):
+            text = f"prompts is a {type(prompts).__name__}; it must be a list of prompts, also if there is one"
+            raise InvalidRequestError(text, "invalid_type", "prompts")
         batch = list(prompts)
         with _batches.bar(len(batch), progress) as bar:
             work = _batches.Batch(lambda prompt: self._submit(prompt, options), batch, return_exceptions, bar)

@@ -86,6 +86,10 @@ ELSEWHERE = {
 
 def request(prompt: Prompt, options: Mapping[str, Any], is_chat: Optional[bool] = None) -> tuple[bool, str]:
     """Whether it is a chat, which the prompt tells unless it is known, and its body as JSON."""
+    if not isinstance(prompt, Sequence):
+        name = "messages" if is_chat else "prompt"
+        text = f"the {name} is a {type(prompt).__name__}; it must be a text, a list of messages or a list of token ids"
+        raise InvalidRequestError(text, "invalid_type", name)
     if is_chat is None:
         is_chat = not isinstance(prompt, str) and not (prompt and isinstance(prompt[0], int))
     members = []
