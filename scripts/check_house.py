@@ -26,7 +26,7 @@ LAYERS = {
     "model": """error keys loader config parts/rope plan batch parts families forward""".split(),
     # A live request and its figures stand below the registry that holds them all.
     "core": """error refusal sampling vocabulary memory stop request event parking_lot/types requests/tape requests/live
-        figures lock_metrics metrics backend requests stream blocks sampler request_limits config stepper parking_lot engine load
+        figures process_metrics metrics backend requests stream blocks sampler request_limits config stepper parking_lot engine load
         chat""".split(),
     # The policies know nothing of threads, and nothing below them knows a policy.
     "pool": """time units task rates error tenant_policy config decision stats policy fifo lot pool jobs""".split(),

@@ -177,8 +177,8 @@ figures! {
         cached: usize = gauge "kv_blocks_cached";
         /// KV blocks that hold nothing.
         free: usize = gauge "kv_blocks_free";
-        /// KV blocks that a request which comes now could be given: neither held nor promised.
-        /// They are free or cached, and neither on their way to another request nor set aside for the growth of those that run.
+        /// KV blocks that a request which comes now could be given: all but those promised, and those set aside for growth.
+        /// What is set aside is what running requests are expected to need beyond their promise.
         available: usize = gauge "kv_blocks_available";
         /// KV blocks that the scheduler has granted to running requests, whether they use them already or not.
         /// Shared ones count for each. Only the `parking-lot` scheduler grants them apart from using them.
@@ -187,13 +187,13 @@ figures! {
 }
 
 figures! {
-    /// Measured speeds, 0 until there are any.
+    /// Measured speeds: 0 until there are any, and the last ones while nothing runs.
     #[derive(Copy)]
     RateFigures {
-        /// Prompt tokens per second.
+        /// Prompt tokens per second, over the last seconds of work.
         #[serde(serialize_with = "to_a_tenth")]
         prefill_tokens_per_second: f64 = gauge "prefill_tokens_per_second";
-        /// Generated tokens per second over all running requests.
+        /// Generated tokens per second over all running requests, over the last seconds of work.
         #[serde(serialize_with = "to_a_tenth")]
         decode_tokens_per_second: f64 = gauge "decode_tokens_per_second";
     }

@@ -9,10 +9,10 @@ mod error;
 mod event;
 mod figures;
 mod load;
-mod lock_metrics;
 mod memory;
 mod metrics;
 pub mod parking_lot;
+mod process_metrics;
 mod refusal;
 mod request;
 mod request_limits;
@@ -40,6 +40,7 @@ pub use parkade_pool::{
     Class, Clock, ConfigError, DrainWaiting, Limits, PerClass, Reserve, TenantField, TenantPolicy, TokenPrices, Turn,
     Worker,
 };
+pub use process_metrics::encode_process_metrics;
 pub use refusal::{Refusal, retry_seconds};
 pub use request::{CacheScope, Request, RequestId};
 pub use requests::{End, LiveRequest, RequestState};

@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::event::{RequestError, Usage};
 use crate::figures::{EngineSnapshot, Work};
-use crate::lock_metrics::LockMetrics;
 use crate::parking_lot::TaskMetadata;
 use crate::refusal::Refusal;
 
@@ -92,12 +90,7 @@ impl StepTime {
 
 impl EngineMetrics {
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("parkade");
-        registry.register_collector(Box::new(LockMetrics));
-        let build = Family::<Labels, Gauge>::default();
-        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        registry.register("build_info", "The version, always 1", build);
-        Self::registered(registry)
+        Self::registered(Registry::with_prefix("parkade"))
     }
 
     /// Appends all metrics to `out` in the OpenMetrics text format, those of `now` with them, without the closing `# EOF` line: a

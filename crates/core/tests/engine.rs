@@ -49,6 +49,7 @@ fn idle(engine: &Engine) -> bool {
 fn page(engine: &Engine) -> String {
     let mut page = String::new();
     engine.metrics().encode(engine.snapshot(), &mut page).expect("a string takes all");
+    parkade_core::encode_process_metrics(&mut page).expect("a string takes all");
     page
 }
 

@@ -50,7 +50,7 @@ impl HttpMetrics {
             requests: register(
                 page,
                 "http_requests",
-                "HTTP requests that ended, by method, route and status (499: the client left first)",
+                "HTTP requests that ended, by method, route and status (499: the client left before an answer began; who leaves in the middle has had a status)",
                 Family::default(),
             ),
             seconds: register(
@@ -154,7 +154,7 @@ struct DroppedLogLines(fn() -> u64);
 impl Collector for DroppedLogLines {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let dropped = ConstCounter::new((self.0)());
-        let help = "Lines of the log that were dropped because standard error did not take them";
+        let help = "Lines of the log that were dropped because standard error did not take them.";
         let place = encoder.encode_descriptor("log_lines_dropped", help, None, dropped.metric_type())?;
         dropped.encode(place)
     }

@@ -52,6 +52,10 @@ async fn promtool_accepts_the_page_of_one_model_and_of_two() {
             assert!(page.contains(&format!("\nparkade_num_requests_running{{model=\"{model}\"}} 0\n")), "{page}");
         }
         assert!(page.contains("parkade_generation_tokens_total{model=\"second\"} 0"), "{page}");
+        // What is the process' own is there once, and no model's.
+        for start in ["parkade_build_info{version=", "parkade_lock_acquisitions_total{lock=\"pool.policy\"} "] {
+            assert_eq!(page.lines().filter(|line| line.starts_with(start)).count(), 1, "{start}: {page}");
+        }
         assert!(page.contains("parkade_generation_tokens_total{model=\"tiny\"} 2"), "{page}");
     }
 }

@@ -3,15 +3,6 @@
 //! They differ where a counter is declared: OpenMetrics names the family without the `_total` that its samples carry,
 //! the older format has one name for both. `# UNIT` lines and exemplars exist only in the newer one.
 
-/// Metrics of the process, which each engine's page repeats.
-const OF_THE_PROCESS: &[&str] = &[
-    "parkade_lock_acquisitions",
-    "parkade_lock_contended",
-    "parkade_lock_wait_seconds",
-    "parkade_lock_hold_seconds",
-    "parkade_build_info",
-];
-
 /// The pages of several engines as one, in OpenMetrics' format: the samples get the label `model`, and those of a family
 /// stand together. A single engine's page stays as it is.
 pub(crate) fn of_models(pages: &[(String, String)]) -> String {
@@ -26,7 +17,7 @@ pub(crate) fn of_models(pages: &[(String, String)]) -> String {
         samples: String,
     }
     let mut families: Vec<Family<'_>> = Vec::new();
-    for (number, (model, page)) in pages.iter().enumerate() {
+    for (model, page) in pages {
         let label = format!("model=\"{}\"", model.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
         let mut current = 0;
         let mut begun = None;
@@ -45,13 +36,7 @@ pub(crate) fn of_models(pages: &[(String, String)]) -> String {
                     head.push(line);
                 }
             } else if let Some(family) = families.get_mut(current) {
-                let of_the_process = OF_THE_PROCESS.contains(&family.name);
-                if of_the_process && number == 0 {
-                    family.samples.push_str(line);
-                    family.samples.push('\n');
-                } else if !of_the_process {
-                    family.samples.push_str(&labelled(line, &label));
-                }
+                family.samples.push_str(&labelled(line, &label));
             }
         }
     }
@@ -122,16 +107,14 @@ mod tests {
         let page = |running: u32| {
             format!(
                 "# HELP a_running Running.\n# TYPE a_running gauge\na_running {running}\n\
-                 # HELP a_ended Ended.\n# TYPE a_ended counter\na_ended_total{{reason=\"stop\"}} 2\n\
-                 # HELP parkade_build_info Build.\n# TYPE parkade_build_info gauge\nparkade_build_info{{version=\"1\"}} 1\n# EOF\n"
+                 # HELP a_ended Ended.\n# TYPE a_ended counter\na_ended_total{{reason=\"stop\"}} 2\n# EOF\n"
             )
         };
         let merged = of_models(&[("one".to_owned(), page(3)), ("t\"wo".to_owned(), page(4))]);
         let expected = "# HELP a_running Running.\n# TYPE a_running gauge\na_running{model=\"one\"} 3\n\
                         a_running{model=\"t\\\"wo\"} 4\n\
                         # HELP a_ended Ended.\n# TYPE a_ended counter\na_ended_total{model=\"one\",reason=\"stop\"} 2\n\
-                        a_ended_total{model=\"t\\\"wo\",reason=\"stop\"} 2\n\
-                        # HELP parkade_build_info Build.\n# TYPE parkade_build_info gauge\nparkade_build_info{version=\"1\"} 1\n";
+                        a_ended_total{model=\"t\\\"wo\",reason=\"stop\"} 2\n";
         assert_eq!(merged, expected);
         let alone = of_models(&[("one".to_owned(), page(3))]);
         assert!(alone.contains("a_running 3\n") && !alone.contains("EOF"), "{alone}");

@@ -6,6 +6,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
+use parkade_core::encode_process_metrics;
+
 use crate::access::Identity;
 use crate::generate::AppState;
 use crate::http::ApiError;
@@ -27,7 +29,8 @@ pub(crate) async fn prometheus(
     let sees_all = identity.is_ok_and(|identity| identity.confined_to().is_none());
     let mut page = String::new();
     let mut models = Vec::new();
-    let mut written = state.http().metrics.encode(&mut page);
+    let http = state.http().metrics.encode(&mut page);
+    let mut written = http.and_then(|()| encode_process_metrics(&mut page));
     for model in state.models() {
         let (mut page, mut now) = (String::new(), model.engine.snapshot());
         now.tenants.sort_by_key(|tenant| Reverse(tenant.waiting + tenant.active));
