@@ -26,12 +26,14 @@ mod runtime;
 pub mod serve;
 mod started;
 mod stats;
+mod subject;
 mod tables;
 
 pub use error::BenchError;
 pub use locate::Locate;
 pub use output::{Format, OutputOptions};
 pub use stats::Samples;
+pub use subject::Subject;
 
 /// `parkade bench`.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,14 +1,13 @@
 //! `parkade bench quick`: five figures of this machine in under a minute.
 
-use crate::bounds::within;
 use crate::load::{Api, Digest, Lengths, Pace, Plan, Slo, run as send};
-use crate::locate::{Locate, locate};
+use crate::locate::Locate;
 use crate::model::passes::{Case, Passes};
-use crate::random::fresh_seed;
 use crate::report::{Report, Table};
 use crate::roofline::{Roofline, Shares};
 use crate::serve::Traffic;
 use crate::started::Started;
+use crate::subject::Subject;
 use crate::{BenchError, Samples, peer, pool, runtime};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,18 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Five figures of this machine in under a minute: prefill, one stream, 16 streams, first token served, decisions.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Model to measure [default: the default model]
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Threads that compute [default: as many as this process may use]
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// What is measured
+    #[command(flatten)]
+    pub subject: Subject,
     /// Program whose `serve` gives the first tokens [default: this one]
     #[arg(long, value_name = "PATH")]
     pub server_bin: Option<PathBuf>,
-    /// Seed of the tokens [default: a new one for each run]
-    #[arg(long)]
-    pub seed: Option<u64>,
 }
 
 /// Measures.
@@ -45,11 +38,9 @@ pub struct Options {
 /// # Errors
 /// If the model cannot be found, loaded or run, or no server can be started.
 pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
-    within("--threads", 1..=1024, options.threads.as_slice())?;
-    let path = locate(options.model.as_deref(), by)?;
-    let seed = options.seed.unwrap_or_else(fresh_seed);
+    let (path, seed) = options.subject.resolve(by)?;
     crate::output::say(format_args!("the model alone"));
-    let mut passes = Passes::load(&path, options.threads, &[PREFILL, ONE, MANY], seed)?;
+    let mut passes = Passes::load(&path, options.subject.threads, &[PREFILL, ONE, MANY], seed)?;
     let (roofline, threads) = (Roofline::measure(&passes.team), passes.team.threads());
     let mut report = Report::new("quick", format!("Quick: {}", path.display()), Some(seed));
     report.setting("limits", roofline.line(threads));
@@ -109,7 +100,7 @@ fn time(passes: &mut Passes, case: Case) -> Result<Option<f64>, BenchError> {
 /// The median of the seconds to the first text of a request to a server of its own.
 async fn first_token(options: &Options, path: &Path, seed: u64) -> Result<Option<f64>, BenchError> {
     let mut arguments = vec!["--model".to_string(), path.display().to_string()];
-    arguments.extend(options.threads.iter().flat_map(|threads| ["--threads".to_string(), threads.to_string()]));
+    arguments.extend(options.subject.threads.iter().flat_map(|threads| ["--threads".to_string(), threads.to_string()]));
     let server = Started::start(options.server_bin.as_deref(), arguments).await?;
     let traffic = Traffic {
         api: Api::Completions,

@@ -4,7 +4,7 @@ use super::{Options, fits, full_request};
 use crate::random::Random;
 use crate::report::{Report, Table};
 use crate::{BenchError, Samples, runtime};
-use parkade_core::{Engine, EngineConfig, Event, LoadOptions, SchedulerKind, load};
+use parkade_core::{Class, Engine, EngineConfig, Event, LoadOptions, Request, SchedulerKind, load};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::task::LocalSet;
@@ -41,7 +41,7 @@ pub(super) fn run(
     let mut sides = Vec::new();
     for &scheduler in schedulers {
         let engine = EngineConfig { scheduler, max_seqs: most, max_queue_depth: 2 * most, ..EngineConfig::default() };
-        let load_options = LoadOptions { threads: options.threads, engine, ..LoadOptions::default() };
+        let load_options = LoadOptions { threads: options.subject.threads, engine, ..LoadOptions::default() };
         let loaded = load(path, &load_options).map_err(|error| BenchError::Engine(error.to_string()))?;
         fits(options, &loaded)?;
         let (engine, vocab) = (loaded.engine, loaded.config.vocab);
@@ -73,7 +73,12 @@ impl Side {
         let requests: Vec<_> = (0..size)
             .map(|number| {
                 let id = format!("batch-{size}-{round}-{number}");
-                full_request(&mut self.random, self.vocab, options, id)
+                // All alike: who goes before whom is not what is measured.
+                Request {
+                    class: Class::Normal,
+                    tenant: "bench".to_string(),
+                    ..full_request(&mut self.random, self.vocab, options, id)
+                }
             })
             .collect();
         let engine = self.engine.clone();

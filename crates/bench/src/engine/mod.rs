@@ -3,9 +3,10 @@
 mod batches;
 
 use crate::bounds::{MOST, within};
-use crate::locate::{Locate, locate};
-use crate::random::{Random, fresh_seed};
+use crate::locate::Locate;
+use crate::random::Random;
 use crate::report::{Check, Report, Table};
+use crate::subject::Subject;
 use crate::{BenchError, prometheus, runtime};
 use parkade_core::{
     Class, Engine, EngineConfig, EngineSnapshot, Event, LoadOptions, Loaded, Request, SchedulerKind, TokenId, load,
@@ -24,12 +25,9 @@ const MOST_SEQUENCES: usize = 65_536;
 /// Measures the engine without a server: the parts of its steps while requests wait in line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Model to measure [default: the default model]
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Threads that compute [default: as many as this process may use]
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// What is measured
+    #[command(flatten)]
+    pub subject: Subject,
     /// Schedulers; several take turns
     #[arg(long, value_delimiter = ',', default_value = SchedulerKind::of_this_build().name())]
     pub scheduler: Vec<String>,
@@ -60,9 +58,6 @@ pub struct Options {
     /// Tenants that the requests come from
     #[arg(long, default_value_t = 10)]
     pub tenants: usize,
-    /// Seed of the prompts [default: a new one for each run]
-    #[arg(long)]
-    pub seed: Option<u64>,
 }
 
 /// The engine's own counters at one moment.
@@ -127,15 +122,20 @@ pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
     let parsed =
         |name: &String| name.parse().map_err(|error: parkade_core::EngineError| BenchError::Options(error.to_string()));
     let schedulers = options.scheduler.iter().map(parsed).collect::<Result<Vec<SchedulerKind>, _>>()?;
-    let path = locate(options.model.as_deref(), by)?;
-    let seed = options.seed.unwrap_or_else(fresh_seed);
+    let (path, seed) = options.subject.resolve(by)?;
     let mut report = Report::new("engine", format!("Engine: {}", path.display()), Some(seed));
     report.setting("scheduler", options.scheduler.join(", "));
     report.setting(
         "requests",
         format!(
-            "{} tokens of prompt and {} of answer, from {} tenants in three classes",
-            options.prompt_tokens, options.output_tokens, options.tenants
+            "{} tokens of prompt and {} of answer, from {}",
+            options.prompt_tokens,
+            options.output_tokens,
+            if options.prompt_batchsize.is_empty() {
+                format!("{} tenants in three classes", options.tenants)
+            } else {
+                "one tenant in one class".to_string()
+            }
         ),
     );
     if !options.prompt_batchsize.is_empty() {
@@ -183,7 +183,7 @@ fn measure(
     seed: u64,
 ) -> Result<Measured, BenchError> {
     let load_options = LoadOptions {
-        threads: options.threads,
+        threads: options.subject.threads,
         engine: EngineConfig {
             scheduler,
             max_seqs: options.running,
@@ -339,8 +339,7 @@ mod tests {
 
     fn options() -> Options {
         Options {
-            model: None,
-            threads: Some(1),
+            subject: Subject { model: None, threads: Some(1), seed: Some(1) },
             scheduler: vec!["default".to_string()],
             prompt_batchsize: Vec::new(),
             rounds: 2,
@@ -351,7 +350,6 @@ mod tests {
             prompt_tokens: 8,
             output_tokens: 4,
             tenants: 3,
-            seed: Some(1),
         }
     }
 

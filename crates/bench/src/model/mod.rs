@@ -4,10 +4,10 @@ pub(crate) mod passes;
 mod peer;
 
 use crate::bounds::{MOST, within};
-use crate::locate::{Locate, locate};
-use crate::random::fresh_seed;
+use crate::locate::Locate;
 use crate::report::{Axis, Cell, Line, Plot, Report, Table};
 use crate::roofline::{Roofline, Shares};
+use crate::subject::Subject;
 use crate::{BenchError, Samples};
 use parkade_kernels::CpuLevel;
 use passes::{Case, Passes};
@@ -20,12 +20,9 @@ const DECODE_DEPTH: usize = 128;
 /// Measures a model: prefill of one and of several prompts, decoding of one and of many streams.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Model to measure [default: the default model]
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Threads that compute [default: as many as this process may use]
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// What is measured
+    #[command(flatten)]
+    pub subject: Subject,
     /// Tokens of the prefilled prompts
     #[arg(long, value_delimiter = ',', default_value = "512")]
     pub prompt_tokens: Vec<usize>,
@@ -50,9 +47,6 @@ pub struct Options {
     /// Another program to run in turns with this one, on the same file and threads
     #[arg(long, value_name = "llama-bench=PATH")]
     pub peer: Option<Peer>,
-    /// Seed of the tokens [default: a new one for each run]
-    #[arg(long)]
-    pub seed: Option<u64>,
 }
 
 impl Options {
@@ -120,10 +114,9 @@ pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
         CpuLevel::choose(level)
             .map_err(|error| BenchError::Options(format!("--kernel-level is '{level}': {error}")))?;
     }
-    let path = locate(options.model.as_deref(), by)?;
-    let seed = options.seed.unwrap_or_else(fresh_seed);
+    let (path, seed) = options.subject.resolve(by)?;
     let cases = options.cases();
-    let mut passes = Passes::load(&path, options.threads, &cases, seed)?;
+    let mut passes = Passes::load(&path, options.subject.threads, &cases, seed)?;
     let roofline = Roofline::measure(&passes.team);
     let mut report = Report::new("model", format!("Model: {}", path.display()), Some(seed));
     tell_settings(&mut report, &options, &passes, &roofline);
@@ -162,6 +155,9 @@ fn measure(
     case: Case,
 ) -> Result<Measured, BenchError> {
     let peer = options.peer.as_ref().filter(|_| Peer::has(case));
+    if peer.is_some() {
+        crate::output::say(format_args!("{case:?}, in turns with the peer"));
+    }
     let (mut times, mut speeds) = (Vec::new(), Vec::new());
     passes.time(case)?;
     for _ in 0..options.repeats {
@@ -262,8 +258,7 @@ fn check(options: &Options) -> Result<(), BenchError> {
     within("--streams", 1..=MOST, &options.streams)?;
     within("--depths", 0..=MOST, &options.depths)?;
     within("--decode-tokens", 1..=MOST, &[options.decode_tokens])?;
-    within("--repeats", 1..=MOST, &[options.repeats])?;
-    within("--threads", 1..=1024, options.threads.as_slice())
+    within("--repeats", 1..=MOST, &[options.repeats])
 }
 
 #[cfg(test)]
@@ -273,8 +268,7 @@ mod tests {
 
     fn options() -> Options {
         Options {
-            model: None,
-            threads: Some(1),
+            subject: Subject { model: None, threads: Some(1), seed: Some(1) },
             prompt_tokens: vec![24],
             prompts: vec![1, 2],
             streams: vec![1, 3],
@@ -283,7 +277,6 @@ mod tests {
             repeats: 2,
             kernel_level: None,
             peer: None,
-            seed: Some(1),
         }
     }
 

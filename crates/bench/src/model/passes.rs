@@ -1,6 +1,7 @@
 //! Forward passes to be timed.
 
 use crate::BenchError;
+use crate::machine::Machine;
 use crate::random::Random;
 use parkade_kernels::{KvCache, KvType, Span, Team};
 use parkade_model::gguf::Gguf;
@@ -55,6 +56,21 @@ impl Case {
     }
 }
 
+/// Refuses what the machine has no memory for before the system kills somebody for it. A tenth is left to others; 0 bytes there: the system
+/// does not tell.
+fn fits(keys_and_values: Option<usize>, weights: usize, there: u64) -> Result<(), BenchError> {
+    let wanted = keys_and_values.map_or(u64::MAX, |bytes| bytes as u64);
+    if there == 0 || wanted.saturating_add(weights as u64) <= there / 10 * 9 {
+        return Ok(());
+    }
+    Err(BenchError::Options(format!(
+        "the keys and values of the largest case take {} MiB, and this machine has {} MiB; give fewer --streams or --prompts, or smaller \
+         --depths or --prompt-tokens",
+        wanted >> 20,
+        there >> 20
+    )))
+}
+
 /// A loaded model with KV blocks for the largest case.
 pub(crate) struct Passes {
     pub(crate) model: Model,
@@ -81,6 +97,9 @@ impl Passes {
             return Err(failed(format!("{most} tokens are asked for; its context has {context}")));
         }
         let blocks = cases.iter().map(|case| case.blocks()).max().unwrap_or(1);
+        let config = model.config();
+        let each = KvCache::bytes_per_block(config.layers, config.kv_heads, config.head_dim, BLOCK_LEN, KvType::F16);
+        fits(each.and_then(|each| each.checked_mul(blocks)), model.weight_bytes(), Machine::detect().memory_bytes)?;
         let kv = model.new_kv_cache(blocks, BLOCK_LEN, KvType::F16).map_err(|error| failed(error.to_string()))?;
         let (random, logits) = (Random::new(seed, 0), Vec::new());
         Ok(Passes { model, team, load_seconds, kv, random, logits, path: path.to_path_buf() })
@@ -135,5 +154,20 @@ impl Passes {
         self.model
             .forward(&batch, &mut self.kv, &mut self.logits)
             .map_err(|error| BenchError::Model { path: self.path.clone(), reason: error.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn what_memory_cannot_hold_is_refused() {
+        assert!(fits(Some(8 << 30), 1 << 30, 16 << 30).is_ok());
+        assert!(fits(Some(8 << 30), 1 << 30, 0).is_ok(), "nobody knows");
+        for (wanted, weights) in [(Some(15 << 30), 0), (Some(8 << 30), 8 << 30), (None, 0)] {
+            let error = fits(wanted, weights, 16 << 30).expect_err("too much").to_string();
+            assert!(error.contains("16384 MiB") && error.contains("fewer --streams"), "{error}");
+        }
     }
 }
