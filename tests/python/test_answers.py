@@ -1,7 +1,10 @@
 """Answers: those of the server, whole or in pieces, one or many."""
 
 import doctest
+import importlib.metadata
 import pickle
+import sys
+import typing
 
 import httpx
 import pytest
@@ -113,3 +116,10 @@ def test_what_comes_back_can_be_sent_to_another_process(engine):
         engine.complete("One", temperature=-1)
     copy = pickle.loads(pickle.dumps(wrong.value))
     assert (str(copy), copy.code, copy.field) == (str(wrong.value), "invalid_value", "temperature")
+
+
+def test_the_version_and_the_types_can_be_read_at_run_time():
+    assert parkade.__version__ == importlib.metadata.version("parkade")
+    for method in [Engine.__init__, Engine.chat, Engine.stream, Engine.generate, Engine.astream, Engine.status]:
+        if sys.version_info >= (3, 11):
+            assert typing.get_type_hints(method), method

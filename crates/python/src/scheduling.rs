@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use parkade_core::{Class, Request, RequestId};
-use parkade_server::ApiError;
+use parkade_server::{ApiError, is_request_id, is_user};
 use serde_json::{Map, Value};
+
+/// Characters of a wrong value that an error shows.
+const MOST_SHOWN: usize = 80;
 
 /// How a request is scheduled; what is not said stays as it is.
 pub(crate) struct Scheduling {
@@ -21,12 +24,15 @@ impl Scheduling {
     /// # Errors
     /// The field that is at fault.
     pub fn take(body: &mut Map<String, Value>) -> Result<Scheduling, ApiError> {
-        let name = |value: &Value| value.as_str().map(str::to_owned);
+        let name =
+            |fits: fn(&str) -> bool| move |value: &Value| value.as_str().filter(|text| fits(text)).map(str::to_owned);
+        // As the server takes them from `x-request-id` and `user`.
+        let (id, tenant) = (name(is_request_id), name(|text| !text.is_empty() && is_user(text)));
         let class = |value: &Value| Class::ALL.into_iter().find(|class| value == class.name());
         let time = |value: &Value| Duration::try_from_secs_f64(value.as_f64()?).ok().filter(|time| !time.is_zero());
         Ok(Scheduling {
-            id: take(body, "request_id", "a string", name)?,
-            tenant: take(body, "tenant", "a string", name)?,
+            id: take(body, "request_id", "1 to 128 visible characters of ASCII", id)?,
+            tenant: take(body, "tenant", "1 to 256 bytes without control characters", tenant)?,
             class: take(body, "priority_class", "'low', 'normal', 'high' or 'critical'", class)?,
             timeout: take(body, "timeout", "seconds, more than 0", time)?,
             ttft_slo: take(body, "first_token_timeout", "seconds, more than 0", time)?,
@@ -58,7 +64,10 @@ fn take<T>(
         None | Some(Value::Null) => Ok(None),
         Some(value) => match read(&value) {
             Some(meaning) => Ok(Some(meaning)),
-            None => Err(ApiError::invalid_value(field, format!("{field} is {value}; allowed: {allowed}"))),
+            None => {
+                let shown: String = value.to_string().chars().take(MOST_SHOWN).collect();
+                Err(ApiError::invalid_value(field, format!("{field} is {shown}; allowed: {allowed}")))
+            }
         },
     }
 }

@@ -8,7 +8,7 @@
 The same package has the ``parkade`` command, which serves OpenAI's API (``parkade serve``).
 """
 
-from ._native import Stream
+from ._native import Stream, __version__
 from .answers import Answer, Choice, Chunk, TokenLogprob, Usage
 from .engine import Engine
 from .errors import (
@@ -42,4 +42,5 @@ __all__ = [
     "Stream",
     "TokenLogprob",
     "Usage",
+    "__version__",
 ]

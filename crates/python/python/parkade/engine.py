@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -12,13 +13,18 @@ from . import _batches, _native
 from ._native import Stream
 from .answers import Answer
 from .errors import InvalidRequestError
-from .options import Message, Prompt, request
+from .options import Message, Options, Prompt, Settings, request
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._loops import AsyncStream
-    from .options import Options, Settings
+else:
+    # For whoever reads the hints at run time. asyncio is loaded with its first use, and only later Pythons have Unpack.
+    from collections.abc import AsyncIterator as AsyncStream
+
+    if sys.version_info >= (3, 11):
+        from typing import Unpack
 
 
 class Engine:

@@ -97,7 +97,10 @@ def request(prompt: Prompt, options: Mapping[str, Any], is_chat: Optional[bool] 
         if name in ELSEWHERE:
             raise InvalidRequestError(f"{name} is no option here: {ELSEWHERE[name]}", "unsupported_parameter", name)
         try:
-            members.append(f"{json.dumps(name)}:{json.dumps(value, allow_nan=False)}")
+            member = f"{json.dumps(name)}:{json.dumps(value, allow_nan=False, ensure_ascii=False)}"
+            # A lone surrogate is no text, and is said by its field here.
+            member.encode()
+            members.append(member)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidRequestError(f"{name} cannot be used: {error}", "invalid_type", name) from None
     return is_chat, "{" + ",".join(members) + "}"

@@ -32,5 +32,6 @@ pub(crate) use connection::{Admission, Ends, Sender, is_probe};
 pub use error::{ApiError, Retry};
 pub(crate) use error::{ErrorBody, quote};
 pub(crate) use request_log::RequestLog;
+pub use request_log::is_request_id;
 pub(crate) use sse::{Frames, event_stream};
 pub(crate) use state::HttpState;

@@ -220,11 +220,16 @@ pub(crate) fn new_id() -> String {
     format!("req_{}", Uuid::new_v4().simple())
 }
 
+/// Whether a request can have this id: 1 to 128 visible characters of ASCII.
+#[must_use]
+pub fn is_request_id(id: &str) -> bool {
+    (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// The client's id if it is one that can stand in a header and a log line, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    let valid = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    match sent.filter(valid) {
+    match sent.filter(|id| is_request_id(id)) {
         Some(id) => id.to_owned(),
         None => new_id(),
     }

@@ -16,7 +16,7 @@ use crate::access::Identity;
 use crate::generate::{AppState, Deadlines, Operation, Task, complete};
 use crate::http::ApiError;
 
-pub use parse::Endpoint;
+pub use parse::{Endpoint, is_user};
 
 /// OpenAI's API.
 pub(crate) const DIALECT: Dialect = Dialect {

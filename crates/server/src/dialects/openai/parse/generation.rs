@@ -261,11 +261,17 @@ fn include_usage(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
     Ok(include_usage)
 }
 
+/// Whether a tenant can have this name: at most 256 bytes without control characters.
+#[must_use]
+pub fn is_user(name: &str) -> bool {
+    name.len() <= MAX_USER_BYTES && !name.chars().any(char::is_control)
+}
+
 fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     let Some(user) = fields.string("user")? else {
         return Ok(None);
     };
-    if user.len() > MAX_USER_BYTES || user.chars().any(char::is_control) {
+    if !is_user(user) {
         return Err(ApiError::invalid_value(
             "user",
             format!("user is {}; allowed: at most {MAX_USER_BYTES} bytes without control characters", quote(user)),

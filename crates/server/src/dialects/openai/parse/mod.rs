@@ -7,4 +7,5 @@ mod generation;
 mod known_fields;
 mod messages;
 
+pub use generation::is_user;
 pub use known_fields::Endpoint;
