@@ -1,6 +1,8 @@
 //! The forward pass: against llama.cpp's answers, against a naive pass, and against itself.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "../support/alike.rs"]
+mod alike;
 mod batches;
 mod ggml;
 #[path = "../support/installed.rs"]
@@ -13,5 +15,7 @@ mod plans;
 #[path = "../support/random.rs"]
 mod random;
 mod reference;
+#[path = "../support/runner.rs"]
+mod runner;
 mod support;
 mod synthetic;
