@@ -3,7 +3,9 @@
 //!
 //! `cargo run --release -p parkade-kernels --example step [-- THREADS]`
 
-use parkade_kernels::{Activations, KvCache, KvType, RopeLayout, RopeTable, Span, Team, WeightType, attention, rope};
+use parkade_kernels::{
+    Activations, KvCache, KvType, RopeLayout, RopeTable, Scoring, Span, Team, WeightType, attention, rope,
+};
 use std::time::{Duration, Instant};
 
 const HEADS: usize = 9;
@@ -65,7 +67,7 @@ fn main() {
         let q = vec![0.2; streams * rows * HEADS * DIM];
         let mut out = vec![0.0; q.len()];
         let append = measure(|| kv.append(&team, 0, &spans, &k, &k));
-        let attend = measure(|| attention(&team, &q, HEADS, &kv, 0, &spans, 0.125, None, &mut out));
+        let attend = measure(|| attention(&team, &q, HEADS, &kv, 0, &spans, Scoring::scaled(0.125), &mut out));
         let name = format!("{streams} x {rows} rows at {past}");
         println!("{:>28} {attend:>8.2}   append {append:>8.2}", format!("attention {name}"));
     }

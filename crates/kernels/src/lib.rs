@@ -48,7 +48,7 @@ mod testing;
 mod weight_type;
 
 pub use activations::Activations;
-pub use attention::attention;
+pub use attention::{Scoring, attention};
 pub use cpu::CpuLevel;
 pub use elementwise::add_assign;
 pub use error::KernelError;

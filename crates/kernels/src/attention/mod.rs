@@ -20,13 +20,30 @@ pub(crate) const CHUNK: usize = 64;
 /// Keys that one thread takes when a long context is divided among threads.
 pub(crate) const SPLIT: usize = 256;
 
+/// How rows weigh the keys that they see.
+#[derive(Clone, Copy, Debug)]
+pub struct Scoring<'a> {
+    /// Factor of the scores.
+    pub scale: f32,
+    /// How many keys a row sees at most, its own included: the last ones.
+    pub window: Option<usize>,
+    /// For each head a score that takes part in the softmax as if there were one more key, with a value of zeros (an attention sink).
+    pub sinks: Option<&'a [f32]>,
+}
+
+impl Scoring<'_> {
+    /// All keys with a factor, and nothing else.
+    pub fn scaled(scale: f32) -> Scoring<'static> {
+        Scoring { scale, window: None, sinks: None }
+    }
+}
+
 /// Attention of the spans' rows over their sequences' keys and values, those of the rows themselves
 /// included (append them first). `q` and `out` are `[rows][heads][head_dim]`; rows of no span are left
-/// as they are. Row i of a span sees the positions up to `past + i`, with a `window` only the last
-/// `window` of them.
+/// as they are. Row i of a span sees the positions up to `past + i`, as far as the window reaches.
 ///
 /// # Panics
-/// If a size, row, block or layer does not exist, or `heads` is no multiple of the cache's KV heads.
+/// If a size, row, block or layer does not exist, `heads` is no multiple of the cache's KV heads, or there is not one sink for each head.
 #[allow(clippy::too_many_arguments, reason = "all of them are the operation's operands")]
 pub fn attention(
     team: &Team,
@@ -35,11 +52,10 @@ pub fn attention(
     kv: &KvCache,
     layer: usize,
     spans: &[Span<'_>],
-    scale: f32,
-    window: Option<usize>,
+    scoring: Scoring<'_>,
     out: &mut [f32],
 ) {
-    attention_at(CpuLevel::current(), team, q, heads, kv, layer, spans, scale, window, out);
+    attention_at(CpuLevel::current(), team, q, heads, kv, layer, spans, scoring, out);
 }
 
 /// Query rows of one span and KV head that run through the keys together. A row is a pair (token, head
@@ -65,6 +81,7 @@ struct Plan<'a> {
     spans: &'a [Span<'a>],
     scale: f32,
     window: usize,
+    sinks: Option<&'a [f32]>,
 }
 
 #[allow(clippy::too_many_arguments, reason = "all of them are the operation's operands")]
@@ -76,14 +93,14 @@ pub(crate) fn attention_at(
     kv: &KvCache,
     layer: usize,
     spans: &[Span<'_>],
-    scale: f32,
-    window: Option<usize>,
+    scoring: Scoring<'_>,
     out: &mut [f32],
 ) {
     let (dim, kv_heads) = (kv.head_dim(), kv.kv_heads());
     assert!(heads > 0 && heads.is_multiple_of(kv_heads), "{heads} heads over {kv_heads} KV heads");
     let width = heads.checked_mul(dim).expect("heads * head_dim overflows");
     assert!(q.len() == out.len() && q.len().is_multiple_of(width), "q and out are no whole rows");
+    assert!(scoring.sinks.is_none_or(|sinks| sinks.len() == heads), "there is not one sink for each head");
     kv.check(spans, q.len() / width);
     let plan = Plan {
         level,
@@ -93,8 +110,9 @@ pub(crate) fn attention_at(
         group: heads / kv_heads,
         view: kv.layer(layer),
         spans,
-        scale,
-        window: window.unwrap_or(usize::MAX).max(1),
+        scale: scoring.scale,
+        window: scoring.window.unwrap_or(usize::MAX).max(1),
+        sinks: scoring.sinks,
     };
     let mut tiles = plan.tiles(kv_heads);
     let splits: usize = tiles.iter().map(|tile| tile.splits.len()).sum();
@@ -214,7 +232,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Divides by the weights' sums and stores the rows.
+    /// Adds the sinks' weights, divides by the weights' sums and stores the rows.
     fn finish(&self, tile: &Tile, total: &[f32], out: &Disjoint<'_, f32>) {
         let dim = self.view.head_dim();
         let row_len = self.partial_len();
@@ -224,7 +242,16 @@ impl Plan<'_> {
             let at = (token * self.heads + head) * dim;
             // SAFETY: each (row, head) is in one tile, because spans share no rows (`KvCache::check`).
             let out = unsafe { out.part(at..at + dim) };
-            let factor = 1.0 / total[row_len - LANES + 1];
+            let (largest, sum) = (total[row_len - LANES], total[row_len - LANES + 1]);
+            let factor = match self.sinks {
+                None => 1.0 / sum,
+                Some(sinks) => {
+                    // One more step of the online softmax.
+                    let now = if sinks[head] > largest { sinks[head] } else { largest };
+                    let kept = (largest - now).exp();
+                    kept / (sum * kept + (sinks[head] - now).exp())
+                }
+            };
             for (out, total) in out.iter_mut().zip(total) {
                 *out = total * factor;
             }

@@ -17,9 +17,12 @@ struct Shape {
     block_len: usize,
     ty: KvType,
     window: Option<usize>,
+    /// The first of the sinks, each head's a half above the one before.
+    sinks: Option<f32>,
 }
 
-const SHAPE: Shape = Shape { heads: 6, kv_heads: 2, dim: 64, block_len: 16, ty: KvType::F16, window: None };
+const SHAPE: Shape =
+    Shape { heads: 6, kv_heads: 2, dim: 64, block_len: 16, ty: KvType::F16, window: None, sinks: None };
 
 impl Sequence {
     fn new(shape: Shape, tokens: usize, table: Vec<u32>, numbers: &mut Numbers) -> Sequence {
@@ -29,6 +32,12 @@ impl Sequence {
             v: numbers.floats(tokens * shape.kv_heads * shape.dim),
             table,
         }
+    }
+}
+
+impl Shape {
+    fn sinks(self) -> Option<Vec<f32>> {
+        self.sinks.map(|first| (0..self.heads).map(|head| first + head as f32 / 2.0).collect())
     }
 }
 
@@ -53,8 +62,9 @@ fn step(
     kv.append_at(level, team, 0, &[span], &k, &v);
     let q = part(&sequence.q, wide);
     let mut out = vec![0.0; q.len()];
-    let (heads, window) = (shape.heads, shape.window);
-    attention_at(level, team, &q, heads, kv, 0, &[span], scale(shape), window, &mut out);
+    let sinks = shape.sinks();
+    let scoring = Scoring { scale: scale(shape), window: shape.window, sinks: sinks.as_deref() };
+    attention_at(level, team, &q, shape.heads, kv, 0, &[span], scoring, &mut out);
     out
 }
 
@@ -77,7 +87,8 @@ fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {
                 (dot * f64::from(scale(shape))).exp()
             })
             .collect();
-        let sum: f64 = scores.iter().sum();
+        let sink = shape.sinks().map_or(0.0, |sinks| f64::from(sinks[row % heads]).exp());
+        let sum = scores.iter().sum::<f64>() + sink;
         for d in 0..dim {
             let value: f64 = scores.iter().zip(first..).map(|(w, key)| w * at(&sequence.v, key, d)).sum();
             out.push(value / sum);
@@ -94,8 +105,8 @@ fn attention_agrees_with_the_definition() {
         [(64, 6, 2, 16), (80, 4, 4, 32), (128, 8, 1, 16), (96, 5, 1, 32), (2, 2, 1, 16), (50, 3, 3, 16)]
     {
         for ty in [KvType::F32, KvType::F16, KvType::BF16] {
-            for window in [None, Some(70)] {
-                let shape = Shape { heads, kv_heads, dim, block_len, ty, window };
+            for (window, sinks) in [(None, None), (Some(70), None), (None, Some(2.0)), (Some(70), Some(-3.0))] {
+                let shape = Shape { heads, kv_heads, dim, block_len, ty, window, sinks };
                 let tokens = 300usize;
                 let table = (0..tokens.div_ceil(block_len) as u32).collect();
                 let sequence = Sequence::new(shape, tokens, table, &mut numbers);
@@ -107,7 +118,7 @@ fn attention_agrees_with_the_definition() {
                     KvType::F16 => 1e-5,
                     KvType::BF16 => 1e-3,
                 };
-                assert!(error < bound, "dim {dim} {ty:?} window {window:?}: nmse {error:e}");
+                assert!(error < bound, "dim {dim} {ty:?} window {window:?} sinks {sinks:?}: nmse {error:e}");
             }
         }
     }
@@ -118,7 +129,7 @@ fn chunks_levels_threads_and_blocks_do_not_change_a_bit() {
     let mut numbers = Numbers(2);
     for window in [None, Some(100)] {
         for ty in [KvType::F16, KvType::BF16, KvType::F32] {
-            let shape = Shape { ty, window, ..SHAPE };
+            let shape = Shape { ty, window, sinks: window.map(|_| 1.0), ..SHAPE };
             let tokens = 600;
             let table: Vec<u32> = (0..38).collect();
             let sequence = Sequence::new(shape, tokens, table, &mut numbers);
@@ -197,7 +208,7 @@ fn sequences_in_one_batch_do_not_see_each_other() {
     let mut kv = cache(shape, next as usize);
     kv.append(&team, 0, &spans, &k, &v);
     let mut together = vec![0.0; q.len()];
-    attention(&team, &q, shape.heads, &kv, 0, &spans, scale(shape), None, &mut together);
+    attention(&team, &q, shape.heads, &kv, 0, &spans, Scoring::scaled(scale(shape)), &mut together);
     let mut alone = Vec::new();
     for (sequence, &tokens) in sequences.iter().zip(&lengths) {
         let mut kv = cache(shape, next as usize);
@@ -232,7 +243,7 @@ fn a_short_block_table_is_refused() {
     let kv = cache(SHAPE, 3);
     let q = vec![0.0; 6 * 64];
     let span = Span { first_row: 0, rows: 1, past: 16, blocks: &[1] };
-    attention(&team, &q, 6, &kv, 0, &[span], 1.0, None, &mut q.clone());
+    attention(&team, &q, 6, &kv, 0, &[span], Scoring::scaled(1.0), &mut q.clone());
 }
 
 #[test]
@@ -242,5 +253,5 @@ fn spans_that_share_rows_are_refused() {
     let kv = cache(SHAPE, 3);
     let q = vec![0.0; 6 * 64];
     let span = Span { first_row: 0, rows: 1, past: 0, blocks: &[1] };
-    attention(&team, &q, 6, &kv, 0, &[span, span], 1.0, None, &mut q.clone());
+    attention(&team, &q, 6, &kv, 0, &[span, span], Scoring::scaled(1.0), &mut q.clone());
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, RopeTable, Span, Team, attention, rope};
+use parkade_kernels::{KvCache, RopeTable, Scoring, Span, Team, attention, rope};
 
 use super::linear::{Linear, multiply};
 use super::norm::Norm;
@@ -89,7 +89,8 @@ impl Attention {
         rope(team, k, kv_heads, head_dim, &s.positions, &self.rope);
         kv.append(team, self.layer, spans, k, &s.v[..keys]);
         let attended = room(&mut s.attended, queries);
-        attention(team, q, heads, kv, self.layer, spans, self.scale, self.window, attended);
+        let scoring = Scoring { scale: self.scale, window: self.window, sinks: None };
+        attention(team, q, heads, kv, self.layer, spans, scoring, attended);
     }
 
     /// Adds the result to the hidden states of the rows that are left.
