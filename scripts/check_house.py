@@ -23,7 +23,7 @@ WIDTH = 100
 # The folders and files of a crate from the ground up; a file inside a folder may have a floor of its own.
 # What is not named is held only to have no circles.
 LAYERS = {
-    "model": """error keys loader config parts/rope plan batch parts families forward""".split(),
+    "model": """error keys loader config parts/rope parts/routing plan batch parts families forward""".split(),
     # A live request and its figures stand below the registry that holds them all.
     "core": """error refusal sampling vocabulary memory stop request event parking_lot/types requests/tape requests/live
         figures process_metrics metrics backend requests stream blocks sampler request_limits config stepper parking_lot engine load

@@ -103,6 +103,24 @@ impl Activations {
         self.set_at(CpuLevel::current(), team, source, rows, cols, for_weights);
     }
 
+    /// Takes the given rows of `from`, as often and in the order in which they are named, for matrices of the types `for_weights`.
+    ///
+    /// # Panics
+    /// If there is no such row, or `from` was not set for one of the types.
+    pub fn gather(&mut self, from: &Activations, rows: &[u32], for_weights: &[WeightType]) {
+        self.forms = Forms::of(for_weights);
+        (self.rows, self.cols) = (rows.len(), from.cols);
+        if self.forms.floats {
+            gather(from.floats(), from.cols, rows, &mut self.floats);
+        }
+        if self.forms.blocks32 {
+            gather(from.blocks32(), from.cols / 32, rows, &mut self.blocks32);
+        }
+        if self.forms.blocks256 {
+            gather(from.blocks256(), from.cols / 256, rows, &mut self.blocks256);
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn set_plain_at(
         &mut self,
@@ -194,6 +212,14 @@ impl Activations {
     pub(crate) fn blocks256(&self) -> &[Block256] {
         assert!(self.forms.blocks256, "the activations were not set for a type with blocks of 256");
         &self.blocks256
+    }
+}
+
+/// Makes `to` the given rows of `from`, of `len` elements each.
+fn gather<T: Copy>(from: &[T], len: usize, rows: &[u32], to: &mut Vec<T>) {
+    to.clear();
+    for &row in rows {
+        to.extend_from_slice(&from[row as usize * len..][..len]);
     }
 }
 

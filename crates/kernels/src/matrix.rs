@@ -93,20 +93,24 @@ impl Matrix {
         cols: usize,
         bytes: &[u8],
     ) -> Result<Matrix, KernelError> {
-        if rows == 0 || cols == 0 {
-            return Err(KernelError::invalid(
-                "matrix shape",
-                format!("{rows} x {cols}"),
-                "a matrix needs at least one row and one column",
-            ));
+        Matrix::stacked(team, ty, 1, rows, cols, bytes)
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), of `count` matrices one after the other. The tiles of each begin where those of the one before it end.
+    pub(crate) fn stacked(
+        team: &Team,
+        ty: WeightType,
+        count: usize,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+    ) -> Result<Matrix, KernelError> {
+        let shape = if count == 1 { format!("{rows} x {cols}") } else { format!("{count} x {rows} x {cols}") };
+        let invalid = |remedy: &str| KernelError::invalid("matrix shape", &shape, remedy);
+        if count == 0 || rows == 0 || cols == 0 {
+            return Err(invalid("a matrix needs at least one row and one column"));
         }
-        let too_big = || {
-            KernelError::invalid(
-                "matrix shape",
-                format!("{rows} x {cols}"),
-                "the size overflows; the file is damaged or not meant for this machine",
-            )
-        };
+        let too_big = || invalid("the size overflows; the file is damaged or not meant for this machine");
         if !cols.is_multiple_of(ty.block_len()) {
             return Err(KernelError::invalid(
                 "matrix columns",
@@ -115,25 +119,24 @@ impl Matrix {
             ));
         }
         let row_bytes = ty.row_bytes(cols).ok_or_else(too_big)?;
-        let expected = row_bytes.checked_mul(rows).ok_or_else(too_big)?;
+        let expected = row_bytes.checked_mul(rows).and_then(|n| n.checked_mul(count)).ok_or_else(too_big)?;
         if bytes.len() != expected {
-            return Err(KernelError::invalid(
-                "matrix bytes",
-                bytes.len(),
-                format!("{rows} x {cols} weights of {ty} take {expected} bytes"),
-            ));
+            let remedy = format!("{shape} weights of {ty} take {expected} bytes");
+            return Err(KernelError::invalid("matrix bytes", bytes.len(), remedy));
         }
         let tile_bytes = tile_bytes(ty, cols).ok_or_else(too_big)?;
         let tiles = rows.div_ceil(LANES);
-        let size = tiles.checked_mul(tile_bytes).ok_or_else(too_big)?;
+        let all_tiles = tiles.checked_mul(count).ok_or_else(too_big)?;
+        let size = all_tiles.checked_mul(tile_bytes).ok_or_else(too_big)?;
         let mut data = Buffer::zeroed(size, "a weight matrix", "use a smaller model or quantisation")?;
         let parts = Disjoint::new(data.as_mut_slice());
-        team.for_chunks(tiles, 4, &|range| {
+        team.for_chunks(all_tiles, 4, &|range| {
             for tile in range {
                 // SAFETY: each tile is in one chunk, and tiles do not overlap.
                 let out = unsafe { parts.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
-                let first = tile * LANES;
-                let last = rows.min(first + LANES);
+                let end = (tile / tiles + 1) * rows;
+                let first = end - rows + tile % tiles * LANES;
+                let last = end.min(first + LANES);
                 pack(ty, &bytes[first * row_bytes..last * row_bytes], row_bytes, out);
             }
         });
@@ -195,6 +198,10 @@ impl Matrix {
 
     pub(crate) fn tiles(&self) -> usize {
         self.rows.div_ceil(LANES)
+    }
+
+    pub(crate) fn tile_bytes(&self) -> usize {
+        self.tile_bytes
     }
 
     pub(crate) fn tile(&self, index: usize) -> &[u8] {

@@ -12,6 +12,7 @@ use crate::families::describe;
 use crate::gguf::Gguf;
 use crate::loader::Loader;
 use crate::parts::embedding::Embedding;
+use crate::parts::experts::Experts;
 use crate::parts::layer::Layer;
 use crate::parts::linear::Linear;
 use crate::parts::scratch::Scratch;
@@ -79,21 +80,33 @@ impl Model {
 
     /// Memory that the weights take, in bytes.
     pub fn weight_bytes(&self) -> usize {
-        self.embedding.memory_bytes() + self.linears().map(Linear::memory_bytes).sum::<usize>()
+        let experts: usize = self.experts().map(Experts::memory_bytes).sum();
+        self.embedding.memory_bytes() + self.linears().map(Linear::memory_bytes).sum::<usize>() + experts
     }
 
-    /// What a pass over so many rows asks of the machine, with the logits of `logit_rows` of them. Attention is not part of it.
+    /// What a pass over so many rows asks of the machine, with the logits of `logit_rows` of them. Of experts it is what rows ask that choose
+    /// evenly. Attention is not part of it.
     pub fn pass_cost(&self, rows: usize, logit_rows: usize) -> PassCost {
         let output = Some(self.embedding.output()).filter(|_| logit_rows > 0);
-        PassCost {
+        let mut cost = PassCost {
             weight_bytes: self.linears().chain(output).map(Linear::memory_bytes).sum(),
             products: rows * self.linears().map(Linear::products).sum::<usize>()
                 + logit_rows * self.embedding.output().products(),
+        };
+        for PassCost { weight_bytes, products } in self.experts().map(|experts| experts.cost(rows)) {
+            cost.weight_bytes += weight_bytes;
+            cost.products += products;
         }
+        cost
     }
 
+    /// The matrices that every row meets.
     fn linears(&self) -> impl Iterator<Item = &Linear> {
         self.layers.iter().flat_map(Layer::linears)
+    }
+
+    fn experts(&self) -> impl Iterator<Item = &Experts> {
+        self.layers.iter().filter_map(Layer::experts)
     }
 
     /// A KV cache of this model's geometry.

@@ -47,6 +47,14 @@ impl<'a> Keys<'a> {
         self.integer(key)?.map(|value| self.checked(key, value, limit)).transpose()
     }
 
+    /// A number from 0 to `limit`; 0 if the file does not have it.
+    pub(crate) fn count(&self, key: &'static str, limit: u32) -> Result<usize, ModelError> {
+        match self.integer(key)? {
+            Some(value) if value > limit => Err(self.wrong(key, value, format!("0 to {limit}"))),
+            value => Ok(value.unwrap_or(0) as usize),
+        }
+    }
+
     /// Any number that is not negative, if the file has it.
     pub(crate) fn integer(&self, key: &'static str) -> Result<Option<u32>, ModelError> {
         Ok(self.gguf.get_u32(&self.asked(key))?)
@@ -70,6 +78,11 @@ impl<'a> Keys<'a> {
             }
             value => Ok(value.filter(|&value| value > 0.0)),
         }
+    }
+
+    /// Yes or no, if the file says it.
+    pub(crate) fn flag(&self, key: &'static str) -> Result<Option<bool>, ModelError> {
+        Ok(self.gguf.get_bool(&self.asked(key))?)
     }
 
     /// A text, if the file has it.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use parkade_kernels::{Matrix, Team, WeightType, dequantize};
+use parkade_kernels::{Matrix, MatrixStack, Team, WeightType, dequantize};
 
 use crate::error::ModelError;
 use crate::gguf::{Gguf, TensorInfo};
@@ -50,6 +50,16 @@ impl<'a> Loader<'a> {
             .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })
     }
 
+    /// Matrices `[inputs, outputs, members]` in the kernels' form.
+    pub(crate) fn stack(&self, name: &str, shape: [usize; 3]) -> Result<MatrixStack, ModelError> {
+        let tensor = self.find(name, &shape)?;
+        let mut data = self.data.borrow_mut();
+        self.gguf.read(tensor, &mut data)?;
+        let [inputs, outputs, members] = shape;
+        MatrixStack::from_bytes(self.team, tensor.ty, members, outputs, inputs, &data)
+            .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })
+    }
+
     /// A matrix `[cols, rows]` in the file's form.
     pub(crate) fn bytes(&self, name: &str, cols: usize, rows: usize) -> Result<(WeightType, Vec<u8>), ModelError> {
         let tensor = self.find(name, &[cols, rows])?;
@@ -60,22 +70,36 @@ impl<'a> Loader<'a> {
 
     /// A vector as floats.
     pub(crate) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
-        let tensor = self.find(name, &[len])?;
-        let mut data = self.data.borrow_mut();
-        self.gguf.read(tensor, &mut data)?;
-        let mut out = vec![0.0; len];
-        dequantize(tensor.ty, &data, &mut out)
-            .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })?;
-        Ok(out)
+        self.floats(name, &[len])
     }
 
     /// A vector that the family may have.
     pub(crate) fn vector_if(&self, presence: Presence, name: &str, len: usize) -> Result<Option<Vec<f32>>, ModelError> {
+        self.floats_if(presence, name, &[len])
+    }
+
+    /// A tensor that the family may have, as floats.
+    pub(crate) fn floats_if(
+        &self,
+        presence: Presence,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Option<Vec<f32>>, ModelError> {
         match presence {
             Presence::Never => Ok(None),
             Presence::Optional if !self.has(name) => Ok(None),
-            Presence::Optional | Presence::Required => self.vector(name, len).map(Some),
+            Presence::Optional | Presence::Required => self.floats(name, shape).map(Some),
         }
+    }
+
+    fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let tensor = self.find(name, shape)?;
+        let mut data = self.data.borrow_mut();
+        self.gguf.read(tensor, &mut data)?;
+        let mut out = vec![0.0; shape.iter().product()];
+        dequantize(tensor.ty, &data, &mut out)
+            .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })?;
+        Ok(out)
     }
 
     /// Ends loading: what was read belongs together, and nothing that matters was left.
@@ -97,9 +121,8 @@ impl<'a> Loader<'a> {
             .gguf
             .tensor(name)
             .ok_or_else(|| ModelError::MissingTensor { name: name.to_owned(), expected: format!("{shape:?}") })?;
-        // Trailing dimensions of size 1 say nothing; some converters write them.
-        let (significant, trailing) = tensor.shape.split_at(tensor.shape.len().min(shape.len()));
-        if significant != shape || trailing.iter().any(|&d| d != 1) {
+        // Trailing dimensions of size 1 say nothing; some converters write them, or leave out one that belongs to a matrix.
+        if significant(&tensor.shape) != significant(shape) {
             return Err(ModelError::TensorShape {
                 name: name.to_owned(),
                 found: tensor.shape.clone(),
@@ -114,6 +137,11 @@ impl<'a> Loader<'a> {
 /// The name of a layer's tensor without its last part: `in_layer(3, "attn_q")` is `blk.3.attn_q`.
 pub(crate) fn in_layer(index: usize, what: &str) -> String {
     format!("blk.{index}.{what}")
+}
+
+/// The dimensions without those of size 1 at their end.
+fn significant(shape: &[usize]) -> &[usize] {
+    &shape[..shape.iter().rposition(|&d| d != 1).map_or(0, |last| last + 1)]
 }
 
 /// Whether a tensor has no effect on the results, though it is in some files.

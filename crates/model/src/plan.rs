@@ -12,7 +12,8 @@
 //! | norms that take off the mean | [`NormKind`] and `parts/norm.rs` |
 //! | both halves from one input | [`LayerPlan`] and `parts/layer.rs` |
 //! | GELU | [`Activation`] |
-//! | experts; gate and up in one tensor; no gate | [`FeedForwardPlan`] and `parts/feed_forward.rs`, experts in a file beside it |
+//! | gate and up in one tensor; no gate | [`FeedForwardPlan`] and `parts/gated.rs` |
+//! | another way of experts | [`ExpertsPlan`] and `parts/experts.rs`; of choosing them [`RoutingPlan`] and `parts/routing.rs` |
 //! | factors of embeddings and logits, a soft cap of logits | [`Plan`] and `parts/embedding.rs` |
 
 use parkade_kernels::RopeLayout;
@@ -23,6 +24,7 @@ use crate::keys::Keys;
 
 pub use crate::loader::Presence;
 pub use crate::parts::rope::{RopePlan, RopeScaling, YarnScaling};
+pub use crate::parts::routing::{ExpertGroups, RoutingPlan, RoutingScores};
 
 /// What a model is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +73,32 @@ pub enum FeedForwardPlan {
         /// The function of the gate.
         activation: Activation,
     },
+    /// The sum of what a few of many feed-forwards give, each token its own few.
+    Experts(ExpertsPlan),
+}
+
+/// A mixture of experts. Each is `down (activation (gate x) * up x)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExpertsPlan {
+    /// Which experts a token goes to.
+    pub routing: RoutingPlan,
+    /// Values between the two halves of an expert.
+    pub width: usize,
+    /// The function of the gates.
+    pub activation: Activation,
+    /// Biases of the router and of the experts.
+    pub biases: Presence,
+    /// The expert that every token goes to.
+    pub shared: Option<SharedExpertPlan>,
+}
+
+/// A feed-forward beside the experts that every token goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedExpertPlan {
+    /// Values between its two halves.
+    pub width: usize,
+    /// Whether a sigmoid of the token is a factor of what it gives.
+    pub gated: bool,
 }
 
 /// The function of a feed-forward's gate.
@@ -121,5 +149,41 @@ impl Plan {
             ropes: vec![RopePlan::read(keys, config, layout)?],
             layers: vec![LayerPlan { norms: NormOrder::Before, attention, feed_forward }; config.layers],
         })
+    }
+
+    /// Makes the second halves of some layers a mixture of experts.
+    pub(crate) fn mix(&mut self, experts: &ExpertsPlan, which: impl Fn(usize) -> bool) {
+        for (_, layer) in self.layers.iter_mut().enumerate().filter(|(index, _)| which(*index)) {
+            layer.feed_forward = FeedForwardPlan::Experts(experts.clone());
+        }
+    }
+}
+
+impl ExpertsPlan {
+    /// Experts of SwiGLU without biases, and none that is shared.
+    pub(crate) fn swiglu(keys: &Keys<'_>, routing: RoutingPlan) -> Result<ExpertsPlan, ModelError> {
+        let width = match keys.optional_size("expert_feed_forward_length", MAX_WIDTH)? {
+            Some(width) => width,
+            None => keys.size("feed_forward_length", MAX_WIDTH)?,
+        };
+        Ok(ExpertsPlan { routing, width, activation: Activation::Silu, biases: Presence::Never, shared: None })
+    }
+
+    /// With a shared expert of the file's width, if it says one.
+    pub(crate) fn with_shared(self, keys: &Keys<'_>) -> Result<ExpertsPlan, ModelError> {
+        let width = keys.count("expert_shared_feed_forward_length", MAX_WIDTH)?;
+        let shared = (width > 0).then_some(SharedExpertPlan { width, gated: false });
+        Ok(ExpertsPlan { shared, ..self })
+    }
+
+    /// With as many shared experts as the file says, which are one that is as wide as they are together.
+    pub(crate) fn with_shared_count(self, keys: &Keys<'_>) -> Result<ExpertsPlan, ModelError> {
+        let key = "expert_shared_count";
+        let count = keys.count(key, MAX_WIDTH)?;
+        if count * self.width > MAX_WIDTH as usize {
+            return Err(keys.wrong(key, count, format!("at most {MAX_WIDTH} values of experts {} wide", self.width)));
+        }
+        let shared = (count > 0).then_some(SharedExpertPlan { width: count * self.width, gated: false });
+        Ok(ExpertsPlan { shared, ..self })
     }
 }

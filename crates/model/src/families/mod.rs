@@ -1,8 +1,12 @@
 //! The families of models that can be run: a file each, with what differs, and the list of them.
 
+mod dots1;
+mod ernie4_5_moe;
 mod llama;
 mod qwen2;
+mod qwen2moe;
 mod qwen3;
+mod qwen3moe;
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -19,9 +23,13 @@ struct Family {
 }
 
 const FAMILIES: &[Family] = &[
+    Family { names: dots1::NAMES, plan: dots1::plan },
+    Family { names: ernie4_5_moe::NAMES, plan: ernie4_5_moe::plan },
     Family { names: llama::NAMES, plan: llama::plan },
     Family { names: qwen2::NAMES, plan: qwen2::plan },
+    Family { names: qwen2moe::NAMES, plan: qwen2moe::plan },
     Family { names: qwen3::NAMES, plan: qwen3::plan },
+    Family { names: qwen3moe::NAMES, plan: qwen3moe::plan },
 ];
 
 /// The geometry of a file's model, and what it is made of.

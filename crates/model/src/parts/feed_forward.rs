@@ -1,23 +1,26 @@
-//! The second half of a layer: a feed-forward with a gate.
+//! The second half of a layer: a feed-forward, or a mixture of them.
 
 use parkade_kernels::Team;
 
-use super::linear::{Linear, multiply};
+use super::experts::Experts;
+use super::gated::Gated;
+use super::linear::Linear;
 use super::residual::Residual;
-use super::scratch::{Scratch, room};
+use super::scratch::Scratch;
 use crate::error::ModelError;
-use crate::loader::{Loader, Presence, in_layer};
-use crate::plan::{Activation, FeedForwardPlan, Plan};
+use crate::loader::{Loader, in_layer};
+use crate::plan::{FeedForwardPlan, Plan};
 
-/// `down (activation (gate x) * up x)`.
+/// What it computes, and how that is added to the hidden states.
 pub(crate) struct FeedForward {
-    embedding: usize,
-    width: usize,
-    activation: Activation,
     residual: Residual,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+    body: Body,
+}
+
+/// What stands between the two.
+enum Body {
+    Gated(Box<Gated>),
+    Experts(Box<Experts>),
 }
 
 impl FeedForward {
@@ -28,35 +31,48 @@ impl FeedForward {
         embedding: usize,
         plan: &Plan,
     ) -> Result<FeedForward, ModelError> {
-        let FeedForwardPlan::Gated { width, activation } = plan.layers[layer].feed_forward;
         let order = plan.layers[layer].norms;
-        let linear =
-            |what, inputs, outputs| Linear::load(loader, &in_layer(layer, what), inputs, outputs, Presence::Optional);
-        Ok(FeedForward {
-            embedding,
-            width,
-            activation,
-            residual: Residual::load(loader, &in_layer(layer, "ffn_norm"), order, plan.norm, embedding)?,
-            gate: linear("ffn_gate", embedding, width)?,
-            up: linear("ffn_up", embedding, width)?,
-            down: linear("ffn_down", width, embedding)?,
-        })
+        let names = ["ffn_gate", "ffn_up", "ffn_down"];
+        let body = match &plan.layers[layer].feed_forward {
+            &FeedForwardPlan::Gated { width, activation } => {
+                Body::Gated(Box::new(Gated::load(loader, layer, names, embedding, width, activation)?))
+            }
+            FeedForwardPlan::Experts(experts) => {
+                Body::Experts(Box::new(Experts::load(loader, layer, embedding, experts)?))
+            }
+        };
+        let residual = Residual::load(loader, &in_layer(layer, "ffn_norm"), order, plan.norm, embedding)?;
+        Ok(FeedForward { residual, body })
     }
 
-    pub(crate) fn linears(&self) -> [&Linear; 3] {
-        [&self.gate, &self.up, &self.down]
+    /// The matrices that every row meets.
+    pub(crate) fn linears(&self) -> Vec<&Linear> {
+        match &self.body {
+            Body::Gated(gated) => gated.linears().to_vec(),
+            Body::Experts(experts) => experts.linears(),
+        }
+    }
+
+    /// Those of which each row meets a few.
+    pub(crate) fn experts(&self) -> Option<&Experts> {
+        match &self.body {
+            Body::Gated(_) => None,
+            Body::Experts(experts) => Some(experts),
+        }
     }
 
     /// Adds the result to the hidden states.
     pub(crate) fn run(&self, team: &Team, s: &mut Scratch) {
-        let inner = s.rows * self.width;
-        self.residual.read(team, s, &[self.gate.ty(), self.up.ty()]);
-        let (gates, ups) = (room(&mut s.gate, inner), room(&mut s.up, inner));
-        multiply(team, &s.activations, [(&self.gate, &mut *gates), (&self.up, &mut *ups)]);
-        match self.activation {
-            Activation::Silu => s.activations.set_swiglu(team, gates, ups, s.rows, self.width, &[self.down.ty()]),
+        match &self.body {
+            Body::Gated(gated) => {
+                self.residual.read(team, s, &gated.types());
+                gated.run(team, s);
+            }
+            Body::Experts(experts) => {
+                self.residual.read(team, s, experts.types());
+                experts.run(team, s);
+            }
         }
-        multiply(team, &s.activations, [(&self.down, room(&mut s.delta, s.rows * self.embedding))]);
         self.residual.add(team, s);
     }
 }

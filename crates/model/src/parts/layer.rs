@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parkade_kernels::{KvCache, RopeTable, Span, Team};
 
 use super::attention::Attention;
+use super::experts::Experts;
 use super::feed_forward::FeedForward;
 use super::linear::Linear;
 use super::scratch::Scratch;
@@ -37,6 +38,11 @@ impl Layer {
     /// All matrices that each row meets.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         self.attention.linears().into_iter().chain(self.feed_forward.linears())
+    }
+
+    /// The experts, if there are any.
+    pub(crate) fn experts(&self) -> Option<&Experts> {
+        self.feed_forward.experts()
     }
 
     /// What needs all rows, because later ones attend to them.

@@ -31,6 +31,11 @@ impl Linear {
         self.matrix.weight_type()
     }
 
+    /// Values of a row of the result.
+    pub(crate) fn outputs(&self) -> usize {
+        self.matrix.rows()
+    }
+
     /// Memory that the weights take.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.matrix.memory_bytes() + self.bias.as_ref().map_or(0, |bias| size_of_val(bias.as_slice()))

@@ -2,10 +2,13 @@
 
 pub(crate) mod attention;
 pub(crate) mod embedding;
+pub(crate) mod experts;
 pub(crate) mod feed_forward;
+pub(crate) mod gated;
 pub(crate) mod layer;
 pub(crate) mod linear;
 pub(crate) mod norm;
 pub(crate) mod residual;
 pub(crate) mod rope;
+pub(crate) mod routing;
 pub(crate) mod scratch;

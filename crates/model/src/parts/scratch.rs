@@ -1,6 +1,6 @@
 //! Memory of a pass.
 
-use parkade_kernels::{Activations, Span};
+use parkade_kernels::{Activations, Choices, Span};
 
 /// Memory that is kept between passes. The first index of each buffer is the row; a buffer grows to the largest batch so far, and what lies
 /// behind the rows of the pass means nothing.
@@ -30,6 +30,27 @@ pub(crate) struct Scratch {
     pub(crate) delta: Vec<f32>,
     /// The input of a product.
     pub(crate) activations: Activations,
+    /// The input of experts, place by place, and then what is between their halves.
+    pub(crate) inner: Activations,
+    /// What rows choose of a mixture of experts.
+    pub(crate) experts: ExpertScratch,
+}
+
+/// Memory of a mixture of experts. A place is a choice of a row; see [`Choices`].
+#[derive(Default)]
+pub(crate) struct ExpertScratch {
+    /// Outputs of the router, and of the gate of a shared expert.
+    pub(crate) scores: Vec<f32>,
+    /// What one row chooses by.
+    pub(crate) selection: Vec<f32>,
+    /// Experts of each row, `[rows][used]`.
+    pub(crate) chosen: Vec<u32>,
+    /// Their weights.
+    pub(crate) weights: Vec<f32>,
+    /// The choices, sorted by expert.
+    pub(crate) choices: Choices,
+    /// What the experts give, place by place.
+    pub(crate) outputs: Vec<f32>,
 }
 
 impl Scratch {

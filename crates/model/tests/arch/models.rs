@@ -7,7 +7,18 @@ use parkade_model::gguf::Gguf;
 use crate::answers::Answers;
 
 /// Models that generate text.
-pub const GENERATES: &[&str] = &["llama-spm-Q8_0", "llama3-rope-Q8_0", "qwen2-Q8_0", "qwen3-Q8_0"];
+pub const GENERATES: &[&str] = &[
+    "dots1-Q8_0",
+    "ernie4_5-moe-Q8_0",
+    "llama-moe-Q8_0",
+    "llama-spm-Q8_0",
+    "llama3-rope-Q8_0",
+    "qwen2-Q8_0",
+    "qwen2moe-Q8_0",
+    "qwen3-Q8_0",
+    "qwen3moe-Q8_0",
+    "qwen3moe-q4km-Q4_K_M",
+];
 
 /// A model and llama.cpp's answers, from the folder that `PARKADE_ORACLE_ARCH` names. Without it there are none, and the test says so.
 pub fn find(name: &str) -> Option<(Gguf, Answers)> {

@@ -39,7 +39,7 @@ fn the_default_models_geometry() {
     assert_eq!((config.embedding, config.vocab, config.context_length), (576, 49_152, 8192));
     assert_eq!(plan.ropes[0].freq_base, 100_000.0);
     for layer in &plan.layers {
-        let FeedForwardPlan::Gated { width, .. } = layer.feed_forward;
+        let FeedForwardPlan::Gated { width, .. } = layer.feed_forward else { panic!("{:?}", layer.feed_forward) };
         assert_eq!((width, layer.attention.window, layer.attention.scale), (1536, None, 0.125));
     }
 }
@@ -103,7 +103,7 @@ fn a_file_that_is_cut_or_written_to_while_it_is_loaded_is_an_error() {
 #[test]
 fn unknown_architectures() {
     let model = Synthetic { architecture: "foo", ..Synthetic::default() };
-    refused(&model, &["architecture 'foo' is not supported; supported: llama, mistral", "qwen2"]);
+    refused(&model, &["architecture 'foo' is not supported; supported: ", "llama, mistral", "qwen2"]);
 }
 
 /// Sizes of the model, without its architecture before them.
@@ -201,10 +201,76 @@ fn what_the_answers_depend_on_is_an_error_if_it_is_of_another_type() {
 
 #[test]
 fn what_other_architectures_compute() {
-    refused(&with("expert_count", 8u32), &["'llama.expert_count' is 8; expected 0"]);
+    let qwen2 = Synthetic { architecture: "qwen2", ..with("expert_count", 8u32) };
+    refused(&qwen2, &["'qwen2.expert_count' is 8; expected 0"]);
     refused(&with("logit_scale", 0.5f32), &["'llama.logit_scale' is 0.5"]);
     refused(&with("attention.causal", false), &["'llama.attention.causal' is false"]);
     load(&with("expert_count", 0u32).with("attention.causal", true)).unwrap();
+}
+
+/// A Llama with three experts, of which two are used.
+fn mixture() -> Synthetic {
+    let layers = ["blk.0", "blk.1"];
+    let tensor = |layer: &str, name: &str, shape: &[usize]| {
+        let name: &'static str = Box::leak(format!("{layer}.{name}.weight").into_boxed_str());
+        (name, shape.to_vec())
+    };
+    let tensors = layers.iter().flat_map(|layer| {
+        [
+            tensor(layer, "ffn_gate_inp", &[32, 3]),
+            tensor(layer, "ffn_gate_exps", &[32, FEED_FORWARD, 3]),
+            tensor(layer, "ffn_up_exps", &[32, FEED_FORWARD, 3]),
+            tensor(layer, "ffn_down_exps", &[FEED_FORWARD, 32, 3]),
+        ]
+    });
+    let without = &[
+        "blk.0.ffn_gate.weight",
+        "blk.0.ffn_up.weight",
+        "blk.0.ffn_down.weight",
+        "blk.1.ffn_gate.weight",
+        "blk.1.ffn_up.weight",
+        "blk.1.ffn_down.weight",
+    ];
+    Synthetic { tensors: tensors.collect(), without, ..Synthetic::default() }
+        .with("expert_count", 3u32)
+        .with("expert_used_count", 2u32)
+}
+
+#[test]
+fn experts_that_cannot_be() {
+    load(&mixture()).unwrap();
+    let with = |key: &'static str, value: u32| {
+        let mut model = mixture();
+        model.metadata.retain(|(other, _)| *other != key);
+        model.with(key, value)
+    };
+    refused(&with("expert_count", 1_000_000_000), &["'llama.expert_count' is 1000000000; expected 1 to"]);
+    refused(&with("expert_count", 4), &["tensor 'blk.0.ffn_gate_inp.weight'", "expected [32, 4]"]);
+    refused(&with("expert_count", 0), &["tensor 'blk.0.ffn_gate.weight' of shape [32, 48] is missing"]);
+    refused(&with("expert_used_count", 0), &["'llama.expert_used_count' is 0; expected 1 to"]);
+    refused(&with("expert_used_count", 4), &["'llama.expert_used_count' is 4; expected 1 to the expert_count of 3"]);
+    refused(&with("expert_gating_func", 9), &["'llama.expert_gating_func' is 9; expected 1 (softmax)"]);
+    refused(&with("expert_group_count", 2), &["'llama.expert_group_count' is 2; expected a divisor"]);
+    let groups = with("expert_group_count", 3).with("expert_group_used_count", 1u32);
+    refused(&groups, &["'llama.expert_group_used_count' is 1; expected groups for 2 experts"]);
+    refused(&with("expert_feed_forward_length", 7), &["tensor 'blk.0.ffn_gate_exps.weight'", "expected [32, 7, 3]"]);
+    let mut misshapen = mixture();
+    misshapen.tensors[3].1 = vec![FEED_FORWARD, 32, 2];
+    refused(&misshapen, &["tensor 'blk.0.ffn_down_exps.weight' has shape [48, 32, 2]; expected [48, 32, 3]"]);
+    misshapen.tensors.remove(3);
+    refused(&misshapen, &["tensor 'blk.0.ffn_down_exps.weight' of shape [48, 32, 3] is missing"]);
+}
+
+#[test]
+fn a_pass_costs_what_its_rows_choose() {
+    let model = load(&mixture()).unwrap();
+    let plain = 2 * (32 * 32 * 2 + 32 * 16 * 2 + 32 * 3);
+    let expert = 2 * 3 * 32 * FEED_FORWARD;
+    let products = |rows| model.pass_cost(rows, 0).products;
+    assert_eq!((products(1), products(7)), (plain + 2 * expert, 7 * (plain + 2 * expert)));
+    // The router's tiles are padded to sixteen outputs.
+    let bytes = |rows| model.pass_cost(rows, 0).weight_bytes - 4 * (plain + 2 * 32 * 13);
+    assert_eq!((bytes(1), bytes(100)), (4 * 2 * expert, 4 * 3 * expert));
 }
 
 #[test]
