@@ -1,6 +1,6 @@
 #![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
 
-use super::{CHUNK, SPLIT};
+use super::{CHUNK, SPLIT, Scoring};
 use crate::kv_cache::LayerView;
 use crate::simd::{Kernel, LANES, RowKernel, Simd};
 
@@ -12,6 +12,8 @@ pub(super) struct Rows<'a> {
     /// The span's first row of the batch, and its tokens before that.
     pub first_row: usize,
     pub past: usize,
+    /// The sequence's tokens, those of the span included.
+    pub tokens: usize,
     /// The first row of the tile, numbered (token, head of the group) within the span.
     pub first: usize,
     pub kv_head: usize,
@@ -19,8 +21,7 @@ pub(super) struct Rows<'a> {
     pub table: &'a [u32],
     /// The first position of the split.
     pub split: usize,
-    pub scale: f32,
-    pub window: usize,
+    pub scoring: Scoring<'a>,
     /// Per row: weighted values (padded), then sixteen places of which two are used: the largest score
     /// and the sum of the weights.
     pub part: &'a mut [f32],
@@ -46,9 +47,9 @@ impl<const T: u8> RowKernel for RowsOf<'_, T> {
             position[r] = rows.past + token;
         }
         rows.part.fill(0.0);
-        let last = position[M - 1]; // positions ascend
-        let end = (last + 1).min(rows.split + SPLIT);
-        let begin = (position[0] + 1).saturating_sub(rows.window).max(rows.split);
+        // positions ascend
+        let end = rows.scoring.to(position[M - 1], rows.tokens).min(rows.split + SPLIT);
+        let begin = rows.scoring.from(position[0]).max(rows.split);
         let mut largest = [f32::NEG_INFINITY; M];
         let mut weights = [s.float(0.0); M];
         let mut chunk = begin / CHUNK * CHUNK;
@@ -56,6 +57,9 @@ impl<const T: u8> RowKernel for RowsOf<'_, T> {
             let keys = (end - chunk).min(CHUNK);
             let mut scores = [[0.0f32; CHUNK]; M];
             score_chunk::<S, T, M>(s, rows, &q, chunk, keys, &mut scores);
+            if let Some(slopes) = rows.scoring.slopes {
+                slant::<S, M>(s, rows, slopes, &position, chunk, &mut scores);
+            }
             let fade = soften::<S, M>(s, rows, &position, chunk, &mut scores, &mut largest, &mut weights);
             add_values::<S, T, M>(s, rows, chunk, keys, &scores, &fade);
             chunk += CHUNK;
@@ -125,6 +129,43 @@ fn score_chunk<S: Simd, const T: u8, const M: usize>(
     }
 }
 
+/// The numbers of a chunk's keys.
+const INDEX: [f32; CHUNK] = {
+    let mut index = [0.0; CHUNK];
+    let mut at = 0;
+    while at < CHUNK {
+        index[at] = at as f32;
+        at += 1;
+    }
+    index
+};
+
+/// Takes off what ALiBi does: the slope of the row's head times the distance of the key. The scores are still to be scaled.
+#[inline(always)]
+fn slant<S: Simd, const M: usize>(
+    s: S,
+    rows: &Rows<'_>,
+    slopes: &[f32],
+    position: &[usize; M],
+    chunk: usize,
+    scores: &mut [[f32; CHUNK]; M],
+) {
+    for r in 0..M {
+        let head = rows.kv_head * rows.group + (rows.first + r) % rows.group;
+        let slope = s.float(-slopes[head] / rows.scoring.scale);
+        let own = s.float(position[r] as f32 - chunk as f32);
+        for v in 0..CHUNK / LANES {
+            // SAFETY: both arrays have CHUNK floats.
+            unsafe {
+                let (index, score) = (INDEX.as_ptr().add(v * LANES), scores[r].as_mut_ptr().add(v * LANES));
+                let index = s.load(index);
+                let distance = s.max(s.sub(index, own), s.sub(own, index));
+                s.store(s.fma(distance, slope, s.load(score)), score);
+            }
+        }
+    }
+}
+
 /// One step of the online softmax: turns the rows' scores into weights relative to the largest score so
 /// far. Returns the factors by which everything before fades. Keys that a row does not see get weight 0.
 #[inline(always)]
@@ -137,22 +178,13 @@ fn soften<S: Simd, const M: usize>(
     largest: &mut [f32; M],
     weights: &mut [S::F; M],
 ) -> [f32; LANES] {
-    const INDEX: [f32; CHUNK] = {
-        let mut index = [0.0; CHUNK];
-        let mut at = 0;
-        while at < CHUNK {
-            index[at] = at as f32;
-            at += 1;
-        }
-        index
-    };
     let minus_infinity = s.float(f32::NEG_INFINITY);
-    let scale = s.float(rows.scale);
+    let scale = s.float(rows.scoring.scale);
     let mut fade = [0.0; LANES];
     let mut reference = [0.0; M];
     for r in 0..M {
-        let from = (position[r] + 1).saturating_sub(rows.window).saturating_sub(chunk).min(CHUNK);
-        let to = (position[r] + 1).saturating_sub(chunk).min(CHUNK);
+        let from = rows.scoring.from(position[r]).saturating_sub(chunk).min(CHUNK);
+        let to = rows.scoring.to(position[r], rows.tokens).saturating_sub(chunk).min(CHUNK);
         let (from, to) = (s.float(from as f32), s.float(to as f32));
         let mut lanes = [minus_infinity; CHUNK / LANES];
         for (v, lane) in lanes.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! Causal attention of grouped queries over paged keys and values.
+//! Attention of grouped queries over paged keys and values, causal or both ways.
 //!
 //! A query row reads its keys in chunks of [`CHUNK`] and in splits of [`SPLIT`], both at fixed absolute
 //! positions, and merges the splits in order. So its result depends on its own sequence alone: not on
@@ -25,25 +25,41 @@ pub(crate) const SPLIT: usize = 256;
 pub struct Scoring<'a> {
     /// Factor of the scores.
     pub scale: f32,
-    /// How many keys a row sees at most, its own included: the last ones.
+    /// How many keys up to its own a row sees at most, that included: the last ones.
     pub window: Option<usize>,
+    /// How many keys after its own a row sees, as far as its span reaches: none where attention is causal.
+    pub ahead: usize,
+    /// ALiBi (<https://arxiv.org/abs/2108.12409>): for each head what a score loses for each token between row and key.
+    pub slopes: Option<&'a [f32]>,
     /// For each head a score that takes part in the softmax as if there were one more key, with a value of zeros (an attention sink).
     pub sinks: Option<&'a [f32]>,
 }
 
 impl Scoring<'_> {
-    /// All keys with a factor, and nothing else.
+    /// All keys up to the row's own with a factor, and nothing else.
     pub fn scaled(scale: f32) -> Scoring<'static> {
-        Scoring { scale, window: None, sinks: None }
+        Scoring { scale, window: None, ahead: 0, slopes: None, sinks: None }
+    }
+
+    /// The first key that the row at a position sees.
+    #[inline(always)]
+    fn from(&self, position: usize) -> usize {
+        (position + 1).saturating_sub(self.window.unwrap_or(usize::MAX).max(1))
+    }
+
+    /// One past the last key that the row at a position sees, of so many tokens.
+    #[inline(always)]
+    fn to(&self, position: usize, tokens: usize) -> usize {
+        (position + 1).saturating_add(self.ahead).min(tokens)
     }
 }
 
 /// Attention of the spans' rows over their sequences' keys and values, those of the rows themselves
 /// included (append them first). `q` and `out` are `[rows][heads][head_dim]`; rows of no span are left
-/// as they are. Row i of a span sees the positions up to `past + i`, as far as the window reaches.
+/// as they are.
 ///
 /// # Panics
-/// If a size, row, block or layer does not exist, `heads` is no multiple of the cache's KV heads, or there is not one sink for each head.
+/// If a size, row, block or layer does not exist, `heads` is no multiple of the cache's KV heads, or there is not one slope or sink for each head.
 #[allow(clippy::too_many_arguments, reason = "all of them are the operation's operands")]
 pub fn attention(
     team: &Team,
@@ -79,9 +95,7 @@ struct Plan<'a> {
     group: usize,
     view: LayerView<'a>,
     spans: &'a [Span<'a>],
-    scale: f32,
-    window: usize,
-    sinks: Option<&'a [f32]>,
+    scoring: Scoring<'a>,
 }
 
 #[allow(clippy::too_many_arguments, reason = "all of them are the operation's operands")]
@@ -100,20 +114,11 @@ pub(crate) fn attention_at(
     assert!(heads > 0 && heads.is_multiple_of(kv_heads), "{heads} heads over {kv_heads} KV heads");
     let width = heads.checked_mul(dim).expect("heads * head_dim overflows");
     assert!(q.len() == out.len() && q.len().is_multiple_of(width), "q and out are no whole rows");
+    assert!(scoring.slopes.is_none_or(|slopes| slopes.len() == heads), "there is not one slope for each head");
     assert!(scoring.sinks.is_none_or(|sinks| sinks.len() == heads), "there is not one sink for each head");
     kv.check(spans, q.len() / width);
-    let plan = Plan {
-        level,
-        ty: kv.kv_type(),
-        q,
-        heads,
-        group: heads / kv_heads,
-        view: kv.layer(layer),
-        spans,
-        scale: scoring.scale,
-        window: scoring.window.unwrap_or(usize::MAX).max(1),
-        sinks: scoring.sinks,
-    };
+    let plan =
+        Plan { level, ty: kv.kv_type(), q, heads, group: heads / kv_heads, view: kv.layer(layer), spans, scoring };
     let mut tiles = plan.tiles(kv_heads);
     let splits: usize = tiles.iter().map(|tile| tile.splits.len()).sum();
     let out = Disjoint::new(out);
@@ -136,12 +141,14 @@ impl Plan<'_> {
         let most = max_rows(self.level);
         let mut tiles = Vec::new();
         for (span, Span { rows, past, .. }) in self.spans.iter().enumerate() {
+            let tokens = past + rows;
             let rows = rows * self.group;
             for kv_head in 0..kv_heads {
                 for tile in (0..rows.div_ceil(most)).rev() {
                     let rows = tile * most..rows.min((tile + 1) * most);
                     let (first, last) = (past + rows.start / self.group, past + (rows.end - 1) / self.group);
-                    let splits = (first + 1).saturating_sub(self.window) / SPLIT..last / SPLIT + 1;
+                    let end = self.scoring.to(last, tokens);
+                    let splits = self.scoring.from(first) / SPLIT..end.div_ceil(SPLIT);
                     tiles.push(Tile { span, kv_head, rows, splits, partial: 0 });
                 }
             }
@@ -214,13 +221,13 @@ impl Plan<'_> {
             group: self.group,
             first_row: span.first_row,
             past: span.past,
+            tokens: span.past + span.rows,
             first: tile.rows.start,
             kv_head: tile.kv_head,
             view: self.view,
             table: span.blocks,
             split: split * SPLIT,
-            scale: self.scale,
-            window: self.window,
+            scoring: self.scoring,
             part,
             row_len: self.partial_len(),
         };
@@ -243,7 +250,7 @@ impl Plan<'_> {
             // SAFETY: each (row, head) is in one tile, because spans share no rows (`KvCache::check`).
             let out = unsafe { out.part(at..at + dim) };
             let (largest, sum) = (total[row_len - LANES], total[row_len - LANES + 1]);
-            let factor = match self.sinks {
+            let factor = match self.scoring.sinks {
                 None => 1.0 / sum,
                 Some(sinks) => {
                     // One more step of the online softmax.

@@ -16,13 +16,20 @@ struct Shape {
     dim: usize,
     block_len: usize,
     ty: KvType,
-    window: Option<usize>,
+    scoring: Scoring<'static>,
     /// The first of the sinks, each head's a half above the one before.
     sinks: Option<f32>,
 }
 
+/// The scale is larger than usual, so that the weights are far from even.
+const SCORES: Scoring<'static> = Scoring { scale: 0.375, window: None, ahead: 0, slopes: None, sinks: None };
+const WINDOW: Scoring<'static> = Scoring { window: Some(70), ..SCORES };
+const TWO_WAY: Scoring<'static> = Scoring { ahead: usize::MAX, ..SCORES };
+const NEAR: Scoring<'static> = Scoring { window: Some(31), ahead: 30, ..SCORES };
+const SLOPES: Scoring<'static> = Scoring { slopes: Some(&[0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625]), ..TWO_WAY };
+
 const SHAPE: Shape =
-    Shape { heads: 6, kv_heads: 2, dim: 64, block_len: 16, ty: KvType::F16, window: None, sinks: None };
+    Shape { heads: 6, kv_heads: 2, dim: 64, block_len: 16, ty: KvType::F16, scoring: SCORES, sinks: None };
 
 impl Sequence {
     fn new(shape: Shape, tokens: usize, table: Vec<u32>, numbers: &mut Numbers) -> Sequence {
@@ -39,11 +46,6 @@ impl Shape {
     fn sinks(self) -> Option<Vec<f32>> {
         self.sinks.map(|first| (0..self.heads).map(|head| first + head as f32 / 2.0).collect())
     }
-}
-
-fn scale(shape: Shape) -> f32 {
-    // larger than usual, so that the weights are far from even
-    3.0 / (shape.dim as f32).sqrt()
 }
 
 /// Runs tokens `from..to` of the sequence through cache and attention.
@@ -63,7 +65,7 @@ fn step(
     let q = part(&sequence.q, wide);
     let mut out = vec![0.0; q.len()];
     let sinks = shape.sinks();
-    let scoring = Scoring { scale: scale(shape), window: shape.window, sinks: sinks.as_deref() };
+    let scoring = Scoring { sinks: sinks.as_deref(), ..shape.scoring };
     attention_at(level, team, &q, shape.heads, kv, 0, &[span], scoring, &mut out);
     out
 }
@@ -73,18 +75,20 @@ fn cache(shape: Shape, blocks: usize) -> KvCache {
 }
 
 fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {
-    let Shape { heads, kv_heads, dim, .. } = shape;
+    let Shape { heads, kv_heads, dim, scoring: Scoring { scale, window, ahead, slopes, .. }, .. } = shape;
     let tokens = sequence.q.len() / (heads * dim);
     let mut out = Vec::new();
     for (row, q) in sequence.q.chunks_exact(dim).enumerate() {
         let (token, head) = (row / heads, row % heads / (heads / kv_heads));
         assert!(token < tokens);
-        let first = (token + 1).saturating_sub(shape.window.unwrap_or(usize::MAX));
+        let first = (token + 1).saturating_sub(window.unwrap_or(usize::MAX));
+        let end = (token + 1).saturating_add(ahead).min(tokens);
+        let slope = slopes.map_or(0.0, |slopes| f64::from(slopes[row % heads]));
         let at = |x: &[f32], key: usize, d: usize| f64::from(x[(key * kv_heads + head) * dim + d]);
-        let scores: Vec<f64> = (first..=token)
+        let scores: Vec<f64> = (first..end)
             .map(|key| {
                 let dot: f64 = (0..dim).map(|d| f64::from(q[d]) * at(&sequence.k, key, d)).sum();
-                (dot * f64::from(scale(shape))).exp()
+                (dot * f64::from(scale) - slope * token.abs_diff(key) as f64).exp()
             })
             .collect();
         let sink = shape.sinks().map_or(0.0, |sinks| f64::from(sinks[row % heads]).exp());
@@ -105,8 +109,22 @@ fn attention_agrees_with_the_definition() {
         [(64, 6, 2, 16), (80, 4, 4, 32), (128, 8, 1, 16), (96, 5, 1, 32), (2, 2, 1, 16), (50, 3, 3, 16)]
     {
         for ty in [KvType::F32, KvType::F16, KvType::BF16] {
-            for (window, sinks) in [(None, None), (Some(70), None), (None, Some(2.0)), (Some(70), Some(-3.0))] {
-                let shape = Shape { heads, kv_heads, dim, block_len, ty, window, sinks };
+            for (scoring, sinks) in [
+                (SCORES, None),
+                (WINDOW, None),
+                (SCORES, Some(2.0)),
+                (WINDOW, Some(-3.0)),
+                (TWO_WAY, None),
+                (NEAR, None),
+                (SLOPES, None),
+            ] {
+                // The dot products of wide heads are large; slopes are there for six heads.
+                let scoring = Scoring {
+                    scale: 3.0 / (dim as f32).sqrt(),
+                    slopes: scoring.slopes.filter(|_| heads == 6),
+                    ..scoring
+                };
+                let shape = Shape { heads, kv_heads, dim, block_len, ty, scoring, sinks };
                 let tokens = 300usize;
                 let table = (0..tokens.div_ceil(block_len) as u32).collect();
                 let sequence = Sequence::new(shape, tokens, table, &mut numbers);
@@ -118,7 +136,7 @@ fn attention_agrees_with_the_definition() {
                     KvType::F16 => 1e-5,
                     KvType::BF16 => 1e-3,
                 };
-                assert!(error < bound, "dim {dim} {ty:?} window {window:?} sinks {sinks:?}: nmse {error:e}");
+                assert!(error < bound, "dim {dim} {ty:?} {scoring:?} {sinks:?}: nmse {error:e}");
             }
         }
     }
@@ -127,9 +145,9 @@ fn attention_agrees_with_the_definition() {
 #[test]
 fn chunks_levels_threads_and_blocks_do_not_change_a_bit() {
     let mut numbers = Numbers(2);
-    for window in [None, Some(100)] {
+    for scoring in [SCORES, WINDOW] {
         for ty in [KvType::F16, KvType::BF16, KvType::F32] {
-            let shape = Shape { ty, window, sinks: window.map(|_| 1.0), ..SHAPE };
+            let shape = Shape { ty, scoring, sinks: scoring.window.map(|_| 1.0), ..SHAPE };
             let tokens = 600;
             let table: Vec<u32> = (0..38).collect();
             let sequence = Sequence::new(shape, tokens, table, &mut numbers);
@@ -151,6 +169,22 @@ fn chunks_levels_threads_and_blocks_do_not_change_a_bit() {
                     }
                     assert_eq!(done, tokens);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn levels_threads_and_company_do_not_change_a_bit_of_two_way_attention() {
+    let mut numbers = Numbers(6);
+    for scoring in [TWO_WAY, NEAR, SLOPES] {
+        let shape = Shape { scoring, ..SHAPE };
+        let sequence = Sequence::new(shape, 600, (0..38).collect(), &mut numbers);
+        let whole = step(CpuLevel::Scalar, &Team::new(1), shape, &mut cache(shape, 40), &sequence, 0..600);
+        for &level in CpuLevel::available() {
+            for threads in [1, 2, 7] {
+                let got = step(level, &Team::new(threads), shape, &mut cache(shape, 40), &sequence, 0..600);
+                assert_eq!(bits(&got), bits(&whole), "{} threads {threads} {scoring:?}", level.name());
             }
         }
     }
@@ -182,8 +216,13 @@ fn the_place_of_the_blocks_does_not_matter_nor_what_they_held() {
 
 #[test]
 fn sequences_in_one_batch_do_not_see_each_other() {
+    for scoring in [SCORES, TWO_WAY, SLOPES] {
+        in_one_batch(Shape { scoring, ..SHAPE });
+    }
+}
+
+fn in_one_batch(shape: Shape) {
     let mut numbers = Numbers(4);
-    let shape = SHAPE;
     let team = Team::new(2);
     let lengths = [1, 40, 300, 17];
     let mut next = 0;
@@ -208,7 +247,7 @@ fn sequences_in_one_batch_do_not_see_each_other() {
     let mut kv = cache(shape, next as usize);
     kv.append(&team, 0, &spans, &k, &v);
     let mut together = vec![0.0; q.len()];
-    attention(&team, &q, shape.heads, &kv, 0, &spans, Scoring::scaled(scale(shape)), &mut together);
+    attention(&team, &q, shape.heads, &kv, 0, &spans, shape.scoring, &mut together);
     let mut alone = Vec::new();
     for (sequence, &tokens) in sequences.iter().zip(&lengths) {
         let mut kv = cache(shape, next as usize);
@@ -243,7 +282,7 @@ fn a_short_block_table_is_refused() {
     let kv = cache(SHAPE, 3);
     let q = vec![0.0; 6 * 64];
     let span = Span { first_row: 0, rows: 1, past: 16, blocks: &[1] };
-    attention(&team, &q, 6, &kv, 0, &[span], Scoring::scaled(1.0), &mut q.clone());
+    attention(&team, &q, 6, &kv, 0, &[span], SCORES, &mut q.clone());
 }
 
 #[test]
@@ -253,5 +292,5 @@ fn spans_that_share_rows_are_refused() {
     let kv = cache(SHAPE, 3);
     let q = vec![0.0; 6 * 64];
     let span = Span { first_row: 0, rows: 1, past: 0, blocks: &[1] };
-    attention(&team, &q, 6, &kv, 0, &[span, span], Scoring::scaled(1.0), &mut q.clone());
+    attention(&team, &q, 6, &kv, 0, &[span, span], SCORES, &mut q.clone());
 }

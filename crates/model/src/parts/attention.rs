@@ -88,9 +88,8 @@ impl Attention {
         rope(team, q, heads, head_dim, &s.positions, &self.rope);
         rope(team, k, kv_heads, head_dim, &s.positions, &self.rope);
         kv.append(team, self.layer, spans, k, &s.v[..keys]);
-        let attended = room(&mut s.attended, queries);
-        let scoring = Scoring { scale: self.scale, window: self.window, sinks: None };
-        attention(team, q, heads, kv, self.layer, spans, scoring, attended);
+        let scoring = Scoring { window: self.window, ..Scoring::scaled(self.scale) };
+        attention(team, q, heads, kv, self.layer, spans, scoring, room(&mut s.attended, queries));
     }
 
     /// Adds the result to the hidden states of the rows that are left.
