@@ -4,7 +4,8 @@
 //! `cargo run --release -p parkade-kernels --example step [-- THREADS]`
 
 use parkade_kernels::{
-    Activations, KvCache, KvType, RopeLayout, RopeTable, Scoring, Span, Team, WeightType, attention, rope,
+    Activation, Activations, KvCache, KvType, Norm, RopeLayout, RopeTable, Scoring, Span, Team, WeightType, attention,
+    rope,
 };
 use std::time::{Duration, Instant};
 
@@ -42,8 +43,8 @@ fn main() {
         let row = vec![0.3; m * FEED_FORWARD];
         let narrow = &row[..m * EMBEDDING];
         let ty = [WeightType::Q4_1];
-        let norm = measure(|| x.set_rms_norm(&team, narrow, m, EMBEDDING, &weight, 1e-5, &ty));
-        let swiglu = measure(|| x.set_swiglu(&team, &row, &row, m, FEED_FORWARD, &ty));
+        let norm = measure(|| x.set_norm(&team, narrow, m, EMBEDDING, Norm::Rms { weight: &weight, eps: 1e-5 }, &ty));
+        let swiglu = measure(|| x.set_gated(&team, Activation::Silu, &row, &row, m, FEED_FORWARD, &ty));
         let mut q = narrow.to_vec();
         let positions: Vec<u32> = (0..m as u32).collect();
         let turn = measure(|| rope(&team, &mut q, HEADS, DIM, &positions, &table));

@@ -1,5 +1,5 @@
-use crate::elementwise::swiglu_row;
-use crate::norm::rms_norm_row;
+use crate::elementwise::{Activation, activated_row, gated_row};
+use crate::norm::{Norm, norm_row};
 use crate::quantize::{Block32, Block256, quantize32, quantize256};
 use crate::simd::{Kernel, Simd, dispatch};
 use crate::team::{Disjoint, Team};
@@ -39,8 +39,9 @@ impl Forms {
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Plain(&'a [f32]),
-    RmsNorm { x: &'a [f32], weight: &'a [f32], eps: f32 },
-    SwiGlu { gate: &'a [f32], up: &'a [f32] },
+    Norm { x: &'a [f32], norm: Norm<'a> },
+    Activated { activation: Activation, x: &'a [f32] },
+    Gated { activation: Activation, gate: &'a [f32], up: &'a [f32] },
 }
 
 impl Activations {
@@ -67,39 +68,56 @@ impl Activations {
         self.set_at(CpuLevel::current(), team, Source::Plain(x), rows, cols, for_weights);
     }
 
-    /// Takes the RMS norm of each row of `x`: `x / sqrt(mean(x^2) + eps) * weight`.
+    /// Takes the norm of each row of `x`.
     ///
     /// # Panics
-    /// As [`Activations::set`], or if `weight` has not `cols` values.
-    #[allow(clippy::too_many_arguments, reason = "the norm and the shape belong to one fused step")]
-    pub fn set_rms_norm(
+    /// As [`Activations::set`], or if the norm does not fit rows of `cols` values.
+    pub fn set_norm(
         &mut self,
         team: &Team,
         x: &[f32],
         rows: usize,
         cols: usize,
-        weight: &[f32],
-        eps: f32,
+        norm: Norm<'_>,
         for_weights: &[WeightType],
     ) {
-        let source = Source::RmsNorm { x, weight, eps };
+        let source = Source::Norm { x, norm };
         self.set_at(CpuLevel::current(), team, source, rows, cols, for_weights);
     }
 
-    /// Takes `silu(gate) * up` of each row, where `silu(x) = x / (1 + exp(-x))`.
+    /// Takes `activation(x)` of each row.
+    ///
+    /// # Panics
+    /// As [`Activations::set`].
+    pub fn set_activated(
+        &mut self,
+        team: &Team,
+        activation: Activation,
+        x: &[f32],
+        rows: usize,
+        cols: usize,
+        for_weights: &[WeightType],
+    ) {
+        let source = Source::Activated { activation, x };
+        self.set_at(CpuLevel::current(), team, source, rows, cols, for_weights);
+    }
+
+    /// Takes `activation(gate) * up` of each row.
     ///
     /// # Panics
     /// As [`Activations::set`], for `gate` and for `up`.
-    pub fn set_swiglu(
+    #[allow(clippy::too_many_arguments, reason = "the activation and the shape belong to one fused step")]
+    pub fn set_gated(
         &mut self,
         team: &Team,
+        activation: Activation,
         gate: &[f32],
         up: &[f32],
         rows: usize,
         cols: usize,
         for_weights: &[WeightType],
     ) {
-        let source = Source::SwiGlu { gate, up };
+        let source = Source::Gated { activation, gate, up };
         self.set_at(CpuLevel::current(), team, source, rows, cols, for_weights);
     }
 
@@ -145,12 +163,12 @@ impl Activations {
     ) {
         let size = rows.checked_mul(cols).expect("rows * cols overflows");
         match source {
-            Source::Plain(x) => assert_eq!(x.len(), size, "x is not rows * cols"),
-            Source::RmsNorm { x, weight, .. } => {
+            Source::Plain(x) | Source::Activated { x, .. } => assert_eq!(x.len(), size, "x is not rows * cols"),
+            Source::Norm { x, norm } => {
                 assert_eq!(x.len(), size, "x is not rows * cols");
-                assert_eq!(weight.len(), cols, "the norm's weight is not cols");
+                norm.check(cols);
             }
-            Source::SwiGlu { gate, up } => {
+            Source::Gated { gate, up, .. } => {
                 assert_eq!(gate.len(), size, "gate is not rows * cols");
                 assert_eq!(up.len(), size, "up is not rows * cols");
             }
@@ -163,7 +181,7 @@ impl Activations {
         if size == 0 {
             return;
         }
-        // The norm and SwiGLU pass through the float form; a plain row only if a float type wants it.
+        // Norms and activations pass through the float form; a plain row only if a float type wants it.
         if self.forms.floats || !matches!(source, Source::Plain(_)) {
             self.floats.resize(size, 0.0);
         } else {
@@ -190,8 +208,11 @@ impl Activations {
                 };
                 let source = match source {
                     Source::Plain(x) => Source::Plain(&x[at(cols)]),
-                    Source::RmsNorm { x, weight, eps } => Source::RmsNorm { x: &x[at(cols)], weight, eps },
-                    Source::SwiGlu { gate, up } => Source::SwiGlu { gate: &gate[at(cols)], up: &up[at(cols)] },
+                    Source::Norm { x, norm } => Source::Norm { x: &x[at(cols)], norm: norm.of_row(row, cols) },
+                    Source::Activated { activation, x } => Source::Activated { activation, x: &x[at(cols)] },
+                    Source::Gated { activation, gate, up } => {
+                        Source::Gated { activation, gate: &gate[at(cols)], up: &up[at(cols)] }
+                    }
                 };
                 dispatch(level, Row { source, floats, blocks32, blocks256 });
             }
@@ -242,12 +263,16 @@ impl Kernel for Row<'_> {
                 }
                 x
             }
-            Source::RmsNorm { x, weight, eps } => {
-                rms_norm_row(s, x, weight, eps, self.floats);
+            Source::Norm { x, norm } => {
+                norm_row(s, x, norm, self.floats);
                 self.floats
             }
-            Source::SwiGlu { gate, up } => {
-                swiglu_row(s, gate, up, self.floats);
+            Source::Activated { activation, x } => {
+                activated_row(s, activation, x, self.floats);
+                self.floats
+            }
+            Source::Gated { activation, gate, up } => {
+                gated_row(s, activation, gate, up, self.floats);
                 self.floats
             }
         };

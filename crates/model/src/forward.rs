@@ -59,7 +59,7 @@ impl Model {
 
     fn build(gguf: &Gguf, config: ModelConfig, plan: Plan, team: Arc<Team>) -> Result<Model, ModelError> {
         let loader = Loader::new(gguf, &team);
-        let embedding = Embedding::load(&loader, &config, plan.norm)?;
+        let embedding = Embedding::load(&loader, &config, &plan)?;
         let table = |rope: &RopePlan| rope.table(&loader, config.context_length).map(Arc::new);
         let ropes: Vec<_> = plan.ropes.iter().map(table).collect::<Result<_, _>>()?;
         let layer = |index| Layer::load(&loader, index, &config, &plan, &ropes);
@@ -275,7 +275,7 @@ mod tests {
         let slow = |plan: &Plan| RopePlan { freq_base: 1e6, ..plan.ropes[0].clone() };
         let results = each_layer_has_its_own(|plan, layer| {
             plan.ropes.push(slow(plan));
-            plan.layers[layer].attention.rope = 1;
+            plan.layers[layer].attention.rope = Some(1);
         });
         // A second table for all layers is what a first one with its numbers is.
         assert!(results[3] == logits(|plan| plan.ropes[0] = slow(plan)));

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use crate::error::ModelError;
-use crate::gguf::Gguf;
+use crate::gguf::{Array, Gguf, Value};
 
 /// Keys that change the results of some architectures, and the values with which they do not. A file that sets one to something else,
 /// though its family does not read it, must be refused: its answers would be wrong without a sign.
@@ -12,6 +12,7 @@ const RESULT_KEYS: &[(&str, f64)] = &[
     ("expert_count", 0.0),
     ("attention.clamp_kqv", 0.0),
     ("attention.max_alibi_bias", 0.0),
+    ("attention.temperature_scale", 0.0),
     ("attn_logit_softcapping", 0.0),
     ("final_logit_softcapping", 0.0),
     ("logit_scale", 0.0),
@@ -65,6 +66,15 @@ impl<'a> Keys<'a> {
         Ok(self.gguf.require_f32(&self.asked(key))?)
     }
 
+    /// What a norm adds before its root.
+    pub(crate) fn epsilon(&self, key: &'static str) -> Result<f32, ModelError> {
+        let eps = self.float(key)?;
+        if !(0.0..1.0).contains(&eps) {
+            return Err(self.wrong(key, eps, "from 0 to 1".to_owned()));
+        }
+        Ok(eps)
+    }
+
     /// A number, if the file has it.
     pub(crate) fn optional_float(&self, key: &'static str) -> Result<Option<f32>, ModelError> {
         Ok(self.gguf.get_f32(&self.asked(key))?)
@@ -80,9 +90,44 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// A positive finite number that the file must have.
+    pub(crate) fn factor(&self, key: &'static str) -> Result<f32, ModelError> {
+        let found = self.float(key)?;
+        self.positive(key)?.ok_or_else(|| self.wrong(key, found, "a positive number".to_owned()))
+    }
+
+    /// A base of rotary frequencies, if the file says it.
+    pub(crate) fn freq_base(&self, key: &'static str) -> Result<Option<f32>, ModelError> {
+        match self.positive(key)? {
+            Some(base) if base <= 1.0 => Err(self.wrong(key, base, "more than 1".to_owned())),
+            base => Ok(base),
+        }
+    }
+
     /// Yes or no, if the file says it.
     pub(crate) fn flag(&self, key: &'static str) -> Result<Option<bool>, ModelError> {
         Ok(self.gguf.get_bool(&self.asked(key))?)
+    }
+
+    /// A yes or no for each layer: an array of them, or a period, of whose layers only the last is a no. Without the key the period is `period`.
+    pub(crate) fn pattern(&self, key: &'static str, layers: usize, period: usize) -> Result<Vec<bool>, ModelError> {
+        let name = self.asked(key);
+        let flags = match self.gguf.get(&name) {
+            Some(Value::Array(Array::Bool(flags))) => Some(flags.clone()),
+            Some(Value::Array(array)) => array.integers().map(|flags| flags.iter().map(|&flag| flag != 0).collect()),
+            _ => None,
+        };
+        match flags {
+            Some(flags) if flags.len() == layers => Ok(flags),
+            Some(flags) => {
+                Err(self.wrong(key, format!("an array of {}", flags.len()), format!("one for each of {layers} layers")))
+            }
+            None => {
+                let period = self.integer(key)?.map_or(period, |period| period as usize);
+                // As llama.cpp has it, a period of 0 is a yes for all.
+                Ok((0..layers).map(|layer| period == 0 || layer % period + 1 < period).collect())
+            }
+        }
     }
 
     /// A text, if the file has it.

@@ -41,13 +41,38 @@ impl<'a> Loader<'a> {
         self.gguf.tensor(name).is_some()
     }
 
+    /// Whether the file has a tensor, and of this shape.
+    pub(crate) fn has_shaped(&self, name: &str, shape: &[usize]) -> bool {
+        self.gguf.tensor(name).is_some_and(|tensor| tensor.shape == shape)
+    }
+
     /// A matrix `[inputs, outputs]` in the kernels' form.
     pub(crate) fn matrix(&self, name: &str, inputs: usize, outputs: usize) -> Result<Matrix, ModelError> {
-        let tensor = self.find(name, &[inputs, outputs])?;
+        let [matrix] = self.matrices(name, inputs, [outputs])?;
+        Ok(matrix)
+    }
+
+    /// Matrices of the same inputs, whose outputs lie one after the other in one tensor.
+    pub(crate) fn matrices<const N: usize>(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: [usize; N],
+    ) -> Result<[Matrix; N], ModelError> {
+        let all = outputs.iter().sum();
+        let tensor = self.find(name, &[inputs, all])?;
         let mut data = self.data.borrow_mut();
         self.gguf.read(tensor, &mut data)?;
-        Matrix::from_bytes(self.team, tensor.ty, outputs, inputs, &data)
-            .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })
+        let row_bytes = data.len() / all;
+        let mut rest = &data[..];
+        let mut matrices = Vec::with_capacity(N);
+        for rows in outputs {
+            let (own, others) = rest.split_at(rows * row_bytes);
+            let matrix = Matrix::from_bytes(self.team, tensor.ty, rows, inputs, own);
+            matrices.push(matrix.map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })?);
+            rest = others;
+        }
+        Ok(matrices.try_into().expect("a matrix was pushed for each of N"))
     }
 
     /// Matrices `[inputs, outputs, members]` in the kernels' form.
@@ -68,17 +93,7 @@ impl<'a> Loader<'a> {
         Ok((tensor.ty, bytes))
     }
 
-    /// A vector as floats.
-    pub(crate) fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
-        self.floats(name, &[len])
-    }
-
-    /// A vector that the family may have.
-    pub(crate) fn vector_if(&self, presence: Presence, name: &str, len: usize) -> Result<Option<Vec<f32>>, ModelError> {
-        self.floats_if(presence, name, &[len])
-    }
-
-    /// A tensor that the family may have, as floats.
+    /// As [`floats`](Self::floats), of a tensor that the family may have.
     pub(crate) fn floats_if(
         &self,
         presence: Presence,
@@ -92,7 +107,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+    /// A tensor as floats.
+    pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let tensor = self.find(name, shape)?;
         let mut data = self.data.borrow_mut();
         self.gguf.read(tensor, &mut data)?;

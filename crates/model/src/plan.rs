@@ -1,26 +1,29 @@
 //! What a model computes, layer by layer.
 //!
 //! A [`Plan`] is a value: the family makes it of the file's metadata, the parts load their tensors and run by it. So a model of parts that
-//! there are is a plan, and nothing else. Something new belongs where it is computed:
+//! there are is a plan, and nothing else. Whether `Q`, `K` and `V`, or gate and up, are one tensor or several is the file's own affair.
+//! Something new belongs where it is computed:
 //!
 //! | what | where |
 //! | --- | --- |
-//! | windows or rotations that change from layer to layer | the family sets them in each layer's [`AttentionPlan`] |
+//! | windows, rotations or none, that change from layer to layer | the family sets them in each layer's [`AttentionPlan`] |
 //! | one more table of rotations | [`Plan::ropes`]; another way to stretch it is a variant of [`RopeScaling`] |
-//! | a soft cap of scores, layers without rotation, `Q`, `K` and `V` in one tensor | [`AttentionPlan`] and `parts/attention.rs` |
-//! | norms after a half, or before and after it; a factor of what a half adds | [`NormOrder`], [`LayerPlan`] and `parts/residual.rs` |
-//! | norms that take off the mean | [`NormKind`] and `parts/norm.rs` |
-//! | both halves from one input | [`LayerPlan`] and `parts/layer.rs` |
-//! | GELU | [`Activation`] |
-//! | gate and up in one tensor; no gate | [`FeedForwardPlan`] and `parts/gated.rs` |
+//! | what is done to queries, keys and scores | [`AttentionPlan`] and `parts/attention.rs` |
+//! | which norms there are in a half of a layer, and how it is added | [`NormOrder`], [`LayerPlan`] and `parts/residual.rs` |
+//! | another kind of norm | [`NormKind`] and `parts/norm.rs` |
+//! | another order of the halves | [`Halves`] and `parts/layer.rs` |
+//! | another function inside of a feed-forward | [`Activation`], in the kernels |
+//! | another kind of feed-forward | [`FeedForwardPlan`] and `parts/gated.rs` |
 //! | another way of experts | [`ExpertsPlan`] and `parts/experts.rs`; of choosing them [`RoutingPlan`] and `parts/routing.rs` |
-//! | factors of embeddings and logits, a soft cap of logits | [`Plan`] and `parts/embedding.rs` |
+//! | what is done to embeddings and logits | [`Plan`] and `parts/embedding.rs` |
 
 use parkade_kernels::RopeLayout;
 
 use crate::config::{MAX_WIDTH, ModelConfig};
 use crate::error::ModelError;
 use crate::keys::Keys;
+
+pub use parkade_kernels::Activation;
 
 pub use crate::loader::Presence;
 pub use crate::parts::rope::{RopePlan, RopeScaling, YarnScaling};
@@ -35,32 +38,88 @@ pub struct Plan {
     pub ropes: Vec<RopePlan>,
     /// The layers in the order in which they run.
     pub layers: Vec<LayerPlan>,
+    /// Factor of the embeddings.
+    pub embedding_scale: f32,
+    /// Factor of the logits.
+    pub logit_scale: f32,
+    /// Bound of the logits after that: each becomes `cap * tanh(logit / cap)`.
+    pub logit_cap: Option<f32>,
 }
 
-/// What a layer is made of: a half with attention, then a half with a feed-forward, each added to the hidden states.
+/// What a layer is made of: a half with attention and a half with a feed-forward, each added to the hidden states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerPlan {
+    /// Which half reads what.
+    pub halves: Halves,
     /// Where in each half the norms are.
     pub norms: NormOrder,
-    /// The first half.
+    /// Name of the norm before the feed-forward, if there is one.
+    pub feed_forward_norm: &'static str,
+    /// Factor of what a half adds.
+    pub residual_scale: f32,
+    /// The half with attention.
     pub attention: AttentionPlan,
-    /// The second half.
+    /// The half with a feed-forward.
     pub feed_forward: FeedForwardPlan,
+}
+
+/// Which half of a layer reads what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halves {
+    /// The feed-forward reads what attention has added to.
+    InTurn,
+    /// Both read what the layer was given.
+    Parallel,
 }
 
 /// Attention of grouped queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionPlan {
-    /// Which of [`Plan::ropes`] turns queries and keys.
-    pub rope: usize,
+    /// Which of [`Plan::ropes`] turns queries and keys, if they are turned.
+    pub rope: Option<usize>,
     /// Keys that a query sees, itself included, where attention slides.
     pub window: Option<usize>,
     /// Factor of the scores.
     pub scale: f32,
+    /// Bound of the scores: each becomes `cap * tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
+    /// How scores grow with the position.
+    pub temperature: Option<Temperature>,
     /// Biases on Q, K and V.
     pub qkv_bias: Presence,
-    /// Norms of each head of Q and of K, before the rotation.
-    pub head_norms: Presence,
+    /// Norms of Q and of K.
+    pub head_norms: HeadNorms,
+}
+
+/// Norms of Q and of K.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadNorms {
+    /// Whether there are some.
+    pub presence: Presence,
+    /// What is one row of them.
+    pub over: NormOver,
+    /// Whether they come after the rotation.
+    pub after_rotation: bool,
+}
+
+/// What a norm of Q or K is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormOver {
+    /// Each head, with the same weights.
+    Head,
+    /// Each head, with weights of its own.
+    EachHead,
+    /// All heads together.
+    Whole,
+}
+
+/// Queries at a position are multiplied by `1 + scale * ln(1 + floor(position / length))`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Temperature {
+    /// How quickly they grow.
+    pub scale: f32,
+    /// Positions up to which they do not.
+    pub length: usize,
 }
 
 /// What stands between the hidden states and what the second half adds to them.
@@ -71,6 +130,13 @@ pub enum FeedForwardPlan {
         /// Values between the two halves.
         width: usize,
         /// The function of the gate.
+        activation: Activation,
+    },
+    /// `down (activation (up x))`.
+    Plain {
+        /// Values between the two halves.
+        width: usize,
+        /// The function.
         activation: Activation,
     },
     /// The sum of what a few of many feed-forwards give, each token its own few.
@@ -101,13 +167,6 @@ pub struct SharedExpertPlan {
     pub gated: bool,
 }
 
-/// The function of a feed-forward's gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `x / (1 + exp(-x))`, which makes it SwiGLU.
-    Silu,
-}
-
 /// A kind of norm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NormKind {
@@ -116,6 +175,13 @@ pub enum NormKind {
         /// What keeps the root from zero.
         eps: f32,
     },
+    /// `(x - mean(x)) / sqrt(variance(x) + eps) * weight + bias`.
+    Layer {
+        /// What keeps the root from zero.
+        eps: f32,
+        /// Whether there is a bias.
+        bias: Presence,
+    },
 }
 
 /// Where in a half of a layer the norms are.
@@ -123,31 +189,72 @@ pub enum NormKind {
 pub enum NormOrder {
     /// One, of what the half reads.
     Before,
+    /// One, of what the half adds.
+    After,
+    /// Both of them.
+    Both,
+}
+
+impl NormKind {
+    /// RMS norms, by the file's numbers.
+    pub(crate) fn rms(keys: &Keys<'_>) -> Result<NormKind, ModelError> {
+        Ok(NormKind::Rms { eps: keys.epsilon("attention.layer_norm_rms_epsilon")? })
+    }
+
+    /// Norms that take off the mean, by the file's numbers.
+    pub(crate) fn layer(keys: &Keys<'_>, bias: Presence) -> Result<NormKind, ModelError> {
+        Ok(NormKind::Layer { eps: keys.epsilon("attention.layer_norm_epsilon")?, bias })
+    }
+}
+
+impl HeadNorms {
+    /// No norms of Q and K.
+    pub const NEVER: HeadNorms = HeadNorms { presence: Presence::Never, over: NormOver::Head, after_rotation: false };
+    /// Norms of each head with the same weights, before the rotation.
+    pub const OF_HEADS: HeadNorms = HeadNorms { presence: Presence::Required, ..HeadNorms::NEVER };
 }
 
 impl Plan {
     /// What a Llama computes, with the numbers of the file: all layers alike, RMS norms before each half, one table of rotations, biases where
     /// the file has them, SwiGLU. A family changes in it what it does otherwise.
     pub(crate) fn llama(keys: &Keys<'_>, config: &ModelConfig, layout: RopeLayout) -> Result<Plan, ModelError> {
-        let eps = keys.float("attention.layer_norm_rms_epsilon")?;
-        if !(0.0..1.0).contains(&eps) {
-            return Err(keys.wrong("attention.layer_norm_rms_epsilon", eps, "from 0 to 1".to_owned()));
-        }
+        Plan::decoder(keys, config, layout, NormKind::rms(keys)?)
+    }
+
+    /// The same with another kind of norms.
+    pub(crate) fn decoder(
+        keys: &Keys<'_>,
+        config: &ModelConfig,
+        layout: RopeLayout,
+        norm: NormKind,
+    ) -> Result<Plan, ModelError> {
         let window = keys.integer("attention.sliding_window")?.map(|window| window as usize);
         let attention = AttentionPlan {
-            rope: 0,
+            rope: Some(0),
             // A window that reaches over the whole context is no window.
             window: window.filter(|&window| window > 0 && window < config.context_length),
             scale: keys.positive("attention.scale")?.unwrap_or(1.0 / (config.head_dim as f32).sqrt()),
+            soft_cap: None,
+            temperature: None,
             qkv_bias: Presence::Optional,
-            head_norms: Presence::Never,
+            head_norms: HeadNorms::NEVER,
         };
         let width = keys.size("feed_forward_length", MAX_WIDTH)?;
-        let feed_forward = FeedForwardPlan::Gated { width, activation: Activation::Silu };
+        let layer = LayerPlan {
+            halves: Halves::InTurn,
+            norms: NormOrder::Before,
+            feed_forward_norm: "ffn_norm",
+            residual_scale: 1.0,
+            attention,
+            feed_forward: FeedForwardPlan::Gated { width, activation: Activation::Silu },
+        };
         Ok(Plan {
-            norm: NormKind::Rms { eps },
+            norm,
             ropes: vec![RopePlan::read(keys, config, layout)?],
-            layers: vec![LayerPlan { norms: NormOrder::Before, attention, feed_forward }; config.layers],
+            layers: vec![layer; config.layers],
+            embedding_scale: 1.0,
+            logit_scale: 1.0,
+            logit_cap: None,
         })
     }
 
@@ -156,6 +263,24 @@ impl Plan {
         for (_, layer) in self.layers.iter_mut().enumerate().filter(|(index, _)| which(*index)) {
             layer.feed_forward = FeedForwardPlan::Experts(experts.clone());
         }
+    }
+
+    /// Makes the feed-forwards plain ones of the same width.
+    pub(crate) fn without_gates(&mut self, activation: Activation) {
+        for layer in &mut self.layers {
+            if let FeedForwardPlan::Gated { width, .. } = layer.feed_forward {
+                layer.feed_forward = FeedForwardPlan::Plain { width, activation };
+            }
+        }
+    }
+
+    /// Lets attention slide in some layers only. The file may say in which; else it is all but the last of each `period`. Returns which slide.
+    pub(crate) fn slide(&mut self, keys: &Keys<'_>, period: usize) -> Result<Vec<bool>, ModelError> {
+        let sliding = keys.pattern("attention.sliding_window_pattern", self.layers.len(), period)?;
+        for (layer, _) in self.layers.iter_mut().zip(&sliding).filter(|(_, sliding)| !**sliding) {
+            layer.attention.window = None;
+        }
+        Ok(sliding)
     }
 }
 

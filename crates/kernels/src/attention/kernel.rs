@@ -60,7 +60,12 @@ impl<const T: u8> RowKernel for RowsOf<'_, T> {
             if let Some(slopes) = rows.scoring.slopes {
                 slant::<S, M>(s, rows, slopes, &position, chunk, &mut scores);
             }
-            let fade = soften::<S, M>(s, rows, &position, chunk, &mut scores, &mut largest, &mut weights);
+            let mut scale = rows.scoring.scale;
+            if let Some(cap) = rows.scoring.soft_cap {
+                cap_scores::<S, M>(s, scale, cap, &mut scores);
+                scale = 1.0;
+            }
+            let fade = soften::<S, M>(s, rows, scale, &position, chunk, &mut scores, &mut largest, &mut weights);
             add_values::<S, T, M>(s, rows, chunk, keys, &scores, &fade);
             chunk += CHUNK;
         }
@@ -166,12 +171,27 @@ fn slant<S: Simd, const M: usize>(
     }
 }
 
+/// Scales the scores and bounds them softly.
+#[inline(always)]
+fn cap_scores<S: Simd, const M: usize>(s: S, scale: f32, cap: f32, scores: &mut [[f32; CHUNK]; M]) {
+    let (cap, scale) = (s.float(cap), s.float(scale / cap));
+    for lanes in scores.iter_mut().flat_map(|scores| scores.chunks_exact_mut(LANES)) {
+        // SAFETY: the chunk has sixteen floats.
+        unsafe {
+            let capped = s.mul(s.tanh(s.mul(s.load(lanes.as_ptr()), scale)), cap);
+            s.store(capped, lanes.as_mut_ptr());
+        }
+    }
+}
+
 /// One step of the online softmax: turns the rows' scores into weights relative to the largest score so
 /// far. Returns the factors by which everything before fades. Keys that a row does not see get weight 0.
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "an inlined inner loop")]
 fn soften<S: Simd, const M: usize>(
     s: S,
     rows: &Rows<'_>,
+    scale: f32,
     position: &[usize; M],
     chunk: usize,
     scores: &mut [[f32; CHUNK]; M],
@@ -179,7 +199,7 @@ fn soften<S: Simd, const M: usize>(
     weights: &mut [S::F; M],
 ) -> [f32; LANES] {
     let minus_infinity = s.float(f32::NEG_INFINITY);
-    let scale = s.float(rows.scoring.scale);
+    let scale = s.float(scale);
     let mut fade = [0.0; LANES];
     let mut reference = [0.0; M];
     for r in 0..M {

@@ -25,6 +25,8 @@ pub(crate) const SPLIT: usize = 256;
 pub struct Scoring<'a> {
     /// Factor of the scores.
     pub scale: f32,
+    /// Bound of the scores after that: each becomes `cap * tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
     /// How many keys up to its own a row sees at most, that included: the last ones.
     pub window: Option<usize>,
     /// How many keys after its own a row sees, as far as its span reaches: none where attention is causal.
@@ -38,7 +40,7 @@ pub struct Scoring<'a> {
 impl Scoring<'_> {
     /// All keys up to the row's own with a factor, and nothing else.
     pub fn scaled(scale: f32) -> Scoring<'static> {
-        Scoring { scale, window: None, ahead: 0, slopes: None, sinks: None }
+        Scoring { scale, soft_cap: None, window: None, ahead: 0, slopes: None, sinks: None }
     }
 
     /// The first key that the row at a position sees.

@@ -22,8 +22,10 @@ struct Shape {
 }
 
 /// The scale is larger than usual, so that the weights are far from even.
-const SCORES: Scoring<'static> = Scoring { scale: 0.375, window: None, ahead: 0, slopes: None, sinks: None };
+const SCORES: Scoring<'static> =
+    Scoring { scale: 0.375, soft_cap: None, window: None, ahead: 0, slopes: None, sinks: None };
 const WINDOW: Scoring<'static> = Scoring { window: Some(70), ..SCORES };
+const CAPPED: Scoring<'static> = Scoring { soft_cap: Some(2.0), ..WINDOW };
 const TWO_WAY: Scoring<'static> = Scoring { ahead: usize::MAX, ..SCORES };
 const NEAR: Scoring<'static> = Scoring { window: Some(31), ahead: 30, ..SCORES };
 const SLOPES: Scoring<'static> = Scoring { slopes: Some(&[0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625]), ..TWO_WAY };
@@ -75,7 +77,7 @@ fn cache(shape: Shape, blocks: usize) -> KvCache {
 }
 
 fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {
-    let Shape { heads, kv_heads, dim, scoring: Scoring { scale, window, ahead, slopes, .. }, .. } = shape;
+    let Shape { heads, kv_heads, dim, scoring: Scoring { scale, soft_cap, window, ahead, slopes, .. }, .. } = shape;
     let tokens = sequence.q.len() / (heads * dim);
     let mut out = Vec::new();
     for (row, q) in sequence.q.chunks_exact(dim).enumerate() {
@@ -88,7 +90,8 @@ fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {
         let scores: Vec<f64> = (first..end)
             .map(|key| {
                 let dot: f64 = (0..dim).map(|d| f64::from(q[d]) * at(&sequence.k, key, d)).sum();
-                (dot * f64::from(scale) - slope * token.abs_diff(key) as f64).exp()
+                let score = dot * f64::from(scale) - slope * token.abs_diff(key) as f64;
+                soft_cap.map(f64::from).map_or(score, |cap| cap * (score / cap).tanh()).exp()
             })
             .collect();
         let sink = shape.sinks().map_or(0.0, |sinks| f64::from(sinks[row % heads]).exp());
@@ -114,6 +117,7 @@ fn attention_agrees_with_the_definition() {
                 (WINDOW, None),
                 (SCORES, Some(2.0)),
                 (WINDOW, Some(-3.0)),
+                (CAPPED, Some(-3.0)),
                 (TWO_WAY, None),
                 (NEAR, None),
                 (SLOPES, None),
@@ -145,7 +149,7 @@ fn attention_agrees_with_the_definition() {
 #[test]
 fn chunks_levels_threads_and_blocks_do_not_change_a_bit() {
     let mut numbers = Numbers(2);
-    for scoring in [SCORES, WINDOW] {
+    for scoring in [SCORES, WINDOW, CAPPED] {
         for ty in [KvType::F16, KvType::BF16, KvType::F32] {
             let shape = Shape { ty, scoring, sinks: scoring.window.map(|_| 1.0), ..SHAPE };
             let tokens = 600;

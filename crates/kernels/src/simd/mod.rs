@@ -165,7 +165,7 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// Loads `n <= 16` floats; the other lanes are zero.
+    /// As [`Simd::load_first`], by way of memory.
     #[inline(always)]
     unsafe fn load_part(self, from: *const f32, n: usize) -> Self::F {
         debug_assert!(n <= LANES);
@@ -177,13 +177,27 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// Stores the first `n <= 16` lanes.
+    /// As [`Simd::store_first`], by way of memory.
     #[inline(always)]
     unsafe fn store_part(self, a: Self::F, to: *mut f32, n: usize) {
         debug_assert!(n <= LANES);
         let lanes = self.lanes(a);
         // SAFETY: n floats are writable by the caller's promise, and n <= 16.
         unsafe { std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, n) };
+    }
+
+    /// Loads the first `n <= 16` floats; the other lanes are zero.
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, n: usize) -> Self::F {
+        // SAFETY: by the caller's promise.
+        unsafe { if n == LANES { self.load(from) } else { self.load_part(from, n) } }
+    }
+
+    /// Stores the first `n <= 16` lanes.
+    #[inline(always)]
+    unsafe fn store_first(self, a: Self::F, to: *mut f32, n: usize) {
+        // SAFETY: by the caller's promise.
+        unsafe { if n == LANES { self.store(a, to) } else { self.store_part(a, to, n) } }
     }
 
     #[inline(always)]
@@ -244,5 +258,14 @@ pub(crate) trait Simd: Copy {
         let y = self.mul(self.mul(p, scale), self.float(2.0));
         let y = self.select_less(x, low, self.float(0.0), y);
         self.select_less(high, x, self.float(f32::INFINITY), y)
+    }
+
+    /// The hyperbolic tangent, to about 1e-7 absolute: `(1 - t) / (1 + t)` with `t = exp(-2 |x|)`, and the sign of `x`.
+    #[inline(always)]
+    fn tanh(self, x: Self::F) -> Self::F {
+        let (zero, one) = (self.float(0.0), self.float(1.0));
+        let t = self.exp(self.mul(self.abs(x), self.float(-2.0)));
+        let y = self.div(self.sub(one, t), self.add(one, t));
+        self.select_less(x, zero, self.sub(zero, y), y)
     }
 }

@@ -37,6 +37,33 @@ fn exp_is_close_and_the_same_at_every_level() {
     }
 }
 
+struct Tanh<'a>(&'a [f32]);
+impl Kernel for Tanh<'_> {
+    type Output = Vec<f32>;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<f32> {
+        let chunks = self.0.chunks_exact(LANES);
+        // SAFETY: the chunks have sixteen floats.
+        chunks.flat_map(|x| s.lanes(s.tanh(unsafe { s.load(x.as_ptr()) }))).collect()
+    }
+}
+
+#[test]
+fn tanh_is_close_and_the_same_at_every_level() {
+    let mut numbers = Numbers(2);
+    let mut x: Vec<f32> = (0..16 * 4000).map(|i| numbers.float() * [0.01, 1.0, 10.0, 1000.0][i % 4]).collect();
+    x.extend([0.0, -0.0, 43.4, 43.5, -43.5, 1e38, f32::INFINITY, f32::NEG_INFINITY]);
+    x.extend([f32::NAN, 1.0, -1.0, 1e-20, f32::MIN, f32::MAX, 0.3, -0.3]);
+    let first = dispatch(CpuLevel::Scalar, Tanh(&x));
+    for (&x, &y) in x.iter().zip(&first) {
+        let close = (f64::from(y) - f64::from(x).tanh()).abs() < 2e-7;
+        assert!(close || (x.is_nan() && y.is_nan()), "tanh({x}) = {y}");
+    }
+    for &level in CpuLevel::available() {
+        assert_eq!(bits(&dispatch(level, Tanh(&x))), bits(&first), "{}", level.name());
+    }
+}
+
 /// Conversions and selections that the kernels rely on at the edges.
 struct Edges;
 impl Kernel for Edges {

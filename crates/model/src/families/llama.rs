@@ -7,9 +7,9 @@ use crate::error::ModelError;
 use crate::keys::Keys;
 use crate::plan::{ExpertsPlan, Plan, Presence, RoutingPlan, RoutingScores};
 
-/// Converters call Llama, Mistral, Mixtral, TinyLlama and SmolLM all `llama`; the other names are for files of converters that kept the models'
-/// own.
-pub(super) const NAMES: &[&str] = &["llama", "mistral", "smollm", "tinyllama"];
+/// Converters call Llama, Mistral, Mixtral, TinyLlama and SmolLM all `llama`; the names after it are for files of converters that kept the
+/// models' own. ERNIE 4.5 computes the same.
+pub(super) const NAMES: &[&str] = &["llama", "mistral", "smollm", "tinyllama", "ernie4_5"];
 
 /// The converter reorders Q and K so that neighbours are the pairs that rotate. A Mixtral is a Llama with experts.
 pub(super) fn plan(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {

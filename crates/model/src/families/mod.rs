@@ -1,12 +1,26 @@
 //! The families of models that can be run: a file each, with what differs, and the list of them.
 
+mod cohere;
 mod dots1;
 mod ernie4_5_moe;
+mod exaone4;
+mod gemma;
+mod glm4;
+mod granite;
+mod hunyuan;
 mod llama;
+mod mistral3;
+mod nemotron;
+mod olmo2;
+mod phi3;
 mod qwen2;
 mod qwen2moe;
 mod qwen3;
 mod qwen3moe;
+mod seed_oss;
+mod smollm3;
+mod stablelm;
+mod starcoder2;
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -30,6 +44,24 @@ const FAMILIES: &[Family] = &[
     Family { names: qwen2moe::NAMES, plan: qwen2moe::plan },
     Family { names: qwen3::NAMES, plan: qwen3::plan },
     Family { names: qwen3moe::NAMES, plan: qwen3moe::plan },
+    Family { names: phi3::NAMES, plan: phi3::plan },
+    Family { names: gemma::GEMMA, plan: gemma::gemma },
+    Family { names: gemma::GEMMA2, plan: gemma::gemma2 },
+    Family { names: gemma::GEMMA3, plan: gemma::gemma3 },
+    Family { names: granite::GRANITE, plan: granite::granite },
+    Family { names: granite::MINICPM, plan: granite::minicpm },
+    Family { names: olmo2::NAMES, plan: olmo2::plan },
+    Family { names: smollm3::NAMES, plan: smollm3::plan },
+    Family { names: glm4::NAMES, plan: glm4::plan },
+    Family { names: cohere::COMMAND_R, plan: cohere::command_r },
+    Family { names: cohere::COHERE2, plan: cohere::cohere2 },
+    Family { names: starcoder2::NAMES, plan: starcoder2::plan },
+    Family { names: stablelm::NAMES, plan: stablelm::plan },
+    Family { names: mistral3::NAMES, plan: mistral3::plan },
+    Family { names: exaone4::NAMES, plan: exaone4::plan },
+    Family { names: seed_oss::NAMES, plan: seed_oss::plan },
+    Family { names: hunyuan::NAMES, plan: hunyuan::plan },
+    Family { names: nemotron::NAMES, plan: nemotron::plan },
 ];
 
 /// The geometry of a file's model, and what it is made of.

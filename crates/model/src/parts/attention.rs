@@ -1,4 +1,4 @@
-//! The first half of a layer: attention of grouped queries over the paged cache.
+//! The half of a layer with attention: grouped queries over the paged cache.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::scratch::{Scratch, room};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence, in_layer};
-use crate::plan::{AttentionPlan, Plan};
+use crate::plan::{AttentionPlan, HeadNorms, NormOver, Plan, Temperature};
 
 /// Attention, with the projections around it.
 pub(crate) struct Attention {
@@ -21,15 +21,17 @@ pub(crate) struct Attention {
     kv_heads: usize,
     head_dim: usize,
     embedding: usize,
-    scale: f32,
-    window: Option<usize>,
-    rope: Arc<RopeTable>,
+    scoring: Scoring<'static>,
+    temperature: Option<Temperature>,
+    rope: Option<Arc<RopeTable>>,
     residual: Residual,
     q: Linear,
     k: Linear,
     v: Linear,
     q_norm: Option<Norm>,
     k_norm: Option<Norm>,
+    /// Whether the norms of Q and K come after the rotation.
+    norms_last: bool,
     output: Linear,
 }
 
@@ -43,26 +45,36 @@ impl Attention {
         ropes: &[Arc<RopeTable>],
     ) -> Result<Attention, ModelError> {
         let ModelConfig { heads, kv_heads, head_dim, embedding, .. } = *config;
-        let AttentionPlan { rope, window, scale, qkv_bias, head_norms } = plan.layers[layer].attention;
-        let linear = |what, inputs, outputs, bias| Linear::load(loader, &in_layer(layer, what), inputs, outputs, bias);
-        let head_norm = |what| Norm::load_if(head_norms, loader, &in_layer(layer, what), head_dim, plan.norm);
-        let order = plan.layers[layer].norms;
+        let attention = &plan.layers[layer].attention;
+        let AttentionPlan { scale, window, soft_cap, .. } = *attention;
+        let HeadNorms { presence, over, after_rotation } = attention.head_norms;
+        let head_norm = |what, heads| {
+            let shape = match over {
+                NormOver::Head => vec![head_dim],
+                NormOver::EachHead => vec![head_dim, heads],
+                NormOver::Whole => vec![head_dim * heads],
+            };
+            Norm::load_if(presence, loader, &in_layer(layer, what), &shape, plan.norm)
+        };
+        let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
+        let [q, k, v] = projections(loader, layer, embedding, [wide, narrow, narrow], attention.qkv_bias)?;
         Ok(Attention {
             layer,
             heads,
             kv_heads,
             head_dim,
             embedding,
-            scale,
-            window,
-            rope: Arc::clone(&ropes[rope]),
-            residual: Residual::load(loader, &in_layer(layer, "attn_norm"), order, plan.norm, embedding)?,
-            q: linear("attn_q", embedding, heads * head_dim, qkv_bias)?,
-            k: linear("attn_k", embedding, kv_heads * head_dim, qkv_bias)?,
-            v: linear("attn_v", embedding, kv_heads * head_dim, qkv_bias)?,
-            q_norm: head_norm("attn_q_norm")?,
-            k_norm: head_norm("attn_k_norm")?,
-            output: linear("attn_output", heads * head_dim, embedding, Presence::Optional)?,
+            scoring: Scoring { window, soft_cap, ..Scoring::scaled(scale) },
+            temperature: attention.temperature,
+            rope: attention.rope.map(|table| Arc::clone(&ropes[table])),
+            residual: Residual::load(loader, layer, "attn_norm", "post_attention_norm", plan, embedding)?,
+            q,
+            k,
+            v,
+            q_norm: head_norm("attn_q_norm", heads)?,
+            k_norm: head_norm("attn_k_norm", kv_heads)?,
+            norms_last: after_rotation,
+            output: Linear::load(loader, &in_layer(layer, "attn_output"), wide, embedding, Presence::Optional)?,
         })
     }
 
@@ -78,18 +90,34 @@ impl Attention {
         let outs =
             [(&self.q, room(&mut s.q, queries)), (&self.k, room(&mut s.k, keys)), (&self.v, room(&mut s.v, keys))];
         multiply(team, &s.activations, outs);
+        if !self.norms_last {
+            self.norm_heads(team, s);
+        }
+        if let Some(table) = &self.rope {
+            rope(team, &mut s.q[..queries], heads, head_dim, &s.positions, table);
+            rope(team, &mut s.k[..keys], kv_heads, head_dim, &s.positions, table);
+        }
+        if self.norms_last {
+            self.norm_heads(team, s);
+        }
+        if let Some(temperature) = self.temperature {
+            let rows = s.q[..queries].chunks_exact_mut(heads * head_dim);
+            rows.zip(&s.positions).for_each(|(q, &position)| temperature.apply(q, position));
+        }
+        kv.append(team, self.layer, spans, &s.k[..keys], &s.v[..keys]);
+        let attended = room(&mut s.attended, queries);
+        attention(team, &s.q[..queries], heads, kv, self.layer, spans, self.scoring, attended);
+    }
+
+    /// Replaces Q and K by their norms.
+    fn norm_heads(&self, team: &Team, s: &mut Scratch) {
+        let width = s.rows * self.head_dim;
         if let Some(norm) = &self.q_norm {
-            norm.replace(team, &mut s.q, queries, &mut s.normed_heads);
+            norm.replace(team, &mut s.q, width * self.heads, &mut s.normed);
         }
         if let Some(norm) = &self.k_norm {
-            norm.replace(team, &mut s.k, keys, &mut s.normed_heads);
+            norm.replace(team, &mut s.k, width * self.kv_heads, &mut s.normed);
         }
-        let (q, k) = (&mut s.q[..queries], &mut s.k[..keys]);
-        rope(team, q, heads, head_dim, &s.positions, &self.rope);
-        rope(team, k, kv_heads, head_dim, &s.positions, &self.rope);
-        kv.append(team, self.layer, spans, k, &s.v[..keys]);
-        let scoring = Scoring { window: self.window, ..Scoring::scaled(self.scale) };
-        attention(team, q, heads, kv, self.layer, spans, scoring, room(&mut s.attended, queries));
     }
 
     /// Adds the result to the hidden states of the rows that are left.
@@ -98,5 +126,32 @@ impl Attention {
         s.activations.set(team, &s.attended[..s.rows * width], s.rows, width, &[self.output.ty()]);
         multiply(team, &s.activations, [(&self.output, room(&mut s.delta, s.rows * self.embedding))]);
         self.residual.add(team, s);
+    }
+}
+
+/// Q, K and V, which are one tensor or three.
+fn projections(
+    loader: &Loader<'_>,
+    layer: usize,
+    embedding: usize,
+    outputs: [usize; 3],
+    bias: Presence,
+) -> Result<[Linear; 3], ModelError> {
+    let fused = in_layer(layer, "attn_qkv");
+    if loader.has(&format!("{fused}.weight")) {
+        return Linear::load_fused(loader, &fused, embedding, outputs, bias);
+    }
+    let linear = |what, outputs| Linear::load(loader, &in_layer(layer, what), embedding, outputs, bias);
+    Ok([linear("attn_q", outputs[0])?, linear("attn_k", outputs[1])?, linear("attn_v", outputs[2])?])
+}
+
+impl Temperature {
+    /// Multiplies the queries of a position.
+    fn apply(self, q: &mut [f32], position: u32) {
+        let steps = position as usize / self.length;
+        if steps > 0 {
+            let factor = 1.0 + self.scale * (1.0 + steps as f32).ln();
+            q.iter_mut().for_each(|q| *q *= factor);
+        }
     }
 }

@@ -69,7 +69,7 @@ impl Experts {
         };
         let router = Linear::load(loader, &in_layer(layer, "ffn_gate_inp"), embedding, experts, plan.biases)?;
         let bias = in_layer(layer, "exp_probs_b.bias");
-        let selection_bias = loader.vector_if(plan.routing.selection_bias, &bias, experts)?;
+        let selection_bias = loader.floats_if(plan.routing.selection_bias, &bias, &[experts])?;
         let gate = stack("ffn_gate_exps", embedding, width)?;
         let up = stack("ffn_up_exps", embedding, width)?;
         let down = stack("ffn_down_exps", width, embedding)?;
@@ -128,9 +128,8 @@ impl Experts {
         let (gates, ups) = (room(gate, values), room(up, values));
         let ends = experts.choices.ends();
         matmul_grouped(team, inner, ends, &mut [self.gate.product(gates), self.up.product(ups)]);
-        match self.plan.activation {
-            Activation::Silu => inner.set_swiglu(team, gates, ups, places.len(), self.plan.width, &[self.down.ty()]),
-        }
+        let ExpertsPlan { activation, width, .. } = self.plan;
+        inner.set_gated(team, activation, gates, ups, places.len(), width, &[self.down.ty()]);
         let outputs = room(&mut experts.outputs, places.len() * self.embedding);
         matmul_grouped(team, inner, ends, &mut [self.down.product(outputs)]);
         let delta = room(delta, *rows * self.embedding);
@@ -176,11 +175,11 @@ impl Shared {
     }
 
     fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.body.linears().into_iter().chain(&self.gate)
+        self.body.linears().chain(&self.gate)
     }
 
     fn types(&self) -> impl Iterator<Item = WeightType> {
-        self.body.types().into_iter().chain(self.gate.as_ref().map(Linear::ty))
+        self.body.types().iter().copied().chain(self.gate.as_ref().map(Linear::ty))
     }
 
     /// Adds its result to that of the chosen experts.

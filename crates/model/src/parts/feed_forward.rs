@@ -1,4 +1,4 @@
-//! The second half of a layer: a feed-forward, or a mixture of them.
+//! The half of a layer with a feed-forward, or with a mixture of them.
 
 use parkade_kernels::Team;
 
@@ -8,7 +8,7 @@ use super::linear::Linear;
 use super::residual::Residual;
 use super::scratch::Scratch;
 use crate::error::ModelError;
-use crate::loader::{Loader, in_layer};
+use crate::loader::Loader;
 use crate::plan::{FeedForwardPlan, Plan};
 
 /// What it computes, and how that is added to the hidden states.
@@ -31,24 +31,27 @@ impl FeedForward {
         embedding: usize,
         plan: &Plan,
     ) -> Result<FeedForward, ModelError> {
-        let order = plan.layers[layer].norms;
         let names = ["ffn_gate", "ffn_up", "ffn_down"];
         let body = match &plan.layers[layer].feed_forward {
             &FeedForwardPlan::Gated { width, activation } => {
                 Body::Gated(Box::new(Gated::load(loader, layer, names, embedding, width, activation)?))
             }
+            &FeedForwardPlan::Plain { width, activation } => {
+                Body::Gated(Box::new(Gated::load_plain(loader, layer, embedding, width, activation)?))
+            }
             FeedForwardPlan::Experts(experts) => {
                 Body::Experts(Box::new(Experts::load(loader, layer, embedding, experts)?))
             }
         };
-        let residual = Residual::load(loader, &in_layer(layer, "ffn_norm"), order, plan.norm, embedding)?;
+        let norm = plan.layers[layer].feed_forward_norm;
+        let residual = Residual::load(loader, layer, norm, "post_ffw_norm", plan, embedding)?;
         Ok(FeedForward { residual, body })
     }
 
     /// The matrices that every row meets.
     pub(crate) fn linears(&self) -> Vec<&Linear> {
         match &self.body {
-            Body::Gated(gated) => gated.linears().to_vec(),
+            Body::Gated(gated) => gated.linears().collect(),
             Body::Experts(experts) => experts.linears(),
         }
     }
@@ -65,7 +68,7 @@ impl FeedForward {
     pub(crate) fn run(&self, team: &Team, s: &mut Scratch) {
         match &self.body {
             Body::Gated(gated) => {
-                self.residual.read(team, s, &gated.types());
+                self.residual.read(team, s, gated.types());
                 gated.run(team, s);
             }
             Body::Experts(experts) => {

@@ -1,4 +1,4 @@
-//! A feed-forward with a gate: `down (activation (gate x) * up x)`.
+//! A feed-forward with a gate, `down (activation (gate x) * up x)`, or without one, `down (activation (up x))`.
 
 use parkade_kernels::{Team, WeightType};
 
@@ -12,13 +12,15 @@ use crate::plan::Activation;
 pub(crate) struct Gated {
     width: usize,
     activation: Activation,
-    gate: Linear,
+    gate: Option<Linear>,
     up: Linear,
     down: Linear,
+    /// What the input must be set for.
+    types: Vec<WeightType>,
 }
 
 impl Gated {
-    /// Loads the three matrices of a layer by their names: gate, up and down.
+    /// Loads the three matrices of a layer by their names: gate, up and down. The first two may be one tensor, of the name of the second.
     pub(crate) fn load(
         loader: &Loader<'_>,
         layer: usize,
@@ -27,24 +29,39 @@ impl Gated {
         width: usize,
         activation: Activation,
     ) -> Result<Gated, ModelError> {
-        let linear =
-            |what, inputs, outputs| Linear::load(loader, &in_layer(layer, what), inputs, outputs, Presence::Optional);
-        Ok(Gated {
-            width,
-            activation,
-            gate: linear(gate, embedding, width)?,
-            up: linear(up, embedding, width)?,
-            down: linear(down, width, embedding)?,
-        })
+        let bias = Presence::Optional;
+        let fused = in_layer(layer, up);
+        let [gate, up] = if loader.has_shaped(&format!("{fused}.weight"), &[embedding, 2 * width]) {
+            Linear::load_fused(loader, &fused, embedding, [width, width], bias)?
+        } else {
+            let linear = |what| Linear::load(loader, &in_layer(layer, what), embedding, width, bias);
+            [linear(gate)?, linear(up)?]
+        };
+        let down = Linear::load(loader, &in_layer(layer, down), width, embedding, bias)?;
+        Ok(Gated { width, activation, types: vec![gate.ty(), up.ty()], gate: Some(gate), up, down })
     }
 
-    pub(crate) fn linears(&self) -> [&Linear; 3] {
-        [&self.gate, &self.up, &self.down]
+    /// Loads one without a gate.
+    pub(crate) fn load_plain(
+        loader: &Loader<'_>,
+        layer: usize,
+        embedding: usize,
+        width: usize,
+        activation: Activation,
+    ) -> Result<Gated, ModelError> {
+        let bias = Presence::Optional;
+        let up = Linear::load(loader, &in_layer(layer, "ffn_up"), embedding, width, bias)?;
+        let down = Linear::load(loader, &in_layer(layer, "ffn_down"), width, embedding, bias)?;
+        Ok(Gated { width, activation, types: vec![up.ty()], gate: None, up, down })
+    }
+
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.gate.iter().chain([&self.up, &self.down])
     }
 
     /// The types that the input must be set for.
-    pub(crate) fn types(&self) -> [WeightType; 2] {
-        [self.gate.ty(), self.up.ty()]
+    pub(crate) fn types(&self) -> &[WeightType] {
+        &self.types
     }
 
     /// Values of a row of the result.
@@ -54,11 +71,18 @@ impl Gated {
 
     /// Sets `delta` to what it makes of the activations, which are used up.
     pub(crate) fn run(&self, team: &Team, s: &mut Scratch) {
-        let inner = s.rows * self.width;
-        let (gates, ups) = (room(&mut s.gate, inner), room(&mut s.up, inner));
-        multiply(team, &s.activations, [(&self.gate, &mut *gates), (&self.up, &mut *ups)]);
-        match self.activation {
-            Activation::Silu => s.activations.set_swiglu(team, gates, ups, s.rows, self.width, &[self.down.ty()]),
+        let (rows, cols, types) = (s.rows, self.width, [self.down.ty()]);
+        let ups = room(&mut s.up, rows * cols);
+        match &self.gate {
+            Some(gate) => {
+                let gates = room(&mut s.gate, rows * cols);
+                multiply(team, &s.activations, [(gate, &mut *gates), (&self.up, &mut *ups)]);
+                s.activations.set_gated(team, self.activation, gates, ups, rows, cols, &types);
+            }
+            None => {
+                multiply(team, &s.activations, [(&self.up, &mut *ups)]);
+                s.activations.set_activated(team, self.activation, ups, rows, cols, &types);
+            }
         }
         multiply(team, &s.activations, [(&self.down, room(&mut s.delta, s.rows * self.outputs()))]);
     }

@@ -1,4 +1,4 @@
-//! A layer: two halves, one after the other.
+//! A layer: two halves, one after the other or side by side.
 
 use std::sync::Arc;
 
@@ -12,10 +12,11 @@ use super::scratch::Scratch;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loader::Loader;
-use crate::plan::Plan;
+use crate::plan::{Halves, Plan};
 
 /// One layer of a model.
 pub(crate) struct Layer {
+    halves: Halves,
     attention: Attention,
     feed_forward: FeedForward,
 }
@@ -30,6 +31,7 @@ impl Layer {
         ropes: &[Arc<RopeTable>],
     ) -> Result<Layer, ModelError> {
         Ok(Layer {
+            halves: plan.layers[index].halves,
             attention: Attention::load(loader, index, config, plan, ropes)?,
             feed_forward: FeedForward::load(loader, index, config.embedding, plan)?,
         })
@@ -52,7 +54,16 @@ impl Layer {
 
     /// The rest, of the rows that are left.
     pub(crate) fn finish(&self, team: &Team, s: &mut Scratch) {
-        self.attention.finish(team, s);
-        self.feed_forward.run(team, s);
+        match self.halves {
+            Halves::InTurn => {
+                self.attention.finish(team, s);
+                self.feed_forward.run(team, s);
+            }
+            // What attention adds no longer depends on the hidden states, so it can wait until they were read.
+            Halves::Parallel => {
+                self.feed_forward.run(team, s);
+                self.attention.finish(team, s);
+            }
+        }
     }
 }

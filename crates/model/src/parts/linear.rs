@@ -22,8 +22,26 @@ impl Linear {
     ) -> Result<Linear, ModelError> {
         Ok(Linear {
             matrix: loader.matrix(&format!("{name}.weight"), inputs, outputs)?,
-            bias: loader.vector_if(bias, &format!("{name}.bias"), outputs)?,
+            bias: loader.floats_if(bias, &format!("{name}.bias"), &[outputs])?,
         })
+    }
+
+    /// Loads several of the same inputs, whose outputs lie one after the other in `name.weight`, and in `name.bias`.
+    pub(crate) fn load_fused<const N: usize>(
+        loader: &Loader<'_>,
+        name: &str,
+        inputs: usize,
+        outputs: [usize; N],
+        bias: Presence,
+    ) -> Result<[Linear; N], ModelError> {
+        let matrices = loader.matrices(&format!("{name}.weight"), inputs, outputs)?;
+        let bias = loader.floats_if(bias, &format!("{name}.bias"), &[outputs.iter().sum()])?;
+        let mut rest = bias.as_deref();
+        Ok(matrices.map(|matrix| {
+            let (own, others) = rest.map(|rest| rest.split_at(matrix.rows())).unzip();
+            rest = others;
+            Linear { matrix, bias: own.map(<[f32]>::to_vec) }
+        }))
     }
 
     /// The type that its input must be set for.

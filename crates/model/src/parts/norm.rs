@@ -1,23 +1,35 @@
 //! Norms.
 
-use parkade_kernels::{Activations, Team, WeightType, rms_norm};
+use parkade_kernels::{Activations, Norm as Kernel, Team, WeightType, norm};
 
 use super::scratch::room;
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence};
 use crate::plan::NormKind;
 
-/// A norm of rows with as many values as it has weights.
+/// A norm of rows.
 pub(crate) struct Norm {
+    kind: NormKind,
+    /// Values of a row.
+    cols: usize,
+    /// Factors: of a row, or of several that are taken in turn.
     weight: Vec<f32>,
-    eps: f32,
+    bias: Option<Vec<f32>>,
 }
 
 impl Norm {
-    /// Loads `name.weight`.
-    pub(crate) fn load(loader: &Loader<'_>, name: &str, len: usize, kind: NormKind) -> Result<Norm, ModelError> {
-        let NormKind::Rms { eps } = kind;
-        Ok(Norm { weight: loader.vector(&format!("{name}.weight"), len)?, eps })
+    /// Loads `name.weight`, and `name.bias` if the kind has one. The first number of their shape is the width of a row.
+    pub(crate) fn load(loader: &Loader<'_>, name: &str, shape: &[usize], kind: NormKind) -> Result<Norm, ModelError> {
+        let bias = match kind {
+            NormKind::Rms { .. } => Presence::Never,
+            NormKind::Layer { bias, .. } => bias,
+        };
+        Ok(Norm {
+            kind,
+            cols: shape[0],
+            weight: loader.floats(&format!("{name}.weight"), shape)?,
+            bias: loader.floats_if(bias, &format!("{name}.bias"), shape)?,
+        })
     }
 
     /// As [`load`](Self::load), if the family has it.
@@ -25,23 +37,33 @@ impl Norm {
         presence: Presence,
         loader: &Loader<'_>,
         name: &str,
-        len: usize,
+        shape: &[usize],
         kind: NormKind,
     ) -> Result<Option<Norm>, ModelError> {
-        let NormKind::Rms { eps } = kind;
-        let weight = loader.vector_if(presence, &format!("{name}.weight"), len)?;
-        Ok(weight.map(|weight| Norm { weight, eps }))
+        let absent = match presence {
+            Presence::Never => true,
+            Presence::Optional => !loader.has(&format!("{name}.weight")),
+            Presence::Required => false,
+        };
+        if absent { Ok(None) } else { Norm::load(loader, name, shape, kind).map(Some) }
+    }
+
+    fn kernel(&self) -> Kernel<'_> {
+        let weight = &self.weight;
+        match self.kind {
+            NormKind::Rms { eps } => Kernel::Rms { weight, eps },
+            NormKind::Layer { eps, .. } => Kernel::Layer { weight, bias: self.bias.as_deref(), eps },
+        }
     }
 
     /// The norms of rows, as the input of products.
     pub(crate) fn set(&self, team: &Team, x: &[f32], types: &[WeightType], out: &mut Activations) {
-        let cols = self.weight.len();
-        out.set_rms_norm(team, x, x.len() / cols, cols, &self.weight, self.eps, types);
+        out.set_norm(team, x, x.len() / self.cols, self.cols, self.kernel(), types);
     }
 
     /// The norms of rows.
     pub(crate) fn run(&self, team: &Team, x: &[f32], out: &mut [f32]) {
-        rms_norm(team, x, self.weight.len(), &self.weight, self.eps, out);
+        norm(team, x, self.cols, self.kernel(), out);
     }
 
     /// Replaces the first `len` values of `x` by their norms. `spare` gets the memory that they were in.

@@ -1,40 +1,62 @@
 //! How a half of a layer reads the hidden states, and how what it computes is added to them.
 
-use parkade_kernels::{Team, WeightType, add_assign};
+use parkade_kernels::{Team, WeightType, add_assign, add_scaled};
 
 use super::norm::Norm;
 use super::scratch::Scratch;
 use crate::error::ModelError;
-use crate::loader::Loader;
-use crate::plan::{NormKind, NormOrder};
+use crate::loader::{Loader, in_layer};
+use crate::plan::{NormOrder, Plan};
 
-/// The norms of a half of a layer.
+/// The norms of a half of a layer, and the factor of what it adds.
 pub(crate) struct Residual {
-    before: Norm,
+    before: Option<Norm>,
+    after: Option<Norm>,
+    scale: f32,
     embedding: usize,
 }
 
 impl Residual {
-    /// Loads the norm before a half by its name.
+    /// Loads the norms of a half of a layer, of those names without the layer's.
     pub(crate) fn load(
         loader: &Loader<'_>,
+        layer: usize,
         before: &str,
-        order: NormOrder,
-        kind: NormKind,
+        after: &str,
+        plan: &Plan,
         embedding: usize,
     ) -> Result<Residual, ModelError> {
-        let NormOrder::Before = order;
-        Ok(Residual { before: Norm::load(loader, before, embedding, kind)?, embedding })
+        let norm = |name| Norm::load(loader, &in_layer(layer, name), &[embedding], plan.norm);
+        let order = plan.layers[layer].norms;
+        Ok(Residual {
+            before: (order != NormOrder::After).then(|| norm(before)).transpose()?,
+            after: (order != NormOrder::Before).then(|| norm(after)).transpose()?,
+            scale: plan.layers[layer].residual_scale,
+            embedding,
+        })
     }
 
     /// Makes the hidden states the input of products with matrices of these types.
     pub(crate) fn read(&self, team: &Team, s: &mut Scratch, types: &[WeightType]) {
-        self.before.set(team, &s.hidden[..s.rows * self.embedding], types, &mut s.activations);
+        let hidden = &s.hidden[..s.rows * self.embedding];
+        match &self.before {
+            Some(norm) => norm.set(team, hidden, types, &mut s.activations),
+            None => s.activations.set(team, hidden, s.rows, self.embedding, types),
+        }
     }
 
     /// Adds what the half computed.
     pub(crate) fn add(&self, team: &Team, s: &mut Scratch) {
         let values = s.rows * self.embedding;
-        add_assign(team, &mut s.hidden[..values], &s.delta[..values]);
+        if let Some(norm) = &self.after {
+            norm.replace(team, &mut s.delta, values, &mut s.normed);
+        }
+        let (hidden, delta) = (&mut s.hidden[..values], &s.delta[..values]);
+        // The sum alone, where there is no factor: as it is in most models.
+        if self.scale == 1.0 {
+            add_assign(team, hidden, delta);
+        } else {
+            add_scaled(team, hidden, delta, self.scale);
+        }
     }
 }

@@ -11,6 +11,8 @@ use crate::loader::Loader;
 
 /// Divisors of the rotary frequencies, one for each pair.
 const ROPE_FREQS: &str = "rope_freqs.weight";
+/// Those of LongRoPE, for contexts up to that of the training and for longer ones.
+const LONG_ROPE: [&str; 2] = ["rope_factors_short.weight", "rope_factors_long.weight"];
 
 /// How queries and keys are rotated.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,14 @@ pub enum RopeScaling {
     },
     /// YaRN (<https://arxiv.org/abs/2309.00071>): slow pairs are stretched, quick ones are not.
     Yarn(YarnScaling),
+    /// LongRoPE (<https://arxiv.org/abs/2402.13753>): the file has two tables of divisors. Which of them is taken depends on the context that the
+    /// model is served with, and not on the positions: keys in the cache were turned by it.
+    Long {
+        /// Whether the context is longer than that of the training.
+        longer: bool,
+        /// Factor of the rotated values.
+        attn_factor: f32,
+    },
     /// Llama 3.1: as YaRN in spirit, with bounds by wave length. Converters usually store the result as a table of divisors instead.
     Llama3 {
         /// The divisor of slow pairs.
@@ -64,6 +74,8 @@ pub struct YarnScaling {
     pub beta_fast: f32,
     /// Rotations over the original context up to which a pair is slow.
     pub beta_slow: f32,
+    /// How much of YaRN's own factor of the rotated values is taken back; 0 is not at all, 1 is wholly.
+    pub log_multiplier: f32,
     /// Context length of the training.
     pub original_context: usize,
 }
@@ -77,23 +89,22 @@ impl RopePlan {
             let expected = format!("an even number up to the head size {head_dim}");
             return Err(keys.wrong("rope.dimension_count", dimensions, expected));
         }
-        let freq_base = keys.positive("rope.freq_base")?.unwrap_or(10_000.0);
-        if freq_base <= 1.0 {
-            return Err(keys.wrong("rope.freq_base", freq_base, "more than 1".to_owned()));
-        }
+        let freq_base = keys.freq_base("rope.freq_base")?.unwrap_or(10_000.0);
         Ok(RopePlan { layout, dimensions, freq_base, scaling: scaling(keys, config.context_length)? })
     }
 
     /// The rotations up to a position, with the divisors of the file, if it has some.
     pub(crate) fn table(&self, loader: &Loader<'_>, positions: usize) -> Result<RopeTable, ModelError> {
-        let divisors = loader.has(ROPE_FREQS).then(|| loader.vector(ROPE_FREQS, self.dimensions / 2)).transpose()?;
-        if let Some(bad) = divisors.iter().flatten().find(|d| !(d.is_finite() && **d > 0.0)) {
-            return Err(ModelError::Config {
-                key: ROPE_FREQS.to_owned(),
-                found: bad.to_string(),
-                expected: "positive numbers".to_owned(),
-            });
-        }
+        let divisors = |name| divisors(loader, name, self.dimensions / 2);
+        let divisors = match self.scaling {
+            RopeScaling::Long { longer, .. } => {
+                // Both, so that both are known to be right.
+                let [short, long] = LONG_ROPE.map(divisors);
+                let (short, long) = (short?, long?);
+                Some(if longer { long } else { short })
+            }
+            _ => loader.has(ROPE_FREQS).then(|| divisors(ROPE_FREQS)).transpose()?,
+        };
         let frequencies = self.inverse_frequencies(divisors.as_deref());
         Ok(RopeTable::new(self.dimensions, frequencies, self.attn_factor(), self.layout, positions))
     }
@@ -113,15 +124,19 @@ impl RopePlan {
     /// Factor of the rotated values.
     pub fn attn_factor(&self) -> f32 {
         match &self.scaling {
-            RopeScaling::Yarn(y) if y.ext_factor != 0.0 => y.attn_factor * (1.0 + 0.1 * y.factor.ln()),
+            RopeScaling::Yarn(y) if y.ext_factor != 0.0 => {
+                let growth = 0.1 * y.factor.ln();
+                y.attn_factor * (1.0 + growth) / (1.0 + growth * y.log_multiplier)
+            }
             RopeScaling::Yarn(y) => y.attn_factor,
+            RopeScaling::Long { attn_factor, .. } => *attn_factor,
             _ => 1.0,
         }
     }
 
     fn stretched(&self, pair: usize, own: f64) -> f64 {
         match &self.scaling {
-            RopeScaling::None => own,
+            RopeScaling::None | RopeScaling::Long { .. } => own,
             RopeScaling::Linear { factor } => own / f64::from(*factor),
             RopeScaling::Yarn(yarn) => {
                 let (low, high) = self.yarn_bounds(yarn);
@@ -177,8 +192,13 @@ fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
             },
             beta_fast: keys.positive("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
             beta_slow: keys.positive("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
+            log_multiplier: keys.positive("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0),
             original_context: original_context()?,
         })),
+        Some("longrope") => Ok(RopeScaling::Long {
+            longer: context > original_context()?,
+            attn_factor: keys.positive("rope.scaling.attn_factor")?.unwrap_or(1.0),
+        }),
         Some("llama3") => {
             let low = keys.positive("rope.scaling.low_freq_factor")?.unwrap_or(1.0);
             let high = keys.positive("rope.scaling.high_freq_factor")?.unwrap_or(4.0);
@@ -189,8 +209,22 @@ fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
             Ok(RopeScaling::Llama3 { factor, low, high, original_context: original_context()? })
         }
         Some(other) => {
-            Err(keys.wrong("rope.scaling.type", format!("{other:?}"), "none, linear, yarn or llama3".to_owned()))
+            let expected = "none, linear, yarn, longrope or llama3".to_owned();
+            Err(keys.wrong("rope.scaling.type", format!("{other:?}"), expected))
         }
+    }
+}
+
+/// A table of divisors.
+fn divisors(loader: &Loader<'_>, name: &str, pairs: usize) -> Result<Vec<f32>, ModelError> {
+    let divisors = loader.floats(name, &[pairs])?;
+    match divisors.iter().find(|d| !(d.is_finite() && **d > 0.0)) {
+        Some(bad) => Err(ModelError::Config {
+            key: name.to_owned(),
+            found: bad.to_string(),
+            expected: "positive numbers".to_owned(),
+        }),
+        None => Ok(divisors),
     }
 }
 
@@ -237,6 +271,7 @@ mod tests {
             attn_factor: 1.0,
             beta_fast: 32.0,
             beta_slow: 1.0,
+            log_multiplier: 0.0,
             original_context: 2048,
         };
         let config = rope(64, 10_000.0, RopeScaling::Yarn(yarn));

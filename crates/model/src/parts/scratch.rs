@@ -18,8 +18,8 @@ pub(crate) struct Scratch {
     pub(crate) k: Vec<f32>,
     /// Values, as the keys.
     pub(crate) v: Vec<f32>,
-    /// Heads of Q or K after their norm.
-    pub(crate) normed_heads: Vec<f32>,
+    /// What a norm replaces: Q, K, or what a half adds.
+    pub(crate) normed: Vec<f32>,
     /// Output of the attention, as the queries.
     pub(crate) attended: Vec<f32>,
     /// The gates of a feed-forward.

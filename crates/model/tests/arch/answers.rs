@@ -14,6 +14,8 @@ type Likeliest = Vec<(TokenId, f64)>;
 /// What llama.cpp answers to one model.
 #[derive(Deserialize)]
 pub struct Answers {
+    /// The context that the model was served with.
+    pub ctx: u32,
     /// A sequence of tokens.
     pub ids: Vec<TokenId>,
     /// The ten likeliest next tokens after the first n of them, with activations rounded.
@@ -35,8 +37,9 @@ pub struct Tokens {
 pub struct Distance {
     /// The largest difference of a log-probability.
     pub furthest: f64,
-    /// The median over the positions of the mean difference, weighted by probability.
-    pub median: f64,
+    /// The mean difference, weighted by probability, at a typical position: the mean of the middle half of them. (A rounding error may choose
+    /// another expert, so the worst say little; and the median alone of a dozen positions is much a matter of luck.)
+    pub typical: f64,
 }
 
 impl Answers {
@@ -74,6 +77,8 @@ impl Answers {
             means.push(sum / weights);
         }
         means.sort_by(f64::total_cmp);
-        Distance { furthest, median: (means[(means.len() - 1) / 2] + means[means.len() / 2]) / 2.0 }
+        let quarter = means.len() / 4;
+        let middle = &means[quarter..means.len() - quarter];
+        Distance { furthest, typical: middle.iter().sum::<f64>() / middle.len() as f64 }
     }
 }

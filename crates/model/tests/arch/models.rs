@@ -5,19 +5,44 @@ use std::path::Path;
 use parkade_model::gguf::Gguf;
 
 use crate::answers::Answers;
+use crate::rewrite::with_context;
 
 /// Models that generate text.
 pub const GENERATES: &[&str] = &[
+    "cohere2-Q8_0",
+    "command-r-Q8_0",
     "dots1-Q8_0",
+    "ernie4_5-Q8_0",
     "ernie4_5-moe-Q8_0",
+    "exaone4-Q8_0",
+    "exaone4-swa-Q8_0",
+    "gemma2-Q8_0",
+    "gemma3-Q8_0",
+    "gemma3-ropescale-Q8_0",
+    "glm4-Q8_0",
+    "granite-Q8_0",
+    "hunyuan-dense-Q8_0",
     "llama-moe-Q8_0",
     "llama-spm-Q8_0",
     "llama3-rope-Q8_0",
+    "minicpm-Q8_0",
+    "mistral3-Q8_0",
+    "nemotron-Q8_0",
+    "olmo2-Q8_0",
+    "olmo3-Q8_0",
+    "phi3-Q8_0",
+    "phi3-longrope-long-Q8_0",
+    "phi3-longrope-short-Q8_0",
     "qwen2-Q8_0",
     "qwen2moe-Q8_0",
     "qwen3-Q8_0",
     "qwen3moe-Q8_0",
     "qwen3moe-q4km-Q4_K_M",
+    "seed_oss-Q8_0",
+    "smollm3-Q8_0",
+    "stablelm-12b-Q8_0",
+    "stablelm-Q8_0",
+    "starcoder2-Q8_0",
 ];
 
 /// A model and llama.cpp's answers, from the folder that `PARKADE_ORACLE_ARCH` names. Without it there are none, and the test says so.
@@ -28,5 +53,6 @@ pub fn find(name: &str) -> Option<(Gguf, Answers)> {
     };
     let path = Path::new(&folder).join(format!("{name}.gguf"));
     let gguf = Gguf::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    Some((gguf, Answers::read(&path.with_extension("json"))))
+    let answers = Answers::read(&path.with_extension("json"));
+    Some((with_context(&gguf, answers.ctx), answers))
 }

@@ -147,8 +147,30 @@ fn geometry_that_makes_no_sense() {
 }
 
 #[test]
+fn keys_of_families_that_make_no_sense() {
+    let gemma3 = |value: Value| {
+        let model = Synthetic { architecture: "gemma3", ..Synthetic::default() };
+        model.with("attention.sliding_window_pattern", value)
+    };
+    refused(&gemma3(Array::Bool(vec![true; 3]).into()), &["pattern' is an array of 3", "one for each of 2 layers"]);
+    refused(&gemma3("often".into()), &["sliding_window_pattern' holds string \"often\""]);
+    refused(&gemma3(Array::F32(vec![1.0; 2]).into()), &["sliding_window_pattern' holds array"]);
+    let model = Synthetic { architecture: "granite", ..Synthetic::default() };
+    refused(&model, &["granite.logit_scale"]);
+    for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        refused(&model.clone().with("logit_scale", scale), &["'granite.logit_scale' is", "a positive number"]);
+    }
+    let norms = Synthetic { architecture: "starcoder2", ..Synthetic::default() };
+    refused(&norms, &["starcoder2.attention.layer_norm_epsilon"]);
+    refused(&norms.with("attention.layer_norm_epsilon", 2.0f32), &["layer_norm_epsilon' is 2", "from 0 to 1"]);
+}
+
+#[test]
 fn rope_scaling_that_is_not_supported() {
-    refused(&with("rope.scaling.type", "longrope"), &["scaling.type' is \"longrope\"", "none, linear, yarn or llama3"]);
+    refused(
+        &with("rope.scaling.type", "dynamic"),
+        &["scaling.type' is \"dynamic\"", "none, linear, yarn, longrope or llama3"],
+    );
     refused(&with("rope.scaling.factor", -2.0f32), &["'llama.rope.scaling.factor' is -2"]);
     let crossed = with("rope.scaling.type", "llama3").with("rope.scaling.high_freq_factor", 0.5f32);
     refused(&crossed, &["high_freq_factor' is 0.5", "more than low_freq_factor 1"]);

@@ -100,7 +100,7 @@ impl Naive<'_> {
     fn norm(&self, x: &[f64], name: &str) -> Vec<f64> {
         let weight = self.tensor(name).unwrap();
         let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
-        let NormKind::Rms { eps } = self.plan.norm;
+        let NormKind::Rms { eps } = self.plan.norm else { panic!("only RMS norms") };
         let scale = 1.0 / (mean + f64::from(eps)).sqrt();
         x.iter().zip(&weight.values).map(|(x, &w)| x * scale * f64::from(w)).collect()
     }
@@ -145,7 +145,7 @@ impl Naive<'_> {
             let normed: Vec<_> = hidden.iter().map(|x| self.norm(x, &name("attn_norm.weight"))).collect();
             let heads = |what: &str, norm: &str| -> Vec<Vec<Vec<f64>>> {
                 let project = |(i, x): (usize, &Vec<f64>)| {
-                    self.heads(&self.linear(x, &name(what)), &name(norm), i, attention.rope)
+                    self.heads(&self.linear(x, &name(what)), &name(norm), i, attention.rope.unwrap())
                 };
                 normed.iter().enumerate().map(project).collect()
             };

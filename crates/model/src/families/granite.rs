@@ -1,0 +1,36 @@
+//! Granite and MiniCPM: factors of embeddings, of what halves add, of scores and of logits.
+
+use parkade_kernels::RopeLayout;
+
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::keys::Keys;
+use crate::plan::Plan;
+
+pub(super) const GRANITE: &[&str] = &["granite"];
+pub(super) const MINICPM: &[&str] = &["minicpm"];
+
+pub(super) fn granite(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
+    let mut plan = Plan::llama(keys, config, RopeLayout::Interleaved)?;
+    plan.logit_scale = 1.0 / keys.factor("logit_scale")?;
+    plan.embedding_scale = keys.positive("embedding_scale")?.unwrap_or(1.0);
+    let residual_scale = keys.positive("residual_scale")?.unwrap_or(1.0);
+    // The key's name speaks of scaling; in these files it says whether there are rotations at all.
+    let rotated = keys.flag("rope.scaling.finetuned")?.unwrap_or(true);
+    for layer in &mut plan.layers {
+        layer.residual_scale = residual_scale;
+        layer.attention.rope = rotated.then_some(0);
+    }
+    Ok(plan)
+}
+
+/// Older files do not have the factors, which follow from the geometry.
+pub(super) fn minicpm(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
+    let mut plan = Plan::llama(keys, config, RopeLayout::Interleaved)?;
+    let logit_scale = keys.positive("logit_scale")?.unwrap_or(256.0 / config.embedding as f32);
+    plan.logit_scale = 1.0 / logit_scale;
+    plan.embedding_scale = keys.positive("embedding_scale")?.unwrap_or(12.0);
+    let residual_scale = keys.positive("residual_scale")?.unwrap_or(1.4 / (config.layers as f32).sqrt());
+    plan.layers.iter_mut().for_each(|layer| layer.residual_scale = residual_scale);
+    Ok(plan)
+}
