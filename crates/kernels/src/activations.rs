@@ -39,9 +39,25 @@ impl Forms {
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Plain(&'a [f32]),
-    Norm { x: &'a [f32], norm: Norm<'a> },
-    Activated { activation: Activation, x: &'a [f32] },
-    Gated { activation: Activation, gate: &'a [f32], up: &'a [f32] },
+    Norm {
+        x: &'a [f32],
+        norm: Norm<'a>,
+    },
+    /// Rows of `x` by their numbers, each times its factor.
+    Scaled {
+        x: &'a [f32],
+        rows: &'a [u32],
+        factors: &'a [f32],
+    },
+    Activated {
+        activation: Activation,
+        x: &'a [f32],
+    },
+    Gated {
+        activation: Activation,
+        gate: &'a [f32],
+        up: &'a [f32],
+    },
 }
 
 impl Activations {
@@ -139,6 +155,22 @@ impl Activations {
         }
     }
 
+    /// As [`gather`](Self::gather), with each row times its factor.
+    ///
+    /// # Panics
+    /// If there is no such row, `from` was not set for a float type, or there is not one factor for each row.
+    pub fn gather_scaled(
+        &mut self,
+        team: &Team,
+        from: &Activations,
+        rows: &[u32],
+        factors: &[f32],
+        for_weights: &[WeightType],
+    ) {
+        let source = Source::Scaled { x: from.floats(), rows, factors };
+        self.set_at(CpuLevel::current(), team, source, rows.len(), from.cols, for_weights);
+    }
+
     #[cfg(test)]
     pub(crate) fn set_plain_at(
         &mut self,
@@ -164,6 +196,7 @@ impl Activations {
         let size = rows.checked_mul(cols).expect("rows * cols overflows");
         match source {
             Source::Plain(x) | Source::Activated { x, .. } => assert_eq!(x.len(), size, "x is not rows * cols"),
+            Source::Scaled { factors, .. } => assert_eq!(factors.len(), rows, "there is not one factor for each row"),
             Source::Norm { x, norm } => {
                 assert_eq!(x.len(), size, "x is not rows * cols");
                 norm.check(cols);
@@ -208,6 +241,11 @@ impl Activations {
                 };
                 let source = match source {
                     Source::Plain(x) => Source::Plain(&x[at(cols)]),
+                    Source::Scaled { x, rows, factors } => Source::Scaled {
+                        x: &x[rows[row] as usize * cols..][..cols],
+                        rows: &rows[row..=row],
+                        factors: &factors[row..=row],
+                    },
                     Source::Norm { x, norm } => Source::Norm { x: &x[at(cols)], norm: norm.of_row(row, cols) },
                     Source::Activated { activation, x } => Source::Activated { activation, x: &x[at(cols)] },
                     Source::Gated { activation, gate, up } => {
@@ -262,6 +300,10 @@ impl Kernel for Row<'_> {
                     self.floats.copy_from_slice(x);
                 }
                 x
+            }
+            Source::Scaled { x, factors, .. } => {
+                self.floats.iter_mut().zip(x).for_each(|(out, x)| *out = x * factors[0]);
+                self.floats
             }
             Source::Norm { x, norm } => {
                 norm_row(s, x, norm, self.floats);

@@ -80,6 +80,9 @@ impl Kernel for SoftCap<'_> {
     }
 }
 
+/// Where [`Activation::ClampedSilu`] clamps.
+const CLAMP: f32 = 7.0;
+
 /// The function inside of a feed-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
@@ -90,6 +93,8 @@ pub enum Activation {
     Gelu,
     /// `max(x, 0)^2`.
     ReluSquared,
+    /// That of gpt-oss: `x / (1 + exp(-1.702 x))` with `x` at most 7. As a gate its factor is `1 + up`, with `up` from -7 to 7.
+    ClampedSilu,
 }
 
 impl Activation {
@@ -108,7 +113,22 @@ impl Activation {
                 let positive = s.max(x, zero);
                 s.mul(positive, positive)
             }
+            // The limit comes first, so that what is no number stays so.
+            Activation::ClampedSilu => {
+                let x = s.min(s.float(CLAMP), x);
+                s.div(x, s.add(one, s.exp(s.mul(x, s.float(-1.702)))))
+            }
         }
+    }
+
+    /// With `x` as the gate of `up`.
+    #[inline(always)]
+    fn of_gate<S: Simd>(self, s: S, x: S::F, up: S::F) -> S::F {
+        let up = match self {
+            Activation::ClampedSilu => s.add(s.max(s.float(-CLAMP), s.min(s.float(CLAMP), up)), s.float(1.0)),
+            Activation::Silu | Activation::Gelu | Activation::ReluSquared => up,
+        };
+        s.mul(self.of(s, x), up)
     }
 }
 
@@ -120,8 +140,8 @@ pub(crate) fn gated_row<S: Simd>(s: S, activation: Activation, gate: &[f32], up:
         let n = gate.len();
         // SAFETY: the three chunks have n <= 16 floats each.
         unsafe {
-            let y = activation.of(s, s.load_first(gate.as_ptr(), n));
-            s.store_first(s.mul(y, s.load_first(up.as_ptr(), n)), out.as_mut_ptr(), n);
+            let (gate, up) = (s.load_first(gate.as_ptr(), n), s.load_first(up.as_ptr(), n));
+            s.store_first(activation.of_gate(s, gate, up), out.as_mut_ptr(), n);
         }
     }
 }
@@ -142,7 +162,8 @@ mod tests {
     use super::*;
     use crate::testing::{Numbers, bits};
 
-    const ACTIVATIONS: [Activation; 3] = [Activation::Silu, Activation::Gelu, Activation::ReluSquared];
+    const ACTIVATIONS: [Activation; 4] =
+        [Activation::Silu, Activation::Gelu, Activation::ReluSquared, Activation::ClampedSilu];
 
     fn definition(activation: Activation, x: f32) -> f64 {
         let x = f64::from(x);
@@ -152,6 +173,7 @@ mod tests {
                 x / 2.0 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
             }
             Activation::ReluSquared => x.max(0.0).powi(2),
+            Activation::ClampedSilu => x.min(7.0) / (1.0 + (-1.702 * x.min(7.0)).exp()),
         }
     }
 
@@ -173,12 +195,16 @@ mod tests {
         let mut numbers = Numbers(1);
         for (n, activation) in [1, 16, 21, 1536].into_iter().flat_map(|n| ACTIVATIONS.map(|a| (n, a))) {
             let x: Vec<f32> = (0..n).map(|i| numbers.float() * [0.1, 3.0, 100.0][i % 3]).collect();
-            let ups = numbers.floats(n);
+            let ups: Vec<f32> = numbers.floats(n).iter().map(|up| up * 10.0).collect();
             for up in [None, Some(&ups[..])] {
                 let mut first = vec![0.0; n];
                 dispatch(CpuLevel::Scalar, Row(activation, &x, up, &mut first));
                 for (i, (&x, &y)) in x.iter().zip(&first).enumerate() {
-                    let want = definition(activation, x) * up.map_or(1.0, |up| f64::from(up[i]));
+                    let factor = up.map_or(1.0, |up| match activation {
+                        Activation::ClampedSilu => 1.0 + up[i].clamp(-7.0, 7.0),
+                        _ => up[i],
+                    });
+                    let want = definition(activation, x) * f64::from(factor);
                     let bound = 1e-6 * want.abs() + 1e-6 * f64::from(x.abs()).min(1e-4);
                     assert!((f64::from(y) - want).abs() <= bound, "{activation:?}({x}): {y} for {want}");
                 }

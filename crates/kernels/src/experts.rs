@@ -45,6 +45,11 @@ impl MatrixStack {
         self.matrix.cols()
     }
 
+    /// The products that one row takes with all members.
+    pub fn products(&self) -> usize {
+        self.members * self.rows() * self.cols()
+    }
+
     /// The type in the file.
     pub fn weight_type(&self) -> WeightType {
         self.matrix.weight_type()

@@ -14,12 +14,16 @@ pub struct ModelConfig {
     pub name: Option<String>,
     /// Transformer layers.
     pub layers: usize,
+    /// Layers of the file behind them that guess further tokens; they are left out.
+    pub next_token_layers: usize,
     /// Query heads.
     pub heads: usize,
     /// Key and value heads; divides `heads`.
     pub kv_heads: usize,
-    /// Values in a head; even.
+    /// Values in a head of queries and keys; even.
     pub head_dim: usize,
+    /// Values in a head of values.
+    pub value_dim: usize,
     /// Values in a hidden state.
     pub embedding: usize,
     /// Tokens in the vocabulary: rows of the embedding table.
@@ -48,14 +52,23 @@ impl ModelConfig {
             return Err(keys.wrong("attention.head_count_kv", kv_heads, format!("a divisor of head_count {heads}")));
         }
         let embedding = keys.size("embedding_length", MAX_WIDTH)?;
+        let head_dim = head_dim(keys, embedding, heads)?;
+        let blocks = keys.size("block_count", MAX_LAYERS)?;
+        let next_token_layers = keys.count("nextn_predict_layers", MAX_LAYERS)?;
+        if next_token_layers >= blocks {
+            let expected = format!("fewer than the {blocks} layers that there are");
+            return Err(keys.wrong("nextn_predict_layers", next_token_layers, expected));
+        }
         Ok(ModelConfig {
             architecture: architecture.to_owned(),
             // Nothing depends on it: a name that is no text is no name.
             name: gguf.get_str("general.name").ok().flatten().map(str::to_owned),
-            layers: keys.size("block_count", MAX_LAYERS)?,
+            layers: blocks - next_token_layers,
+            next_token_layers,
             heads,
             kv_heads,
-            head_dim: head_dim(keys, embedding, heads)?,
+            head_dim,
+            value_dim: keys.optional_size("attention.value_length", MAX_HEAD_DIM)?.unwrap_or(head_dim),
             embedding,
             vocab: vocabulary(gguf, embedding)?,
             context_length: keys.size("context_length", MAX_CONTEXT)?,
@@ -72,11 +85,6 @@ fn head_dim(keys: &Keys<'_>, embedding: usize, heads: usize) -> Result<usize, Mo
             return Err(keys.wrong("embedding_length", embedding, expected));
         }
     };
-    let value_length = keys.optional_size("attention.value_length", MAX_HEAD_DIM)?.unwrap_or(head_dim);
-    if value_length != head_dim {
-        let expected = format!("{head_dim}, the size of a key: heads of two sizes are not supported");
-        return Err(keys.wrong("attention.value_length", value_length, expected));
-    }
     if head_dim > MAX_HEAD_DIM as usize || !head_dim.is_multiple_of(2) {
         return Err(keys.wrong("attention.key_length", head_dim, format!("an even number up to {MAX_HEAD_DIM}")));
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, KvType, Team};
+use parkade_kernels::{KvCache, KvType, MatrixStack, Team};
 
 use crate::batch::{Batch, BatchCheck, Extent, Outputs, PassCost};
 use crate::config::ModelConfig;
@@ -64,7 +64,7 @@ impl Model {
         let ropes: Vec<_> = plan.ropes.iter().map(table).collect::<Result<_, _>>()?;
         let layer = |index| Layer::load(&loader, index, &config, &plan, &ropes);
         let layers = (0..config.layers).map(layer).collect::<Result<_, _>>()?;
-        loader.finish(&config.architecture)?;
+        loader.finish(&config.architecture, config.layers..config.layers + config.next_token_layers)?;
         Ok(Model { config, plan, embedding, layers, team, check: BatchCheck::default(), spare: Vec::new() })
     }
 
@@ -80,18 +80,21 @@ impl Model {
 
     /// Memory that the weights take, in bytes.
     pub fn weight_bytes(&self) -> usize {
-        let experts: usize = self.experts().map(Experts::memory_bytes).sum();
-        self.embedding.memory_bytes() + self.linears().map(Linear::memory_bytes).sum::<usize>() + experts
+        let linears = self.linears().map(Linear::memory_bytes);
+        let stacks = self.stacks().map(MatrixStack::memory_bytes);
+        let experts = self.experts().map(Experts::memory_bytes);
+        self.embedding.memory_bytes() + linears.chain(stacks).chain(experts).sum::<usize>()
     }
 
     /// What a pass over so many rows asks of the machine, with the logits of `logit_rows` of them. Of experts it is what rows ask that choose
     /// evenly. Attention is not part of it.
     pub fn pass_cost(&self, rows: usize, logit_rows: usize) -> PassCost {
         let output = Some(self.embedding.output()).filter(|_| logit_rows > 0);
+        let linears = self.linears().chain(output).map(Linear::memory_bytes);
+        let each = self.linears().map(Linear::products).chain(self.stacks().map(MatrixStack::products));
         let mut cost = PassCost {
-            weight_bytes: self.linears().chain(output).map(Linear::memory_bytes).sum(),
-            products: rows * self.linears().map(Linear::products).sum::<usize>()
-                + logit_rows * self.embedding.output().products(),
+            weight_bytes: linears.chain(self.stacks().map(MatrixStack::memory_bytes)).sum(),
+            products: rows * each.sum::<usize>() + logit_rows * self.embedding.output().products(),
         };
         for PassCost { weight_bytes, products } in self.experts().map(|experts| experts.cost(rows)) {
             cost.weight_bytes += weight_bytes;
@@ -103,6 +106,11 @@ impl Model {
     /// The matrices that every row meets.
     fn linears(&self) -> impl Iterator<Item = &Linear> {
         self.layers.iter().flat_map(Layer::linears)
+    }
+
+    /// Those of which every row meets all members, in attention.
+    fn stacks(&self) -> impl Iterator<Item = &MatrixStack> {
+        self.layers.iter().flat_map(Layer::stacks)
     }
 
     fn experts(&self) -> impl Iterator<Item = &Experts> {

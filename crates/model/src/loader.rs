@@ -1,7 +1,9 @@
 //! Finds the tensors of a file, checks and reads them, and says which nobody used.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use parkade_kernels::{Matrix, MatrixStack, Team, WeightType, dequantize};
 
@@ -76,13 +78,42 @@ impl<'a> Loader<'a> {
     }
 
     /// Matrices `[inputs, outputs, members]` in the kernels' form.
-    pub(crate) fn stack(&self, name: &str, shape: [usize; 3]) -> Result<MatrixStack, ModelError> {
-        let tensor = self.find(name, &shape)?;
+    pub(crate) fn stack(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        members: usize,
+    ) -> Result<MatrixStack, ModelError> {
+        let [stack] = self.stacks(name, inputs, [outputs], members)?;
+        Ok(stack)
+    }
+
+    /// The same, where the outputs of several matrices lie one after the other in each member.
+    pub(crate) fn stacks<const N: usize>(
+        &self,
+        name: &str,
+        inputs: usize,
+        outputs: [usize; N],
+        members: usize,
+    ) -> Result<[MatrixStack; N], ModelError> {
+        let all: usize = outputs.iter().sum();
+        let tensor = self.find(name, &[inputs, all, members])?;
         let mut data = self.data.borrow_mut();
         self.gguf.read(tensor, &mut data)?;
-        let [inputs, outputs, members] = shape;
-        MatrixStack::from_bytes(self.team, tensor.ty, members, outputs, inputs, &data)
-            .map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })
+        let row_bytes = data.len() / (all * members);
+        let mut start = 0;
+        let mut stacks = Vec::with_capacity(N);
+        for rows in outputs {
+            let own = start * row_bytes..(start + rows) * row_bytes;
+            let parts = data.chunks_exact(all * row_bytes).map(|member| &member[own.clone()]);
+            // Without a copy where nothing lies between.
+            let bytes = if rows == all { Cow::Borrowed(&data[..]) } else { parts.collect::<Vec<_>>().concat().into() };
+            let stack = MatrixStack::from_bytes(self.team, tensor.ty, members, rows, inputs, &bytes);
+            stacks.push(stack.map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })?);
+            start += rows;
+        }
+        Ok(stacks.try_into().expect("a stack was pushed for each of N"))
     }
 
     /// A matrix `[cols, rows]` in the file's form.
@@ -118,10 +149,12 @@ impl<'a> Loader<'a> {
         Ok(out)
     }
 
-    /// Ends loading: what was read belongs together, and nothing that matters was left.
-    pub(crate) fn finish(self, architecture: &str) -> Result<(), ModelError> {
+    /// Ends loading: what was read belongs together, and nothing that matters was left. What belongs to `skipped` layers does not.
+    pub(crate) fn finish(self, architecture: &str, skipped: Range<usize>) -> Result<(), ModelError> {
         let used = self.used.borrow();
-        let unused = self.gguf.tensors().map(|t| t.name.as_str()).filter(|n| !used.contains(*n) && !is_harmless(n));
+        let is_skipped = |name: &str| layer_of(name).is_some_and(|layer| skipped.contains(&layer));
+        let unused = self.gguf.tensors().map(|t| t.name.as_str());
+        let unused = unused.filter(|n| !used.contains(*n) && !is_harmless(n) && !is_skipped(n));
         let (in_model, beside): (Vec<_>, Vec<_>) = unused.partition(|n| changes_results(n));
         if !beside.is_empty() {
             tracing::warn!(tensors = beside.join(", "), "the file has tensors that the model does not use");
@@ -158,6 +191,11 @@ pub(crate) fn in_layer(index: usize, what: &str) -> String {
 /// The dimensions without those of size 1 at their end.
 fn significant(shape: &[usize]) -> &[usize] {
     &shape[..shape.iter().rposition(|&d| d != 1).map_or(0, |last| last + 1)]
+}
+
+/// The layer whose name a tensor bears.
+fn layer_of(name: &str) -> Option<usize> {
+    name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }
 
 /// Whether a tensor has no effect on the results, though it is in some files.

@@ -79,16 +79,22 @@ pub struct AttentionPlan {
     pub rope: Option<usize>,
     /// Keys that a query sees, itself included, where attention slides.
     pub window: Option<usize>,
+    /// Keys of a piece of the text, where queries see only those of their own piece.
+    pub chunk: Option<usize>,
     /// Factor of the scores.
     pub scale: f32,
     /// Bound of the scores: each becomes `cap * tanh(score / cap)`.
     pub soft_cap: Option<f32>,
+    /// For each head a score that takes part in the softmax and has no value.
+    pub sinks: Presence,
     /// How scores grow with the position.
     pub temperature: Option<Temperature>,
     /// Biases on Q, K and V.
     pub qkv_bias: Presence,
     /// Norms of Q and of K.
     pub head_norms: HeadNorms,
+    /// How keys and values are compressed, if they are. Only the rotation and the factor of the scores are taken from the rest then.
+    pub latent: Option<LatentPlan>,
 }
 
 /// Norms of Q and of K.
@@ -107,19 +113,40 @@ pub struct HeadNorms {
 pub enum NormOver {
     /// Each head, with the same weights.
     Head,
+    /// Each head, without weights.
+    HeadUnweighted,
     /// Each head, with weights of its own.
     EachHead,
     /// All heads together.
     Whole,
 }
 
-/// Queries at a position are multiplied by `1 + scale * ln(1 + floor(position / length))`.
+/// Queries at a position are multiplied by `1 + scale * ln(1 + floor((position + offset) / length))`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Temperature {
     /// How quickly they grow.
     pub scale: f32,
     /// Positions up to which they do not.
     pub length: usize,
+    /// By how much sooner they do.
+    pub offset: usize,
+}
+
+/// Keys and values that are made of a latent vector (multi-head latent attention), with heads of `plain` and then `rotated` values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatentPlan {
+    /// Values of the latent that queries are made of, if they are.
+    pub query_rank: Option<usize>,
+    /// Values of the latent.
+    pub rank: usize,
+    /// Values of a query's and a key's head that are not rotated.
+    pub plain: usize,
+    /// Values behind them, which are; a key's are the same for all heads.
+    pub rotated: usize,
+    /// Values of a value's head.
+    pub value: usize,
+    /// Whether the matrices that make keys and values of the latent are two tensors. The latents are cached then, as one head.
+    pub apart: bool,
 }
 
 /// What stands between the hidden states and what the second half adds to them.
@@ -143,14 +170,16 @@ pub enum FeedForwardPlan {
     Experts(ExpertsPlan),
 }
 
-/// A mixture of experts. Each is `down (activation (gate x) * up x)`.
+/// A mixture of experts. Each is `down (activation (gate x) * up x)`, or `down (activation (up x))`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExpertsPlan {
     /// Which experts a token goes to.
     pub routing: RoutingPlan,
     /// Values between the two halves of an expert.
     pub width: usize,
-    /// The function of the gates.
+    /// Whether there are gates.
+    pub gated: bool,
+    /// The function of the gates, or of what stands between the halves.
     pub activation: Activation,
     /// Biases of the router and of the experts.
     pub biases: Presence,
@@ -233,11 +262,14 @@ impl Plan {
             rope: Some(0),
             // A window that reaches over the whole context is no window.
             window: window.filter(|&window| window > 0 && window < config.context_length),
+            chunk: None,
             scale: keys.positive("attention.scale")?.unwrap_or(1.0 / (config.head_dim as f32).sqrt()),
             soft_cap: None,
+            sinks: Presence::Never,
             temperature: None,
             qkv_bias: Presence::Optional,
             head_norms: HeadNorms::NEVER,
+            latent: None,
         };
         let width = keys.size("feed_forward_length", MAX_WIDTH)?;
         let layer = LayerPlan {
@@ -291,7 +323,8 @@ impl ExpertsPlan {
             Some(width) => width,
             None => keys.size("feed_forward_length", MAX_WIDTH)?,
         };
-        Ok(ExpertsPlan { routing, width, activation: Activation::Silu, biases: Presence::Never, shared: None })
+        let (activation, biases) = (Activation::Silu, Presence::Never);
+        Ok(ExpertsPlan { routing, width, gated: true, activation, biases, shared: None })
     }
 
     /// With a shared expert of the file's width, if it says one.

@@ -29,6 +29,8 @@ pub struct Scoring<'a> {
     pub soft_cap: Option<f32>,
     /// How many keys up to its own a row sees at most, that included: the last ones.
     pub window: Option<usize>,
+    /// Keys of a piece of the text, where a row sees none before its own piece.
+    pub chunk: Option<usize>,
     /// How many keys after its own a row sees, as far as its span reaches: none where attention is causal.
     pub ahead: usize,
     /// ALiBi (<https://arxiv.org/abs/2108.12409>): for each head what a score loses for each token between row and key.
@@ -40,13 +42,17 @@ pub struct Scoring<'a> {
 impl Scoring<'_> {
     /// All keys up to the row's own with a factor, and nothing else.
     pub fn scaled(scale: f32) -> Scoring<'static> {
-        Scoring { scale, soft_cap: None, window: None, ahead: 0, slopes: None, sinks: None }
+        Scoring { scale, soft_cap: None, window: None, chunk: None, ahead: 0, slopes: None, sinks: None }
     }
 
     /// The first key that the row at a position sees.
     #[inline(always)]
     fn from(&self, position: usize) -> usize {
-        (position + 1).saturating_sub(self.window.unwrap_or(usize::MAX).max(1))
+        let from = (position + 1).saturating_sub(self.window.unwrap_or(usize::MAX).max(1));
+        match self.chunk {
+            None => from,
+            Some(chunk) => from.max(position / chunk.max(1) * chunk.max(1)),
+        }
     }
 
     /// One past the last key that the row at a position sees, of so many tokens.

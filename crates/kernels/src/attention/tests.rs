@@ -23,9 +23,10 @@ struct Shape {
 
 /// The scale is larger than usual, so that the weights are far from even.
 const SCORES: Scoring<'static> =
-    Scoring { scale: 0.375, soft_cap: None, window: None, ahead: 0, slopes: None, sinks: None };
+    Scoring { scale: 0.375, soft_cap: None, window: None, chunk: None, ahead: 0, slopes: None, sinks: None };
 const WINDOW: Scoring<'static> = Scoring { window: Some(70), ..SCORES };
 const CAPPED: Scoring<'static> = Scoring { soft_cap: Some(2.0), ..WINDOW };
+const PIECES: Scoring<'static> = Scoring { chunk: Some(90), ..SCORES };
 const TWO_WAY: Scoring<'static> = Scoring { ahead: usize::MAX, ..SCORES };
 const NEAR: Scoring<'static> = Scoring { window: Some(31), ahead: 30, ..SCORES };
 const SLOPES: Scoring<'static> = Scoring { slopes: Some(&[0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625]), ..TWO_WAY };
@@ -77,13 +78,15 @@ fn cache(shape: Shape, blocks: usize) -> KvCache {
 }
 
 fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {
-    let Shape { heads, kv_heads, dim, scoring: Scoring { scale, soft_cap, window, ahead, slopes, .. }, .. } = shape;
+    let Shape { heads, kv_heads, dim, scoring, .. } = shape;
+    let Scoring { scale, soft_cap, window, chunk, ahead, slopes, .. } = scoring;
     let tokens = sequence.q.len() / (heads * dim);
     let mut out = Vec::new();
     for (row, q) in sequence.q.chunks_exact(dim).enumerate() {
         let (token, head) = (row / heads, row % heads / (heads / kv_heads));
         assert!(token < tokens);
         let first = (token + 1).saturating_sub(window.unwrap_or(usize::MAX));
+        let first = first.max(chunk.map_or(0, |chunk| token - token % chunk));
         let end = (token + 1).saturating_add(ahead).min(tokens);
         let slope = slopes.map_or(0.0, |slopes| f64::from(slopes[row % heads]));
         let at = |x: &[f32], key: usize, d: usize| f64::from(x[(key * kv_heads + head) * dim + d]);
@@ -118,6 +121,7 @@ fn attention_agrees_with_the_definition() {
                 (SCORES, Some(2.0)),
                 (WINDOW, Some(-3.0)),
                 (CAPPED, Some(-3.0)),
+                (PIECES, None),
                 (TWO_WAY, None),
                 (NEAR, None),
                 (SLOPES, None),
@@ -149,7 +153,7 @@ fn attention_agrees_with_the_definition() {
 #[test]
 fn chunks_levels_threads_and_blocks_do_not_change_a_bit() {
     let mut numbers = Numbers(2);
-    for scoring in [SCORES, WINDOW, CAPPED] {
+    for scoring in [SCORES, WINDOW, CAPPED, PIECES] {
         for ty in [KvType::F16, KvType::BF16, KvType::F32] {
             let shape = Shape { ty, scoring, sinks: scoring.window.map(|_| 1.0), ..SHAPE };
             let tokens = 600;

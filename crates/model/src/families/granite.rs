@@ -5,9 +5,10 @@ use parkade_kernels::RopeLayout;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::keys::Keys;
-use crate::plan::Plan;
+use crate::plan::{ExpertsPlan, Plan, Presence, RoutingPlan, RoutingScores};
 
 pub(super) const GRANITE: &[&str] = &["granite"];
+pub(super) const GRANITE_MOE: &[&str] = &["granitemoe"];
 pub(super) const MINICPM: &[&str] = &["minicpm"];
 
 pub(super) fn granite(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
@@ -21,6 +22,14 @@ pub(super) fn granite(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, Mod
         layer.residual_scale = residual_scale;
         layer.attention.rope = rotated.then_some(0);
     }
+    Ok(plan)
+}
+
+/// The same with experts, and perhaps one that is shared.
+pub(super) fn granite_moe(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
+    let mut plan = granite(keys, config)?;
+    let routing = RoutingPlan::read(keys, RoutingScores::Softmax, true, Presence::Never)?;
+    plan.mix(&ExpertsPlan::swiglu(keys, routing)?.with_shared(keys)?, |_| true);
     Ok(plan)
 }
 

@@ -13,7 +13,8 @@ pub(super) fn plan(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelE
     let mut plan = Plan::llama(keys, config, RopeLayout::Interleaved)?;
     if let Some(scale) = keys.positive("attention.temperature_scale")? {
         let length = keys.size("rope.scaling.original_context_length", MAX_CONTEXT)?;
-        plan.layers.iter_mut().for_each(|layer| layer.attention.temperature = Some(Temperature { scale, length }));
+        let temperature = Temperature { scale, length, offset: 0 };
+        plan.layers.iter_mut().for_each(|layer| layer.attention.temperature = Some(temperature));
     }
     Ok(plan)
 }

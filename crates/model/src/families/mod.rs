@@ -1,17 +1,23 @@
 //! The families of models that can be run: a file each, with what differs, and the list of them.
 
+mod bailingmoe2;
 mod cohere;
+mod deepseek2;
 mod dots1;
 mod ernie4_5_moe;
 mod exaone4;
 mod gemma;
 mod glm4;
+mod gpt_oss;
 mod granite;
 mod hunyuan;
 mod llama;
+mod llama4;
+mod minicpm3;
 mod mistral3;
 mod nemotron;
 mod olmo2;
+mod olmoe;
 mod phi3;
 mod qwen2;
 mod qwen2moe;
@@ -37,6 +43,14 @@ struct Family {
 }
 
 const FAMILIES: &[Family] = &[
+    Family { names: bailingmoe2::NAMES, plan: bailingmoe2::plan },
+    Family { names: deepseek2::NAMES, plan: deepseek2::plan },
+    Family { names: glm4::MOE, plan: glm4::moe },
+    Family { names: gpt_oss::NAMES, plan: gpt_oss::plan },
+    Family { names: granite::GRANITE_MOE, plan: granite::granite_moe },
+    Family { names: llama4::NAMES, plan: llama4::plan },
+    Family { names: minicpm3::NAMES, plan: minicpm3::plan },
+    Family { names: olmoe::NAMES, plan: olmoe::plan },
     Family { names: dots1::NAMES, plan: dots1::plan },
     Family { names: ernie4_5_moe::NAMES, plan: ernie4_5_moe::plan },
     Family { names: llama::NAMES, plan: llama::plan },
@@ -79,6 +93,10 @@ pub fn describe(gguf: &Gguf) -> Result<(ModelConfig, Plan), ModelError> {
     let keys = Keys::new(gguf, architecture);
     let config = ModelConfig::read(&keys, gguf, architecture)?;
     let plan = (family.plan)(&keys, &config)?;
+    if config.value_dim != config.head_dim && plan.layers.iter().any(|layer| layer.attention.latent.is_none()) {
+        let expected = format!("{}, the size of a key: heads of two sizes are not supported", config.head_dim);
+        return Err(keys.wrong("attention.value_length", config.value_dim, expected));
+    }
     keys.refuse_unread()?;
     Ok((config, plan))
 }

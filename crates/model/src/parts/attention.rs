@@ -21,7 +21,9 @@ pub(crate) struct Attention {
     kv_heads: usize,
     head_dim: usize,
     embedding: usize,
+    /// Without the sinks.
     scoring: Scoring<'static>,
+    sinks: Option<Vec<f32>>,
     temperature: Option<Temperature>,
     rope: Option<Arc<RopeTable>>,
     residual: Residual,
@@ -46,11 +48,14 @@ impl Attention {
     ) -> Result<Attention, ModelError> {
         let ModelConfig { heads, kv_heads, head_dim, embedding, .. } = *config;
         let attention = &plan.layers[layer].attention;
-        let AttentionPlan { scale, window, soft_cap, .. } = *attention;
+        let AttentionPlan { scale, window, chunk, soft_cap, .. } = *attention;
         let HeadNorms { presence, over, after_rotation } = attention.head_norms;
         let head_norm = |what, heads| {
+            if presence != Presence::Never && over == NormOver::HeadUnweighted {
+                return Ok(Some(Norm::unweighted(head_dim, plan.norm)));
+            }
             let shape = match over {
-                NormOver::Head => vec![head_dim],
+                NormOver::Head | NormOver::HeadUnweighted => vec![head_dim],
                 NormOver::EachHead => vec![head_dim, heads],
                 NormOver::Whole => vec![head_dim * heads],
             };
@@ -64,7 +69,8 @@ impl Attention {
             kv_heads,
             head_dim,
             embedding,
-            scoring: Scoring { window, soft_cap, ..Scoring::scaled(scale) },
+            scoring: Scoring { window, chunk, soft_cap, ..Scoring::scaled(scale) },
+            sinks: loader.floats_if(attention.sinks, &in_layer(layer, "attn_sinks.weight"), &[heads])?,
             temperature: attention.temperature,
             rope: attention.rope.map(|table| Arc::clone(&ropes[table])),
             residual: Residual::load(loader, layer, "attn_norm", "post_attention_norm", plan, embedding)?,
@@ -106,7 +112,8 @@ impl Attention {
         }
         kv.append(team, self.layer, spans, &s.k[..keys], &s.v[..keys]);
         let attended = room(&mut s.attended, queries);
-        attention(team, &s.q[..queries], heads, kv, self.layer, spans, self.scoring, attended);
+        let scoring = Scoring { sinks: self.sinks.as_deref(), ..self.scoring };
+        attention(team, &s.q[..queries], heads, kv, self.layer, spans, scoring, attended);
     }
 
     /// Replaces Q and K by their norms.
@@ -148,7 +155,7 @@ fn projections(
 impl Temperature {
     /// Multiplies the queries of a position.
     fn apply(self, q: &mut [f32], position: u32) {
-        let steps = position as usize / self.length;
+        let steps = (position as usize + self.offset) / self.length;
         if steps > 0 {
             let factor = 1.0 + self.scale * (1.0 + steps as f32).ln();
             q.iter_mut().for_each(|q| *q *= factor);

@@ -18,7 +18,7 @@ pub(crate) struct Experts {
     embedding: usize,
     router: Linear,
     selection_bias: Option<Vec<f32>>,
-    gate: ExpertLinear,
+    gate: Option<ExpertLinear>,
     up: ExpertLinear,
     down: ExpertLinear,
     shared: Option<Shared>,
@@ -34,12 +34,37 @@ struct ExpertLinear {
 }
 
 impl ExpertLinear {
-    fn load(loader: &Loader<'_>, name: &str, shape: [usize; 3], bias: Presence) -> Result<ExpertLinear, ModelError> {
-        let [_, outputs, experts] = shape;
+    /// Loads `name.weight`, `[inputs, outputs, experts]`, and `name.bias`.
+    fn load(
+        loader: &Loader<'_>,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        experts: usize,
+        bias: Presence,
+    ) -> Result<ExpertLinear, ModelError> {
         Ok(ExpertLinear {
-            weights: loader.stack(&format!("{name}.weight"), shape)?,
+            weights: loader.stack(&format!("{name}.weight"), inputs, outputs, experts)?,
             bias: loader.floats_if(bias, &format!("{name}.bias"), &[outputs, experts])?,
         })
+    }
+
+    /// Loads two of them, whose outputs lie one after the other for each expert.
+    fn load_fused(
+        loader: &Loader<'_>,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        experts: usize,
+        bias: Presence,
+    ) -> Result<[ExpertLinear; 2], ModelError> {
+        let [first, second] = loader.stacks(&format!("{name}.weight"), inputs, [outputs; 2], experts)?;
+        let bias = loader.floats_if(bias, &format!("{name}.bias"), &[2 * outputs, experts])?;
+        let half = |at: usize| {
+            let own = bias.as_ref()?.chunks_exact(outputs).skip(at).step_by(2);
+            Some(own.flatten().copied().collect())
+        };
+        Ok([ExpertLinear { weights: first, bias: half(0) }, ExpertLinear { weights: second, bias: half(1) }])
     }
 
     fn ty(&self) -> WeightType {
@@ -64,19 +89,30 @@ impl Experts {
         plan: &ExpertsPlan,
     ) -> Result<Experts, ModelError> {
         let (experts, width) = (plan.routing.experts, plan.width);
-        let stack = |what, inputs, outputs| {
-            ExpertLinear::load(loader, &in_layer(layer, what), [inputs, outputs, experts], plan.biases)
+        let linear = |what, inputs, outputs| {
+            ExpertLinear::load(loader, &in_layer(layer, what), inputs, outputs, experts, plan.biases)
         };
         let router = Linear::load(loader, &in_layer(layer, "ffn_gate_inp"), embedding, experts, plan.biases)?;
         let bias = in_layer(layer, "exp_probs_b.bias");
         let selection_bias = loader.floats_if(plan.routing.selection_bias, &bias, &[experts])?;
-        let gate = stack("ffn_gate_exps", embedding, width)?;
-        let up = stack("ffn_up_exps", embedding, width)?;
-        let down = stack("ffn_down_exps", width, embedding)?;
+        let fused = in_layer(layer, "ffn_gate_up_exps");
+        let (gate, up) = if !plan.gated {
+            (None, linear("ffn_up_exps", embedding, width)?)
+        } else if loader.has(&format!("{fused}.weight")) {
+            let [gate, up] = ExpertLinear::load_fused(loader, &fused, embedding, width, experts, plan.biases)?;
+            (Some(gate), up)
+        } else {
+            (Some(linear("ffn_gate_exps", embedding, width)?), linear("ffn_up_exps", embedding, width)?)
+        };
+        let down = linear("ffn_down_exps", width, embedding)?;
         let shared = plan.shared.map(|shared| Shared::load(loader, layer, embedding, plan.activation, shared));
         let shared = shared.transpose()?;
-        let mut types = vec![router.ty(), gate.ty(), up.ty()];
+        let mut types = vec![router.ty(), up.ty()];
+        types.extend(gate.as_ref().map(ExpertLinear::ty));
         types.extend(shared.iter().flat_map(Shared::types));
+        if plan.routing.of_input {
+            types.push(WeightType::F32);
+        }
         Ok(Experts { plan: plan.clone(), embedding, router, selection_bias, gate, up, down, shared, types })
     }
 
@@ -100,15 +136,15 @@ impl Experts {
     pub(crate) fn cost(&self, rows: usize) -> PassCost {
         let routing = &self.plan.routing;
         let left = (1.0 - routing.used as f64 / routing.experts as f64).powf(rows as f64);
-        let weights: usize = self.stacks().map(|stack| stack.weights.rows() * stack.weights.cols()).sum();
+        let products: usize = self.stacks().map(|stack| stack.weights.products()).sum();
         PassCost {
             weight_bytes: (self.memory_bytes() as f64 * (1.0 - left)) as usize,
-            products: rows * routing.used * weights,
+            products: rows * routing.used * products / routing.experts,
         }
     }
 
     fn stacks(&self) -> impl Iterator<Item = &ExpertLinear> {
-        [&self.gate, &self.up, &self.down].into_iter()
+        self.gate.iter().chain([&self.up, &self.down])
     }
 
     /// Sets `delta` to what the experts make of the activations, which are used up.
@@ -124,12 +160,29 @@ impl Experts {
         self.route(team, *rows, activations, experts);
         let places = experts.choices.rows();
         let values = places.len() * self.plan.width;
-        inner.gather(activations, places, &[self.gate.ty(), self.up.ty()]);
+        let types = [self.gate.as_ref().unwrap_or(&self.up).ty(), self.up.ty()];
+        if self.plan.routing.of_input {
+            let factors = room(&mut experts.factors, places.len());
+            for (&place, weight) in experts.choices.places().iter().zip(&mut experts.weights) {
+                factors[place as usize] = std::mem::replace(weight, 1.0);
+            }
+            inner.gather_scaled(team, activations, places, factors, &types);
+        } else {
+            inner.gather(activations, places, &types);
+        }
         let (gates, ups) = (room(gate, values), room(up, values));
         let ends = experts.choices.ends();
-        matmul_grouped(team, inner, ends, &mut [self.gate.product(gates), self.up.product(ups)]);
         let ExpertsPlan { activation, width, .. } = self.plan;
-        inner.set_gated(team, activation, gates, ups, places.len(), width, &[self.down.ty()]);
+        match &self.gate {
+            Some(gate) => {
+                matmul_grouped(team, inner, ends, &mut [gate.product(gates), self.up.product(ups)]);
+                inner.set_gated(team, activation, gates, ups, places.len(), width, &[self.down.ty()]);
+            }
+            None => {
+                matmul_grouped(team, inner, ends, &mut [self.up.product(ups)]);
+                inner.set_activated(team, activation, ups, places.len(), width, &[self.down.ty()]);
+            }
+        }
         let outputs = room(&mut experts.outputs, places.len() * self.embedding);
         matmul_grouped(team, inner, ends, &mut [self.down.product(outputs)]);
         let delta = room(delta, *rows * self.embedding);

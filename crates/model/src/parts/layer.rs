@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, RopeTable, Span, Team};
+use parkade_kernels::{KvCache, MatrixStack, RopeTable, Span, Team};
 
 use super::attention::Attention;
 use super::experts::Experts;
 use super::feed_forward::FeedForward;
+use super::latent_attention::LatentAttention;
 use super::linear::Linear;
 use super::scratch::Scratch;
 use crate::config::ModelConfig;
@@ -17,7 +18,7 @@ use crate::plan::{Halves, Plan};
 /// One layer of a model.
 pub(crate) struct Layer {
     halves: Halves,
-    attention: Attention,
+    attention: Attending,
     feed_forward: FeedForward,
 }
 
@@ -32,7 +33,7 @@ impl Layer {
     ) -> Result<Layer, ModelError> {
         Ok(Layer {
             halves: plan.layers[index].halves,
-            attention: Attention::load(loader, index, config, plan, ropes)?,
+            attention: Attending::load(loader, index, config, plan, ropes)?,
             feed_forward: FeedForward::load(loader, index, config.embedding, plan)?,
         })
     }
@@ -40,6 +41,11 @@ impl Layer {
     /// All matrices that each row meets.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         self.attention.linears().into_iter().chain(self.feed_forward.linears())
+    }
+
+    /// Matrices that each row meets all members of.
+    pub(crate) fn stacks(&self) -> impl Iterator<Item = &MatrixStack> {
+        self.attention.stacks()
     }
 
     /// The experts, if there are any.
@@ -64,6 +70,58 @@ impl Layer {
                 self.feed_forward.run(team, s);
                 self.attention.finish(team, s);
             }
+        }
+    }
+}
+
+/// The half with attention.
+enum Attending {
+    Grouped(Box<Attention>),
+    Latent(Box<LatentAttention>),
+}
+
+impl Attending {
+    fn load(
+        loader: &Loader<'_>,
+        layer: usize,
+        config: &ModelConfig,
+        plan: &Plan,
+        ropes: &[Arc<RopeTable>],
+    ) -> Result<Attending, ModelError> {
+        Ok(match &plan.layers[layer].attention.latent {
+            None => Attending::Grouped(Box::new(Attention::load(loader, layer, config, plan, ropes)?)),
+            Some(latent) => {
+                Attending::Latent(Box::new(LatentAttention::load(loader, layer, config, plan, latent, ropes)?))
+            }
+        })
+    }
+
+    fn linears(&self) -> Vec<&Linear> {
+        match self {
+            Attending::Grouped(attention) => attention.linears().to_vec(),
+            Attending::Latent(attention) => attention.linears(),
+        }
+    }
+
+    fn stacks(&self) -> impl Iterator<Item = &MatrixStack> {
+        let latent = match self {
+            Attending::Grouped(_) => None,
+            Attending::Latent(attention) => Some(attention.stacks()),
+        };
+        latent.into_iter().flatten()
+    }
+
+    fn attend(&self, team: &Team, spans: &[Span<'_>], kv: &mut KvCache, s: &mut Scratch) {
+        match self {
+            Attending::Grouped(attention) => attention.attend(team, spans, kv, s),
+            Attending::Latent(attention) => attention.attend(team, spans, kv, s),
+        }
+    }
+
+    fn finish(&self, team: &Team, s: &mut Scratch) {
+        match self {
+            Attending::Grouped(attention) => attention.finish(team, s),
+            Attending::Latent(attention) => attention.finish(team, s),
         }
     }
 }

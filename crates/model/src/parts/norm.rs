@@ -32,6 +32,11 @@ impl Norm {
         })
     }
 
+    /// A norm whose factors are all 1.
+    pub(crate) fn unweighted(cols: usize, kind: NormKind) -> Norm {
+        Norm { kind, cols, weight: vec![1.0; cols], bias: None }
+    }
+
     /// As [`load`](Self::load), if the family has it.
     pub(crate) fn load_if(
         presence: Presence,

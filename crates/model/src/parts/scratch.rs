@@ -30,10 +30,27 @@ pub(crate) struct Scratch {
     pub(crate) delta: Vec<f32>,
     /// The input of a product.
     pub(crate) activations: Activations,
-    /// The input of experts, place by place, and then what is between their halves.
+    /// What latent attention makes its queries, keys and values of.
+    pub(crate) latent: LatentScratch,
+    /// The input of experts, place by place, and then what is between their halves; and the inputs of products inside of attention.
     pub(crate) inner: Activations,
     /// What rows choose of a mixture of experts.
     pub(crate) experts: ExpertScratch,
+}
+
+/// Memory of latent attention.
+#[derive(Default)]
+pub(crate) struct LatentScratch {
+    /// What a projection gives before it is taken apart.
+    pub(crate) whole: Vec<f32>,
+    /// The rotated parts of queries `[rows][heads][rotated]`.
+    pub(crate) query_turned: Vec<f32>,
+    /// The rotated keys `[rows][rotated]`.
+    pub(crate) key_turned: Vec<f32>,
+    /// What meets a matrix of each head, head by head.
+    pub(crate) by_head: Vec<f32>,
+    /// Values as they are cached.
+    pub(crate) values: Vec<f32>,
 }
 
 /// Memory of a mixture of experts. A place is a choice of a row; see [`Choices`].
@@ -47,6 +64,8 @@ pub(crate) struct ExpertScratch {
     pub(crate) chosen: Vec<u32>,
     /// Their weights.
     pub(crate) weights: Vec<f32>,
+    /// The weights place by place, where they are factors of what experts read.
+    pub(crate) factors: Vec<f32>,
     /// The choices, sorted by expert.
     pub(crate) choices: Choices,
     /// What the experts give, place by place.

@@ -4,6 +4,7 @@
 #[path = "../support/alike.rs"]
 mod alike;
 mod batches;
+mod experts;
 mod ggml;
 #[path = "../support/installed.rs"]
 mod installed;
