@@ -84,6 +84,7 @@ test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k n
 # The wheel is built among the workspace's tests, in their profile, and installed as anybody would. The command that it brings must live and
 # die as the binary does, so some of the binary's tests run with it.
 test-python: ## the Python package: built, installed into .venv, and tested (ARGS="-k name")
+	@scripts/setup tests
 	rm -rf target/wheels/as-tests
 	CARGO=$(CURDIR)/scripts/cargo-as-tests .venv/bin/maturin build --locked \
 		--manifest-path crates/python/Cargo.toml --out target/wheels/as-tests

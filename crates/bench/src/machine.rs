@@ -41,10 +41,13 @@ impl Machine {
         }
     }
 
-    /// A warning, if others used the machine when the benchmark began.
-    pub fn busy_note(&self) -> Option<String> {
-        let load = self.load_average.filter(|load| *load > 0.5)?;
-        Some(format!("the machine was not idle before the run (load average {load}): do not quote these figures"))
+    /// Why figures from here are not to be quoted: others used the machine when the benchmark began, or this program was built for
+    /// tests.
+    pub fn warnings(&self) -> Vec<String> {
+        let busy = self.load_average.filter(|load| *load > 0.5);
+        let busy = busy.map(|load| format!("the machine was not idle before the run (load average {load})"));
+        let tested = cfg!(debug_assertions).then(|| "this program was built without --release".to_string());
+        busy.into_iter().chain(tested).map(|reason| format!("{reason}: do not quote these figures")).collect()
     }
 
     /// All in one line.
@@ -89,9 +92,10 @@ mod tests {
 
     #[test]
     fn a_busy_machine_is_said() {
-        let with = |load_average| Machine { load_average, ..Machine::detect() }.busy_note();
-        assert!(with(Some(1.5)).is_some_and(|note| note.contains("load average 1.5")));
-        assert_eq!((with(Some(0.2)), with(None)), (None, None));
+        let with = |load_average| Machine { load_average, ..Machine::detect() }.warnings().concat();
+        assert!(with(Some(1.5)).contains("load average 1.5"));
+        assert!(!with(Some(0.2)).contains("load") && !with(None).contains("load"));
+        assert_eq!(with(None).contains("--release"), cfg!(debug_assertions));
     }
 
     #[test]

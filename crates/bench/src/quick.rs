@@ -6,7 +6,7 @@ use crate::model::passes::{Case, Passes};
 use crate::report::{Report, Table};
 use crate::roofline::{Roofline, Shares};
 use crate::serve::Traffic;
-use crate::started::Started;
+use crate::started::{self, Started};
 use crate::subject::Subject;
 use crate::{BenchError, Samples, peer, pool, runtime};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,7 @@ pub struct Options {
 /// # Errors
 /// If the model cannot be found, loaded or run, or no server can be started.
 pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
+    let program = started::program(options.server_bin.as_deref())?;
     let (path, seed) = options.subject.resolve(by)?;
     crate::output::say(format_args!("the model alone"));
     let mut passes = Passes::load(&path, options.subject.threads, &[PREFILL, ONE, MANY], seed)?;
@@ -67,7 +68,7 @@ pub fn run(options: Options, by: &Locate<'_>) -> Result<Report, BenchError> {
     }
     let cost = passes.model.pass_cost(PROMPT, 1);
     drop(passes);
-    let first = runtime::block_on(first_token(&options, &path, seed))??;
+    let first = runtime::block_on(first_token(&options, &program, &path, seed))??;
     let limit = first.map(|seconds| nearer(roofline.shares(cost, 0, seconds)));
     tell("first_token", "first token served, prompt of 128", first.map(|time| time * 1e3), "ms", limit);
     crate::output::say(format_args!("the lot alone"));
@@ -98,10 +99,10 @@ fn time(passes: &mut Passes, case: Case) -> Result<Option<f64>, BenchError> {
 }
 
 /// The median of the seconds to the first text of a request to a server of its own.
-async fn first_token(options: &Options, path: &Path, seed: u64) -> Result<Option<f64>, BenchError> {
+async fn first_token(options: &Options, program: &Path, path: &Path, seed: u64) -> Result<Option<f64>, BenchError> {
     let mut arguments = vec!["--model".to_string(), path.display().to_string()];
     arguments.extend(options.subject.threads.iter().flat_map(|threads| ["--threads".to_string(), threads.to_string()]));
-    let server = Started::start(options.server_bin.as_deref(), arguments).await?;
+    let server = Started::start(program, arguments).await?;
     let traffic = Traffic {
         api: Api::Completions,
         model: None,

@@ -6,7 +6,7 @@ use crate::load::{Api, Target};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,16 +26,18 @@ pub(crate) struct Started {
     pub command: String,
 }
 
+/// The program that is to serve: this one, if none is named.
+pub(crate) fn program(named: Option<&Path>) -> Result<PathBuf, BenchError> {
+    match named {
+        Some(path) if path.is_file() => Ok(path.to_path_buf()),
+        Some(path) => Err(BenchError::Options(format!("--server-bin is '{}'; no such file", path.display()))),
+        None => std::env::current_exe().map_err(BenchError::io("find this program")),
+    }
+}
+
 impl Started {
-    /// Starts `parkade serve` of a program, or of this one, on a free port and waits until its model can answer.
-    pub async fn start(
-        program: Option<&Path>,
-        arguments: impl IntoIterator<Item = String>,
-    ) -> Result<Started, BenchError> {
-        let program = match program {
-            Some(program) => program.to_path_buf(),
-            None => std::env::current_exe().map_err(BenchError::io("find this program"))?,
-        };
+    /// Starts `parkade serve` of a program on a free port and waits until its model can answer.
+    pub async fn start(program: &Path, arguments: impl IntoIterator<Item = String>) -> Result<Started, BenchError> {
         let port = free_port()?;
         let mut args = vec!["serve".to_string(), "--host".to_string(), "127.0.0.1".to_string()];
         args.extend(["--port".to_string(), port.to_string()]);
@@ -43,7 +45,7 @@ impl Started {
         let command = format!("{} {}", program.display(), args.join(" "));
         crate::output::say(format_args!("starting {command}"));
         let failed = |reason: String| BenchError::Start { command: command.clone(), reason };
-        let mut child = Command::new(&program)
+        let mut child = Command::new(program)
             .args(&args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

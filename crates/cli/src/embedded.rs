@@ -30,13 +30,13 @@ pub struct NotLoaded {
 }
 
 impl NotLoaded {
-    fn about(setting: impl Into<String>, error: impl ToString) -> NotLoaded {
-        NotLoaded { setting: setting.into(), message: error.to_string() }
+    fn about(setting: impl AsRef<str>, error: impl ToString) -> NotLoaded {
+        NotLoaded { setting: snake_case(setting.as_ref()), message: error.to_string() }
     }
 }
 
-/// Loads a model with settings that are named as the flags of `parkade serve`, without the dashes before them:
-/// `[("model", "default"), ("kv-cache-mb", "256")]`. Environment and configuration file are the command's and are not read.
+/// Loads a model with settings that are named as the flags of `parkade serve`, in snake case:
+/// `[("model", "default"), ("kv_cache_mb", "256")]`. Environment and configuration file are the command's and are not read.
 ///
 /// # Errors
 /// With the setting that is at fault.
@@ -48,17 +48,22 @@ pub fn load<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Resul
     parkade_core::load(&path, &options).map_err(|error| NotLoaded::about(loading::setting_of(&error), &error))
 }
 
+fn snake_case(flag: &str) -> String {
+    flag.replace('-', "_")
+}
+
 fn parse<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<EngineArgs, NotLoaded> {
     let command = flags_only(EngineArgs::command());
     let mut flags = Vec::new();
     for (name, value) in settings {
-        let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(name)) else {
-            let known: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+        let is_meant = |flag: &str| snake_case(flag) == name;
+        let Some(arg) = command.get_arguments().find(|arg| arg.get_long().is_some_and(is_meant)) else {
+            let known: Vec<String> = command.get_arguments().filter_map(|arg| arg.get_long().map(snake_case)).collect();
             let message = format!("'{name}' is no setting of an engine; there are: {}", known.join(", "));
             return Err(NotLoaded::about(name, message));
         };
         check(arg, value.as_ref()).map_err(|message| NotLoaded::about(name, format!("{name}: {message}")))?;
-        flags.push(format!("--{name}={value}"));
+        flags.push(format!("--{}={value}", name.replace('_', "-")));
     }
     let matches = command.try_get_matches_from(flags).and_then(|matches| EngineArgs::from_arg_matches(&matches));
     matches.map_err(|error| NotLoaded::about("", error))
@@ -71,7 +76,7 @@ mod tests {
 
     #[test]
     fn settings_are_the_flags_of_serve() {
-        let args = parse([("threads", "3"), ("scheduler", "default"), ("prefix-cache", "false")]).expect("settings");
+        let args = parse([("threads", "3"), ("scheduler", "default"), ("prefix_cache", "false")]).expect("settings");
         assert_eq!((args.model.model.as_str(), args.model.threads), ("default", Some(3)));
         assert_eq!((args.scheduling.scheduler, args.scheduling.prefix_cache), (SchedulerKind::Default, false));
         let scheduler = parse([]).expect("none").scheduling.scheduler;
@@ -83,7 +88,8 @@ mod tests {
         for (name, value, said) in [
             ("threads", "0", "threads: invalid value '0': expected a whole number from 1 to 1024"),
             ("scheduler", "fair", "scheduler: invalid value 'fair' [possible values: parking-lot, default]"),
-            ("port", "1234", "'port' is no setting of an engine; there are: model, threads, kv-cache-mb, scheduler"),
+            ("port", "1234", "'port' is no setting of an engine; there are: model, threads, kv_cache_mb, scheduler"),
+            ("kv_cache_mb", "0", "kv_cache_mb: invalid value '0'"),
             ("help", "", "'help' is no setting"),
         ] {
             let error = parse([(name, value)]).expect_err(name);

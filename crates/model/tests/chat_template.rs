@@ -212,8 +212,20 @@ fn an_error_names_the_template_its_line_and_what_is_wrong() {
         "the model's chat template fails on these messages: 'dict object' has no attribute 'nothing' (line 3 of \
          tokenizer.chat_template)"
     );
-    assert!(!error.is_about_messages());
-    assert!(say("{{ raise_exception('no') }}").is_about_messages());
+    assert!(!error.is_about_messages(100));
+    assert!(say("{{ raise_exception('no') }}").is_about_messages(100));
+}
+
+#[test]
+fn messages_that_are_too_long_for_any_template_are_at_fault_themselves() {
+    let error = |source: &str, bytes| {
+        let error = render(source, json!([{"role": "user", "content": "a".repeat(bytes)}])).unwrap_err();
+        (error.is_about_messages(bytes), error.to_string())
+    };
+    let (at_fault, said) = error("{{ messages[0].content }}", 17 << 20);
+    assert!(at_fault, "{said}");
+    let (at_fault, said) = error("{% for i in range(100000) %}{{ 'a' * 1000 }}{% endfor %}", 10);
+    assert!(!at_fault, "{said}");
 }
 
 /// The text of a prompt with the request's part of it in brackets.
@@ -280,7 +292,7 @@ fn a_hostile_template_is_refused_or_stopped_on_a_small_stack() {
         let run = || {
             for source in &hostile {
                 let error = render(source, json!([{"role": "user", "content": "a"}])).unwrap_err();
-                assert!(!error.is_about_messages(), "{error}");
+                assert!(!error.is_about_messages(100), "{error}");
                 assert!(error.to_string().contains("tokenizer.chat_template"), "{error}");
             }
         };

@@ -107,7 +107,7 @@ impl Engine {
             Running::of(loaded).map(|running| (running, warnings))
         });
         let (running, warnings) = loaded.map_err(|NotLoaded { setting, message }| {
-            errors::exception(py, "LoadError", &message, "not_loaded", Some(&setting.replace('-', "_")), None)
+            errors::exception(py, "LoadError", &message, "not_loaded", Some(&setting), None)
         })?;
         for warning in warnings {
             let text = std::ffi::CString::new(warning.replace('\0', " "))?;

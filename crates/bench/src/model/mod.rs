@@ -7,6 +7,7 @@ use crate::bounds::{MOST, within};
 use crate::locate::Locate;
 use crate::report::{Axis, Cell, Line, Plot, Report, Table};
 use crate::roofline::{Roofline, Shares};
+use crate::serve::seconds;
 use crate::subject::Subject;
 use crate::{BenchError, Samples};
 use parkade_kernels::CpuLevel;
@@ -47,6 +48,9 @@ pub struct Options {
     /// Another program to run in turns with this one, on the same file and threads
     #[arg(long, value_name = "llama-bench=PATH")]
     pub peer: Option<Peer>,
+    /// Seconds that one run of the other program may take
+    #[arg(long, default_value_t = 600.0)]
+    pub peer_timeout_seconds: f64,
 }
 
 impl Options {
@@ -159,11 +163,12 @@ fn measure(
         crate::output::say(format_args!("{case:?}, in turns with the peer"));
     }
     let (mut times, mut speeds) = (Vec::new(), Vec::new());
+    let limit = seconds("--peer-timeout-seconds", options.peer_timeout_seconds)?;
     passes.time(case)?;
     for _ in 0..options.repeats {
         times.push(passes.time(case)?);
         if let Some(peer) = peer {
-            speeds.push(peer.run(path, passes.team.threads(), case)?);
+            speeds.push(peer.run(path, passes.team.threads(), case, limit)?);
         }
     }
     let times: Samples = times.into_iter().collect();
@@ -258,6 +263,7 @@ fn check(options: &Options) -> Result<(), BenchError> {
     within("--streams", 1..=MOST, &options.streams)?;
     within("--depths", 0..=MOST, &options.depths)?;
     within("--decode-tokens", 1..=MOST, &[options.decode_tokens])?;
+    seconds("--peer-timeout-seconds", options.peer_timeout_seconds)?;
     within("--repeats", 1..=MOST, &[options.repeats])
 }
 
@@ -277,6 +283,7 @@ mod tests {
             repeats: 2,
             kernel_level: None,
             peer: None,
+            peer_timeout_seconds: 600.0,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::random::Random;
 use parkade_kernels::{KvCache, KvType, Span, Team};
 use parkade_model::gguf::Gguf;
-use parkade_model::{Batch, Model, Outputs, PassCost, TokenId};
+use parkade_model::{Batch, Model, Outputs, PassCost, TokenId, describe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -89,13 +89,15 @@ impl Passes {
         let team = Arc::new(Team::new(threads));
         let start = Instant::now();
         let gguf = Gguf::open(path).map_err(|error| failed(error.to_string()))?;
+        let (config, _) = describe(&gguf).map_err(|error| failed(error.to_string()))?;
+        let (most, context) = (cases.iter().map(|case| case.longest()).max().unwrap_or(1), config.context_length);
+        if most > context {
+            return Err(failed(format!(
+                "its context has {context} tokens, and a sequence of {most} is asked for (its depth, and the tokens of prompt or answer)"
+            )));
+        }
         let model = Model::load(&gguf, Arc::clone(&team)).map_err(|error| failed(error.to_string()))?;
         let load_seconds = start.elapsed().as_secs_f64();
-        let (most, context) =
-            (cases.iter().map(|case| case.longest()).max().unwrap_or(1), model.config().context_length);
-        if most > context {
-            return Err(failed(format!("{most} tokens are asked for; its context has {context}")));
-        }
         let blocks = cases.iter().map(|case| case.blocks()).max().unwrap_or(1);
         let config = model.config();
         let each = KvCache::bytes_per_block(config.layers, config.kv_heads, config.head_dim, BLOCK_LEN, KvType::F16);

@@ -3,8 +3,11 @@
 use super::passes::Case;
 use crate::BenchError;
 use serde_json::Value;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// A program that measures as `llama-bench` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ impl Peer {
     }
 
     /// Tokens a second of one run, after the warm-up that it makes by itself.
-    pub(super) fn run(&self, model: &Path, threads: usize, case: Case) -> Result<f64, BenchError> {
+    pub(super) fn run(&self, model: &Path, threads: usize, case: Case, limit: Duration) -> Result<f64, BenchError> {
         let (prompt, answer, depth) = match case {
             Case::Prefill { tokens, depth, .. } => (tokens, 0, depth),
             Case::Decode { tokens, depth, .. } => (0, tokens, depth),
@@ -50,7 +53,7 @@ impl Peer {
         }
         let shown = format!("{command:?}");
         let failed = |reason: String| BenchError::Peer { command: shown.clone(), reason };
-        let output = command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
+        let output = output(&mut command, limit).map_err(failed)?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let last = said.lines().rev().take(5).collect::<Vec<_>>().join(" / ");
@@ -58,6 +61,42 @@ impl Peer {
         }
         speed(&output.stdout).ok_or_else(|| failed("its output is not the JSON of one test with avg_ts".to_string()))
     }
+}
+
+/// What a program wrote until its end. One that takes longer than the limit is killed.
+fn output(command: &mut Command, limit: Duration) -> Result<Output, String> {
+    let until = Instant::now() + limit;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let (stdout, stderr) = (read(child.stdout.take()), read(child.stderr.take()));
+    let status = end(&mut child, until).map_err(|error| error.to_string())?;
+    let status = status.ok_or_else(|| {
+        format!("it was killed: it took longer than {} s, see --peer-timeout-seconds", limit.as_secs_f64())
+    })?;
+    let whole = |reader: JoinHandle<Vec<u8>>| reader.join().unwrap_or_default();
+    Ok(Output { status, stdout: whole(stdout), stderr: whole(stderr) })
+}
+
+/// Reads a pipe to its end, so that the program never waits for a reader.
+fn read(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is what there is.
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        bytes
+    })
+}
+
+/// How it ended; `None` if it had to be killed.
+fn end(child: &mut Child, until: Instant) -> std::io::Result<Option<ExitStatus>> {
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.kill()?;
+    child.wait().map(|_| None)
 }
 
 /// Tokens a second in what it wrote: an array with one test.
@@ -94,9 +133,16 @@ mod tests {
     #[test]
     fn what_it_says_when_it_fails_is_passed_on() {
         let case = Case::Prefill { prompts: 1, tokens: 4, depth: 0 };
-        let run = |program: &str| Peer { program: program.into() }.run(Path::new("/none"), 1, case);
+        let limit = Duration::from_secs(60);
+        let run = |program: &str| Peer { program: program.into() }.run(Path::new("/none"), 1, case, limit);
         assert!(run("/no/such/program").expect_err("missing").to_string().contains("/no/such/program"));
         assert!(run("false").expect_err("fails").to_string().contains("exit status: 1"));
         assert!(run("true").expect_err("says nothing").to_string().contains("avg_ts"));
+    }
+
+    #[test]
+    fn one_that_hangs_is_killed() {
+        let reason = output(Command::new("sleep").arg("600"), Duration::from_millis(20)).expect_err("it hangs");
+        assert!(reason.contains("--peer-timeout-seconds"), "{reason}");
     }
 }

@@ -10,7 +10,7 @@ use crate::load::{Class, Mix, Slo, Target, Workload};
 use crate::machine::resident_bytes;
 use crate::report::Report;
 use crate::serve::{Traffic, seconds};
-use crate::started::Started;
+use crate::started::{self, Started};
 use crate::{BenchError, Samples, peer, random, runtime};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -236,6 +236,16 @@ fn check(options: &Options) -> Result<(), BenchError> {
     if options.capacity.is_some_and(|rate| !(1e-3..=1e6).contains(&rate)) {
         return bad("--capacity must be from 0.001 to 1000000 requests a second".to_string());
     }
+    for (option, value) in [
+        ("--seconds", options.seconds),
+        ("--warmup-seconds", options.warmup_seconds),
+        ("--capacity-seconds", options.capacity_seconds),
+        ("--vanish-within-seconds", options.vanish_within_seconds),
+        ("--settle-seconds", options.settle_seconds),
+        ("--timeout-seconds", options.traffic.timeout_seconds),
+    ] {
+        seconds(option, value)?;
+    }
     if options.seconds <= options.warmup_seconds {
         return bad("--seconds must be more than --warmup-seconds".to_string());
     }
@@ -251,7 +261,9 @@ fn check(options: &Options) -> Result<(), BenchError> {
 async fn measure(options: Options, seed: u64, report: &mut Report) -> Result<(), BenchError> {
     let started = match &options.url {
         Some(_) => None,
-        None => Some(Started::start(options.server_bin.as_deref(), options.server_arguments()).await?),
+        None => {
+            Some(Started::start(&started::program(options.server_bin.as_deref())?, options.server_arguments()).await?)
+        }
     };
     let url = options.url.clone().or_else(|| started.as_ref().map(|server| server.url.clone())).unwrap_or_default();
     let mut target = options.traffic.target(&url)?;

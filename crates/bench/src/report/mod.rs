@@ -214,7 +214,7 @@ impl Report {
     /// An empty report that already knows where, when and how it was made.
     pub fn new(benchmark: &'static str, title: impl Into<String>, seed: Option<u64>) -> Self {
         let machine = Machine::detect();
-        let notes = machine.busy_note().into_iter().collect();
+        let notes = machine.warnings();
         Report {
             schema: SCHEMA,
             benchmark,

@@ -113,8 +113,14 @@ impl TemplateError {
         }
     }
 
-    /// Whether it is about the messages, so that others may work. Everything else is the template's own fault.
-    pub fn is_about_messages(&self) -> bool {
-        matches!(self, TemplateError::Raised { .. } | TemplateError::Messages { .. } | TemplateError::NoDefault { .. })
+    /// Whether it is about the messages, which have so many bytes, so that others may work. Everything else is the template's own fault.
+    pub fn is_about_messages(&self, bytes: usize) -> bool {
+        match *self {
+            TemplateError::Raised { .. } | TemplateError::Messages { .. } | TemplateError::NoDefault { .. } => true,
+            // A template that copies its messages a few times is no bad one.
+            TemplateError::OutOfMemory { limit, .. } | TemplateError::OutputTooLong { limit, .. } => bytes >= limit / 8,
+            TemplateError::OutOfFuel { limit, .. } => bytes as u64 >= limit / 8,
+            _ => false,
+        }
     }
 }

@@ -47,7 +47,7 @@ class Engine:
         given = [("model", os.fspath(model))]
         for name, value in settings.items():
             if value is not None:
-                given.append((name.replace("_", "-"), str(value).lower() if isinstance(value, bool) else str(value)))
+                given.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
         self._native = _native.Engine(given)
 
     @property

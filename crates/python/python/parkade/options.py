@@ -35,11 +35,11 @@ class Scheduling(TypedDict, total=False):
     ``parking-lot`` shares by them. Times are seconds: for the whole answer, and for its first token.
     """
 
-    request_id: str
-    tenant: str
-    priority_class: str
-    timeout: float
-    first_token_timeout: float
+    request_id: Optional[str]
+    tenant: Optional[str]
+    priority_class: Optional[str]
+    timeout: Optional[float]
+    first_token_timeout: Optional[float]
 
 
 class Options(Scheduling, total=False):

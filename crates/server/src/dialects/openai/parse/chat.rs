@@ -100,12 +100,12 @@ fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<P
             add_generation_prompt,
             extra: &extra,
         })
-        .map_err(|error| unrenderable(&error))
+        .map_err(|error| unrenderable(&error, messages))
 }
 
 /// The error for messages that the template does not take, or for a template that fails on any.
-fn unrenderable(error: &TemplateError) -> ApiError {
-    if error.is_about_messages() {
+fn unrenderable(error: &TemplateError, messages: &Value) -> ApiError {
+    if error.is_about_messages(messages.to_string().len()) {
         return ApiError::invalid_value(PROMPT_FIELD, error.to_string());
     }
     ApiError::new(
