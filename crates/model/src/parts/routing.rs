@@ -6,6 +6,8 @@ use crate::loader::Presence;
 
 /// Experts of a layer that are believed; the largest published models have 512.
 const MAX_EXPERTS: u32 = 1 << 16;
+/// Experts of a token that are believed; published models use up to a dozen. What each of them gives a token takes memory.
+const MAX_USED: u32 = 64;
 /// What the weights' sum is at least when they are divided by it: the smallest normal half-precision number, as elsewhere.
 const SMALLEST_SUM: f32 = 6.103_515_6e-5;
 
@@ -59,7 +61,7 @@ impl RoutingPlan {
         selection_bias: Presence,
     ) -> Result<RoutingPlan, ModelError> {
         let experts = keys.size("expert_count", MAX_EXPERTS)?;
-        let used = keys.size("expert_used_count", MAX_EXPERTS)?;
+        let used = keys.size("expert_used_count", MAX_USED)?;
         if used > experts {
             return Err(keys.wrong("expert_used_count", used, format!("1 to the expert_count of {experts}")));
         }

@@ -47,6 +47,7 @@ fn experts_that_cannot_be() {
     refused(&with("expert_count", 4), &["tensor 'blk.0.ffn_gate_inp.weight'", "expected [32, 4]"]);
     refused(&with("expert_count", 0), &["tensor 'blk.0.ffn_gate.weight' of shape [32, 48] is missing"]);
     refused(&with("expert_used_count", 0), &["'llama.expert_used_count' is 0; expected 1 to"]);
+    refused(&with("expert_used_count", 1_000_000_000), &["'llama.expert_used_count' is 1000000000; expected 1 to 64"]);
     refused(&with("expert_used_count", 4), &["'llama.expert_used_count' is 4; expected 1 to the expert_count of 3"]);
     refused(&with("expert_gating_func", 9), &["'llama.expert_gating_func' is 9; expected 1 (softmax)"]);
     refused(&with("expert_group_count", 2), &["'llama.expert_group_count' is 2; expected a divisor"]);
