@@ -12,6 +12,7 @@ const EXPERTS: usize = 64;
 const USED: usize = 8;
 const EMBEDDING: usize = 2048;
 const WIDTH: usize = 1024;
+const LAYERS: usize = 4;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -30,17 +31,19 @@ fn main() {
         let bytes = vec![0x2c; EXPERTS * rows * ty.row_bytes(cols).expect("a whole number of blocks")];
         MatrixStack::from_bytes(&team, ty, EXPERTS, rows, cols, &bytes).expect("a stack")
     };
-    let layer = [stack(WIDTH, EMBEDDING), stack(WIDTH, EMBEDDING), stack(EMBEDDING, WIDTH)];
+    // several layers in turn, so that the weights come from memory, as they do in a forward pass
+    let layer = || [stack(WIDTH, EMBEDDING), stack(WIDTH, EMBEDDING), stack(EMBEDDING, WIDTH)];
+    let layers: Vec<_> = (0..LAYERS).map(|_| layer()).collect();
     let plain = plain_rate(&team, ty);
     println!("{ty}, {threads} threads, {}; a plain product reads {plain:.1} GB/s", CpuLevel::current().name());
     println!("{:>5} {:>8} {:>10} {:>8} {:>7} {:>9}", "m", "experts", "us", "GB/s", "share", "G MAC/s");
     for m in [1, 2, 4, 16, 64, 512] {
-        measure(&team, ty, &layer, m, plain);
+        measure(&team, ty, &layers, m, plain);
     }
 }
 
 /// The lower decile of passes, each with another choice of experts.
-fn measure(team: &Team, ty: WeightType, [gate, up, down]: &[MatrixStack; 3], m: usize, plain: f64) {
+fn measure(team: &Team, ty: WeightType, layers: &[[MatrixStack; 3]], m: usize, plain: f64) {
     let x: Vec<f32> = (0..m * EMBEDDING).map(|i| ((i * 37 % 255) as f32 - 127.0) / 100.0).collect();
     let (mut activations, mut inner) = (Activations::new(), Activations::new());
     activations.set(team, &x, m, EMBEDDING, &[ty]);
@@ -52,6 +55,7 @@ fn measure(team: &Team, ty: WeightType, [gate, up, down]: &[MatrixStack; 3], m: 
     let (mut times, mut touched, mut state) = (Vec::new(), 0, 1u64);
     let started = Instant::now();
     while times.len() < 20 || started.elapsed() < Duration::from_millis(1500) {
+        let [gate, up, down] = &layers[times.len() % layers.len()];
         let chosen: Vec<u32> = (0..m).flat_map(|_| choose(&mut state)).collect();
         let call = Instant::now();
         choices.set(EXPERTS, USED, &chosen);
@@ -68,7 +72,8 @@ fn measure(team: &Team, ty: WeightType, [gate, up, down]: &[MatrixStack; 3], m: 
     let touched = touched as f64 / times.len() as f64;
     times.sort_by(f64::total_cmp);
     let seconds = times[times.len() / 10];
-    let bytes = (gate.memory_bytes() + up.memory_bytes() + down.memory_bytes()) as f64 / EXPERTS as f64 * touched;
+    let bytes: usize = layers[0].iter().map(MatrixStack::memory_bytes).sum();
+    let bytes = bytes as f64 / EXPERTS as f64 * touched;
     let rate = bytes / seconds / 1e9;
     println!(
         "{m:>5} {touched:>8.1} {:>10.1} {rate:>8.1} {:>6.0}% {:>9.1}",
@@ -95,9 +100,9 @@ fn choose(state: &mut u64) -> Vec<u32> {
     chosen
 }
 
-/// What a product with one row and one matrix as large as a stack reads: the best of thirty.
+/// What a product with one row reads of a matrix that is larger than caches: the best of thirty.
 fn plain_rate(team: &Team, ty: WeightType) -> f64 {
-    let rows = EXPERTS * WIDTH;
+    let rows = LAYERS * 3 * EXPERTS * WIDTH;
     let bytes = vec![0x2c; rows * ty.row_bytes(EMBEDDING).expect("a whole number of blocks")];
     let matrix = Matrix::from_bytes(team, ty, rows, EMBEDDING, &bytes).expect("a matrix");
     let mut activations = Activations::new();
