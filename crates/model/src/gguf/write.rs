@@ -74,6 +74,12 @@ impl GgufWriter {
         Ok(self)
     }
 
+    /// Size of the file.
+    pub fn bytes(&self) -> u64 {
+        let aligned = |bytes: usize| (bytes as u64).next_multiple_of(DEFAULT_ALIGNMENT.into());
+        aligned(self.header().len()) + self.tensors.iter().map(|tensor| aligned(tensor.bytes)).sum::<u64>()
+    }
+
     /// Writes the file. `fill` gives each tensor's data in turn, so that only one is in memory at a time.
     ///
     /// # Errors

@@ -32,10 +32,11 @@ const TYPICAL: f64 = 1.3;
 fn of_all(names: &[&str], check: impl Fn(&str, &Gguf, &Answers) -> Result<String, String>) {
     let mut failures = Vec::new();
     for name in names {
-        let Some((gguf, answers)) = find(name) else { return };
-        match check(name, &gguf, &answers) {
-            Ok(figures) => println!("{name:<32} {figures}"),
-            Err(problem) => failures.push(format!("{name}: {problem}")),
+        for (gguf, answers) in find(name) {
+            match check(name, &gguf, &answers) {
+                Ok(figures) => println!("{name:<32} {figures}"),
+                Err(problem) => failures.push(format!("{name} ({}): {problem}", gguf.name())),
+            }
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");

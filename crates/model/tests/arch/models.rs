@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use parkade_model::gguf::Gguf;
+use parkade_synth::Model;
 
 use crate::answers::Answers;
 use crate::rewrite::with_context;
@@ -55,14 +56,17 @@ pub const GENERATES: &[&str] = &[
     "starcoder2-Q8_0",
 ];
 
-/// A model and llama.cpp's answers, from the folder that `PARKADE_ORACLE_ARCH` names. Without it there are none, and the test says so.
-pub fn find(name: &str) -> Option<(Gguf, Answers)> {
-    let Some(folder) = std::env::var_os("PARKADE_ORACLE_ARCH") else {
-        eprintln!("skipped: PARKADE_ORACLE_ARCH names no folder of models and answers");
-        return None;
-    };
-    let path = Path::new(&folder).join(format!("{name}.gguf"));
-    let gguf = Gguf::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let answers = Answers::read(&path.with_extension("json"));
-    Some((with_context(&gguf, answers.ctx), answers))
+/// A model by its name, which ends with the type of its weights, and llama.cpp's answers to it: the one that `parkade_synth` makes, and the one of
+/// that name in the folder that `PARKADE_ORACLE_ARCH` names, if it does.
+pub fn find(name: &str) -> Vec<(Gguf, Answers)> {
+    let shape = format!("tiny-{}", name.rsplit_once('-').unwrap().0);
+    let model = Model::new(&shape, 1, 1, None).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/arch/answers/{shape}.json"));
+    let mut found = vec![(Gguf::from_bytes(model.to_bytes().unwrap()).unwrap(), Answers::read(&answers))];
+    if let Some(folder) = std::env::var_os("PARKADE_ORACLE_ARCH") {
+        let path = Path::new(&folder).join(format!("{name}.gguf"));
+        let gguf = Gguf::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        found.push((gguf, Answers::read(&path.with_extension("json"))));
+    }
+    found.into_iter().map(|(gguf, answers)| (with_context(&gguf, answers.ctx), answers)).collect()
 }
