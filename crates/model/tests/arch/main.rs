@@ -6,6 +6,9 @@
 #[path = "../support/alike.rs"]
 mod alike;
 mod answers;
+mod gemma;
+#[path = "../support/installed.rs"]
+mod installed;
 mod models;
 #[path = "../support/random.rs"]
 mod random;

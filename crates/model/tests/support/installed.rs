@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use parkade_model::gguf::Gguf;
 
 /// The default model.
+#[allow(dead_code, reason = "some of the tests use other models only")]
 pub fn default_model() -> Gguf {
     Gguf::open(&installed_model("SmolLM2-135M-Instruct.Q4_1")).unwrap()
 }
@@ -17,6 +18,10 @@ pub fn installed_model(name: &str) -> PathBuf {
         .or_else(|| Some(set("HOME")?.join(".cache/parkade")))
         .expect("HOME is set");
     let path = data.join("models").join(format!("{name}.gguf"));
-    assert!(path.is_file(), "{} is missing: run `make setup`", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: run `make setup`, for the models of tests `scripts/setup tests`",
+        path.display()
+    );
     path
 }
