@@ -229,7 +229,7 @@ fn what_is_wrong_with_a_vocabulary_is_named() {
             assert!(error.contains(part), "{part:?} is not in {error:?}");
         }
     };
-    is(error(Vocabulary { model: "bert", ..good.clone() }), &["tokenizer.ggml.model is 'bert'", "gpt2", "llama"]);
+    is(error(Vocabulary { model: "plamo2", ..good.clone() }), &["tokenizer.ggml.model is 'plamo2'", "gpt2", "llama"]);
     is(error(Vocabulary { pre: Some("tea"), ..good.clone() }), &["tokenizer.ggml.pre is 'tea'", "smollm", "qwen2"]);
     is(error(Vocabulary { tokens: &[], ..good.clone() }), &["tokenizer.ggml.tokens is empty"]);
     is(error(Vocabulary { types: Some(&[1]), ..good.clone() }), &["token_type has 1 entries", "has 4"]);

@@ -2,6 +2,8 @@
 //!
 //! `get_*` is `Ok(None)` when the key is absent and an error when it holds something else; `require_*` makes absence an error.
 
+use std::borrow::Cow;
+
 use super::{Array, Gguf, GgufError, Value};
 
 impl Gguf {
@@ -105,6 +107,18 @@ impl Gguf {
     pub fn get_f32_array(&self, key: &str) -> Result<Option<&[f32]>, GgufError> {
         self.typed(key, "an array of float32", |v| match v {
             Value::Array(Array::F32(a)) => Some(a.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// An array of bytes, which some converters write as signed.
+    ///
+    /// # Errors
+    /// If the value is no array of `uint8` or `int8`.
+    pub fn get_bytes(&self, key: &str) -> Result<Option<Cow<'_, [u8]>>, GgufError> {
+        self.typed(key, "an array of uint8 or int8", |v| match v {
+            Value::Array(Array::U8(a)) => Some(Cow::Borrowed(a.as_slice())),
+            Value::Array(Array::I8(a)) => Some(a.iter().map(|&byte| byte.cast_unsigned()).collect()),
             _ => None,
         })
     }

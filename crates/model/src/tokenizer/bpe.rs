@@ -1,4 +1,4 @@
-//! Byte-pair encoding: a word begins as its bytes, and the pair with the lowest rank is merged until none is left.
+//! Byte-pair encoding: a word begins as its bytes, or its characters, and the pair with the lowest rank is merged until none is left.
 //!
 //! Of equal pairs the leftmost is merged first. A heap of candidates keeps this at O(n log n) for a word of n bytes,
 //! so one endless word is as cheap as many short ones.
@@ -18,10 +18,12 @@ struct Merge {
 /// The merges of a vocabulary.
 #[derive(Debug)]
 pub(super) struct Bpe {
+    /// The tokens of single characters, where words begin as characters. Those without one begin as bytes.
+    characters: HashMap<char, TokenId>,
     /// The token of each byte; a vocabulary may lack some.
     bytes: Box<[Option<TokenId>; 256]>,
     merges: HashMap<(TokenId, TokenId), Merge>,
-    /// Words that are one token whatever the merges say (Llama 3's `ignore_merges`); empty for other vocabularies.
+    /// Words that are one token whatever the merges say (Llama 3's `ignore_merges`, Gemma 4's line ends).
     words: HashMap<Box<[u8]>, TokenId>,
 }
 
@@ -46,8 +48,12 @@ pub(super) struct Scratch {
 }
 
 impl Bpe {
-    pub(super) fn new(bytes: [Option<TokenId>; 256], words: HashMap<Box<[u8]>, TokenId>) -> Self {
-        Self { bytes: Box::new(bytes), merges: HashMap::new(), words }
+    pub(super) fn new(
+        characters: HashMap<char, TokenId>,
+        bytes: [Option<TokenId>; 256],
+        words: HashMap<Box<[u8]>, TokenId>,
+    ) -> Self {
+        Self { characters, bytes: Box::new(bytes), merges: HashMap::new(), words }
     }
 
     /// Adds a merge after all that were added before. If the pair is known already, its first rank stays.
@@ -59,21 +65,16 @@ impl Bpe {
     /// Appends the tokens of one word. Bytes that the vocabulary lacks are left out, as llama.cpp does.
     ///
     /// `word` is shorter than 2^32 bytes; the tokenizer checks the whole text.
-    pub(super) fn encode(&self, word: &[u8], scratch: &mut Scratch, out: &mut Vec<TokenId>) {
-        if let Some(&token) = self.words.get(word) {
+    pub(super) fn encode(&self, word: &str, scratch: &mut Scratch, out: &mut Vec<TokenId>) {
+        if let Some(&token) = self.words.get(word.as_bytes()) {
             out.push(token);
             return;
         }
         let Scratch { pieces, heap } = scratch;
-        let len = word.len() as u32;
         pieces.clear();
-        pieces.extend(word.iter().zip(0u32..).map(|(&byte, at)| Piece {
-            token: self.bytes[usize::from(byte)],
-            previous: at.wrapping_sub(1),
-            next: if at + 1 == len { END } else { at + 1 },
-        }));
+        self.begin(word, pieces);
         heap.clear();
-        for left in 0..len.saturating_sub(1) {
+        for left in 0..(pieces.len() as u32).saturating_sub(1) {
             self.offer(pieces, left, left + 1, heap);
         }
         while let Some(Reverse((_, at, left, right))) = heap.pop() {
@@ -101,6 +102,27 @@ impl Bpe {
         }
     }
 
+    /// The pieces that a word begins as.
+    fn begin(&self, word: &str, pieces: &mut Vec<Piece>) {
+        let piece = |token, at: u32| Piece { token, previous: at.wrapping_sub(1), next: at + 1 };
+        if self.characters.is_empty() {
+            pieces.extend(word.bytes().zip(0u32..).map(|(byte, at)| piece(self.bytes[usize::from(byte)], at)));
+        } else {
+            for c in word.chars() {
+                if let Some(&token) = self.characters.get(&c) {
+                    pieces.push(piece(Some(token), pieces.len() as u32));
+                    continue;
+                }
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    pieces.push(piece(self.bytes[usize::from(byte)], pieces.len() as u32));
+                }
+            }
+        }
+        if let Some(last) = pieces.last_mut() {
+            last.next = END;
+        }
+    }
+
     /// Puts a pair on the heap if it can be merged.
     fn offer(&self, pieces: &[Piece], left: u32, right: u32, heap: &mut BinaryHeap<Candidate>) {
         if let (Some(a), Some(b)) = (pieces[left as usize].token, pieces[right as usize].token)
@@ -118,7 +140,7 @@ mod tests {
     /// Tokens 0 to 25 are the letters a to z.
     fn letters(merges: &[(TokenId, TokenId, TokenId)]) -> Bpe {
         let bytes = std::array::from_fn(|b| (b as u8).is_ascii_lowercase().then(|| b as u32 - 97));
-        let mut bpe = Bpe::new(bytes, HashMap::new());
+        let mut bpe = Bpe::new(HashMap::new(), bytes, HashMap::new());
         for &(left, right, token) in merges {
             bpe.add_merge(left, right, token);
         }
@@ -127,7 +149,7 @@ mod tests {
 
     fn encode(bpe: &Bpe, word: &str) -> Vec<TokenId> {
         let mut out = Vec::new();
-        bpe.encode(word.as_bytes(), &mut Scratch::default(), &mut out);
+        bpe.encode(word, &mut Scratch::default(), &mut out);
         out
     }
 
@@ -152,5 +174,15 @@ mod tests {
         assert_eq!(encode(&bpe, "a!b"), [0, 1]);
         assert_eq!(encode(&bpe, "!ab!"), [100]);
         assert_eq!(encode(&bpe, "!").len(), 0);
+    }
+
+    #[test]
+    fn a_word_of_characters_begins_as_them_and_spells_the_others_in_bytes() {
+        let bytes = std::array::from_fn(|b| Some(1000 + b as u32));
+        let mut bpe = Bpe::new(HashMap::from([('a', 1), ('é', 2)]), bytes, HashMap::from([(Box::from(&b"aa"[..]), 9)]));
+        bpe.add_merge(1, 2, 3);
+        assert_eq!(encode(&bpe, "aéxé"), [3, 1000 + 0x78, 2]);
+        assert_eq!(encode(&bpe, "日"), [1000 + 0xE6, 1000 + 0x97, 1000 + 0xA5]);
+        assert_eq!(encode(&bpe, "aa"), [9]);
     }
 }

@@ -7,7 +7,7 @@
 const ENDS: &[&str] = &[
     "<|eot_id|>",
     "<|im_end|>",
-    "<|end|>",
+    MESSAGE_END,
     "<|return|>",
     "<|call|>",
     "<|flush|>",
@@ -23,8 +23,20 @@ const ENDS: &[&str] = &[
     "<|end_of_text|>",
     "<end_of_utterance>",
     "<eos>",
+    "<turn|>",
+    TOOL_RESPONSE,
     "<｜end▁of▁sentence｜>",
+    "[e~[",
 ];
+
+/// Begins a tool's result in Gemma 4's turns, whose `</s>` is a tag of HTML.
+const TOOL_RESPONSE: &str = "<|tool_response>";
+
+/// Names of the tokens that frame messages where one answer has several (gpt-oss). They are shown, so that whoever reads the
+/// answer can tell its messages apart.
+const MESSAGE_MARKS: &[&str] = &["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
+/// Ends a message of these.
+const MESSAGE_END: &str = "<|end|>";
 
 /// Names of tokens that pad or separate when a gap in code is filled in: after one of them the filling is over.
 const FILL_IN_ENDS: &[&str] = &[
@@ -47,18 +59,24 @@ const FILL_IN_MARKS: &[&str] = &[
     "<fim-prefix>",
     "<fim_prefix>",
     "<｜fim▁begin｜>",
+    "<|code_prefix|>",
+    "<|prefix|>",
     "<PRE>",
     "▁<PRE>",
     "<|fim_suffix|>",
     "<fim-suffix>",
     "<fim_suffix>",
     "<｜fim▁hole｜>",
+    "<|code_suffix|>",
+    "<|suffix|>",
     "<SUF>",
     "▁<SUF>",
     "<|fim_middle|>",
     "<fim-middle>",
     "<fim_middle>",
     "<｜fim▁end｜>",
+    "<|code_middle|>",
+    "<|middle|>",
     "<MID>",
     "▁<MID>",
 ];
@@ -73,14 +91,47 @@ pub(super) const END_KEYS: &[&str] = &[
     "tokenizer.ggml.fim_sep_token_id",
 ];
 
-/// Does a token with this text end an answer?
-pub(super) fn is_end_name(text: &str) -> bool {
-    ENDS.contains(&text) || FILL_IN_ENDS.contains(&text)
+/// What a token is by its name, whatever the file calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// A control token after which an answer is over.
+    End,
+    /// Another control token.
+    Control,
+    /// A token of several messages in an answer; it is shown.
+    Message,
+    /// Text.
+    Text,
 }
 
-/// Is a token with this text a control token, even if the file calls it an ordinary one?
-pub(super) fn is_control_name(text: &str) -> bool {
-    is_end_name(text) || FILL_IN_MARKS.contains(&text)
+/// What the names of a vocabulary's tokens mean.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    /// Answers have several messages.
+    messages: bool,
+    /// `</s>` is text.
+    html: bool,
+}
+
+impl Names {
+    /// Of a vocabulary, by the names that it `has`.
+    pub(super) fn new(has: impl Fn(&str) -> bool) -> Names {
+        let call = has("<|call|>");
+        let messages = call && has("<|return|>") || (call || has("<|calls|>")) && has("<|flush|>");
+        Names { messages, html: has(TOOL_RESPONSE) }
+    }
+
+    /// What the name of a token says, if anything.
+    pub(super) fn read(self, text: &str) -> Option<Named> {
+        match text {
+            MESSAGE_END if self.messages => Some(Named::Message),
+            "</s>" if self.html => Some(Named::Text),
+            _ if MESSAGE_MARKS.contains(&text) => Some(Named::Message),
+            _ if ENDS.contains(&text) || FILL_IN_ENDS.contains(&text) => Some(Named::End),
+            _ if FILL_IN_MARKS.contains(&text) => Some(Named::Control),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -89,8 +140,20 @@ mod tests {
 
     #[test]
     fn known_names_end_an_answer_and_ordinary_text_does_not() {
-        assert!(is_end_name("<|im_end|>") && is_end_name("<end_of_turn>") && is_end_name("<reponame>"));
-        assert!(!is_end_name("<|im_start|>") && !is_end_name("") && !is_end_name("end"));
-        assert!(is_control_name("<fim_prefix>") && is_control_name("</s>") && !is_control_name("<PRE"));
+        let names = Names::new(|_| false);
+        for end in ["<|im_end|>", "<end_of_turn>", "<reponame>", "</s>", "<|end|>"] {
+            assert_eq!(names.read(end), Some(Named::End), "{end}");
+        }
+        assert_eq!(names.read("<fim_prefix>"), Some(Named::Control));
+        assert_eq!(names.read("<|channel|>"), Some(Named::Message));
+        assert!(["<|im_start|>", "", "end", "<PRE"].iter().all(|text| names.read(text).is_none()));
+    }
+
+    #[test]
+    fn the_end_of_a_message_does_not_end_an_answer_of_several() {
+        let harmony = Names::new(|name| ["<|return|>", "<|call|>", "<|end|>"].contains(&name));
+        assert_eq!((harmony.read("<|end|>"), harmony.read("<|return|>")), (Some(Named::Message), Some(Named::End)));
+        let gemma = Names::new(|name| name == "<|tool_response>");
+        assert_eq!((gemma.read("</s>"), gemma.read("<turn|>")), (Some(Named::Text), Some(Named::End)));
     }
 }

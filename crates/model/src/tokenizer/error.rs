@@ -17,16 +17,18 @@ pub enum TokenizerError {
         /// The name in the file.
         found: String,
         /// The names that are.
-        supported: &'static str,
+        supported: String,
     },
     /// A way to split text into words that is not built in.
     #[error(
-        "tokenizer.ggml.pre is '{found}', which is not supported; supported: {supported}; \
+        "tokenizer.ggml.pre is '{found}', which is not supported; the nearest name is '{nearest}'; supported: {supported}; \
          tokens would come out wrong, so the model is refused: choose another, or convert it again if the name is a mistake"
     )]
     PreTokenizer {
         /// The name in the file.
         found: String,
+        /// The name that is most like it.
+        nearest: &'static str,
         /// The names that are.
         supported: String,
     },
@@ -56,6 +58,14 @@ pub enum TokenizerError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A map of characters that cannot be read.
+    #[error(
+        "tokenizer.ggml.precompiled_charsmap is no map of characters: {problem}; the file is damaged or was written by a broken converter: convert it again"
+    )]
+    CharacterMap {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A vocabulary without tokens.
     #[error("tokenizer.ggml.tokens is empty; the file was written by a broken converter: convert the model again")]
     Empty,
@@ -73,6 +83,12 @@ pub enum TokenizerError {
         /// The character.
         character: char,
     },
+}
+
+/// The error for what stands at `at` in a text.
+pub(super) fn not_expressible(text: &str, at: usize) -> TokenizerError {
+    let start = (0..=at.min(text.len())).rfind(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    TokenizerError::NotExpressible { character: text[start..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER) }
 }
 
 impl TokenizerError {

@@ -9,9 +9,11 @@ pub(super) const EOS: &str = "tokenizer.ggml.eos_token_id";
 pub(super) const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
 pub(super) const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
 pub(super) const ADD_EOS: &str = "tokenizer.ggml.add_eos_token";
-
-/// The kind of SentencePiece vocabularies in `tokenizer.ggml.model`.
-pub(super) const SENTENCEPIECE: &str = "llama";
+pub(super) const ADD_SEPARATOR: &str = "tokenizer.ggml.add_sep_token";
+pub(super) const CLASS: &str = "tokenizer.ggml.cls_token_id";
+/// Files spell it in both ways; the first is the usual one.
+pub(super) const SEPARATORS: [&str; 2] = ["tokenizer.ggml.seperator_token_id", "tokenizer.ggml.separator_token_id"];
+pub(super) const CHARACTER_MAP: &str = "tokenizer.ggml.precompiled_charsmap";
 
 /// The token of a key, unless it is outside of the vocabulary.
 pub(super) fn in_vocabulary(key: &str, id: u32, tokens: usize, warnings: &mut Vec<String>) -> Option<u32> {

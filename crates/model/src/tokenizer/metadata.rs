@@ -4,7 +4,11 @@
 //! often get wrong: one that makes no sense counts as missing, with a warning.
 
 use super::end_tokens::END_KEYS;
-use super::keys::{ADD_BOS, ADD_EOS, BOS, MERGES, SCORES, SENTENCEPIECE, TOKENS, TYPES, UNKNOWN, in_vocabulary};
+use super::keys::{
+    ADD_BOS, ADD_EOS, ADD_SEPARATOR, BOS, CHARACTER_MAP, CLASS, MERGES, SCORES, SEPARATORS, TOKENS, TYPES, UNKNOWN,
+    in_vocabulary,
+};
+use super::scheme::Scheme;
 use super::{Tokenizer, TokenizerError, Vocabulary};
 use crate::chat_template::sources::sources;
 use crate::gguf::{Gguf, or_missing};
@@ -12,9 +16,6 @@ use crate::gguf::{Gguf, or_missing};
 /// Keys of tokens for which there is no use here. They are checked, because they come from the same converter.
 const UNUSED_KEYS: &[&str] = &[
     "tokenizer.ggml.padding_token_id",
-    "tokenizer.ggml.seperator_token_id",
-    "tokenizer.ggml.separator_token_id",
-    "tokenizer.ggml.cls_token_id",
     "tokenizer.ggml.mask_token_id",
     "tokenizer.ggml.prefix_token_id",
     "tokenizer.ggml.suffix_token_id",
@@ -31,26 +32,38 @@ impl Tokenizer {
     /// If the metadata is of an unsupported kind, or what is needed of it makes no sense; the error names the key, the place and the value.
     pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, TokenizerError> {
         let model = gguf.require_str("tokenizer.ggml.model")?;
-        let sentencepiece = model == SENTENCEPIECE;
+        let scheme = Scheme::by_name(model);
+        // What the other kinds of vocabulary are made of is nothing to this one.
+        let is = |schemes: &[Scheme]| scheme.is_some_and(|scheme| schemes.contains(&scheme));
         let types = gguf.get_int_array(TYPES)?;
         let tokens = gguf.require_str_array(TOKENS)?;
         let mut hints = Hints { gguf, warnings: Vec::new() };
         let sources = sources(gguf, &mut hints.warnings);
         let ends = END_KEYS.iter().filter_map(|&key| Some((key, hints.token(key)?))).collect();
+        let map = if is(&[Scheme::Unigram]) { gguf.get_bytes(CHARACTER_MAP)? } else { None };
+        let scored = is(&[Scheme::SentencePiece, Scheme::Unigram]);
         let vocabulary = Vocabulary {
             model,
-            // What the other kind of vocabulary is made of is nothing to this one.
-            pre: if sentencepiece { None } else { gguf.get_str("tokenizer.ggml.pre")? },
+            pre: if is(&[Scheme::Bpe]) { gguf.get_str("tokenizer.ggml.pre")? } else { None },
             tokens,
             types: types.as_deref(),
-            scores: if sentencepiece { gguf.get_f32_array(SCORES)? } else { None },
-            merges: if sentencepiece { None } else { gguf.get_str_array(MERGES)? },
+            scores: if scored { gguf.get_f32_array(SCORES)? } else { None },
+            merges: if is(&[Scheme::Bpe]) { gguf.get_str_array(MERGES)? } else { None },
             bos: hints.token(BOS),
             ends,
             unknown: hints.token(UNKNOWN),
             add_bos: hints.flag(ADD_BOS),
             add_eos: hints.flag(ADD_EOS),
+            class: hints.token(CLASS),
+            separator: SEPARATORS.into_iter().find_map(|key| Some((key, hints.token(key)?))),
+            add_separator: hints.flag(ADD_SEPARATOR),
             add_space_prefix: hints.flag("tokenizer.ggml.add_space_prefix"),
+            remove_extra_whitespaces: hints.flag("tokenizer.ggml.remove_extra_whitespaces"),
+            character_map: map.as_deref(),
+            lower_case: hints.flag("tokenizer.ggml.normalizer.lowercase"),
+            strip_accents: hints.flag("tokenizer.ggml.normalizer.strip_accents"),
+            name: gguf.get_str("general.name").ok().flatten(),
+            architecture: gguf.get_str("general.architecture").ok().flatten(),
             templates: sources.into_iter().map(|(_, source)| source).collect(),
         };
         for key in UNUSED_KEYS {

@@ -1,26 +1,40 @@
 //! Text to token ids and back, from the vocabulary in the GGUF file.
 //!
-//! Two kinds of vocabulary are read: byte-level BPE (`gpt2`: GPT-2, Llama 3, Qwen, SmolLM) and SentencePiece (`llama`:
-//! Llama 2, Mistral, Gemma). The ids are those that llama.cpp gives for the same file, with one difference: where
-//! special tokens overlap in a text, the leftmost counts here and the longest there.
+//! Five kinds of vocabulary are read: BPE of bytes or characters (`gpt2`: GPT-2, Llama 3, Qwen, SmolLM; `gemma4`),
+//! SentencePiece's BPE (`llama`: Llama 2, Mistral, Gemma) and Unigram (`t5`: XLM-RoBERTa), WordPiece (`bert`), and RWKV's
+//! (`rwkv`). The ids are those that llama.cpp gives for the same file, with these differences: where special tokens overlap
+//! in a text, the leftmost counts here and the longest there; and WordPiece makes words as Hugging Face's tokenizers do.
 //!
 //! A text goes through three steps: special tokens are cut out (`special`), the rest is split into words
-//! (`pre_tokenizer`, byte-level BPE only), and each word is merged from its bytes (`bpe`) or characters
-//! (`sentencepiece`). All of them take time that is linear in the text, or nearly so, whatever the text is.
+//! (`pre_tokenizer`, BPE only; `word_piece`), and each word is made of its bytes, characters or pieces (`bpe`,
+//! `sentencepiece`, `unigram`, `word_piece`, `longest`). All of them take time that is linear in the text, or nearly so,
+//! whatever the text and the vocabulary are.
 
+mod assemble;
 mod bpe;
 mod byte_level;
+mod character_map;
+mod checked;
+mod encoder;
 mod end_tokens;
 mod error;
+mod escaped;
 mod keys;
+mod kind;
+mod longest;
 mod markup;
 mod metadata;
 mod pre_tokenizer;
+mod scheme;
 mod sentencepiece;
 mod special;
 mod stream;
+mod strip;
 mod texts;
+mod trie;
+mod unigram;
 mod vocabulary;
+mod word_piece;
 
 pub use error::TokenizerError;
 pub use stream::TextStream;
@@ -28,11 +42,12 @@ pub use vocabulary::Vocabulary;
 
 use std::ops::Range;
 
-use self::bpe::Bpe;
+use self::assemble::Frame;
+use self::encoder::Encoder;
+use self::error::not_expressible;
 use self::markup::Reading;
-use self::pre_tokenizer::PreTokenizer;
-use self::sentencepiece::SentencePiece;
 use self::special::{Literals, Part};
+use self::strip::Stripping;
 use self::texts::Texts;
 use crate::{Prompt, TokenId};
 
@@ -71,20 +86,14 @@ pub struct Tokenizer {
     ends: Vec<bool>,
     bos: Option<TokenId>,
     eos: Option<TokenId>,
-    add_bos: bool,
-    add_eos: bool,
-    /// A space goes before the text, and after each special token in it.
-    add_space: bool,
+    frame: Frame,
+    /// The first token of a text begins with a space that is not in the text.
+    leading_space: bool,
     /// Control, unknown and user-defined tokens.
     special: Literals,
+    stripping: Stripping,
     encoder: Encoder,
     warnings: Vec<String>,
-}
-
-#[derive(Debug)]
-enum Encoder {
-    Bpe(PreTokenizer, Bpe),
-    SentencePiece(SentencePiece),
 }
 
 impl Tokenizer {
@@ -101,9 +110,22 @@ impl Tokenizer {
             SpecialTokens::AsText => std::slice::from_ref(&whole),
         };
         let mut ids = self.encode_given(text, given, bos)?;
-        if bos == Bos::AsModel && self.add_eos {
-            ids.extend(self.eos);
-        }
+        ids.extend(self.frame.after.filter(|_| bos == Bos::AsModel));
+        Ok(ids)
+    }
+
+    /// The tokens of two texts that are judged together, as a reranker's query and document are: what the model's file
+    /// puts before, between and after them, and the texts with their special tokens as text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_pair(&self, first: &str, second: &str) -> Result<Vec<TokenId>, TokenizerError> {
+        let Frame { before, after, between } = self.frame;
+        let mut ids: Vec<TokenId> = before.into_iter().collect();
+        ids.extend(self.encode(first, SpecialTokens::AsText, Bos::Never)?);
+        ids.extend(after.into_iter().chain(between));
+        ids.extend(self.encode(second, SpecialTokens::AsText, Bos::Never)?);
+        ids.extend(after);
         Ok(ids)
     }
 
@@ -123,42 +145,29 @@ impl Tokenizer {
         }
         let reading = Reading { tokenizer: self, text, given };
         let mut ids = Vec::with_capacity(text.len() / 4 + 2);
-        if bos == Bos::AsModel && self.add_bos && !self.begins_with_bos(&reading) {
-            ids.extend(self.bos);
+        if bos == Bos::AsModel && !self.begins_with_bos(&reading) {
+            ids.extend(self.frame.before);
         }
         let counts = |id, place: &Range<usize>| reading.counts(id, place);
-        match &self.encoder {
-            Encoder::Bpe(words, bpe) => {
-                let mut scratch = bpe::Scratch::default();
-                self.special.split(text, counts, |part| {
-                    match part {
-                        Part::Token(id) => ids.push(id),
-                        Part::Text(text) => {
-                            words.split(text, &mut |word| bpe.encode(word.as_bytes(), &mut scratch, &mut ids));
-                        }
-                    }
-                    Ok::<_, TokenizerError>(())
-                })?;
+        let mut scratch = bpe::Scratch::default();
+        // What white space a token takes is known once the token after it is.
+        let (mut last, mut waiting) = (None, "");
+        let mut encode = |last, text, next, ids: &mut Vec<TokenId>| match self.stripping.strip(last, text, next) {
+            "" => Ok(()),
+            text => self.encoder.encode(text, &mut scratch, ids),
+        };
+        self.special.split(text, counts, |part| {
+            match part {
+                Part::Text(text) => waiting = text,
+                Part::Token(id) => {
+                    encode(last, std::mem::take(&mut waiting), Some(id), &mut ids)?;
+                    ids.push(id);
+                    last = Some(id);
+                }
             }
-            Encoder::SentencePiece(pieces) => {
-                let mut after_token = true;
-                self.special.split(text, counts, |part| {
-                    match part {
-                        Part::Token(id) => {
-                            ids.push(id);
-                            after_token = true;
-                        }
-                        Part::Text(text) => {
-                            let prefix = if self.add_space && after_token { " " } else { "" };
-                            let escaped = [prefix, text].concat().replace(' ', "\u{2581}");
-                            pieces.encode(&escaped, &mut ids)?;
-                            after_token = false;
-                        }
-                    }
-                    Ok::<_, TokenizerError>(())
-                })?;
-            }
-        }
+            Ok::<_, TokenizerError>(())
+        })?;
+        encode(last, waiting, None, &mut ids)?;
         Ok(ids)
     }
 
@@ -171,10 +180,10 @@ impl Tokenizer {
 
     /// The text of tokens. Control tokens have none, and bytes that are no UTF-8 become U+FFFD.
     ///
-    /// The space that a SentencePiece vocabulary puts before a text is taken away again.
+    /// The space that a vocabulary puts before a text is taken away again.
     pub fn decode(&self, ids: &[TokenId]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
-        let bytes = if self.add_space { bytes.strip_prefix(b" ").unwrap_or(&bytes) } else { &bytes };
+        let bytes = if self.leading_space { bytes.strip_prefix(b" ").unwrap_or(&bytes) } else { &bytes };
         String::from_utf8_lossy(bytes).into_owned()
     }
 
@@ -213,6 +222,13 @@ impl Tokenizer {
         self.markup.get(id as usize).copied().unwrap_or(false)
     }
 
+    /// Makes markup of the user-defined tokens that a chat template writes which is not in the model's file.
+    pub fn add_markup(&mut self, template: &str) {
+        for (text, id) in self.special.iter() {
+            self.markup[id as usize] |= markup::is_written_by(&[template], text);
+        }
+    }
+
     /// What was wrong with the metadata of special tokens and chat templates, without need to refuse the model: the key, the value,
     /// and what was made of it.
     pub fn warnings(&self) -> &[String] {
@@ -232,10 +248,5 @@ impl Tokenizer {
     /// The token that ends a text, if the model has one.
     pub fn eos(&self) -> Option<TokenId> {
         self.eos
-    }
-
-    /// Does [`Tokenizer::encode`] put a space before a text?
-    fn adds_space(&self) -> bool {
-        self.add_space
     }
 }

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
-use super::TokenizerError;
+use super::{TokenizerError, not_expressible};
 use crate::TokenId;
 
 /// The character that stands for a space in pieces: `▁`.
@@ -135,9 +135,7 @@ impl SentencePiece {
             return Ok(());
         }
         out.truncate(before);
-        let unknown = self.unknown.ok_or_else(|| TokenizerError::NotExpressible {
-            character: part.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER),
-        })?;
+        let unknown = self.unknown.ok_or_else(|| not_expressible(part, 0))?;
         out.push(unknown);
         Ok(())
     }

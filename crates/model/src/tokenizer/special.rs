@@ -33,6 +33,11 @@ impl Literals {
         Self { sorted, first }
     }
 
+    /// The texts that are found, and their tokens.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, TokenId)> {
+        self.sorted.iter().filter_map(|(text, id)| Some((std::str::from_utf8(text).ok()?, *id)))
+    }
+
     /// The longest token that stands at `at` in `text` and that `counts`, by its number and its place.
     pub(super) fn longest_at(
         &self,

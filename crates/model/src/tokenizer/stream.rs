@@ -25,7 +25,7 @@ impl TextStream {
         Self::default()
     }
 
-    /// For the tokens of a whole text. SentencePiece vocabularies put a space before the first word, which is left out
+    /// For the tokens of a whole text. Some vocabularies put a space before the first word, which is left out
     /// again, so that the text of [`Tokenizer::encode`] comes back as it was.
     pub fn at_start() -> Self {
         Self { start: true, ..Self::default() }
@@ -36,7 +36,7 @@ impl TextStream {
         let mut bytes = tokenizer.token_bytes(id);
         if self.start && !bytes.is_empty() {
             self.start = false;
-            if tokenizer.adds_space() && bytes[0] == b' ' {
+            if tokenizer.leading_space && bytes[0] == b' ' {
                 bytes = &bytes[1..];
             }
         }

@@ -81,6 +81,7 @@ fn text(gguf: &Gguf) -> Result<(), Outcome> {
             std::hint::black_box(shown + stream.finish().len());
         }
     }
+    let _ = tokenizer.encode_pair(TEXTS[1], TEXTS[3]);
     for id in [0, 1, tokenizer.vocab_size() as u32 - 1, u32::MAX] {
         std::hint::black_box((tokenizer.token_text(id), tokenizer.is_end(id), tokenizer.is_markup(id)));
     }

@@ -4,12 +4,11 @@ use parkade_kernels::WeightType;
 use parkade_model::gguf::{Array, Value};
 
 use crate::random::Random;
-use crate::seeds::Seed;
+use crate::seeds::{SMALL, Seed};
 
 /// The file of a case: a seed with changes to its parts, to its bytes, or to both.
 pub fn case(seeds: &[Seed], random: &mut Random) -> Vec<u8> {
-    // The first two are small.
-    let seed = if random.once_in(20) { random.of(seeds) } else { random.of(&seeds[..2]) };
+    let seed = if random.once_in(20) { random.of(seeds) } else { random.of(&seeds[..SMALL]) };
     if random.once_in(3) {
         let mut file = seed.bytes();
         bytes(&mut file, data_bytes(seed), random);
@@ -110,7 +109,13 @@ fn key(seed: &Seed, random: &mut Random) -> String {
         "tokenizer.ggml.fim_pad_token_id",
         "tokenizer.ggml.add_bos_token",
         "tokenizer.ggml.add_eos_token",
+        "tokenizer.ggml.add_sep_token",
         "tokenizer.ggml.add_space_prefix",
+        "tokenizer.ggml.cls_token_id",
+        "tokenizer.ggml.normalizer.lowercase",
+        "tokenizer.ggml.precompiled_charsmap",
+        "tokenizer.ggml.remove_extra_whitespaces",
+        "tokenizer.ggml.seperator_token_id",
         "tokenizer.chat_template",
         "tokenizer.chat_template.tool_use",
     ];
@@ -143,7 +148,7 @@ fn value(random: &mut Random) -> Value {
     ];
     const FLOATS: [f64; 12] =
         [0.0, -0.0, 1.0, -1.0, 0.5, 1e-38, 1e-45, 1e38, f64::MAX, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-    const WORDS: [&str; 12] = [
+    const WORDS: [&str; 17] = [
         "",
         "llama",
         "qwen2",
@@ -155,6 +160,11 @@ fn value(random: &mut Random) -> Value {
         "linear",
         "llama-bpe",
         "default",
+        "gemma4",
+        "bert",
+        "t5",
+        "rwkv",
+        "deepseek-llm",
         "\u{0}\u{feff}é",
     ];
     let number = *random.of(&NUMBERS);
@@ -224,6 +234,12 @@ fn vocabulary(seed: &mut Seed, random: &mut Random) {
                 ];
                 list[at] = (*random.of(&words)).to_owned();
             }
+        },
+        Array::U8(list) => match random.below(3) {
+            0 => list.truncate(at),
+            // At the head is the size of the map's array.
+            1 => list[random.below(4).min(at)] = random.below(256) as u8,
+            _ => list[at] = random.below(256) as u8,
         },
         Array::I32(list) => match random.below(3) {
             0 => list.truncate(at),

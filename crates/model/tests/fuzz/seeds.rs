@@ -84,9 +84,13 @@ impl Seed {
     }
 }
 
+/// How many of [`all`] are small.
+pub const SMALL: usize = 6;
+
 /// Small models first, then some of those that the oracle has.
 pub fn all() -> Vec<Seed> {
     let mut seeds = vec![sentencepiece(), byte_level()];
+    seeds.extend(["gemma4", "bert", "t5", "rwkv"].map(of_scheme));
     for ty in ["Q4_K_S", "Q3_K_S", "IQ4_XS", "Q5_1", "BF16"] {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny");
         seeds.push(Seed::of(&Gguf::open(&Path::new(path).join(format!("llama-{ty}.gguf"))).unwrap()));
@@ -153,6 +157,66 @@ fn byte_level() -> Seed {
          {% if add_generation_prompt %}<|im_start|>assistant\n<think>{% endif %}",
     );
     seed
+}
+
+/// Llama with a vocabulary of another scheme; a few texts serve all of them.
+fn of_scheme(model: &str) -> Seed {
+    let texts = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        "[CLS]",
+        "[SEP]",
+        "\u{2581}",
+        "\u{2581}the",
+        "\u{2581}a",
+        "a",
+        "b",
+        "e",
+        "the",
+        "##s",
+        "\\n",
+        "\\xe2\\x96",
+        "日",
+        "t",
+        "h",
+        "th",
+        "\u{2581}t",
+        "\n\n",
+        "<0x0A>",
+    ];
+    let types = texts.iter().map(|text| match *text {
+        "<unk>" => 2,
+        "<0x0A>" => 6,
+        text if text.starts_with(['<', '[']) => 3,
+        _ => 1,
+    });
+    let mut seed = geometry("llama", texts.len(), true, &[]);
+    seed.set("tokenizer.ggml.token_type", Array::I32(types.collect()));
+    seed.set("tokenizer.ggml.tokens", Array::Str(texts.map(str::to_owned).to_vec()));
+    seed.set("tokenizer.ggml.model", model);
+    seed.set("tokenizer.ggml.scores", Array::F32((0..texts.len()).map(|n| -(n as f32)).collect()));
+    let merges = ["t h", "th e", "\u{2581} t", "\u{2581} a"];
+    seed.set("tokenizer.ggml.merges", Array::Str(merges.map(str::to_owned).to_vec()));
+    for (key, id) in [("unknown", 0), ("bos", 1), ("eos", 2), ("cls", 3), ("seperator", 4)] {
+        seed.set(&format!("tokenizer.ggml.{key}_token_id"), id);
+    }
+    seed.set("tokenizer.ggml.add_sep_token", true);
+    seed.set("tokenizer.ggml.remove_extra_whitespaces", true);
+    seed.set("tokenizer.ggml.precompiled_charsmap", Array::U8(character_map()));
+    seed
+}
+
+/// A double array in which `A` becomes `a`, as SentencePiece's character maps are.
+fn character_map() -> Vec<u8> {
+    let mut units = vec![0u32; 384];
+    units[0] = 256 << 10;
+    units[256 ^ 65] = 1 << 10 | 1 << 8 | 65;
+    units[256 ^ 64] = 1 << 31;
+    let mut map = (units.len() as u32 * 4).to_le_bytes().to_vec();
+    map.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+    map.extend(b"a\0");
+    map
 }
 
 /// GPT-2's name of a byte.
