@@ -1,7 +1,10 @@
 //! Chat templates: prompts as Jinja on Python writes them, and bounds for hostile templates.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, in its helpers too")]
+
 use parkade_model::Prompt;
-use parkade_model::chat_template::{ChatInput, ChatTemplate, Limits, TemplateError, Uses};
+use parkade_model::chat_template::{ChatInput, ChatTemplate, GivenTemplate, Limits, TemplateError, Uses};
+use parkade_model::tokenizer::{Tokenizer, Vocabulary};
 use serde_json::{Map, Value, json};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
@@ -35,6 +38,11 @@ fn prompts_are_those_of_jinja_on_python() {
         });
         match (&case["prompt"], &case["error"]) {
             (Value::String(expected), _) => assert_eq!(prompt.unwrap().text(), expected, "{name}"),
+            // The template has no system messages: what Jinja raises on them is avoided by folding them.
+            (_, Value::String(message)) if message == "System role not supported" => {
+                let system = case["messages"][0]["content"].as_str().unwrap();
+                assert!(prompt.unwrap().text().contains(&format!("user\n{}\n\n", system.trim())), "{name}");
+            }
             (_, Value::String(message)) => match prompt.unwrap_err() {
                 TemplateError::Raised { message: raised, line } => {
                     assert_eq!(&raised, message, "{name}");
@@ -298,4 +306,81 @@ fn a_hostile_template_is_refused_or_stopped_on_a_small_stack() {
         };
         std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, run).unwrap().join().unwrap();
     });
+}
+
+/// A vocabulary of nothing but a letter.
+fn letter() -> Tokenizer {
+    let tokens = ["a".to_owned()];
+    let merges = Some(&[][..]);
+    Tokenizer::from_vocabulary(&Vocabulary { model: "gpt2", tokens: &tokens, merges, ..Vocabulary::default() }).unwrap()
+}
+
+fn given(name: &str) -> ChatTemplate {
+    ChatTemplate::given(GivenTemplate::find(name).unwrap(), &letter()).unwrap()
+}
+
+#[test]
+fn built_in_templates_write_what_llama_cpp_writes_under_the_same_names() {
+    let cases: Vec<Value> =
+        serde_json::from_str(&std::fs::read_to_string(format!("{DATA}/builtin_templates.json")).unwrap()).unwrap();
+    assert_eq!(cases.len(), 78);
+    for case in &cases {
+        let name = case["template"].as_str().unwrap();
+        let prompt = given(name).render(&input(&case["messages"], &Map::new())).unwrap();
+        assert_eq!(prompt.text(), case["prompt"].as_str().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn the_template_of_gpt_oss_ends_the_messages_of_earlier_answers() {
+    let chat = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]);
+    assert_eq!(
+        given("gpt-oss").render(&input(&chat, &Map::new())).unwrap().text(),
+        "<|start|>user<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|end|>\
+         <|start|>user<|message|>c<|end|><|start|>assistant"
+    );
+    assert_eq!(given("glm4").render(&input(&json!([]), &Map::new())).unwrap().text(), "[gMASK]<sop><|assistant|>\n");
+}
+
+#[test]
+fn a_template_comes_from_a_file_or_is_refused_with_the_names_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.jinja");
+    std::fs::write(&path, "{{ messages[0].content }}!").unwrap();
+    let messages = json!([{"role": "user", "content": "a"}]);
+    let path = path.to_str().unwrap();
+    assert_eq!(given(path).render(&input(&messages, &Map::new())).unwrap().text(), "a!");
+    std::fs::write(path, "{% for %}").unwrap();
+    let error = ChatTemplate::given(GivenTemplate::find(path).unwrap(), &letter()).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("--chat-template {path} is not valid at line 1")), "{error}");
+    std::fs::write(path, " ".repeat((1 << 20) + 1)).unwrap();
+    assert!(matches!(GivenTemplate::find(path), Err(TemplateError::SourceTooLong { .. })));
+    let error = GivenTemplate::find("lama3").unwrap_err().to_string();
+    assert!(error.contains("the nearest name is 'llama3'; built in: bailing"), "{error}");
+    let error = GivenTemplate::find(folder.path().to_str().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("cannot be read"), "{error}");
+}
+
+#[test]
+fn what_a_given_template_writes_is_markup() {
+    let tokens = ["a", "<think>", "<b>"].map(str::to_owned);
+    let (types, merges) = (Some(&[1, 4, 4][..]), Some(&[][..]));
+    let vocabulary = Vocabulary { model: "gpt2", tokens: &tokens, types, merges, ..Vocabulary::default() };
+    let mut tokenizer = Tokenizer::from_vocabulary(&vocabulary).unwrap();
+    assert!(!tokenizer.is_markup(1));
+    tokenizer.add_markup("{{ messages[0].content }}<think>");
+    assert!(tokenizer.is_markup(1) && !tokenizer.is_markup(0) && !tokenizer.is_markup(2));
+}
+
+#[test]
+fn a_system_message_is_folded_where_a_template_drops_or_refuses_it_and_nowhere_else() {
+    let chat = json!([{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]);
+    let drops =
+        "{% for m in messages %}{% if m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor %}";
+    assert_eq!(render(drops, chat.clone()).unwrap(), "<user>be brief\n\nhi");
+    let parts = drops.replace("{{ m.content }}", "{% for part in m.content %}{{ part.text }}{% endfor %}");
+    assert_eq!(render(&parts, chat.clone()).unwrap(), "<user>be brief\n\nhi");
+    let refuses = drops.replace("{% if", "{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}{% if");
+    assert_eq!(render(&refuses, chat.clone()).unwrap(), "<user>be brief\n\nhi");
+    assert_eq!(render(&drops.replace(" != 'system'", ""), chat).unwrap(), "<system>be brief<user>hi");
 }

@@ -45,7 +45,13 @@ pub(super) fn probe(render: impl Fn(Vec<Value>) -> Option<String>) -> Dialect {
             (Some(null), Some(empty)) => nones(&null) <= nones(&empty),
             (null, empty) => null.is_some() && empty.is_none(),
         };
-    Dialect { content_parts, null_content, object_arguments, text_arguments }
+    let under = |system: &str| {
+        let system = json!({"role": "system", "content": text(system, content_parts)});
+        render(vec![system, user(text("a", content_parts))])
+    };
+    let (one, other) = (under(NEEDLE), under("b"));
+    let fold_system = (one.is_none() || one == other) && shows_needle(text(NEEDLE, content_parts));
+    Dialect { content_parts, null_content, object_arguments, text_arguments, fold_system }
 }
 
 pub(super) fn text(text: &str, parts: bool) -> Value {

@@ -16,6 +16,26 @@ pub enum TemplateError {
         /// The largest that is taken.
         limit: usize,
     },
+    /// A template that was asked for and is not there.
+    #[error(
+        "--chat-template {name} is neither a built-in template nor a file; the nearest name is '{nearest}'; built in: {names}"
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The name that is most like it.
+        nearest: &'static str,
+        /// All names.
+        names: String,
+    },
+    /// A file that cannot be read.
+    #[error("--chat-template {path} cannot be read: {problem}")]
+    File {
+        /// Its path.
+        path: String,
+        /// What the system says.
+        problem: String,
+    },
     /// The template is not written in the language of templates, or speaks of what does not exist there.
     #[error("{key} is not valid at line {line}: {message}; use another template")]
     Syntax {

@@ -1,8 +1,8 @@
 //! Messages of the API in the shape that templates expect.
 //!
-//! Templates are written for Hugging Face's conventions, and differ in three points, which [`super::dialect`] finds out:
-//! whether content is a string or a list of parts, whether it may be null, and whether the arguments of a tool call are
-//! an object or JSON in a string.
+//! Templates are written for Hugging Face's conventions, and differ in four points, which [`super::dialect`] finds out:
+//! whether content is a string or a list of parts, whether it may be null, whether the arguments of a tool call are an
+//! object or JSON in a string, and whether there are system messages.
 
 use serde_json::{Map, Value, json};
 
@@ -19,6 +19,8 @@ pub(super) struct Dialect {
     pub(super) object_arguments: bool,
     /// Where they are an object, any text may stand for them as well.
     pub(super) text_arguments: bool,
+    /// There are no system messages: what they say goes before what the user says.
+    pub(super) fold_system: bool,
 }
 
 /// The messages of a request as the template expects them. Keys that are null are left out, as if never sent.
@@ -117,8 +119,13 @@ fn shape_call(call: &Value, dialect: Dialect) -> Value {
 mod tests {
     use super::*;
 
-    const STRINGS: Dialect =
-        Dialect { content_parts: false, null_content: false, object_arguments: true, text_arguments: true };
+    const STRINGS: Dialect = Dialect {
+        content_parts: false,
+        null_content: false,
+        object_arguments: true,
+        text_arguments: true,
+        fold_system: false,
+    };
 
     fn one(message: Value, dialect: Dialect) -> Value {
         shape(&json!([message]), dialect).unwrap().remove(0)

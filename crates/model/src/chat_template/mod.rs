@@ -7,17 +7,20 @@
 //! A template comes from a file that somebody else wrote. [`parkade_jinja`] bounds what it may do, and tells which parts of a
 //! prompt are the request's words.
 
+mod builtin;
 mod dialect;
 mod error;
 mod members;
 mod messages;
 pub(crate) mod sources;
+mod system;
 
 use std::cell::Cell;
 
 use parkade_jinja::{ErrorKind, Template, Variable};
 use serde_json::{Map, Value};
 
+pub use builtin::GivenTemplate;
 pub use dialect::Uses;
 pub use error::TemplateError;
 pub use members::Member;
@@ -52,17 +55,12 @@ pub struct ChatTemplate {
 #[derive(Debug)]
 struct Named {
     name: String,
+    /// What messages call it: its key in the metadata, or how it was given.
+    key: String,
     template: Template,
     dialect: Dialect,
     uses: Uses,
     printed: Printed,
-}
-
-impl Named {
-    /// The key in the metadata.
-    fn key(&self) -> String {
-        key(&self.name)
-    }
 }
 
 /// What a prompt is written from.
@@ -94,8 +92,19 @@ impl ChatTemplate {
             return Ok(None);
         }
         let text = |token: Option<u32>| token.map_or("", |id| tokenizer.token_text(id));
-        let sources = sources.into_iter().map(|(name, source)| (name.to_owned(), source.to_owned())).collect();
+        let sources =
+            sources.into_iter().map(|(name, source)| (name.to_owned(), key(name), source.to_owned())).collect();
         Self::named(sources, text(tokenizer.bos()), text(tokenizer.eos()), Limits::default()).map(Some)
+    }
+
+    /// A template that is taken instead of those in the model's file.
+    ///
+    /// # Errors
+    /// If it is no valid Jinja.
+    pub fn given(given: GivenTemplate, tokenizer: &Tokenizer) -> Result<ChatTemplate, TemplateError> {
+        let text = |token: Option<u32>| token.map_or("", |id| tokenizer.token_text(id));
+        let sources = vec![(DEFAULT.to_owned(), given.name, given.source)];
+        Self::named(sources, text(tokenizer.bos()), text(tokenizer.eos()), Limits::default())
     }
 
     /// A template from its source. `bos` and `eos` are the texts of the tokens that begin and end a text.
@@ -116,25 +125,25 @@ impl ChatTemplate {
         eos: &str,
         limits: Limits,
     ) -> Result<ChatTemplate, TemplateError> {
-        Self::named(vec![(DEFAULT.to_owned(), source.into())], bos, eos, limits)
+        Self::named(vec![(DEFAULT.to_owned(), key(DEFAULT), source.into())], bos, eos, limits)
     }
 
     fn named(
-        sources: Vec<(String, String)>,
+        sources: Vec<(String, String, String)>,
         bos: &str,
         eos: &str,
         limits: Limits,
     ) -> Result<ChatTemplate, TemplateError> {
         let mut template = ChatTemplate { templates: Vec::new(), bos: bos.into(), eos: eos.into(), limits };
-        for (name, source) in sources {
+        for (name, key, source) in sources {
             if source.len() > limits.source_bytes {
                 let bytes = source.len();
-                return Err(TemplateError::SourceTooLong { key: key(&name), bytes, limit: limits.source_bytes });
+                return Err(TemplateError::SourceTooLong { key, bytes, limit: limits.source_bytes });
             }
             let compiled = Template::compile(&source, &limits)
-                .map_err(|error| TemplateError::from_engine(&error, key(&name), &limits))?;
+                .map_err(|error| TemplateError::from_engine(&error, key.clone(), &limits))?;
             let (dialect, uses, printed) = template.probe(&compiled);
-            template.templates.push(Named { name, template: compiled, dialect, uses, printed });
+            template.templates.push(Named { name, key, template: compiled, dialect, uses, printed });
         }
         Ok(template)
     }
@@ -146,14 +155,18 @@ impl ChatTemplate {
     pub fn render(&self, input: &ChatInput<'_>) -> Result<Prompt, TemplateError> {
         let with_tools = input.tools.is_some_and(|tools| !tools.is_null() && tools != &Value::Array(Vec::new()));
         let template = self.chosen(with_tools)?;
-        let messages = Value::Array(messages::shape(input.messages, template.dialect)?);
+        let mut messages = messages::shape(input.messages, template.dialect)?;
+        if template.dialect.fold_system {
+            messages = system::fold(messages);
+        }
+        let messages = Value::Array(messages);
         let tools = input.tools.filter(|_| with_tools).unwrap_or(&Value::Null);
         let documents = input.documents.unwrap_or(&Value::Null);
         let variables = self.variables(&messages, tools, documents, input.add_generation_prompt, input.extra);
         let rendered = template
             .template
             .render(&variables, &self.limits)
-            .map_err(|error| TemplateError::from_engine(&error, template.key(), &self.limits))?;
+            .map_err(|error| TemplateError::from_engine(&error, template.key.clone(), &self.limits))?;
         Ok(Prompt::with_given(rendered.text, rendered.input))
     }
 
