@@ -13,10 +13,12 @@ use crate::gguf::Gguf;
 use crate::loader::Loader;
 use crate::parts::embedding::Embedding;
 use crate::parts::experts::Experts;
+use crate::parts::head::Head;
 use crate::parts::layer::Layer;
 use crate::parts::linear::Linear;
 use crate::parts::scratch::Scratch;
 use crate::plan::{Plan, RopePlan};
+use crate::pooling::Embedder;
 
 /// A loaded model: weights that are ready for the kernels, and scratch memory for one forward pass at a time.
 pub struct Model {
@@ -24,6 +26,7 @@ pub struct Model {
     plan: Plan,
     embedding: Embedding,
     layers: Vec<Layer>,
+    head: Option<Head>,
     team: Arc<Team>,
     check: BatchCheck,
     /// Memory of passes that have ended, for the next ones.
@@ -64,8 +67,9 @@ impl Model {
         let ropes: Vec<_> = plan.ropes.iter().map(table).collect::<Result<_, _>>()?;
         let layer = |index| Layer::load(&loader, index, &config, &plan, &ropes);
         let layers = (0..config.layers).map(layer).collect::<Result<_, _>>()?;
+        let head = plan.embeds.as_ref().map(|plan| Head::load(&loader, config.embedding, &plan.head)).transpose()?;
         loader.finish(&config.architecture, config.layers..config.layers + config.next_token_layers)?;
-        Ok(Model { config, plan, embedding, layers, team, check: BatchCheck::default(), spare: Vec::new() })
+        Ok(Model { config, plan, embedding, layers, head, team, check: BatchCheck::default(), spare: Vec::new() })
     }
 
     /// The model's geometry.
@@ -78,23 +82,45 @@ impl Model {
         &self.plan
     }
 
+    /// What the model makes of texts, if it does not go on with them.
+    pub fn embedder(&self) -> Option<Embedder> {
+        let (plan, head) = (self.plan.embeds.as_ref()?, self.head.as_ref()?);
+        Some(Embedder {
+            pooling: plan.pooling,
+            embeds: plan.embeds,
+            is_whole: self.plan.is_two_way(),
+            hidden: self.config.embedding,
+            outputs: head.outputs(),
+            probabilities: head.gives_probabilities(),
+        })
+    }
+
+    /// Replaces the pooled hidden states of texts, `[texts][embedding]`, by what the model makes of them, `[texts][outputs]`: embeddings, whose length
+    /// is whatever it is, or scores.
+    pub fn finish(&self, texts: usize, vectors: &mut Vec<f32>) {
+        if let (Some(head), true) = (&self.head, texts > 0) {
+            head.run(&self.team, texts, vectors);
+        }
+    }
+
     /// Memory that the weights take, in bytes.
     pub fn weight_bytes(&self) -> usize {
         let linears = self.linears().map(Linear::memory_bytes);
         let stacks = self.stacks().map(MatrixStack::memory_bytes);
         let experts = self.experts().map(Experts::memory_bytes);
-        self.embedding.memory_bytes() + linears.chain(stacks).chain(experts).sum::<usize>()
+        let head = self.head.iter().flat_map(Head::linears).map(Linear::memory_bytes);
+        self.embedding.memory_bytes() + linears.chain(stacks).chain(experts).chain(head).sum::<usize>()
     }
 
     /// What a pass over so many rows asks of the machine, with the logits of `logit_rows` of them. Of experts it is what rows ask that choose
     /// evenly. Attention is not part of it.
     pub fn pass_cost(&self, rows: usize, logit_rows: usize) -> PassCost {
-        let output = Some(self.embedding.output()).filter(|_| logit_rows > 0);
+        let output = self.embedding.output().filter(|_| logit_rows > 0);
         let linears = self.linears().chain(output).map(Linear::memory_bytes);
         let each = self.linears().map(Linear::products).chain(self.stacks().map(MatrixStack::products));
         let mut cost = PassCost {
             weight_bytes: linears.chain(self.stacks().map(MatrixStack::memory_bytes)).sum(),
-            products: rows * each.sum::<usize>() + logit_rows * self.embedding.output().products(),
+            products: rows * each.sum::<usize>() + logit_rows * output.map_or(0, Linear::products),
         };
         for PassCost { weight_bytes, products } in self.experts().map(|experts| experts.cost(rows)) {
             cost.weight_bytes += weight_bytes;
@@ -152,6 +178,7 @@ impl Model {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<PausedPass>, ModelError> {
         self.check_kv(kv)?;
+        self.check_plan(batch)?;
         self.check.check(batch, &self.config, kv)?;
         if batch.tokens.is_empty() {
             out.clear();
@@ -159,7 +186,7 @@ impl Model {
         }
         let mut scratch = self.spare.pop().unwrap_or_default();
         scratch.start(batch.spans);
-        self.embedding.embed(batch.tokens, &mut scratch)?;
+        self.embedding.embed(&self.team, batch.tokens, &mut scratch)?;
         let spans = batch.spans.iter().map(Extent::of).collect();
         Ok(self.go_on(PausedPass { scratch, layer: 0, spans }, batch, kv, out, stop))
     }
@@ -219,6 +246,20 @@ impl Model {
         }
         spare.push(paused.scratch);
         None
+    }
+
+    /// Whether the model can do what a batch asks for.
+    fn check_plan(&self, batch: &Batch<'_>) -> Result<(), ModelError> {
+        if matches!(batch.outputs, Outputs::Logits(_)) && self.embedding.output().is_none() {
+            let message = "the model makes embeddings or scores of texts and has no logits; ask for hidden states";
+            return Err(ModelError::Batch(message.to_owned()));
+        }
+        match batch.spans.iter().position(|span| span.past > 0) {
+            Some(i) if self.plan.is_two_way() => Err(ModelError::Batch(format!(
+                "span {i} goes on with a text; the model's tokens see those behind them, so each text must be whole in one pass"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn check_kv(&self, kv: &KvCache) -> Result<(), ModelError> {

@@ -135,6 +135,11 @@ impl<'a> Keys<'a> {
         Ok(self.gguf.get_str(&self.asked(key))?)
     }
 
+    /// A list of texts, if the file has it.
+    pub(crate) fn texts(&self, key: &'static str) -> Result<Option<&'a [String]>, ModelError> {
+        Ok(self.gguf.get_str_array(&self.asked(key))?)
+    }
+
     /// Refuses values that change the results, of keys that nobody read.
     pub(crate) fn refuse_unread(&self) -> Result<(), ModelError> {
         let read = self.read.borrow();

@@ -9,8 +9,10 @@ mod forward;
 pub mod gguf;
 mod keys;
 mod loader;
+mod pairs;
 mod parts;
 pub mod plan;
+mod pooling;
 mod prompt;
 pub mod tokenizer;
 
@@ -19,6 +21,8 @@ pub use config::ModelConfig;
 pub use error::ModelError;
 pub use families::describe;
 pub use forward::{Model, PausedPass};
+pub use pairs::Pairs;
+pub use pooling::{Embedder, Embeds, Pooled, Pooling, PoolingType, cut_end, normalize};
 pub use prompt::{Prompt, Source};
 
 /// A token's number in the vocabulary: its row in the embedding table.

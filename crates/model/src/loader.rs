@@ -43,9 +43,19 @@ impl<'a> Loader<'a> {
         self.gguf.tensor(name).is_some()
     }
 
+    /// How many rows a tensor of two dimensions has, if the file has it.
+    pub(crate) fn rows(&self, name: &str) -> Option<usize> {
+        self.gguf.tensor(name)?.shape.get(1).copied()
+    }
+
     /// Whether the file has a tensor, and of this shape.
     pub(crate) fn has_shaped(&self, name: &str, shape: &[usize]) -> bool {
         self.gguf.tensor(name).is_some_and(|tensor| tensor.shape == shape)
+    }
+
+    /// Leaves out a tensor that the model has no use for.
+    pub(crate) fn leave(&self, name: &str) {
+        self.used.borrow_mut().insert(name.to_owned());
     }
 
     /// A matrix `[inputs, outputs]` in the kernels' form.
@@ -206,7 +216,7 @@ fn is_harmless(name: &str) -> bool {
 
 /// Whether a tensor that nothing asked for shows that the model computes more than its plan.
 fn changes_results(name: &str) -> bool {
-    ["blk.", "output", "token_", "rope_", "pos"].iter().any(|prefix| name.starts_with(prefix))
+    ["blk.", "output", "token_", "rope_", "pos", "cls", "dense_"].iter().any(|prefix| name.starts_with(prefix))
         || name.ends_with(".bias")
 }
 

@@ -14,6 +14,7 @@
 //! | another order of the halves | [`Halves`] and `parts/layer.rs` |
 //! | another function inside of a feed-forward | [`Activation`], in the kernels |
 //! | another kind of feed-forward | [`FeedForwardPlan`] and `parts/gated.rs` |
+//! | another way from a text to its embedding or score | [`EmbedsPlan`], `pooling.rs` and `parts/head.rs` |
 //! | another way of experts | [`ExpertsPlan`] and `parts/experts.rs`; of choosing them [`RoutingPlan`] and `parts/routing.rs` |
 //! | what is done to embeddings and logits | [`Plan`] and `parts/embedding.rs` |
 
@@ -28,6 +29,7 @@ pub use parkade_kernels::Activation;
 pub use crate::loader::Presence;
 pub use crate::parts::rope::{RopePlan, RopeScaling, YarnScaling};
 pub use crate::parts::routing::{ExpertGroups, RoutingPlan, RoutingScores};
+pub use crate::pooling::{EmbedsPlan, HeadActivation, HeadPlan};
 
 /// What a model is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +46,33 @@ pub struct Plan {
     pub logit_scale: f32,
     /// Bound of the logits after that: each becomes `cap * tanh(logit / cap)`.
     pub logit_cap: Option<f32>,
+    /// What there is before the first layer and after the last.
+    pub ends: EndsPlan,
+    /// What it makes of texts, if it does not go on with them.
+    pub embeds: Option<EmbedsPlan>,
+}
+
+/// What there is before the first layer and after the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndsPlan {
+    /// Vectors of the positions that are added to the embeddings.
+    pub positions: Presence,
+    /// Vectors of the kinds of tokens that are added. All tokens are of the first kind.
+    pub token_types: Presence,
+    /// A norm of the embeddings.
+    pub first_norm: Presence,
+    /// A norm of the hidden states after the last layer.
+    pub last_norm: Presence,
+}
+
+impl EndsPlan {
+    /// Embeddings as they are in the table, and a last norm.
+    pub const PLAIN: EndsPlan = EndsPlan {
+        positions: Presence::Never,
+        token_types: Presence::Never,
+        first_norm: Presence::Never,
+        last_norm: Presence::Required,
+    };
 }
 
 /// What a layer is made of: a half with attention and a half with a feed-forward, each added to the hidden states.
@@ -53,6 +82,8 @@ pub struct LayerPlan {
     pub halves: Halves,
     /// Where in each half the norms are.
     pub norms: NormOrder,
+    /// The norm before attention, where norms come before.
+    pub attention_norm: Presence,
     /// Name of the norm before the feed-forward, if there is one.
     pub feed_forward_norm: &'static str,
     /// Factor of what a half adds.
@@ -81,6 +112,10 @@ pub struct AttentionPlan {
     pub window: Option<usize>,
     /// Keys of a piece of the text, where queries see only those of their own piece.
     pub chunk: Option<usize>,
+    /// A query also sees the keys behind its own. A window then reaches half its width to both sides.
+    pub both_ways: bool,
+    /// ALiBi: scores fall with the distance, in the first of `n` heads by 2 to the power of minus this by `n`, in others more slowly.
+    pub alibi: Option<f32>,
     /// Factor of the scores.
     pub scale: f32,
     /// Bound of the scores: each becomes `cap * tanh(score / cap)`.
@@ -222,6 +257,8 @@ pub enum NormOrder {
     After,
     /// Both of them.
     Both,
+    /// One, of the sum of the hidden states and what the half adds.
+    AfterSum,
 }
 
 impl NormKind {
@@ -257,12 +294,15 @@ impl Plan {
         layout: RopeLayout,
         norm: NormKind,
     ) -> Result<Plan, ModelError> {
+        let both_ways = keys.flag("attention.causal")? == Some(false);
         let window = keys.integer("attention.sliding_window")?.map(|window| window as usize);
         let attention = AttentionPlan {
             rope: Some(0),
             // A window that reaches over the whole context is no window.
             window: window.filter(|&window| window > 0 && window < config.context_length),
             chunk: None,
+            both_ways,
+            alibi: None,
             scale: keys.positive("attention.scale")?.unwrap_or(1.0 / (config.head_dim as f32).sqrt()),
             soft_cap: None,
             sinks: Presence::Never,
@@ -275,6 +315,7 @@ impl Plan {
         let layer = LayerPlan {
             halves: Halves::InTurn,
             norms: NormOrder::Before,
+            attention_norm: Presence::Required,
             feed_forward_norm: "ffn_norm",
             residual_scale: 1.0,
             attention,
@@ -287,7 +328,52 @@ impl Plan {
             embedding_scale: 1.0,
             logit_scale: 1.0,
             logit_cap: None,
+            ends: EndsPlan::PLAIN,
+            embeds: EmbedsPlan::read(keys, both_ways)?,
         })
+    }
+
+    /// What encoders have in common with that: tokens see each other both ways, and the file says how they are pooled.
+    pub(crate) fn encoder(
+        keys: &Keys<'_>,
+        config: &ModelConfig,
+        layout: RopeLayout,
+        norm: NormKind,
+    ) -> Result<Plan, ModelError> {
+        let mut plan = Plan::decoder(keys, config, layout, norm)?;
+        plan.look_both_ways(keys)?;
+        Ok(plan)
+    }
+
+    /// Lets tokens see the ones behind them, whatever the file says by its silence.
+    pub(crate) fn look_both_ways(&mut self, keys: &Keys<'_>) -> Result<(), ModelError> {
+        let key = "attention.causal";
+        if keys.flag(key)? == Some(true) {
+            return Err(keys.wrong(key, true, "false: the architecture is that of encoders".to_owned()));
+        }
+        self.layers.iter_mut().for_each(|layer| layer.attention.both_ways = true);
+        self.embeds = EmbedsPlan::read(keys, true)?;
+        Ok(())
+    }
+
+    /// Whether tokens see the ones behind them, so that a text must be whole in one pass.
+    pub fn is_two_way(&self) -> bool {
+        self.layers.iter().any(|layer| layer.attention.both_ways)
+    }
+
+    /// Takes the rotations away.
+    pub(crate) fn without_rotation(&mut self) {
+        self.ropes.clear();
+        self.layers.iter_mut().for_each(|layer| layer.attention.rope = None);
+    }
+
+    /// Sets the function of the gates.
+    pub(crate) fn gate_by(&mut self, function: Activation) {
+        for layer in &mut self.layers {
+            if let FeedForwardPlan::Gated { activation, .. } = &mut layer.feed_forward {
+                *activation = function;
+            }
+        }
     }
 
     /// Makes the second halves of some layers a mixture of experts.

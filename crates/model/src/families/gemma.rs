@@ -5,21 +5,18 @@ use parkade_kernels::RopeLayout;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::keys::Keys;
-use crate::plan::{Activation, FeedForwardPlan, HeadNorms, NormOrder, Plan, RopePlan, RopeScaling};
+use crate::plan::{Activation, HeadNorms, NormOrder, Plan, RopePlan, RopeScaling};
 
 pub(super) const GEMMA: &[&str] = &["gemma"];
 pub(super) const GEMMA2: &[&str] = &["gemma2"];
 pub(super) const GEMMA3: &[&str] = &["gemma3"];
+pub(super) const GEMMA_EMBEDDING: &[&str] = &["gemma-embedding"];
 
 /// What all of them share, and all that there is to the first.
 pub(super) fn gemma(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
     let mut plan = Plan::llama(keys, config, RopeLayout::Halves)?;
     plan.embedding_scale = (config.embedding as f32).sqrt();
-    for layer in &mut plan.layers {
-        if let FeedForwardPlan::Gated { activation, .. } = &mut layer.feed_forward {
-            *activation = Activation::Gelu;
-        }
-    }
+    plan.gate_by(Activation::Gelu);
     Ok(plan)
 }
 
@@ -44,6 +41,13 @@ pub(super) fn gemma3(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, Mode
         layer.attention.head_norms = HeadNorms::OF_HEADS;
         layer.attention.rope = Some(usize::from(sliding));
     }
+    Ok(plan)
+}
+
+/// Gemma 3 as an encoder.
+pub(super) fn gemma_embedding(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
+    let mut plan = gemma3(keys, config)?;
+    plan.look_both_ways(keys)?;
     Ok(plan)
 }
 

@@ -1,6 +1,7 @@
 //! The families of models that can be run: a file each, with what differs, and the list of them.
 
 mod bailingmoe2;
+mod bert;
 mod cohere;
 mod deepseek2;
 mod dots1;
@@ -15,6 +16,7 @@ mod llama;
 mod llama4;
 mod minicpm3;
 mod mistral3;
+mod modern_bert;
 mod nemotron;
 mod olmo2;
 mod olmoe;
@@ -76,6 +78,11 @@ const FAMILIES: &[Family] = &[
     Family { names: seed_oss::NAMES, plan: seed_oss::plan },
     Family { names: hunyuan::NAMES, plan: hunyuan::plan },
     Family { names: nemotron::NAMES, plan: nemotron::plan },
+    Family { names: bert::BERT, plan: bert::bert },
+    Family { names: bert::NOMIC, plan: bert::nomic },
+    Family { names: bert::JINA, plan: bert::jina },
+    Family { names: modern_bert::NAMES, plan: modern_bert::plan },
+    Family { names: gemma::GEMMA_EMBEDDING, plan: gemma::gemma_embedding },
 ];
 
 /// The geometry of a file's model, and what it is made of.
@@ -96,6 +103,10 @@ pub fn describe(gguf: &Gguf) -> Result<(ModelConfig, Plan), ModelError> {
     if config.value_dim != config.head_dim && plan.layers.iter().any(|layer| layer.attention.latent.is_none()) {
         let expected = format!("{}, the size of a key: heads of two sizes are not supported", config.head_dim);
         return Err(keys.wrong("attention.value_length", config.value_dim, expected));
+    }
+    if plan.is_two_way() && plan.layers.iter().any(|layer| layer.attention.latent.is_some()) {
+        let expected = "true: compressed keys are seen from behind them only".to_owned();
+        return Err(keys.wrong("attention.causal", false, expected));
     }
     keys.refuse_unread()?;
     Ok((config, plan))

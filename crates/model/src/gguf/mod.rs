@@ -103,6 +103,19 @@ impl Gguf {
         Some(&self.header.tensors[index])
     }
 
+    /// Makes the file say something else, or more, than it does.
+    pub fn set(&mut self, key: &str, value: Value) {
+        let Header { metadata, keys, unusable, .. } = &mut self.header;
+        unusable.remove(key);
+        match keys.get(key) {
+            Some(&index) => metadata[index].1 = value,
+            None => {
+                keys.insert(key.to_owned(), metadata.len());
+                metadata.push((key.to_owned(), value));
+            }
+        }
+    }
+
     /// Reads a tensor's data, and nothing else, into `out`.
     ///
     /// # Errors

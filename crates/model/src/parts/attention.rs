@@ -21,9 +21,10 @@ pub(crate) struct Attention {
     kv_heads: usize,
     head_dim: usize,
     embedding: usize,
-    /// Without the sinks.
+    /// Without the sinks and slopes.
     scoring: Scoring<'static>,
     sinks: Option<Vec<f32>>,
+    slopes: Option<Vec<f32>>,
     temperature: Option<Temperature>,
     rope: Option<Arc<RopeTable>>,
     residual: Residual,
@@ -48,7 +49,12 @@ impl Attention {
     ) -> Result<Attention, ModelError> {
         let ModelConfig { heads, kv_heads, head_dim, embedding, .. } = *config;
         let attention = &plan.layers[layer].attention;
-        let AttentionPlan { scale, window, chunk, soft_cap, .. } = *attention;
+        let AttentionPlan { scale, window, chunk, both_ways, alibi, soft_cap, .. } = *attention;
+        // Half of a window to both sides, and the own key.
+        let (window, ahead) = match both_ways {
+            true => (window.map(|window| window / 2 + 1), window.map_or(usize::MAX, |window| window / 2)),
+            false => (window, 0),
+        };
         let HeadNorms { presence, over, after_rotation } = attention.head_norms;
         let head_norm = |what, heads| {
             if presence != Presence::Never && over == NormOver::HeadUnweighted {
@@ -63,17 +69,27 @@ impl Attention {
         };
         let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
         let [q, k, v] = projections(loader, layer, embedding, [wide, narrow, narrow], attention.qkv_bias)?;
+        let before = (plan.layers[layer].attention_norm == Presence::Required).then_some("attn_norm");
         Ok(Attention {
             layer,
             heads,
             kv_heads,
             head_dim,
             embedding,
-            scoring: Scoring { window, chunk, soft_cap, ..Scoring::scaled(scale) },
+            scoring: Scoring { window, ahead, chunk, soft_cap, ..Scoring::scaled(scale) },
             sinks: loader.floats_if(attention.sinks, &in_layer(layer, "attn_sinks.weight"), &[heads])?,
+            slopes: alibi.map(|bias| slopes(bias, heads)),
             temperature: attention.temperature,
             rope: attention.rope.map(|table| Arc::clone(&ropes[table])),
-            residual: Residual::load(loader, layer, "attn_norm", "post_attention_norm", plan, embedding)?,
+            residual: Residual::load(
+                loader,
+                layer,
+                before,
+                "post_attention_norm",
+                "attn_output_norm",
+                plan,
+                embedding,
+            )?,
             q,
             k,
             v,
@@ -112,7 +128,7 @@ impl Attention {
         }
         kv.append(team, self.layer, spans, &s.k[..keys], &s.v[..keys]);
         let attended = room(&mut s.attended, queries);
-        let scoring = Scoring { sinks: self.sinks.as_deref(), ..self.scoring };
+        let scoring = Scoring { sinks: self.sinks.as_deref(), slopes: self.slopes.as_deref(), ..self.scoring };
         attention(team, &s.q[..queries], heads, kv, self.layer, spans, scoring, attended);
     }
 
@@ -150,6 +166,14 @@ fn projections(
     }
     let linear = |what, outputs| Linear::load(loader, &in_layer(layer, what), embedding, outputs, bias);
     Ok([linear("attn_q", outputs[0])?, linear("attn_k", outputs[1])?, linear("attn_v", outputs[2])?])
+}
+
+/// The slopes of ALiBi: powers of one number for the first heads, a power of two of them, and the odd powers of its root for the others.
+fn slopes(bias: f32, heads: usize) -> Vec<f32> {
+    let first = 1 << heads.ilog2();
+    let root = (-bias / (2 * first) as f32).exp2();
+    let power = |head| if head < first { 2 * (head + 1) } else { 2 * (head - first) + 1 };
+    (0..heads).map(|head| root.powi(power(head) as i32)).collect()
 }
 
 impl Temperature {

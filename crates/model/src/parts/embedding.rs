@@ -9,14 +9,20 @@ use crate::TokenId;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence, TOKEN_EMBEDDING};
-use crate::plan::Plan;
+use crate::plan::{EndsPlan, Plan};
 
 /// The embedding table, the last norm and the output matrix.
 pub(crate) struct Embedding {
     /// `None` where the output matrix serves for it.
     table: Option<Table>,
-    norm: Norm,
-    output: Linear,
+    /// What is added to all embeddings: the vector of the first kind of tokens.
+    token_type: Option<Vec<f32>>,
+    /// What is added to those at each position.
+    positions: Option<Vec<f32>>,
+    first_norm: Option<Norm>,
+    last_norm: Option<Norm>,
+    /// `None` where nothing goes on with a text.
+    output: Option<Linear>,
     embedding: usize,
     embedding_scale: f32,
     logit_scale: f32,
@@ -35,15 +41,27 @@ impl Embedding {
     pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig, plan: &Plan) -> Result<Embedding, ModelError> {
         let ModelConfig { embedding, vocab, .. } = *config;
         let tied = !loader.has("output.weight");
-        let table = if tied { None } else { Some(loader.bytes(TOKEN_EMBEDDING, embedding, vocab)?) };
+        let is_last = plan.embeds.is_some();
+        let table = if tied && !is_last { None } else { Some(loader.bytes(TOKEN_EMBEDDING, embedding, vocab)?) };
         let matrix = if tied { TOKEN_EMBEDDING } else { "output.weight" };
-        Ok(Embedding {
-            table: table.map(|(ty, bytes)| Table { row_bytes: bytes.len() / vocab, bytes, ty }),
-            norm: Norm::load(loader, "output_norm", &[embedding], plan.norm)?,
-            output: Linear {
+        let output = || -> Result<Linear, ModelError> {
+            Ok(Linear {
                 matrix: loader.matrix(matrix, embedding, vocab)?,
                 bias: loader.floats_if(Presence::Optional, "output.bias", &[vocab])?,
-            },
+            })
+        };
+        if is_last {
+            ["output.weight", "output.bias"].iter().for_each(|name| loader.leave(name));
+        }
+        let EndsPlan { positions, token_types, first_norm, last_norm } = plan.ends;
+        let norm = |presence, name| Norm::load_if(presence, loader, name, &[embedding], plan.norm);
+        Ok(Embedding {
+            table: table.map(|(ty, bytes)| Table { row_bytes: bytes.len() / vocab, bytes, ty }),
+            token_type: token_type(loader, token_types, embedding)?,
+            positions: loader.floats_if(positions, "position_embd.weight", &[embedding, config.context_length])?,
+            first_norm: norm(first_norm, "token_embd_norm")?,
+            last_norm: norm(last_norm, "output_norm")?,
+            output: (!is_last).then(output).transpose()?,
             embedding,
             embedding_scale: plan.embedding_scale,
             logit_scale: plan.logit_scale,
@@ -51,43 +69,72 @@ impl Embedding {
         })
     }
 
-    /// The matrix that makes logits.
-    pub(crate) fn output(&self) -> &Linear {
-        &self.output
+    /// The matrix that makes logits, if the model goes on with texts.
+    pub(crate) fn output(&self) -> Option<&Linear> {
+        self.output.as_ref()
     }
 
     /// Memory that the weights take.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.output.memory_bytes() + self.table.as_ref().map_or(0, |table| table.bytes.len())
+        let added = [&self.token_type, &self.positions].into_iter().flatten().map(|x| size_of_val(&x[..]));
+        self.output.as_ref().map_or(0, Linear::memory_bytes)
+            + self.table.as_ref().map_or(0, |table| table.bytes.len())
+            + added.sum::<usize>()
     }
 
     /// Makes tokens, which must be below the vocabulary's size, the hidden states.
-    pub(crate) fn embed(&self, tokens: &[TokenId], s: &mut Scratch) -> Result<(), ModelError> {
+    pub(crate) fn embed(&self, team: &Team, tokens: &[TokenId], s: &mut Scratch) -> Result<(), ModelError> {
         let hidden = room(&mut s.hidden, tokens.len() * self.embedding);
         for (out, &token) in hidden.chunks_exact_mut(self.embedding).zip(tokens) {
             let row = token as usize;
-            match &self.table {
-                Some(table) => dequantize(table.ty, &table.bytes[row * table.row_bytes..][..table.row_bytes], out),
-                None => self.output.matrix.row(row, out),
+            match (&self.table, &self.output) {
+                (Some(table), _) => dequantize(table.ty, &table.bytes[row * table.row_bytes..][..table.row_bytes], out),
+                (None, Some(output)) => output.matrix.row(row, out),
+                (None, None) => unreachable!("one of the two was loaded"),
             }
             .map_err(|source| ModelError::Kernel { what: format!("embedding of token {token}"), source })?;
             if self.embedding_scale != 1.0 {
                 out.iter_mut().for_each(|x| *x *= self.embedding_scale);
             }
         }
+        self.add_to_embeddings(&s.positions, hidden);
+        if let Some(norm) = &self.first_norm {
+            norm.replace(team, &mut s.hidden, tokens.len() * self.embedding, &mut s.normed);
+        }
         Ok(())
+    }
+
+    /// Adds the vectors of their kind and of their positions.
+    fn add_to_embeddings(&self, positions: &[u32], hidden: &mut [f32]) {
+        let add = |out: &mut [f32], row: &[f32]| out.iter_mut().zip(row).for_each(|(x, y)| *x += y);
+        for (out, &position) in hidden.chunks_exact_mut(self.embedding).zip(positions) {
+            if let Some(vector) = &self.token_type {
+                add(out, vector);
+            }
+            if let Some(vectors) = &self.positions {
+                add(out, &vectors[position as usize * self.embedding..][..self.embedding]);
+            }
+        }
     }
 
     /// The hidden states after the last norm.
     pub(crate) fn hidden(&self, team: &Team, s: &Scratch, out: &mut [f32]) {
-        self.norm.run(team, &s.hidden[..s.rows * self.embedding], out);
+        let hidden = &s.hidden[..s.rows * self.embedding];
+        match &self.last_norm {
+            Some(norm) => norm.run(team, hidden, out),
+            None => out.copy_from_slice(hidden),
+        }
     }
 
-    /// The last norm, the output matrix, and what is done to the logits.
+    /// The last norm, the output matrix, which must be there, and what is done to the logits.
     pub(crate) fn logits(&self, team: &Team, s: &mut Scratch, out: &mut [f32]) {
-        let hidden = &s.hidden[..s.rows * self.embedding];
-        self.norm.set(team, hidden, &[self.output.ty()], &mut s.activations);
-        multiply(team, &s.activations, [(&self.output, &mut *out)]);
+        let output = self.output.as_ref().expect("who has no logits is not asked for them");
+        let (hidden, types) = (&s.hidden[..s.rows * self.embedding], [output.ty()]);
+        match &self.last_norm {
+            Some(norm) => norm.set(team, hidden, &types, &mut s.activations),
+            None => s.activations.set(team, hidden, s.rows, self.embedding, &types),
+        }
+        multiply(team, &s.activations, [(output, &mut *out)]);
         if self.logit_scale != 1.0 {
             scale(team, out, self.logit_scale);
         }
@@ -95,4 +142,15 @@ impl Embedding {
             soft_cap(team, out, cap);
         }
     }
+}
+
+/// The vector of the first kind of tokens. How many kinds there are is the file's affair.
+fn token_type(loader: &Loader<'_>, presence: Presence, embedding: usize) -> Result<Option<Vec<f32>>, ModelError> {
+    let name = "token_types.weight";
+    let kinds = loader.rows(name).unwrap_or(1);
+    let mut vectors = loader.floats_if(presence, name, &[embedding, kinds])?;
+    if let Some(vectors) = &mut vectors {
+        vectors.truncate(embedding);
+    }
+    Ok(vectors)
 }

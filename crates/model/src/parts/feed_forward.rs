@@ -44,7 +44,8 @@ impl FeedForward {
             }
         };
         let norm = plan.layers[layer].feed_forward_norm;
-        let residual = Residual::load(loader, layer, norm, "post_ffw_norm", plan, embedding)?;
+        let residual =
+            Residual::load(loader, layer, Some(norm), "post_ffw_norm", "layer_output_norm", plan, embedding)?;
         Ok(FeedForward { residual, body })
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod embedding;
 pub(crate) mod experts;
 pub(crate) mod feed_forward;
 pub(crate) mod gated;
+pub(crate) mod head;
 pub(crate) mod latent_attention;
 pub(crate) mod layer;
 pub(crate) mod linear;

@@ -12,6 +12,7 @@ use crate::plan::{NormOrder, Plan};
 pub(crate) struct Residual {
     before: Option<Norm>,
     after: Option<Norm>,
+    of_sum: Option<Norm>,
     scale: f32,
     embedding: usize,
 }
@@ -21,16 +22,18 @@ impl Residual {
     pub(crate) fn load(
         loader: &Loader<'_>,
         layer: usize,
-        before: &str,
+        before: Option<&str>,
         after: &str,
+        of_sum: &str,
         plan: &Plan,
         embedding: usize,
     ) -> Result<Residual, ModelError> {
         let norm = |name| Norm::load(loader, &in_layer(layer, name), &[embedding], plan.norm);
         let order = plan.layers[layer].norms;
         Ok(Residual {
-            before: (order != NormOrder::After).then(|| norm(before)).transpose()?,
-            after: (order != NormOrder::Before).then(|| norm(after)).transpose()?,
+            before: before.filter(|_| matches!(order, NormOrder::Before | NormOrder::Both)).map(norm).transpose()?,
+            after: matches!(order, NormOrder::After | NormOrder::Both).then(|| norm(after)).transpose()?,
+            of_sum: (order == NormOrder::AfterSum).then(|| norm(of_sum)).transpose()?,
             scale: plan.layers[layer].residual_scale,
             embedding,
         })
@@ -57,6 +60,9 @@ impl Residual {
             add_assign(team, hidden, delta);
         } else {
             add_scaled(team, hidden, delta, self.scale);
+        }
+        if let Some(norm) = &self.of_sum {
+            norm.replace(team, &mut s.hidden, values, &mut s.normed);
         }
     }
 }

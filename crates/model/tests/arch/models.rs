@@ -1,6 +1,6 @@
 //! Which models there are, and where they come from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parkade_model::gguf::Gguf;
 use parkade_synth::Model;
@@ -56,17 +56,41 @@ pub const GENERATES: &[&str] = &[
     "starcoder2-Q8_0",
 ];
 
-/// A model by its name, which ends with the type of its weights, and llama.cpp's answers to it: the one that `parkade_synth` makes, and the one of
-/// that name in the folder that `PARKADE_ORACLE_ARCH` names, if it does.
+/// Models that embed texts, or rank them.
+pub const TEXTS: &[&str] = &[
+    "bert-Q8_0",
+    "bert-cls-Q8_0",
+    "bert-rerank-Q8_0",
+    "gemma-embedding-Q8_0",
+    "jina-bert-v2-Q8_0",
+    "modern-bert-Q8_0",
+    "nomic-bert-Q8_0",
+    "qwen3-embedding-Q8_0",
+    "qwen3-rerank-Q8_0",
+    "xlm-roberta-Q8_0",
+    "xlm-roberta-rerank-Q8_0",
+];
+
+/// A model and llama.cpp's answers, see [`sources`].
 pub fn find(name: &str) -> Vec<(Gguf, Answers)> {
+    let read = |(gguf, path): (Gguf, PathBuf)| {
+        let answers = Answers::read(&path);
+        (with_context(&gguf, answers.ctx), answers)
+    };
+    sources(name).into_iter().map(read).collect()
+}
+
+/// A model by its name, which ends with the type of its weights, and the file of llama.cpp's answers to it: the one that `parkade_synth` makes, and
+/// the one of that name in the folder that `PARKADE_ORACLE_ARCH` names, if it does.
+pub fn sources(name: &str) -> Vec<(Gguf, PathBuf)> {
     let shape = format!("tiny-{}", name.rsplit_once('-').unwrap().0);
     let model = Model::new(&shape, 1, 1, None).unwrap_or_else(|e| panic!("{name}: {e}"));
     let answers = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/arch/answers/{shape}.json"));
-    let mut found = vec![(Gguf::from_bytes(model.to_bytes().unwrap()).unwrap(), Answers::read(&answers))];
+    let mut found = vec![(Gguf::from_bytes(model.to_bytes().unwrap()).unwrap(), answers)];
     if let Some(folder) = std::env::var_os("PARKADE_ORACLE_ARCH") {
         let path = Path::new(&folder).join(format!("{name}.gguf"));
         let gguf = Gguf::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        found.push((gguf, Answers::read(&path.with_extension("json"))));
+        found.push((gguf, path.with_extension("json")));
     }
-    found.into_iter().map(|(gguf, answers)| (with_context(&gguf, answers.ctx), answers)).collect()
+    found
 }
