@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use parkade_bench::BenchArgs;
-use parkade_core::{DrainWaiting, EngineConfig, Reserve, SchedulerKind};
+use parkade_core::{DrainWaiting, EngineConfig, PoolingType, Reserve, SchedulerKind};
 use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StringDeserializer};
@@ -21,6 +21,7 @@ Examples:
   parkade run -i 'Name three rivers.'          one answer
   parkade run -i 'Summarise:' -f notes.txt     one answer about a file (-f -: from a pipe)
   parkade serve                                OpenAI's API on http://127.0.0.1:1234/v1
+  parkade embed -m embedder.gguf 'A text.'     its embedding, as JSON
   parkade pull llama-3.2-1b                    fetch a model
   parkade serve --model llama-3.2-1b           ... and serve it
   parkade doctor                               is everything in order?
@@ -74,6 +75,8 @@ pub enum Command {
     Run(RunArgs),
     /// Serve OpenAI's API over HTTP
     Serve(ServeArgs),
+    /// Turn texts into embeddings, one line of JSON each
+    Embed(EmbedArgs),
     /// Fetch a model from the Hugging Face hub
     Pull(PullArgs),
     /// Check the machine and the model, with a remedy for each fault
@@ -102,6 +105,9 @@ pub struct ModelArgs {
     /// Memory for the KV cache, in MiB [default: half of what is free beside the weights]
     #[arg(long, value_name = "MIB", env = "PARKADE_KV_CACHE_MB", hide_env = true, value_parser = whole::<u64>(1..=16_777_216))]
     pub kv_cache_mb: Option<u64>,
+    /// How an embedding model pools its hidden states [default: as its file says]
+    #[arg(long, value_name = "HOW", env = "PARKADE_POOLING", hide_env = true, value_parser = pooling_parser())]
+    pub pooling: Option<PoolingType>,
 }
 
 /// `parkade run`.
@@ -120,6 +126,22 @@ pub struct RunArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+}
+
+/// `parkade embed`.
+#[derive(Debug, Args)]
+pub struct EmbedArgs {
+    /// The texts. Without any, each line of standard input is one
+    #[arg(value_name = "TEXT")]
+    pub texts: Vec<String>,
+    /// Keeps the first values only, for models that were made for that
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..=1 << 20))]
+    pub dimensions: Option<usize>,
+    /// Cuts off the end of texts that are too long, instead of refusing them
+    #[arg(long)]
+    pub truncate: bool,
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 /// How `parkade run` picks tokens.
@@ -308,6 +330,11 @@ pub struct SchedulingArgs {
     /// Whether the KV of past prompts is kept while nothing else needs the memory
     #[arg(long, value_name = "BOOL", env = "PARKADE_PREFIX_CACHE", hide_env = true, action = ArgAction::Set, default_value_t = EngineConfig::default().prefix_cache)]
     pub prefix_cache: bool,
+}
+
+fn pooling_parser() -> impl TypedValueParser<Value = PoolingType> {
+    let named = |name: String| PoolingType::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such pooling");
+    PossibleValuesParser::new(PoolingType::ALL.map(PoolingType::name)).try_map(named)
 }
 
 fn drain_waiting_parser() -> impl TypedValueParser<Value = DrainWaiting> {

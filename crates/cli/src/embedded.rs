@@ -88,7 +88,11 @@ mod tests {
         for (name, value, said) in [
             ("threads", "0", "threads: invalid value '0': expected a whole number from 1 to 1024"),
             ("scheduler", "fair", "scheduler: invalid value 'fair' [possible values: parking-lot, default]"),
-            ("port", "1234", "'port' is no setting of an engine; there are: model, threads, kv_cache_mb, scheduler"),
+            (
+                "port",
+                "1234",
+                "'port' is no setting of an engine; there are: model, threads, kv_cache_mb, pooling, scheduler",
+            ),
             ("kv_cache_mb", "0", "kv_cache_mb: invalid value '0'"),
             ("help", "", "'help' is no setting"),
         ] {

@@ -4,6 +4,7 @@ use std::io;
 
 use parkade_bench::BenchError;
 
+use crate::embed::EmbedError;
 use crate::hash_key::HashKeyError;
 use crate::pull::PullError;
 use crate::run::RunError;
@@ -25,6 +26,9 @@ pub enum CliError {
     /// `parkade serve`.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// `parkade embed`.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
     /// `parkade pull`.
     #[error(transparent)]
     Pull(#[from] PullError),
@@ -48,6 +52,7 @@ impl CliError {
             CliError::Serve(error) => error.is_usage(),
             CliError::Bench(error) => matches!(error, BenchError::Url { .. } | BenchError::Options(_)),
             CliError::HashKey(error) => matches!(error, HashKeyError::Empty),
+            CliError::Embed(error) => matches!(error, EmbedError::Dimensions { .. } | EmbedError::Memory(_)),
             CliError::Pull(_) | CliError::Output(_) => false,
         };
         if usage { WRONG_USAGE } else { 1 }
@@ -59,6 +64,7 @@ impl CliError {
         match self {
             CliError::Run(error) => error.settings(),
             CliError::Serve(error) => error.settings(),
+            CliError::Embed(error) => error.settings(),
             _ => Vec::new(),
         }
     }
@@ -69,6 +75,7 @@ impl CliError {
         let output = match self {
             CliError::Output(error)
             | CliError::Run(RunError::Output(error))
+            | CliError::Embed(EmbedError::Output(error))
             | CliError::HashKey(HashKeyError::Output(error))
             | CliError::Pull(PullError::Output(error)) => error,
             CliError::Bench(BenchError::Io { source, .. }) => source,

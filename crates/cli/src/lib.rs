@@ -5,6 +5,7 @@ mod args;
 mod config;
 mod directories;
 mod doctor;
+mod embed;
 mod embedded;
 mod error;
 mod hash_key;
@@ -90,6 +91,10 @@ fn execute(settings: &Settings) -> Result<u8, CliError> {
         }
         Command::Serve(args) => {
             serve::serve(args, settings.file.as_deref())?;
+            Ok(SUCCESS)
+        }
+        Command::Embed(args) => {
+            embed::run(args, io::stdin().lock(), &mut out)?;
             Ok(SUCCESS)
         }
         Command::Pull(args) => {

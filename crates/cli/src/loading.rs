@@ -43,6 +43,7 @@ pub fn options(args: &ModelArgs, engine: EngineConfig, machine: &Machine) -> Res
     Ok(LoadOptions {
         threads: Some(threads(args, machine)),
         kv_cache_bytes: args.kv_cache_mb.map(|mib| mib << 20),
+        pooling: args.pooling,
         engine,
         ..LoadOptions::default()
     })
@@ -93,7 +94,7 @@ mod tests {
     }
 
     fn asking(threads: Option<u32>, kv_cache_mb: Option<u64>) -> ModelArgs {
-        ModelArgs { model: "default".to_owned(), threads, kv_cache_mb }
+        ModelArgs { model: "default".to_owned(), threads, kv_cache_mb, pooling: None }
     }
 
     #[test]

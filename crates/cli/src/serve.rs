@@ -249,8 +249,8 @@ fn load_in_background(
 }
 
 fn entry(loaded: Loaded, aliases: Vec<String>) -> ModelEntry {
-    let Loaded { engine, tokenizer, template, config, name, .. } = loaded;
-    ModelEntry::new(name, engine, tokenizer, template, config).with_aliases(aliases)
+    let Loaded { engine, tokenizer, template, pairs, config, name, .. } = loaded;
+    ModelEntry::new(name, engine, tokenizer, template, config).with_pairs(pairs).with_aliases(aliases)
 }
 
 /// Further names under which requests may ask for the model: as it was given, and all names of the default one.

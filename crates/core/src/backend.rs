@@ -1,12 +1,20 @@
 //! What the engine asks of a model.
 
 use parkade_kernels::KvCache;
-use parkade_model::{Batch, Model, ModelError, PausedPass};
+use parkade_model::{Batch, Embedder, Model, ModelError, PausedPass};
 
 /// A model with its KV blocks. The engine decides which tokens go into which block; the backend computes.
 pub trait Backend: Send {
     /// How many logits a row has.
     fn vocab(&self) -> usize;
+    /// What it makes of texts, if it does not go on with them. Then passes are asked for hidden states and not for logits.
+    fn embedder(&self) -> Option<Embedder> {
+        None
+    }
+    /// Replaces the pooled hidden states of one text by what the model makes of it.
+    fn finish(&mut self, vector: &mut Vec<f32>) {
+        let _ = vector;
+    }
     /// The longest sequence in tokens.
     fn context_length(&self) -> usize;
     /// How many KV blocks there are.
@@ -97,6 +105,14 @@ impl ModelBackend {
 impl Backend for ModelBackend {
     fn vocab(&self) -> usize {
         self.model.config().vocab
+    }
+
+    fn embedder(&self) -> Option<Embedder> {
+        self.model.embedder()
+    }
+
+    fn finish(&mut self, vector: &mut Vec<f32>) {
+        self.model.finish(1, vector);
     }
 
     fn context_length(&self) -> usize {

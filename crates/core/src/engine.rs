@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parkade_model::Embedder;
 use parkade_model::tokenizer::Tokenizer;
 use parkade_pool::{Clock, DrainWaiting, Limits, Worker};
 
@@ -13,7 +14,7 @@ use crate::figures::{EngineSnapshot, RequestStatus};
 use crate::metrics::EngineMetrics;
 use crate::parking_lot::{HistoryScope, InferenceWorkerPool, LlmExecutor, PricedRequest};
 use crate::refusal::Refusal;
-use crate::request::{Request, RequestId};
+use crate::request::{Request, RequestId, TaskKind};
 use crate::stream::RequestStream;
 use crate::vocabulary::Vocabulary;
 
@@ -140,6 +141,16 @@ impl Engine {
     /// Whether the worker is there. One that has died takes no more requests: only a restart helps.
     pub fn is_alive(&self) -> bool {
         self.inner.pool.is_alive()
+    }
+
+    /// What the model makes of texts, if it does not go on with them.
+    pub fn embedder(&self) -> Option<Embedder> {
+        self.inner.pool.embedder()
+    }
+
+    /// What the model does with texts: the one task that requests may have.
+    pub fn task(&self) -> TaskKind {
+        TaskKind::of(self.embedder())
     }
 
     /// Whether requests are served by class; if not, all are served alike.

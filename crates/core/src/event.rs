@@ -10,6 +10,8 @@ use parkade_model::TokenId;
 pub enum Event {
     /// The log-probabilities of the prompt's own tokens, once, before the first token. The first is `None`: nothing comes before it.
     PromptLogprobs(Vec<Option<TokenLogprob>>),
+    /// What the model makes of the text, once: its embedding, as long as the model gives it, or its scores.
+    Embedding(Vec<f32>),
     /// One token of one answer.
     Token {
         /// Which of the `n` answers.

@@ -42,7 +42,7 @@ pub use parkade_pool::{
 };
 pub use process_metrics::encode_process_metrics;
 pub use refusal::{Refusal, retry_seconds};
-pub use request::{CacheScope, Request, RequestId};
+pub use request::{CacheScope, Request, RequestId, TaskKind};
 pub use requests::{End, LiveRequest, RequestState};
 pub use sampler::{NoDistribution, Sampler, Scratch as SamplerScratch};
 pub use sampling::{OutOfRange, SamplingParams};
@@ -54,7 +54,10 @@ pub use parkade_kernels::{KvCache, KvType, Span, Team};
 pub use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
 pub use parkade_model::gguf::{Gguf, GgufError};
 pub use parkade_model::tokenizer::{Bos, SpecialTokens, TextStream, Tokenizer, TokenizerError};
-pub use parkade_model::{Batch, Model, ModelConfig, ModelError, Outputs, Prompt, TokenId};
+pub use parkade_model::{
+    Batch, Embedder, Embeds, Model, ModelConfig, ModelError, Outputs, Pairs, Pooled, Pooling, PoolingType, Prompt,
+    TokenId, cut_end, normalize,
+};
 
 /// The tests inside the crate and those in `tests/` share their fake model, which names the crate from outside.
 #[cfg(test)]

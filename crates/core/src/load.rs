@@ -7,7 +7,7 @@ use parkade_kernels::{KvCache, KvType, Team};
 use parkade_model::chat_template::{ChatTemplate, TemplateError};
 use parkade_model::gguf::{Gguf, GgufError};
 use parkade_model::tokenizer::{Tokenizer, TokenizerError};
-use parkade_model::{Model, ModelConfig, ModelError};
+use parkade_model::{Embeds, Model, ModelConfig, ModelError, Pairs, PoolingType};
 
 use crate::backend::ModelBackend;
 use crate::config::EngineConfig;
@@ -30,6 +30,8 @@ pub struct LoadOptions {
     pub block_len: usize,
     /// How keys and values are stored.
     pub kv_type: KvType,
+    /// How the hidden states of texts are pooled; `None` does as the file says.
+    pub pooling: Option<PoolingType>,
     /// The engine's settings.
     pub engine: EngineConfig,
 }
@@ -41,6 +43,7 @@ impl Default for LoadOptions {
             kv_cache_bytes: None,
             block_len: 16,
             kv_type: KvType::F16,
+            pooling: None,
             engine: EngineConfig::default(),
         }
     }
@@ -54,6 +57,8 @@ pub struct Loaded {
     pub tokenizer: Arc<Tokenizer>,
     /// Messages to a prompt, if the file says how.
     pub template: Option<Arc<ChatTemplate>>,
+    /// How a query and a document become one text, if the model ranks.
+    pub pairs: Option<Arc<Pairs>>,
     /// The model's limits.
     pub config: ModelConfig,
     /// The file's name without its ending.
@@ -141,7 +146,11 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
             allowed: "from 1 to 1024 tokens".to_owned(),
         });
     }
-    let gguf = Gguf::open(path).map_err(|source| LoadError::File { path: path.to_owned(), source })?;
+    let file_error = |source| LoadError::File { path: path.to_owned(), source };
+    let mut gguf = Gguf::open(path).map_err(file_error)?;
+    if let Some(pooling) = options.pooling {
+        pooling.say(&mut gguf).map_err(file_error)?;
+    }
     let tokenizer =
         Tokenizer::from_gguf(&gguf).map_err(|source| LoadError::Tokenizer { path: path.to_owned(), source })?;
     let template = ChatTemplate::from_gguf(&gguf, &tokenizer)
@@ -149,6 +158,8 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let team = Arc::new(Team::new(threads));
     let model = Model::load(&gguf, team).map_err(|source| LoadError::Model { path: path.to_owned(), source })?;
     let warnings = warnings(&gguf, &tokenizer);
+    let ranks = model.embedder().is_some_and(|embedder| embedder.embeds == Embeds::Scores);
+    let pairs = ranks.then(|| Pairs::from_gguf(&gguf)).transpose().map_err(file_error)?;
     drop(gguf);
 
     let config = model.config().clone();
@@ -171,6 +182,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         engine,
         tokenizer,
         template: template.map(Arc::new),
+        pairs: pairs.map(Arc::new),
         config,
         name,
         threads,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parkade_model::TokenId;
+use parkade_model::{Embedder, Embeds, TokenId};
 use parkade_pool::Class;
 
 use crate::refusal::Refusal;
@@ -58,11 +58,45 @@ impl CacheScope {
     }
 }
 
+/// What is wanted of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskKind {
+    /// Tokens that go on with it.
+    #[default]
+    Generate,
+    /// Its embedding.
+    Embed,
+    /// The scores of the query and the document that were joined to it.
+    Rank,
+}
+
+impl TaskKind {
+    /// What a model does with texts.
+    pub fn of(embedder: Option<Embedder>) -> TaskKind {
+        match embedder.map(|embedder| embedder.embeds) {
+            None => TaskKind::Generate,
+            Some(Embeds::Texts) => TaskKind::Embed,
+            Some(Embeds::Scores) => TaskKind::Rank,
+        }
+    }
+
+    /// What a model for it does, in words.
+    pub fn verb(self) -> &'static str {
+        match self {
+            TaskKind::Generate => "generates text",
+            TaskKind::Embed => "gives embeddings",
+            TaskKind::Rank => "ranks documents",
+        }
+    }
+}
+
 /// One request: a prompt and how to continue it.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The name under which it can be cancelled and asked for.
     pub id: RequestId,
+    /// What is wanted of the prompt. All that concerns an answer's tokens holds for [`TaskKind::Generate`] alone.
+    pub task: TaskKind,
     /// The prompt as tokens; at least one.
     pub prompt: Vec<TokenId>,
     /// How the next token is chosen.
@@ -107,6 +141,7 @@ impl Request {
     pub fn new(id: impl Into<String>, prompt: Vec<TokenId>) -> Self {
         Request {
             id: RequestId(id.into()),
+            task: TaskKind::Generate,
             prompt,
             sampling: SamplingParams::default(),
             max_tokens: None,
@@ -124,6 +159,23 @@ impl Request {
         }
     }
 
+    /// Refuses what a model that does `can` has not learnt.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] with what the model does instead.
+    pub(crate) fn check_task(&self, can: TaskKind) -> Result<(), Refusal> {
+        if self.task == can {
+            return Ok(());
+        }
+        let (can, wanted) = (can.verb(), self.task.verb());
+        Err(Refusal::invalid("model", format!("the model {can}; ask a server whose model {wanted}")))
+    }
+
+    /// The longest answer in tokens that is asked for; `None` if there is no limit.
+    pub(crate) fn longest_answer(&self) -> Option<usize> {
+        if self.task == TaskKind::Generate { self.max_tokens } else { Some(0) }
+    }
+
     /// Checks everything that can be judged without the engine's state: ranges, sizes, token ids against a vocabulary of `vocab`.
     ///
     /// # Errors
@@ -138,7 +190,7 @@ impl Request {
                 format!("token id {id} is not in the vocabulary (0 to {})", vocab.saturating_sub(1)),
             ));
         }
-        within("n", self.n, 1, Self::MAX_N)?;
+        within("n", self.n, 1, if self.task == TaskKind::Generate { Self::MAX_N } else { 1 })?;
         within("stop", self.stop.len(), 0, Self::MAX_STOPS)?;
         if self.stop.iter().any(String::is_empty) {
             return Err(Refusal::invalid("stop", "a stop string is empty; each must have at least one character"));

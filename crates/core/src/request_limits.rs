@@ -41,7 +41,7 @@ impl RequestLimits {
     /// If the prompt and one token (none, if no answer is wanted) could not be met even by an empty server.
     pub(crate) fn need(&self, request: &Request) -> Result<Need, Refusal> {
         let (prompt, n) = (request.prompt.len(), request.n);
-        let shortest = usize::from(request.max_tokens != Some(0));
+        let shortest = usize::from(request.longest_answer() != Some(0));
         if prompt.saturating_add(shortest) > self.context_length {
             return Err(Refusal::ContextLength { prompt_tokens: prompt, limit: self.context_length });
         }
@@ -66,7 +66,7 @@ impl RequestLimits {
             });
         }
         let longest = self.longest_answer(prompt, n);
-        let answer = request.max_tokens.map_or(longest, |most| most.min(longest));
+        let answer = request.longest_answer().map_or(longest, |most| most.min(longest));
         Ok(Need { answer, blocks: self.blocks_in_full(prompt, answer, n), seqs: n })
     }
 

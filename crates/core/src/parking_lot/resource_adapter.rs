@@ -123,7 +123,7 @@ impl ResourceAdapter {
 
 /// A valid request with its price, which is taken once and serves limits, scheduling and the books alike:
 /// [`Engine::price`](crate::Engine::price) makes it, [`Engine::submit_priced`](crate::Engine::submit_priced) takes it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PricedRequest {
     pub(super) request: Request,
     pub(super) metadata: TaskMetadata,

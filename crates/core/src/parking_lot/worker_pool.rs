@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parkade_model::Embedder;
 use parkade_pool::{
     Capacity, Class, Clock, Drain, DrainWaiting, Fifo, Limits, Policy, PolicyConfig, PoolConfig, PoolError, Reserve,
     StartError, TaskState, Worker, WorkerPool,
@@ -17,7 +18,7 @@ use crate::figures::{
 };
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
-use crate::request::{Request, RequestId};
+use crate::request::{Request, RequestId, TaskKind};
 use crate::requests::{LiveRequests, RequestState};
 use crate::stepper::{Arrival, Census, Stepper};
 use crate::stream::{self, RequestStream};
@@ -43,6 +44,7 @@ pub struct InferenceWorkerPool {
     stream_capacity: usize,
     block_len: usize,
     vocab: usize,
+    embedder: Option<Embedder>,
 }
 
 impl InferenceWorkerPool {
@@ -83,7 +85,7 @@ impl InferenceWorkerPool {
         config.validate()?;
         let metrics = Arc::new(EngineMetrics::new());
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), clock.clone());
-        let (limits, vocab) = (stepper.limits(), stepper.vocab());
+        let (limits, vocab, embedder) = (stepper.limits(), stepper.vocab(), stepper.embedder());
         let capacity = [("KV blocks", limits.blocks as u64), ("sequences", config.max_seqs as u64)];
         let policy = policy(
             config.scheduler,
@@ -119,6 +121,7 @@ impl InferenceWorkerPool {
             stream_capacity: config.stream_capacity,
             block_len: limits.block_len,
             vocab,
+            embedder,
         };
         Ok((pool, worker))
     }
@@ -136,7 +139,13 @@ impl InferenceWorkerPool {
     /// # Errors
     /// If it can never be served.
     pub fn price(&self, request: Request) -> Result<PricedRequest, Refusal> {
-        let check = || if self.is_alive() { request.validate(self.vocab) } else { Err(Refusal::Stopped) };
+        let check = || {
+            if !self.is_alive() {
+                return Err(Refusal::Stopped);
+            }
+            request.check_task(TaskKind::of(self.embedder))?;
+            request.validate(self.vocab)
+        };
         check()
             .and_then(|()| self.shared.adapter.priced(request, self.shared.requests.clock().now()))
             .inspect_err(|refusal| self.metrics.refused(refusal))
@@ -313,6 +322,11 @@ impl InferenceWorkerPool {
     /// Whether the worker is there. One that has died takes no more requests: only a restart helps.
     pub fn is_alive(&self) -> bool {
         self.shared.requests.have_a_worker()
+    }
+
+    /// What the model makes of texts, if it does not go on with them.
+    pub fn embedder(&self) -> Option<Embedder> {
+        self.embedder
     }
 
     /// Whether requests are served by class; if not, all are served alike.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use parkade_model::Pooled;
+
 use crate::blocks::BlockPool;
 use crate::event::{RequestError, TokenLogprob, Usage};
 use crate::request::{CacheScope, Request};
@@ -42,6 +44,8 @@ pub(super) struct Active {
     pub(super) paused_since: Option<Instant>,
     /// The prompt's own log-probabilities, as far as they are known, until they are delivered.
     pub(super) echo: Option<Vec<Option<TokenLogprob>>>,
+    /// The hidden states of a text that is embedded, as far as they are computed.
+    pub(super) pooled: Pooled,
     /// Something went wrong with one of its sequences; it ends as soon as the step allows.
     pub(super) failure: Option<RequestError>,
 }
@@ -73,6 +77,7 @@ impl Active {
             paused_since: None,
             // Nothing comes before the first token, so it has no probability.
             echo: request.echo_logprobs.then(|| vec![None]),
+            pooled: Pooled::default(),
             failure: None,
         }
     }
@@ -112,6 +117,8 @@ impl Active {
 
     pub(super) fn release(&mut self, pool: &mut BlockPool) {
         self.seqs.iter_mut().for_each(|seq| seq.release(pool));
+        // It is computed again from the first token on.
+        self.pooled = Pooled::default();
     }
 
     /// After its blocks were released: the first unfinished answer computes the prompt again, the others share it then.

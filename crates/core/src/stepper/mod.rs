@@ -28,6 +28,7 @@ use crate::requests::{LiveRequest, RequestState};
 use crate::sampler::Scratch;
 use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
+use parkade_model::{Embedder, Pooling};
 use parkade_pool::{Clock, TaskId};
 
 use active::Active;
@@ -51,6 +52,8 @@ pub(crate) struct Stepper {
     ended: Vec<Ended>,
     logits: Vec<f32>,
     scratch: Scratch,
+    /// What the backend makes of texts, if it does not go on with them.
+    embedder: Option<Embedder>,
     /// Steps whose passes were left for something more urgent, the last of them last.
     left: Vec<Turn>,
     clock: Clock,
@@ -119,17 +122,21 @@ impl Stepper {
         clock: Clock,
     ) -> Self {
         let limits = RequestLimits::of(&*backend, config.max_seqs);
+        let embedder = backend.embedder();
+        // Cached tokens have no hidden states, and those of an encoder depend on what comes behind them.
+        let caches = embedder.is_none_or(|embedder| embedder.pooling == Pooling::Last && !embedder.is_whole);
         Stepper {
             vocabulary,
             metrics,
             limits,
-            pool: BlockPool::new(limits.blocks, limits.block_len, config.prefix_cache),
+            pool: BlockPool::new(limits.blocks, limits.block_len, config.prefix_cache && caches),
             requests: BTreeMap::new(),
             running: Vec::new(),
             budget: StepBudget::new(config.step_target, config.max_batched_tokens, limits.block_len),
             ended: Vec::new(),
             logits: Vec::new(),
             scratch: Scratch::default(),
+            embedder,
             left: Vec::new(),
             clock,
             proposer: None,
@@ -143,6 +150,16 @@ impl Stepper {
 
     pub(crate) fn vocab(&self) -> usize {
         self.backend.vocab()
+    }
+
+    /// What the model makes of texts, if it does not go on with them.
+    pub(crate) fn embedder(&self) -> Option<Embedder> {
+        self.embedder
+    }
+
+    /// How many values a pass gives for each row that something is wanted of.
+    fn output_width(&self) -> usize {
+        self.embedder.map_or(self.backend.vocab(), |embedder| embedder.hidden)
     }
 
     /// What the prefix cache has, for other threads.

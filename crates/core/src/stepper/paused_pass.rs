@@ -77,7 +77,11 @@ impl Stepper {
                 Span { first_row: share.first_row, rows: share.rows, past: seq.computed, blocks: seq.table.as_raw() }
             })
             .collect();
-        let batch = Batch { tokens, spans: &spans, outputs: Outputs::Logits(logit_rows) };
+        let outputs = match self.embedder {
+            None => Outputs::Logits(logit_rows),
+            Some(_) => Outputs::Hidden(logit_rows),
+        };
+        let batch = Batch { tokens, spans: &spans, outputs };
         let pass = if turn.is_left {
             self.backend.resume(&batch, &mut self.logits, stop)?
         } else {
@@ -86,7 +90,7 @@ impl Stepper {
             }
             self.backend.forward_until(&batch, &mut self.logits, stop)?
         };
-        let wanted = logit_rows.len() * self.backend.vocab();
+        let wanted = logit_rows.len() * self.output_width();
         if pass == Pass::Left || self.logits.len() == wanted {
             return Ok(pass);
         }

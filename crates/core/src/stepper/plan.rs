@@ -20,7 +20,8 @@ pub(super) struct Share {
     pub(super) choice: usize,
     /// Tokens to compute, from the first that is missing.
     pub(super) rows: usize,
-    /// The logits that are wanted: those of so many rows, the last ones.
+    /// Of these, the ones whose logits (or hidden states) are wanted: the first of them, and how many.
+    pub(super) first_wanted: usize,
     pub(super) logit_rows: usize,
     /// Its first row among those of the pass.
     pub(super) first_row: usize,
@@ -95,7 +96,7 @@ impl Stepper {
         let mut taken = 0;
         for &seq in &prompts {
             let enough = if is_urgent { ROWS_WORTH_A_PASS.min(budget) } else { budget };
-            if taken < enough {
+            if taken < enough && (taken == 0 || self.fits(seq, enough - taken)) {
                 taken += self.take_part(seq, budget - taken, &mut planning);
             }
         }
@@ -133,6 +134,16 @@ impl Stepper {
     /// How many tokens it has not computed.
     fn missing(&self, seq: (TaskId, usize)) -> usize {
         self.sequence(seq).map_or(0, Sequence::missing)
+    }
+
+    /// Whether a sequence can take part with so many rows.
+    fn fits(&self, seq: (TaskId, usize), rows: usize) -> bool {
+        !self.is_whole() || self.missing(seq) <= rows
+    }
+
+    /// Whether a text is computed in one pass.
+    fn is_whole(&self) -> bool {
+        self.embedder.is_some_and(|embedder| embedder.is_whole)
     }
 
     /// When a sequence would have its next token if it had been computed alone since its reader began to wait.
@@ -196,7 +207,7 @@ impl Stepper {
         let seq = &active.seqs[choice];
         let hit = self.cached(active, seq);
         let past = seq.computed + hit.blocks * self.pool.block_len();
-        let mut rows = (seq.tokens.len() - past).min(most);
+        let mut rows = (seq.tokens.len() - past).min(if self.is_whole() { usize::MAX } else { most });
         if active.echo.is_some() {
             rows = rows.min((MOST_LOGITS / self.backend.vocab()).max(1));
         }
@@ -223,8 +234,20 @@ impl Stepper {
         self.pool.grow(&mut seq.table, wish.grown).expect("the blocks were available");
         plan.copies.extend(copy.map(|copy| (key, copy)));
         let last = wish.rows == seq.missing();
-        let logit_rows = if echo { wish.rows } else { usize::from(last) * (1 + seq.proposed) };
-        plan.shares.push(Share { key, choice, rows: wish.rows, logit_rows, first_row: 0, first_logit: 0 });
+        let wanted = match self.embedder {
+            Some(embedder) => embedder.pooling.rows(seq.computed, wish.rows, seq.tokens.len()),
+            None if echo => 0..wish.rows,
+            None => wish.rows - usize::from(last) * (1 + seq.proposed)..wish.rows,
+        };
+        plan.shares.push(Share {
+            key,
+            choice,
+            rows: wish.rows,
+            first_wanted: wanted.start,
+            logit_rows: wanted.len(),
+            first_row: 0,
+            first_logit: 0,
+        });
         wish.rows
     }
 
@@ -234,7 +257,7 @@ impl Stepper {
             let seq = &self.requests[&share.key].seqs[share.choice];
             (share.first_row, share.first_logit) = (plan.tokens.len(), plan.logit_rows.len());
             plan.tokens.extend_from_slice(&seq.tokens[seq.computed..][..share.rows]);
-            plan.logit_rows.extend(plan.tokens.len() - share.logit_rows..plan.tokens.len());
+            plan.logit_rows.extend((share.first_row + share.first_wanted..).take(share.logit_rows));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::backend::Pass;
-use crate::event::{Event, RequestError};
+use crate::event::{Event, FinishReason, RequestError};
 use crate::sampler::logprob;
 use parkade_model::TokenId;
 use parkade_pool::TaskId;
@@ -63,10 +63,10 @@ impl Stepper {
 
     /// Notes what was computed, and gives each sequence that is complete its next token.
     fn postprocess(&mut self, plan: &StepPlan, now: Instant, report: &mut StepReport) {
-        let vocab = self.backend.vocab();
+        let width = self.output_width();
         let logits = std::mem::take(&mut self.logits);
         for share in &plan.shares {
-            let rows = &logits[share.first_logit * vocab..][..share.logit_rows * vocab];
+            let rows = &logits[share.first_logit * width..][..share.logit_rows * width];
             let active = self.requests.get_mut(&share.key).expect("planned requests are here");
             let generated_before = active.generated();
             let seq = &mut active.seqs[share.choice];
@@ -77,10 +77,14 @@ impl Stepper {
             let complete = seq.missing() == 0;
             // A panic over one request's logits, or over the text of its token, is that request's failure and nobody else's.
             let chosen = catch_unwind(AssertUnwindSafe(|| {
+                if self.embedder.is_some() {
+                    self.embed(share, rows, complete, now);
+                    return;
+                }
                 self.echo(share, rows);
                 self.share_prompt(share);
                 if complete {
-                    self.accept(share, &proposals, &rows[rows.len() - (1 + proposals.len()) * vocab..], now);
+                    self.accept(share, &proposals, &rows[rows.len() - (1 + proposals.len()) * width..], now);
                 }
             }));
             if let Err(panic) = chosen {
@@ -114,6 +118,29 @@ impl Stepper {
             self.pool.record(&mut seq.table, &active.scope, &seq.tokens[..seq.computed]);
             self.next_tokens(share.key, logits, now);
         }
+    }
+
+    /// Pools the hidden states of a text, and delivers what the model makes of them when all are there.
+    fn embed(&mut self, share: &Share, hidden: &[f32], complete: bool, now: Instant) {
+        let width = self.output_width();
+        let active = self.requests.get_mut(&share.key).expect("planned requests are here");
+        active.pooled.add(hidden, width);
+        if !complete {
+            return;
+        }
+        let mut values = active.pooled.finish();
+        self.backend.finish(&mut values);
+        if values.iter().any(|value| !value.is_finite()) {
+            active.failure = Some(RequestError::NoLogits);
+            return;
+        }
+        active.first_token = Some(now);
+        self.metrics.first_token(&active.outlet.request().metadata, now);
+        let seq = &mut active.seqs[share.choice];
+        seq.stage = Stage::Finished;
+        seq.release(&mut self.pool);
+        self.metrics.answer_ended(FinishReason::Stop.name());
+        active.outlet.send(Event::Embedding(values));
     }
 
     /// Notes the log-probabilities of the prompt's tokens, and delivers them when all are there.

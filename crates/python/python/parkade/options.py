@@ -20,6 +20,7 @@ class Settings(TypedDict, total=False):
 
     threads: int
     kv_cache_mb: int
+    pooling: str
     scheduler: str
     reserve: str
     max_seqs: int

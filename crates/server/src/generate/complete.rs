@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answers::{self, Answers};
 use super::stream;
 use crate::access::Identity;
-use crate::generate::{AppState, Deadlines, Task};
+use crate::generate::{AppState, Deadlines, IgnoredFields, Task};
 use crate::http::body;
 use crate::http::{ApiError, RequestLog};
 
@@ -41,10 +41,7 @@ pub(crate) async fn complete<O: Operation>(
     let inline = raw.len() <= O::INLINE_BYTES;
     let (shared, sender) = (state.clone(), identity.clone());
     let task = prepare(&state, inline, move || O::read(&shared, &raw.parse()?.value, &sender, deadlines)).await?;
-    if let Some(ignored) = &task.ignored {
-        state.ignored_log().tell(ignored);
-        log.set_headers(|headers| headers.extend(ignored.header().map(|names| (IGNORED_FIELDS, names))));
-    }
+    tell_ignored(&state, task.ignored.as_ref(), &log);
     let (stream, encoder, n) = (task.stream, task.encoder.clone(), task.requests.first().map_or(0, |first| first.n));
     let mut answers = Answers::submit(&state, &identity, log, task)?;
     if stream {
@@ -54,8 +51,16 @@ pub(crate) async fn complete<O: Operation>(
     json(encoder.whole(&collected, answers.usage()))
 }
 
+/// Says in the response and in the log which fields nobody reads.
+pub(super) fn tell_ignored(state: &AppState, ignored: Option<&IgnoredFields>, log: &RequestLog) {
+    if let Some(ignored) = ignored {
+        state.ignored_log().tell(ignored);
+        log.set_headers(|headers| headers.extend(ignored.header().map(|names| (IGNORED_FIELDS, names))));
+    }
+}
+
 /// Runs work that takes time in proportion to what a client sent.
-async fn prepare<T: Send + 'static>(
+pub(super) async fn prepare<T: Send + 'static>(
     state: &AppState,
     inline: bool,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
@@ -79,7 +84,7 @@ async fn prepare<T: Send + 'static>(
 }
 
 /// A JSON body with status 200.
-fn json(body: serde_json::Result<Vec<u8>>) -> Result<Response, ApiError> {
+pub(super) fn json(body: serde_json::Result<Vec<u8>>) -> Result<Response, ApiError> {
     match body {
         Ok(body) => Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response()),
         Err(error) => {

@@ -10,6 +10,7 @@
 //! | `deadlines.rs` | how soon a client wants its answer |
 //! | `ignored_fields.rs` | fields that nobody reads |
 //! | `answers.rs` | submission, and the events of all prompts as one sequence |
+//! | `texts.rs` | the handler of operations that make numbers of texts: [`TextOperation`] |
 //! | `charge.rs` | what a request is charged on its tenant's rate limits |
 //! | `settlement.rs` | what is settled when the engine is done |
 //! | `in_flight.rs` | the requests that can be asked for, cancelled and attached to |
@@ -31,6 +32,7 @@ mod settlement;
 mod state;
 mod stream;
 mod task;
+mod texts;
 
 pub(crate) use complete::{Operation, complete};
 pub(crate) use deadlines::Deadlines;
@@ -42,3 +44,4 @@ pub(crate) use model_entry::unix_seconds;
 pub(crate) use refusals::PromptLength;
 pub use state::{AppState, DEFAULT_MODEL};
 pub(crate) use task::Task;
+pub(crate) use texts::{Sender, TextOperation, Texts, handle as embed};

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parkade_core::Engine;
-use parkade_model::ModelConfig;
+use parkade_core::{Engine, TaskKind};
 use parkade_model::chat_template::ChatTemplate;
 use parkade_model::tokenizer::Tokenizer;
+use parkade_model::{ModelConfig, Pairs};
 use sha2::{Digest, Sha256};
+
+use crate::http::{ApiError, quote};
 
 /// A model that can answer.
 #[non_exhaustive]
@@ -22,6 +24,8 @@ pub struct ModelEntry {
     pub tokenizer: Arc<Tokenizer>,
     /// Its chat template; without one only `/v1/completions` works.
     pub template: Option<Arc<ChatTemplate>>,
+    /// How a query and a document are joined, if it ranks.
+    pub pairs: Option<Arc<Pairs>>,
     /// Its geometry.
     pub config: ModelConfig,
     /// When it was loaded, in seconds since 1970.
@@ -61,6 +65,7 @@ impl ModelEntry {
             tokenizer,
             template,
             config,
+            pairs: None,
             created: unix_seconds(),
             fingerprint,
             longest_token,
@@ -72,6 +77,27 @@ impl ModelEntry {
     pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = String>) -> Self {
         self.aliases.extend(aliases);
         self
+    }
+
+    /// With how a query and a document are joined, for a model that ranks.
+    #[must_use]
+    pub fn with_pairs(mut self, pairs: Option<Arc<Pairs>>) -> Self {
+        self.pairs = pairs;
+        self
+    }
+
+    /// Refuses what the model has not learnt.
+    ///
+    /// # Errors
+    /// 400 with what the model does instead.
+    pub(crate) fn must(&self, task: TaskKind) -> Result<(), ApiError> {
+        let can = self.engine.task();
+        if can == task {
+            return Ok(());
+        }
+        let (can, wanted) = (can.verb(), task.verb());
+        let message = format!("the model {} {can}; this path is for one that {wanted}", quote(&self.name));
+        Err(ApiError::bad_request("model_not_supported", message).with_param("model"))
     }
 
     /// Whether a request's `model` means this one.

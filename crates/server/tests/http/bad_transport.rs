@@ -46,7 +46,7 @@ async fn deadlines_that_are_no_milliseconds_are_refused_by_header() {
 #[tokio::test]
 async fn unknown_paths_and_methods_have_the_envelope() {
     let api = api();
-    for path in ["/", "/v1", "/v1/chat", "/v1/chat/completions/", "/v1/embeddings", "/%ff", "/../etc/passwd"] {
+    for path in ["/", "/v1", "/v1/chat", "/v1/chat/completions/", "/v1/images/generations", "/%ff", "/../etc/passwd"] {
         let answer = get(&api, path).await;
         assert_eq!(answer.error(), expected(404, None, "unknown_url"), "{path}");
     }

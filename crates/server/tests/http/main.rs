@@ -8,6 +8,8 @@ mod chat;
 mod completions;
 mod connections;
 mod door;
+#[path = "../../../core/tests/support/embedders.rs"]
+mod embedders;
 mod engine_death;
 mod heads;
 mod histories;
@@ -24,4 +26,5 @@ mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;
 mod support;
+mod texts;
 mod unknown_fields;

@@ -1,4 +1,4 @@
-//! OpenAI's completions: bodies are read and checked by hand, answers are written with serde.
+//! OpenAI's completions, embeddings and what goes with them: bodies are read and checked by hand, answers are written with serde.
 
 mod encode;
 mod error;
@@ -13,23 +13,26 @@ use serde_json::Value;
 
 use super::Dialect;
 use crate::access::Identity;
-use crate::generate::{AppState, Deadlines, Operation, Task, complete};
+use crate::generate::{AppState, Deadlines, Operation, Task, complete, embed};
 use crate::http::ApiError;
 
+use parse::{Embeddings, Rerank};
 pub use parse::{Endpoint, is_user};
 
 /// OpenAI's API.
 pub(crate) const DIALECT: Dialect = Dialect {
     prefix: "/",
     routes,
-    endpoints: &["POST /v1/chat/completions", "POST /v1/completions"],
+    endpoints: &["POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings", "POST /v1/rerank"],
     error_body: error::envelope,
 };
 
 fn routes() -> Router<AppState> {
     let routes = Router::new()
         .route("/chat/completions", post(complete::<Chat>))
-        .route("/completions", post(complete::<Completions>));
+        .route("/completions", post(complete::<Completions>))
+        .route("/embeddings", post(embed::<Embeddings>))
+        .route("/rerank", post(embed::<Rerank>));
     // For clients whose base URL lacks it.
     Router::new().nest("/v1", routes.clone()).merge(routes)
 }

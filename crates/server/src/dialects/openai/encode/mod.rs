@@ -3,6 +3,7 @@
 mod chat;
 mod completions;
 mod echo;
+pub(super) mod embeddings;
 mod form;
 mod logprobs;
 mod unsent;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use parkade_core::TaskKind;
 use parkade_model::Prompt;
 use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
 use serde_json::{Map, Value};
@@ -33,6 +34,7 @@ impl Operation for Chat {
     fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model(generation::model_name(&fields)?)?;
+        model.must(TaskKind::Generate)?;
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
         if let Some(template) = &model.template {

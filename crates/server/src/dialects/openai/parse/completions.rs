@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parkade_core::TaskKind;
 use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
@@ -27,7 +28,7 @@ const MAX_PROMPTS: usize = 256;
 const MAX_LOGPROBS: usize = 20;
 
 /// One prompt as it was sent.
-enum Prompt<'a> {
+pub(crate) enum Prompt<'a> {
     Text(&'a str),
     Tokens(Vec<TokenId>),
 }
@@ -38,6 +39,7 @@ impl Operation for Completions {
     fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model(generation::model_name(&fields)?)?;
+        model.must(TaskKind::Generate)?;
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Completions, &mut ignored)?;
         let ignored = ignored.settle(state.config().strict)?;
@@ -45,7 +47,7 @@ impl Operation for Completions {
         let logprobs = logprobs(&fields)?;
         let echo = fields.boolean("echo")?.unwrap_or(false);
         let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));
-        let prompts = prompts(&fields, model.config.vocab)?;
+        let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
         let form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
 
         let mut requests = Vec::with_capacity(prompts.len());
@@ -83,7 +85,7 @@ impl Prompt<'_> {
         match self {
             Self::Text(text) => Ok(Echo::of_text(&model.tokenizer, text, tokens)),
             Self::Tokens(_) => {
-                check_ids(model, &tokens)?;
+                check_ids(model, &tokens, PROMPT_FIELD)?;
                 Ok(Echo::of_tokens(&model.tokenizer, tokens))
             }
         }
@@ -98,13 +100,12 @@ fn tokenize(model: &ModelEntry, text: &str) -> Result<Vec<TokenId>, ApiError> {
 }
 
 /// Token ids that a client sent must have a text before they can be repeated.
-fn check_ids(model: &ModelEntry, tokens: &[TokenId]) -> Result<(), ApiError> {
+pub(crate) fn check_ids(model: &ModelEntry, tokens: &[TokenId], field: &str) -> Result<(), ApiError> {
     let vocab = model.config.vocab;
     match tokens.iter().find(|&&id| id as usize >= vocab) {
-        Some(id) => Err(ApiError::invalid_value(
-            PROMPT_FIELD,
-            format!("token id {id} is not in the vocabulary (0 to {})", vocab - 1),
-        )),
+        Some(id) => {
+            Err(ApiError::invalid_value(field, format!("token id {id} is not in the vocabulary (0 to {})", vocab - 1)))
+        }
         None => Ok(()),
     }
 }
@@ -117,34 +118,39 @@ fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
     }
 }
 
-/// `prompt`: a string, a list of strings, a list of token ids, or a list of such lists.
-fn prompts<'a>(fields: &Fields<'a>, vocab: usize) -> Result<Vec<Prompt<'a>>, ApiError> {
+/// A string, a list of strings, a list of token ids, or a list of such lists: `most` of them at most.
+pub(crate) fn prompts<'a>(
+    fields: &Fields<'a>,
+    field: &'static str,
+    most: usize,
+    vocab: usize,
+) -> Result<Vec<Prompt<'a>>, ApiError> {
     const EXPECTED: &str = "a string, a list of strings, a list of token ids, or a list of those";
-    let list = match fields.get(PROMPT_FIELD) {
-        None => return Err(ApiError::missing(PROMPT_FIELD, EXPECTED)),
+    let list = match fields.get(field) {
+        None => return Err(ApiError::missing(field, EXPECTED)),
         Some(Value::String(text)) => return Ok(vec![Prompt::Text(text)]),
         Some(Value::Array(list)) => list,
-        Some(other) => return Err(wrong_type(PROMPT_FIELD.to_owned(), other, EXPECTED)),
+        Some(other) => return Err(wrong_type(field.to_owned(), other, EXPECTED)),
     };
     let many = match list.first() {
         None => {
-            return Err(ApiError::invalid_value(PROMPT_FIELD, format!("prompt is an empty list; allowed: {EXPECTED}")));
+            return Err(ApiError::invalid_value(field, format!("{field} is an empty list; allowed: {EXPECTED}")));
         }
-        Some(Value::Number(_)) => return Ok(vec![Prompt::Tokens(token_ids(list, PROMPT_FIELD, vocab)?)]),
+        Some(Value::Number(_)) => return Ok(vec![Prompt::Tokens(token_ids(list, field, vocab)?)]),
         Some(_) => list,
     };
-    if many.len() > MAX_PROMPTS {
+    if many.len() > most {
         return Err(ApiError::invalid_value(
-            PROMPT_FIELD,
-            format!("prompt has {} prompts; allowed: at most {MAX_PROMPTS} in one request", many.len()),
+            field,
+            format!("{field} has {} prompts; allowed: at most {most} in one request", many.len()),
         ));
     }
     let strings = many.first().is_some_and(Value::is_string);
     let expected = if strings { "a string, as the first one" } else { "a list of token ids" };
     let read = |(i, prompt): (usize, &'a Value)| match prompt {
         Value::String(text) if strings => Ok(Prompt::Text(text)),
-        Value::Array(ids) if !strings => Ok(Prompt::Tokens(token_ids(ids, &format!("prompt[{i}]"), vocab)?)),
-        other => Err(wrong_type(format!("prompt[{i}]"), other, expected)),
+        Value::Array(ids) if !strings => Ok(Prompt::Tokens(token_ids(ids, &format!("{field}[{i}]"), vocab)?)),
+        other => Err(wrong_type(format!("{field}[{i}]"), other, expected)),
     };
     many.iter().enumerate().map(read).collect()
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use parkade_core::{Class, Request, RequestId, SamplingParams};
+use parkade_core::{Class, Request, RequestId, SamplingParams, TaskKind};
 use parkade_model::tokenizer::TokenizerError;
 use serde_json::Value;
 
@@ -96,6 +96,7 @@ impl Generation {
     ) -> Request {
         Request {
             id: RequestId(id),
+            task: TaskKind::Generate,
             prompt,
             sampling: self.sampling.clone(),
             max_tokens,
@@ -267,7 +268,7 @@ pub fn is_user(name: &str) -> bool {
     name.len() <= MAX_USER_BYTES && !name.chars().any(char::is_control)
 }
 
-fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
+pub(crate) fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     let Some(user) = fields.string("user")? else {
         return Ok(None);
     };

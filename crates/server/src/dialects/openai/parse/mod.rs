@@ -3,9 +3,14 @@
 mod calls;
 mod chat;
 mod completions;
+mod embeddings;
 mod generation;
 mod known_fields;
 mod messages;
+mod rerank;
+mod text_fields;
 
+pub(super) use embeddings::Embeddings;
 pub use generation::is_user;
 pub use known_fields::Endpoint;
+pub(super) use rerank::Rerank;
