@@ -7,9 +7,9 @@ use crate::{CpuLevel, WeightType};
 
 /// The rows that a product takes, in every form that its matrices need, each made once.
 ///
-/// Legacy quantised types (`Q4_0` to `Q8_0`, `IQ4_NL`) multiply with 8-bit values in blocks of 32, the
-/// K types and `IQ4_XS` with 8-bit values in blocks of 256 (ggml's Q8_0/Q8_1 and Q8_K), float types
-/// with the floats themselves. The buffers are kept between uses.
+/// Legacy quantised types (`Q4_0` to `Q8_0`, `IQ4_NL`, `MXFP4`, `Q1_0`) multiply with 8-bit values in
+/// blocks of 32, the K types and the other IQ and TQ types with 8-bit values in blocks of 256 (ggml's
+/// Q8_0/Q8_1 and Q8_K), float types and `NVFP4` with the floats themselves. The buffers are kept between uses.
 #[derive(Default)]
 pub struct Activations {
     rows: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Forms {
 
 impl Forms {
     pub fn of(types: &[WeightType]) -> Forms {
-        let has = |len| types.iter().any(|ty| ty.block_len() == len);
+        let has = |len| types.iter().any(|ty| ty.tile_len() == len);
         Forms { floats: has(1), blocks32: has(32), blocks256: has(256) }
     }
 }

@@ -30,6 +30,14 @@ impl MatrixStack {
         Ok(MatrixStack { matrix: Matrix::stacked(team, ty, members, rows, cols, bytes)?, members })
     }
 
+    /// Matrices that know what they would take and have no weights: see [`Matrix::hollow`].
+    ///
+    /// # Errors
+    /// As [`Matrix::hollow`].
+    pub fn hollow(ty: WeightType, members: usize, rows: usize, cols: usize) -> Result<MatrixStack, KernelError> {
+        Ok(MatrixStack { matrix: Matrix::stacked_hollow(ty, members, rows, cols)?, members })
+    }
+
     /// Number of matrices.
     pub fn members(&self) -> usize {
         self.members

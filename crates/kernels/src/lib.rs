@@ -7,24 +7,26 @@
 //! | types | a tile is a run of | codes |
 //! | --- | --- | --- |
 //! | `F32`, `F16`, `BF16` | `[16 columns]` for each k, in the type's own width | |
-//! | `Q4_0`, `IQ4_NL` | two blocks of 32: `[2][16] d`, then codes | 4 bits |
+//! | `NVFP4` | as `F16` | |
+//! | `Q4_0`, `Q1_0`, `IQ4_NL`, `MXFP4` | two blocks of 32: `[2][16] d`, then codes | 4 bits |
 //! | `Q4_1` | two blocks of 32: `[2][16] d`, `[2][16] m`, then codes | 4 bits |
 //! | `Q5_0`, `Q8_0` | two blocks of 32: `[2][16] d`, then codes | 8 bits |
 //! | `Q5_1` | two blocks of 32: `[2][16] d`, `[2][16] m`, then codes | 8 bits |
-//! | `Q3_K`, `IQ4_XS` | a block of 256: `[16] d`, unused `[16]`, `[groups / 2][16][2]` scales, then codes | 4 bits |
+//! | `Q3_K`, `IQ1_S` to `IQ4_XS`, `TQ1_0`, `TQ2_0` | a block of 256: `[16] d`, unused `[16]`, `[groups / 2][16][2]` scales, then codes | 4 bits |
 //! | `Q2_K`, `Q4_K` | a block of 256: `[16] d`, `[16] m`, scales, `[groups / 2][16][2]` mins, then codes | 4 bits |
 //! | `Q6_K` | as `Q3_K` | 8 bits |
 //! | `Q5_K` | as `Q4_K` | 8 bits |
 //!
-//! `d` and `m` are f16, scales and mins of groups are bytes, both as in the file. Codes are unsigned. In
+//! `d` and `m` are f16 (bf16 in `MXFP4`, whose scales are any power of two), scales and mins of groups are bytes, both as in the file. Codes are unsigned. In
 //! 4 bits each 64 bytes hold 8 k as `[16 columns][4 bytes]`: the low nibbles are k to k+3, the high ones
 //! k+4 to k+7, so one load feeds two `vpdpbusd`. In 8 bits each 64 bytes hold 4 k. Zero points are taken
-//! off by the activations' sums, mins are added by them; the levels of the IQ4 types come from a byte
-//! shuffle.
+//! off by the activations' sums, mins are added by them; the levels of the IQ, TQ and MXFP4 types come from
+//! a byte shuffle. All of these have sixteen levels at most, so that 4 bits hold the code of a weight for
+//! itself: what its file shares among weights (a place in a grid, signs) is spelled out.
 //!
 //! # Activations
 //! [`Activations`] holds rows as ggml would: 8-bit in blocks of 32 (Q8_0/Q8_1) for the older types, 8-bit
-//! in blocks of 256 (Q8_K) for the K types and `IQ4_XS`, floats for float types. Unlike ggml the product
+//! in blocks of 256 (Q8_K) for the K, TQ and IQ types (save `IQ4_NL`), floats for float types. Unlike ggml the product
 //! of scale and sum is not rounded to f16, and float types see f32 activations.
 
 mod activations;

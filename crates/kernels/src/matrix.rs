@@ -6,6 +6,7 @@ use crate::error::KernelError;
 use crate::format::{Block, dequantize, expand, group_len, half_at, unpack};
 use crate::simd::LANES;
 use crate::team::{Disjoint, Team};
+use half::f16;
 
 /// A weight matrix `[rows = outputs][cols = inputs]`, repacked for the products of this crate.
 ///
@@ -15,6 +16,8 @@ pub struct Matrix {
     rows: usize,
     cols: usize,
     tile_bytes: usize,
+    /// Bytes of all tiles.
+    size: usize,
     data: Buffer,
 }
 
@@ -66,11 +69,16 @@ impl TileFormat {
     }
 }
 
+/// The type of a tile's numbers, where they are floats.
+pub(crate) fn float_type(ty: WeightType) -> WeightType {
+    if ty == WeightType::NVFP4 { WeightType::F16 } else { ty }
+}
+
 /// Bytes of a tile, a multiple of 64; `None` on overflow.
 fn tile_bytes(ty: WeightType, cols: usize) -> Option<usize> {
     let TileFormat { bits, mins } = TileFormat::of(ty);
-    let bytes = match ty.block_len() {
-        1 => cols.checked_mul(LANES * ty.block_bytes())?,
+    let bytes = match ty.tile_len() {
+        1 => cols.checked_mul(LANES * float_type(ty).block_bytes())?,
         32 => {
             let blocks = cols / 32;
             let headers = blocks.div_ceil(2).checked_mul(TileFormat::header32(mins))?;
@@ -96,6 +104,39 @@ impl Matrix {
         Matrix::stacked(team, ty, 1, rows, cols, bytes)
     }
 
+    /// A matrix that knows what it would take and has no weights: it can be asked for its sizes, and neither multiplied nor read.
+    ///
+    /// # Errors
+    /// If a size is zero, does not fit the type or overflows.
+    pub fn hollow(ty: WeightType, rows: usize, cols: usize) -> Result<Matrix, KernelError> {
+        Matrix::stacked_hollow(ty, 1, rows, cols)
+    }
+
+    /// As [`hollow`](Self::hollow), of `count` matrices one after the other.
+    pub(crate) fn stacked_hollow(
+        ty: WeightType,
+        count: usize,
+        rows: usize,
+        cols: usize,
+    ) -> Result<Matrix, KernelError> {
+        let invalid = |remedy: &str| KernelError::invalid("matrix shape", shape(count, rows, cols), remedy);
+        if count == 0 || rows == 0 || cols == 0 {
+            return Err(invalid("a matrix needs at least one row and one column"));
+        }
+        if !cols.is_multiple_of(ty.block_len()) {
+            let remedy = format!("{ty} needs a multiple of {}", ty.block_len());
+            return Err(KernelError::invalid("matrix columns", cols, remedy));
+        }
+        let all_tiles = rows.div_ceil(LANES).checked_mul(count);
+        let tile_bytes = tile_bytes(ty, cols);
+        let size = all_tiles.zip(tile_bytes).and_then(|(tiles, bytes)| tiles.checked_mul(bytes));
+        let Some((tile_bytes, size)) = tile_bytes.zip(size) else {
+            return Err(invalid("the size overflows; the file is damaged or not meant for this machine"));
+        };
+        let data = Buffer::zeroed(0, "a weight matrix", "it takes nothing")?;
+        Ok(Matrix { ty, rows, cols, tile_bytes, size, data })
+    }
+
     /// As [`from_bytes`](Self::from_bytes), of `count` matrices one after the other. The tiles of each begin where those of the one before it end.
     pub(crate) fn stacked(
         team: &Team,
@@ -105,32 +146,18 @@ impl Matrix {
         cols: usize,
         bytes: &[u8],
     ) -> Result<Matrix, KernelError> {
-        let shape = if count == 1 { format!("{rows} x {cols}") } else { format!("{count} x {rows} x {cols}") };
-        let invalid = |remedy: &str| KernelError::invalid("matrix shape", &shape, remedy);
-        if count == 0 || rows == 0 || cols == 0 {
-            return Err(invalid("a matrix needs at least one row and one column"));
-        }
-        let too_big = || invalid("the size overflows; the file is damaged or not meant for this machine");
-        if !cols.is_multiple_of(ty.block_len()) {
-            return Err(KernelError::invalid(
-                "matrix columns",
-                cols,
-                format!("{ty} needs a multiple of {}", ty.block_len()),
-            ));
-        }
-        let row_bytes = ty.row_bytes(cols).ok_or_else(too_big)?;
-        let expected = row_bytes.checked_mul(rows).and_then(|n| n.checked_mul(count)).ok_or_else(too_big)?;
+        let hollow = Matrix::stacked_hollow(ty, count, rows, cols)?;
+        let (tile_bytes, size, tiles) = (hollow.tile_bytes, hollow.size, hollow.tiles());
+        // Blocks take fewer bytes in the file than in tiles, of which there are no fewer.
+        let row_bytes = cols / ty.block_len() * ty.block_bytes();
+        let expected = row_bytes * rows * count;
         if bytes.len() != expected {
-            let remedy = format!("{shape} weights of {ty} take {expected} bytes");
+            let remedy = format!("{} weights of {ty} take {expected} bytes", shape(count, rows, cols));
             return Err(KernelError::invalid("matrix bytes", bytes.len(), remedy));
         }
-        let tile_bytes = tile_bytes(ty, cols).ok_or_else(too_big)?;
-        let tiles = rows.div_ceil(LANES);
-        let all_tiles = tiles.checked_mul(count).ok_or_else(too_big)?;
-        let size = all_tiles.checked_mul(tile_bytes).ok_or_else(too_big)?;
         let mut data = Buffer::zeroed(size, "a weight matrix", "use a smaller model or quantisation")?;
         let parts = Disjoint::new(data.as_mut_slice());
-        team.for_chunks(all_tiles, 4, &|range| {
+        team.for_chunks(size / tile_bytes, 4, &|range| {
             for tile in range {
                 // SAFETY: each tile is in one chunk, and tiles do not overlap.
                 let out = unsafe { parts.part(tile * tile_bytes..(tile + 1) * tile_bytes) };
@@ -140,7 +167,7 @@ impl Matrix {
                 pack(ty, &bytes[first * row_bytes..last * row_bytes], row_bytes, out);
             }
         });
-        Ok(Matrix { ty, rows, cols, tile_bytes, data })
+        Ok(Matrix { data, ..hollow })
     }
 
     /// The weights of row `row`: the same floats, bit for bit, as [`dequantize`](crate::dequantize) makes of the file's bytes, since
@@ -157,7 +184,8 @@ impl Matrix {
         }
         let (tile, lane) = (self.tile(row / LANES), row % LANES);
         let ty = self.ty;
-        if ty.block_len() == 1 {
+        if ty.tile_len() == 1 {
+            let ty = float_type(ty);
             let width = ty.block_bytes();
             for (k, out) in out.iter_mut().enumerate() {
                 let at = (k * LANES + lane) * width;
@@ -166,8 +194,8 @@ impl Matrix {
             return Ok(());
         }
         let mut block = Block::new();
-        for (index, out) in out.chunks_exact_mut(ty.block_len()).enumerate() {
-            match ty.block_len() {
+        for (index, out) in out.chunks_exact_mut(ty.tile_len()).enumerate() {
+            match ty.tile_len() {
                 32 => unpack32(ty, tile, index, lane, &mut block),
                 _ => unpack256(ty, tile, index, lane, &mut block),
             }
@@ -193,7 +221,7 @@ impl Matrix {
 
     /// Bytes of memory that the tiles take.
     pub fn memory_bytes(&self) -> usize {
-        self.data.len()
+        self.size
     }
 
     pub(crate) fn tiles(&self) -> usize {
@@ -209,12 +237,18 @@ impl Matrix {
     }
 }
 
+/// For messages.
+fn shape(count: usize, rows: usize, cols: usize) -> String {
+    if count == 1 { format!("{rows} x {cols}") } else { format!("{count} x {rows} x {cols}") }
+}
+
 /// Packs up to sixteen rows into a zeroed tile.
 fn pack(ty: WeightType, rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
     let mut block = Block::new();
     for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
         let blocks = row.chunks_exact(ty.block_bytes()).enumerate();
-        match ty.block_len() {
+        match ty.tile_len() {
+            1 if ty == WeightType::NVFP4 => pack_nvfp4(row, lane, tile),
             1 => {
                 let width = ty.block_bytes();
                 for (k, weight) in blocks {
@@ -223,9 +257,12 @@ fn pack(ty: WeightType, rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
                 }
             }
             32 => {
+                let parts = ty.block_len() / 32;
                 for (index, bytes) in blocks {
                     unpack(ty, bytes, &mut block);
-                    pack32(ty, &block, index, lane, tile);
+                    for part in 0..parts {
+                        pack32(ty, &block, part, index * parts + part, lane, tile);
+                    }
                 }
             }
             _ => {
@@ -238,8 +275,21 @@ fn pack(ty: WeightType, rows: &[u8], row_bytes: usize, tile: &mut [u8]) {
     }
 }
 
-/// A 32-block: `[d of two blocks][m of two blocks, if any][codes of the first][codes of the second]`.
-fn pack32(ty: WeightType, block: &Block, index: usize, lane: usize, tile: &mut [u8]) {
+/// A row of NVFP4 as F16: no weight has more than six significant bits, nor is it too large or too small.
+fn pack_nvfp4(row: &[u8], lane: usize, tile: &mut [u8]) {
+    let ty = WeightType::NVFP4;
+    let mut weights = [0.0; 64];
+    for (index, bytes) in row.chunks_exact(ty.block_bytes()).enumerate() {
+        dequantize(ty, bytes, &mut weights).expect("a block and its weights");
+        for (k, weight) in weights.iter().enumerate() {
+            let at = ((index * 64 + k) * LANES + lane) * 2;
+            tile[at..at + 2].copy_from_slice(&f16::from_f32(*weight).to_le_bytes());
+        }
+    }
+}
+
+/// Part `part` of a block as a 32-block: `[d of two blocks][m of two blocks, if any][codes of the first][codes of the second]`.
+fn pack32(ty: WeightType, block: &Block, part: usize, index: usize, lane: usize, tile: &mut [u8]) {
     let TileFormat { bits, mins } = TileFormat::of(ty);
     let (header, codes) = (TileFormat::header32(mins), TileFormat::code_bytes(bits, 32));
     let (pair, second) = (index / 2, index % 2);
@@ -250,7 +300,7 @@ fn pack32(ty: WeightType, block: &Block, index: usize, lane: usize, tile: &mut [
         unit[64 + at..66 + at].copy_from_slice(&block.m.to_le_bytes());
     }
     let start = header + second * codes;
-    pack_codes(bits, &block.codes[..32], lane, &mut unit[start..start + codes]);
+    pack_codes(bits, &block.codes[part * 32..][..32], lane, &mut unit[start..start + codes]);
 }
 
 /// The inverse of [`pack32`].
@@ -260,7 +310,7 @@ fn unpack32(ty: WeightType, tile: &[u8], index: usize, lane: usize, block: &mut 
     let (pair, second) = (index / 2, index % 2);
     let unit = &tile[pair * (header + 2 * codes)..];
     let at = (second * LANES + lane) * 2;
-    block.d = half_at(unit, at);
+    block.d = half_at(unit, at).to_bits();
     if mins {
         block.m = half_at(unit, 64 + at);
     }
@@ -294,7 +344,7 @@ fn unpack256(ty: WeightType, tile: &[u8], index: usize, lane: usize, block: &mut
     let group_len = group_len(ty);
     let size = TileFormat::block256(bits, mins, group_len);
     let unit = &tile[index * size..(index + 1) * size];
-    block.d = half_at(unit, lane * 2);
+    block.d = half_at(unit, lane * 2).to_bits();
     block.m = half_at(unit, 32 + lane * 2);
     let table = TileFormat::group_bytes(group_len);
     for group in 0..256 / group_len {

@@ -33,7 +33,12 @@ impl Numbers {
 fn scales_at(ty: WeightType) -> &'static [usize] {
     match ty {
         WeightType::F32 | WeightType::F16 | WeightType::BF16 => &[],
-        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 | WeightType::IQ4NL | WeightType::IQ4XS => &[0],
+        WeightType::MXFP4 | WeightType::NVFP4 | WeightType::IQ1M => &[],
+        WeightType::Q4_0 | WeightType::Q5_0 | WeightType::Q8_0 | WeightType::Q1_0 => &[0],
+        WeightType::IQ1S | WeightType::IQ2XXS | WeightType::IQ2XS | WeightType::IQ2S => &[0],
+        WeightType::IQ3XXS | WeightType::IQ3S | WeightType::IQ4NL | WeightType::IQ4XS => &[0],
+        WeightType::TQ1_0 => &[52],
+        WeightType::TQ2_0 => &[64],
         WeightType::Q4_1 | WeightType::Q5_1 | WeightType::Q4K | WeightType::Q5K => &[0, 2],
         WeightType::Q2K => &[80, 82],
         WeightType::Q3K => &[108],
@@ -53,6 +58,17 @@ pub(crate) fn weights(ty: WeightType, n: usize, numbers: &mut Numbers) -> Vec<u8
                 for &at in scales_at(ty) {
                     let scale = f16::from_f32(numbers.float() * 0.02);
                     block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
+                }
+                match ty {
+                    WeightType::MXFP4 => block[0] = 118 + numbers.below(6) as u8,
+                    WeightType::IQ1M => {
+                        // its f16 is in the high nibbles of four words
+                        let scale = f16::from_f32(numbers.float() * 0.02).to_bits();
+                        for n in 0..4 {
+                            block[49 + n * 2] = block[49 + n * 2] & 15 | ((scale >> (4 * n) & 15) as u8) << 4;
+                        }
+                    }
+                    _ => {}
                 }
             }
             bytes

@@ -20,6 +20,18 @@ pub enum WeightType {
     Q6K,
     IQ4NL,
     IQ4XS,
+    IQ1S,
+    IQ1M,
+    IQ2XXS,
+    IQ2XS,
+    IQ2S,
+    IQ3XXS,
+    IQ3S,
+    TQ1_0,
+    TQ2_0,
+    Q1_0,
+    MXFP4,
+    NVFP4,
 }
 
 impl WeightType {
@@ -40,6 +52,18 @@ impl WeightType {
         WeightType::Q6K,
         WeightType::IQ4NL,
         WeightType::IQ4XS,
+        WeightType::IQ1S,
+        WeightType::IQ1M,
+        WeightType::IQ2XXS,
+        WeightType::IQ2XS,
+        WeightType::IQ2S,
+        WeightType::IQ3XXS,
+        WeightType::IQ3S,
+        WeightType::TQ1_0,
+        WeightType::TQ2_0,
+        WeightType::Q1_0,
+        WeightType::MXFP4,
+        WeightType::NVFP4,
     ];
 
     /// The type with this number in ggml's `enum ggml_type`, as GGUF files store it.
@@ -65,6 +89,18 @@ impl WeightType {
             WeightType::IQ4NL => 20,
             WeightType::IQ4XS => 23,
             WeightType::BF16 => 30,
+            WeightType::IQ2XXS => 16,
+            WeightType::IQ2XS => 17,
+            WeightType::IQ3XXS => 18,
+            WeightType::IQ1S => 19,
+            WeightType::IQ3S => 21,
+            WeightType::IQ2S => 22,
+            WeightType::IQ1M => 29,
+            WeightType::TQ1_0 => 34,
+            WeightType::TQ2_0 => 35,
+            WeightType::MXFP4 => 39,
+            WeightType::NVFP4 => 40,
+            WeightType::Q1_0 => 41,
         }
     }
 
@@ -86,6 +122,18 @@ impl WeightType {
             WeightType::Q6K => "Q6_K",
             WeightType::IQ4NL => "IQ4_NL",
             WeightType::IQ4XS => "IQ4_XS",
+            WeightType::IQ1S => "IQ1_S",
+            WeightType::IQ1M => "IQ1_M",
+            WeightType::IQ2XXS => "IQ2_XXS",
+            WeightType::IQ2XS => "IQ2_XS",
+            WeightType::IQ2S => "IQ2_S",
+            WeightType::IQ3XXS => "IQ3_XXS",
+            WeightType::IQ3S => "IQ3_S",
+            WeightType::TQ1_0 => "TQ1_0",
+            WeightType::TQ2_0 => "TQ2_0",
+            WeightType::Q1_0 => "Q1_0",
+            WeightType::MXFP4 => "MXFP4",
+            WeightType::NVFP4 => "NVFP4",
         }
     }
 
@@ -98,13 +146,25 @@ impl WeightType {
             | WeightType::Q5_0
             | WeightType::Q5_1
             | WeightType::Q8_0
-            | WeightType::IQ4NL => 32,
+            | WeightType::IQ4NL
+            | WeightType::MXFP4 => 32,
+            WeightType::NVFP4 => 64,
+            WeightType::Q1_0 => 128,
             WeightType::Q2K
             | WeightType::Q3K
             | WeightType::Q4K
             | WeightType::Q5K
             | WeightType::Q6K
-            | WeightType::IQ4XS => 256,
+            | WeightType::IQ4XS
+            | WeightType::IQ1S
+            | WeightType::IQ1M
+            | WeightType::IQ2XXS
+            | WeightType::IQ2XS
+            | WeightType::IQ2S
+            | WeightType::IQ3XXS
+            | WeightType::IQ3S
+            | WeightType::TQ1_0
+            | WeightType::TQ2_0 => 256,
         }
     }
 
@@ -124,6 +184,28 @@ impl WeightType {
             WeightType::Q5K => 176,
             WeightType::Q6K => 210,
             WeightType::IQ4XS => 136,
+            WeightType::IQ1S => 50,
+            WeightType::IQ1M => 56,
+            WeightType::IQ2XXS => 66,
+            WeightType::IQ2XS => 74,
+            WeightType::IQ2S => 82,
+            WeightType::IQ3XXS => 98,
+            WeightType::IQ3S => 110,
+            WeightType::TQ1_0 => 54,
+            WeightType::TQ2_0 => 66,
+            WeightType::Q1_0 => 18,
+            WeightType::MXFP4 => 17,
+            WeightType::NVFP4 => 36,
+        }
+    }
+
+    /// How many weights share one block of a tile, and of the activations that it is multiplied with. Longer blocks of the file are
+    /// some of these with the same scale; NVFP4 becomes F16, which holds all its values.
+    pub(crate) fn tile_len(self) -> usize {
+        match self {
+            WeightType::NVFP4 => 1,
+            WeightType::Q1_0 => 32,
+            _ => self.block_len(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::block32::dot;
 use super::{AHEAD, MOST_ROWS};
+use crate::format::Levels;
 use crate::matrix::TileFormat;
 use crate::quantize::Block256;
 use crate::simd::{LANES, RowKernel, Simd};
@@ -22,6 +23,8 @@ pub(super) struct Product256<
     /// Rows of `blocks` blocks.
     pub x: &'a [Block256],
     pub blocks: usize,
+    /// What the codes mean, with `CODEBOOK`.
+    pub levels: Option<&'static Levels>,
     pub sums: &'a mut [[f32; LANES]; MOST_ROWS],
 }
 
@@ -36,6 +39,10 @@ impl<const BITS: usize, const GROUP: usize, const MINS: bool, const CODEBOOK: bo
         let codes_at = size - TileFormat::code_bytes(BITS, 256);
         assert!(M <= MOST_ROWS && self.x.len() == M * blocks && self.tile.len() >= blocks * size);
         let wide = CODEBOOK || ZERO_LOG2 == 7;
+        let (factor, look_up) = match self.levels.filter(|_| CODEBOOK) {
+            Some(levels) => (levels.factor, s.table(&levels.centred)),
+            None => (1.0, s.int(0)),
+        };
         let mut sums = [s.float(0.0); M];
         for block in 0..blocks {
             // SAFETY: the assertion above: the block's `size` bytes lie in the tile, and each of the M
@@ -67,7 +74,7 @@ impl<const BITS: usize, const GROUP: usize, const MINS: bool, const CODEBOOK: bo
                     for second in 0..2 {
                         let group = pair * 2 + second;
                         let codes = unit.add(codes_at + TileFormat::code_bytes(BITS, group * GROUP));
-                        let sub = group_dots::<S, BITS, GROUP, CODEBOOK, M>(s, wide, codes, x, blocks, group);
+                        let sub = group_dots::<S, BITS, GROUP, CODEBOOK, M>(s, wide, look_up, codes, x, blocks, group);
                         let scale = if second == 0 { s.pair_low(pairs) } else { s.pair_high(pairs) };
                         for r in 0..M {
                             dots[r] = s.add_int(dots[r], s.mul_int(sub[r], scale));
@@ -82,7 +89,7 @@ impl<const BITS: usize, const GROUP: usize, const MINS: bool, const CODEBOOK: bo
             }
         }
         for (out, sum) in self.sums.iter_mut().zip(sums) {
-            *out = s.lanes(sum);
+            *out = s.lanes(if CODEBOOK { s.mul(sum, s.float(factor)) } else { sum });
         }
     }
 }
@@ -122,6 +129,7 @@ unsafe fn table_dots<S: Simd, const GROUP: usize, const M: usize>(
 unsafe fn group_dots<S: Simd, const BITS: usize, const GROUP: usize, const CODEBOOK: bool, const M: usize>(
     s: S,
     wide: bool,
+    table: S::I,
     codes: *const u8,
     x: *const Block256,
     stride: usize,
@@ -136,7 +144,7 @@ unsafe fn group_dots<S: Simd, const BITS: usize, const GROUP: usize, const CODEB
             if BITS == 4 {
                 let (mut low, mut high) = (s.low_nibbles(bytes), s.high_nibbles(bytes));
                 if CODEBOOK {
-                    (low, high) = (s.codebook(low), s.codebook(high));
+                    (low, high) = (s.look_up(table, low), s.look_up(table, high));
                 }
                 let word = group * GROUP / 4 + 2 * line;
                 for r in 0..M {

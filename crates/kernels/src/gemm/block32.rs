@@ -1,6 +1,7 @@
 #![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
 
 use super::{AHEAD, MOST_ROWS};
+use crate::format::Levels;
 use crate::matrix::TileFormat;
 use crate::quantize::Block32;
 use crate::simd::{LANES, RowKernel, Simd};
@@ -8,16 +9,25 @@ use crate::simd::{LANES, RowKernel, Simd};
 /// One tile of a type with blocks of 32 times some rows of 8-bit activations.
 ///
 /// Per block: `sum += (integer dot product) * d_x * d_w`, then `sum += m_w * (d_x * sum of q)`.
-pub(super) struct Product32<'a, const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2: u32> {
+pub(super) struct Product32<
+    'a,
+    const BITS: usize,
+    const MINS: bool,
+    const CODEBOOK: bool,
+    const ZERO_LOG2: u32,
+    const SCALES: u8,
+> {
     pub tile: &'a [u8],
     /// Rows of `blocks` blocks.
     pub x: &'a [Block32],
     pub blocks: usize,
+    /// What the codes mean, with `CODEBOOK`. Their factor is 1.
+    pub levels: Option<&'static Levels>,
     pub sums: &'a mut [[f32; LANES]; MOST_ROWS],
 }
 
-impl<const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2: u32> RowKernel
-    for Product32<'_, BITS, MINS, CODEBOOK, ZERO_LOG2>
+impl<const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2: u32, const SCALES: u8> RowKernel
+    for Product32<'_, BITS, MINS, CODEBOOK, ZERO_LOG2, SCALES>
 {
     #[inline(always)]
     fn rows<S: Simd, const M: usize>(&mut self, s: S) {
@@ -27,6 +37,7 @@ impl<const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2:
         assert!(M <= MOST_ROWS && self.x.len() == M * blocks);
         assert!(self.tile.len() >= blocks.div_ceil(2) * header + blocks * codes_len);
         let (tile, x) = (self.tile.as_ptr(), self.x.as_ptr());
+        let table = self.levels.filter(|_| CODEBOOK).map_or(s.int(0), |levels| s.table(&levels.centred));
         let mut sums = [s.float(0.0); M];
         // Products and mins nearly cancel: summed apart, as ggml does, neither is rounded to the other's size.
         let mut min_sums = [s.float(0.0); M];
@@ -39,8 +50,8 @@ impl<const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2:
                 let scales = unit.add(second * 2 * LANES).cast::<u16>();
                 let codes = unit.add(header + second * codes_len);
                 s.prefetch(scales.cast::<u8>().wrapping_add(AHEAD));
-                let dots = block_dots::<S, BITS, CODEBOOK, ZERO_LOG2, M>(s, codes, x.add(block), blocks);
-                let d = s.load_f16(scales);
+                let dots = block_dots::<S, BITS, CODEBOOK, ZERO_LOG2, M>(s, table, codes, x.add(block), blocks);
+                let d = s.load_as::<SCALES>(scales.cast(), 0);
                 for r in 0..M {
                     let x = &*x.add(r * blocks + block);
                     let scaled = s.mul(s.to_float(dots[r]), s.float(x.d));
@@ -68,6 +79,7 @@ impl<const BITS: usize, const MINS: bool, const CODEBOOK: bool, const ZERO_LOG2:
 #[inline(always)]
 unsafe fn block_dots<S: Simd, const BITS: usize, const CODEBOOK: bool, const ZERO_LOG2: u32, const M: usize>(
     s: S,
+    table: S::I,
     codes: *const u8,
     x: *const Block32,
     stride: usize,
@@ -87,7 +99,7 @@ unsafe fn block_dots<S: Simd, const BITS: usize, const CODEBOOK: bool, const ZER
             if BITS == 4 {
                 let (mut low, mut high) = (s.low_nibbles(bytes), s.high_nibbles(bytes));
                 if CODEBOOK {
-                    (low, high) = (s.codebook(low), s.codebook(high));
+                    (low, high) = (s.look_up(table, low), s.look_up(table, high));
                 }
                 for r in 0..M {
                     let q = (&raw const (*x.add(r * stride)).q).cast::<i32>();

@@ -7,7 +7,8 @@ mod float;
 mod tests;
 
 use crate::experts::MatrixStack;
-use crate::matrix::Matrix;
+use crate::format::levels;
+use crate::matrix::{Matrix, float_type};
 use crate::simd::{BF16, F16, F32, LANES, dispatch_rows, max_rows};
 use crate::team::{Disjoint, Team};
 use crate::{Activations, CpuLevel, WeightType};
@@ -207,10 +208,11 @@ fn product(
 ) {
     let count = rows.len();
     let cols = matrix.cols();
-    match matrix.weight_type().block_len() {
+    let levels = levels(matrix.weight_type());
+    match matrix.weight_type().tile_len() {
         1 => {
             let x = &x.floats()[rows.start * cols..rows.end * cols];
-            match matrix.weight_type() {
+            match float_type(matrix.weight_type()) {
                 WeightType::F32 => {
                     dispatch_rows(level, count, &mut ProductFloat::<{ F32 }> { tile, x, cols, sums });
                 }
@@ -225,23 +227,24 @@ fn product(
         32 => {
             let blocks = cols / 32;
             let x = &x.blocks32()[rows.start * blocks..rows.end * blocks];
-            // parameters: bits, mins, codebook, log2 of the zero point (0: none)
+            // parameters: bits, mins, codebook, log2 of the zero point (0: none), type of the scales
             macro_rules! run {
-                ($bits:literal, $mins:literal, $codebook:literal, $zero:literal) => {
+                ($bits:literal, $mins:literal, $codebook:literal, $zero:literal, $scales:ident) => {
                     dispatch_rows(
                         level,
                         count,
-                        &mut Product32::<$bits, $mins, $codebook, $zero> { tile, x, blocks, sums },
+                        &mut Product32::<$bits, $mins, $codebook, $zero, { $scales }> { tile, x, blocks, levels, sums },
                     )
                 };
             }
             match matrix.weight_type() {
-                WeightType::Q4_0 => run!(4, false, false, 3),
-                WeightType::Q4_1 => run!(4, true, false, 0),
-                WeightType::Q5_0 => run!(8, false, false, 4),
-                WeightType::Q5_1 => run!(8, true, false, 0),
-                WeightType::IQ4NL => run!(4, false, true, 7),
-                _ => run!(8, false, false, 7),
+                WeightType::Q4_0 | WeightType::Q1_0 => run!(4, false, false, 3, F16),
+                WeightType::Q4_1 => run!(4, true, false, 0, F16),
+                WeightType::Q5_0 => run!(8, false, false, 4, F16),
+                WeightType::Q5_1 => run!(8, true, false, 0, F16),
+                WeightType::IQ4NL => run!(4, false, true, 7, F16),
+                WeightType::MXFP4 => run!(4, false, true, 7, BF16),
+                _ => run!(8, false, false, 7, F16),
             }
         }
         _ => {
@@ -253,7 +256,7 @@ fn product(
                     dispatch_rows(
                         level,
                         count,
-                        &mut Product256::<$bits, $group, $mins, $codebook, $zero> { tile, x, blocks, sums },
+                        &mut Product256::<$bits, $group, $mins, $codebook, $zero> { tile, x, blocks, levels, sums },
                     )
                 };
             }
@@ -263,6 +266,7 @@ fn product(
                 WeightType::Q4K => run!(4, 32, true, false, 0),
                 WeightType::Q5K => run!(8, 32, true, false, 0),
                 WeightType::Q6K => run!(8, 16, false, false, 5),
+                WeightType::IQ2XS | WeightType::IQ2S | WeightType::IQ1M => run!(4, 16, false, true, 7),
                 _ => run!(4, 32, false, true, 7),
             }
         }

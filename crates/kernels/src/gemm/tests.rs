@@ -44,8 +44,8 @@ fn every_type_multiplies_as_its_dequantised_weights() {
     let mut numbers = Numbers(1);
     for &ty in WeightType::ALL {
         // float products differ by rounding only, quantised ones by the 8-bit activations
-        let bound = if ty.block_len() == 1 { 1e-12 } else { 1e-4 };
-        for (rows, cols, m) in [(16, 256, 1), (50, 768, 5), (7, 512, 3)] {
+        let bound = if ty.tile_len() == 1 { 1e-12 } else { 1e-4 };
+        for (rows, cols, m) in [(64, 256, 1), (50, 768, 5), (7, 512, 3)] {
             let case = case(&team, ty, rows, cols, &mut numbers);
             let x = numbers.floats(m * cols);
             let got = product_of(CpuLevel::current(), &team, &case.matrix, &x);
@@ -186,6 +186,13 @@ fn tiles_are_hardly_larger_than_the_file() {
         (WeightType::Q4K, 4.65),
         (WeightType::IQ4XS, 4.4),
         (WeightType::Q6K, 8.7),
+        (WeightType::MXFP4, 4.5),
+        (WeightType::Q1_0, 4.5),
+        (WeightType::IQ1S, 4.4),
+        (WeightType::IQ2XS, 4.65),
+        (WeightType::IQ3S, 4.4),
+        (WeightType::TQ2_0, 4.4),
+        (WeightType::NVFP4, 16.0),
     ] {
         let case = case(&team, ty, 64, 1024, &mut numbers);
         let bits = case.matrix.memory_bytes() as f64 * 8.0 / (64.0 * 1024.0);

@@ -1,7 +1,6 @@
 //! AVX2, FMA and F16C: a pair of registers holds the sixteen lanes.
 
 use super::{Kernel, RowKernel, Simd};
-use crate::format::CODEBOOK;
 use std::arch::x86_64::*;
 
 /// Proof that AVX2, FMA and F16C are there; made in [`enter`] only.
@@ -25,16 +24,6 @@ pub(crate) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
 unsafe fn block<K: RowKernel, const M: usize>(kernel: &mut K) {
     kernel.rows::<Avx2, M>(Avx2(()));
 }
-
-const TABLE: [u8; 16] = {
-    let mut table = [0; 16];
-    let mut code = 0;
-    while code < 16 {
-        table[code] = (CODEBOOK[code] as u8) ^ 0x80;
-        code += 1;
-    }
-    table
-};
 
 /// Wraps intrinsics whose only precondition is the processor.
 macro_rules! lanes {
@@ -157,11 +146,12 @@ impl Simd for Avx2 {
         self.low_nibbles(shifted)
     }
     #[inline(always)]
-    fn codebook(self, nibbles: Int) -> Int {
-        lanes! {
-            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(TABLE.as_ptr().cast()));
-            [_mm256_shuffle_epi8(table, nibbles[0]), _mm256_shuffle_epi8(table, nibbles[1])]
-        }
+    fn table(self, levels: &[u8; 16]) -> Int {
+        lanes!([_mm256_broadcastsi128_si256(_mm_loadu_si128(levels.as_ptr().cast())); 2])
+    }
+    #[inline(always)]
+    fn look_up(self, table: Int, nibbles: Int) -> Int {
+        both!(_mm256_shuffle_epi8, table, nibbles)
     }
     #[inline(always)]
     fn dot(self, sum: Int, codes: Int, x: i32) -> Int {

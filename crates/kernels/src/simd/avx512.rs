@@ -2,7 +2,6 @@
 
 use super::avx2::fold;
 use super::{Kernel, RowKernel, Simd};
-use crate::format::CODEBOOK;
 use std::arch::x86_64::*;
 
 /// Proof that AVX-512 F, BW, DQ, VL and VNNI are there; made in [`enter`] only.
@@ -26,16 +25,6 @@ pub(crate) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
 unsafe fn block<K: RowKernel, const M: usize>(kernel: &mut K) {
     kernel.rows::<Avx512, M>(Avx512(()));
 }
-
-const TABLE: [u8; 16] = {
-    let mut table = [0; 16];
-    let mut code = 0;
-    while code < 16 {
-        table[code] = (CODEBOOK[code] as u8) ^ 0x80;
-        code += 1;
-    }
-    table
-};
 
 /// Wraps intrinsics whose only precondition is the processor.
 macro_rules! lanes {
@@ -127,11 +116,12 @@ impl Simd for Avx512 {
         lanes!(_mm512_and_si512(_mm512_srli_epi16::<4>(a), _mm512_set1_epi8(15)))
     }
     #[inline(always)]
-    fn codebook(self, nibbles: __m512i) -> __m512i {
-        lanes! {
-            let table = _mm512_broadcast_i32x4(_mm_loadu_si128(TABLE.as_ptr().cast()));
-            _mm512_shuffle_epi8(table, nibbles)
-        }
+    fn table(self, levels: &[u8; 16]) -> __m512i {
+        lanes!(_mm512_broadcast_i32x4(_mm_loadu_si128(levels.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn look_up(self, table: __m512i, nibbles: __m512i) -> __m512i {
+        lanes!(_mm512_shuffle_epi8(table, nibbles))
     }
     #[inline(always)]
     fn dot(self, sum: __m512i, codes: __m512i, x: i32) -> __m512i {

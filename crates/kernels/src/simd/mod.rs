@@ -117,8 +117,10 @@ pub(crate) trait Simd: Copy {
     unsafe fn store_i8(self, a: Self::I, to: *mut i8);
     fn low_nibbles(self, bytes: Self::I) -> Self::I;
     fn high_nibbles(self, bytes: Self::I) -> Self::I;
-    /// Each nibble (one a byte) to its level of the IQ4 codebook, plus 128.
-    fn codebook(self, nibbles: Self::I) -> Self::I;
+    /// What [`look_up`](Self::look_up) takes: the sixteen bytes, over and over.
+    fn table(self, levels: &[u8; 16]) -> Self::I;
+    /// Each nibble (one a byte) to its byte of the table.
+    fn look_up(self, table: Self::I, nibbles: Self::I) -> Self::I;
     /// `sum` plus, per lane, the dot product of four unsigned codes below 128 and the four i8 of `x`.
     fn dot(self, sum: Self::I, codes: Self::I, x: i32) -> Self::I;
     /// The same for any unsigned codes; with `WIDE_IS_CENTRED`, for `code - 128`.

@@ -1,7 +1,6 @@
 //! The twin that every processor can run: the lanes are arrays.
 
 use super::{LANES, RowKernel, Simd};
-use crate::format::CODEBOOK;
 use half::{bf16, f16};
 
 /// Plain Rust; always available.
@@ -76,8 +75,11 @@ impl Simd for Scalar {
     fn high_nibbles(self, a: Self::I) -> Self::I {
         bytes(a, |byte| byte >> 4)
     }
-    fn codebook(self, nibbles: Self::I) -> Self::I {
-        bytes(nibbles, |code| (CODEBOOK[code as usize & 15] as u8) ^ 0x80)
+    fn table(self, levels: &[u8; 16]) -> Self::I {
+        std::array::from_fn(|lane| i32::from_le_bytes(std::array::from_fn(|byte| levels[lane % 4 * 4 + byte])))
+    }
+    fn look_up(self, table: Self::I, nibbles: Self::I) -> Self::I {
+        bytes(nibbles, |code| table[code as usize / 4 % 4].to_le_bytes()[code as usize % 4])
     }
     fn dot(self, sum: Self::I, codes: Self::I, x: i32) -> Self::I {
         let x = x.to_le_bytes().map(|byte| i32::from(byte as i8));

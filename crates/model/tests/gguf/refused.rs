@@ -108,10 +108,10 @@ fn alignments_that_are_none() {
 fn types_without_kernels() {
     let raw = |id| Raw::default().tensor("blk.0.w", &[256], id, 0).data(4096);
     refused(
-        &raw(16),
-        &["tensor 'blk.0.w' has type IQ2_XXS (id 16)", "supported: F32, F16", "Q4_K", "another quantisation"],
+        &raw(31),
+        &["tensor 'blk.0.w' has type Q4_0_4_4 (id 31)", "supported: F32, F16", "Q4_K", "another quantisation"],
     );
-    refused(&raw(39), &["MXFP4 (id 39)"]);
+    refused(&raw(15), &["Q8_K (id 15)"]);
     refused(&raw(12_345), &["type unknown (id 12345)"]);
     for ty in parkade_kernels::WeightType::ALL {
         raw(ty.ggml_id()).open().unwrap();

@@ -1,26 +1,28 @@
 //! The meaning of ggml's block formats: every quantised block is unpacked into one common form.
 //!
-//! A weight is `scale[group] * (value(code) - zero) + min[group]`, where `value` is the identity or
-//! the codebook of the IQ4 types. For the K types `scale` and `min` are themselves products of a small
-//! integer per group and one float per block. `dequantize` and the tiles both start from here, so
-//! there is one place that knows the bit layouts.
+//! A weight is `scale[group] * (value(code) - zero) + min[group]`, where `value` is the identity or the levels of a table. For the types
+//! with blocks of 256 `scale` and `min` are themselves products of a small integer per group and one float per block. `dequantize` and
+//! the tiles both start from here, so there is one place that knows the bit layouts.
+
+mod grids;
+mod iq;
+mod levels;
 
 use crate::WeightType;
 use crate::error::KernelError;
 use half::{bf16, f16};
 
-/// The sixteen levels of IQ4_NL and IQ4_XS.
-pub(crate) const CODEBOOK: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+pub(crate) use levels::{Levels, levels};
 
 /// One quantised block in the common form; unused parts stay zero.
 pub(crate) struct Block {
     /// Unsigned codes in order of k; the first `block_len` count.
     pub codes: [u8; 256],
-    /// Scale of the block, as in the file.
-    pub d: f16,
+    /// Scale of the block: the bits of an f16, or of a bf16 for MXFP4, whose scales are any power of two.
+    pub d: u16,
     /// Min of the block (added once per weight in the 32-blocks, subtracted times `mins` in the K types).
     pub m: f16,
-    /// K types: integer scale of each group.
+    /// Types with blocks of 256: integer scale of each group.
     pub scales: [i8; 16],
     /// K types: integer min of each group.
     pub mins: [i8; 16],
@@ -28,14 +30,14 @@ pub(crate) struct Block {
 
 impl Block {
     pub fn new() -> Block {
-        Block { codes: [0; 256], d: f16::ZERO, m: f16::ZERO, scales: [0; 16], mins: [0; 16] }
+        Block { codes: [0; 256], d: 0, m: f16::ZERO, scales: [0; 16], mins: [0; 16] }
     }
 }
 
 /// What is subtracted from a code before scaling.
 pub(crate) fn zero_point(ty: WeightType) -> i32 {
     match ty {
-        WeightType::Q4_0 => 8,
+        WeightType::Q4_0 | WeightType::Q1_0 => 8,
         WeightType::Q5_0 => 16,
         WeightType::Q8_0 => 128,
         WeightType::Q3K => 4,
@@ -44,10 +46,11 @@ pub(crate) fn zero_point(ty: WeightType) -> i32 {
     }
 }
 
-/// Weights that share one integer scale inside a K block.
+/// Weights that share one integer scale inside a block of 256.
 pub(crate) fn group_len(ty: WeightType) -> usize {
     match ty {
         WeightType::Q2K | WeightType::Q3K | WeightType::Q6K => 16,
+        WeightType::IQ2XS | WeightType::IQ2S | WeightType::IQ1M => 16,
         _ => 32,
     }
 }
@@ -60,31 +63,31 @@ pub(crate) fn half_at(bytes: &[u8], at: usize) -> f16 {
 pub(crate) fn unpack(ty: WeightType, bytes: &[u8], block: &mut Block) {
     debug_assert_eq!(bytes.len(), ty.block_bytes());
     match ty {
-        WeightType::F32 | WeightType::F16 | WeightType::BF16 => {
-            unreachable!("float types have no blocks")
+        WeightType::F32 | WeightType::F16 | WeightType::BF16 | WeightType::NVFP4 => {
+            unreachable!("float types have no blocks in the common form")
         }
         WeightType::Q4_0 | WeightType::IQ4NL => {
-            block.d = half_at(bytes, 0);
+            block.d = half_at(bytes, 0).to_bits();
             nibbles(&bytes[2..18], &mut block.codes[..32]);
         }
         WeightType::Q4_1 => {
-            block.d = half_at(bytes, 0);
+            block.d = half_at(bytes, 0).to_bits();
             block.m = half_at(bytes, 2);
             nibbles(&bytes[4..20], &mut block.codes[..32]);
         }
         WeightType::Q5_0 => {
-            block.d = half_at(bytes, 0);
+            block.d = half_at(bytes, 0).to_bits();
             nibbles(&bytes[6..22], &mut block.codes[..32]);
             fifth_bits(&bytes[2..6], &mut block.codes[..32]);
         }
         WeightType::Q5_1 => {
-            block.d = half_at(bytes, 0);
+            block.d = half_at(bytes, 0).to_bits();
             block.m = half_at(bytes, 2);
             nibbles(&bytes[8..24], &mut block.codes[..32]);
             fifth_bits(&bytes[4..8], &mut block.codes[..32]);
         }
         WeightType::Q8_0 => {
-            block.d = half_at(bytes, 0);
+            block.d = half_at(bytes, 0).to_bits();
             for (code, &byte) in block.codes.iter_mut().zip(&bytes[2..34]) {
                 *code = byte ^ 0x80; // i8 to u8 with zero point 128
             }
@@ -95,18 +98,18 @@ pub(crate) fn unpack(ty: WeightType, bytes: &[u8], block: &mut Block) {
                 block.mins[group] = (byte >> 4) as i8;
             }
             crumbs(&bytes[16..80], &mut block.codes);
-            block.d = half_at(bytes, 80);
+            block.d = half_at(bytes, 80).to_bits();
             block.m = half_at(bytes, 82);
         }
         WeightType::Q3K => unpack_q3k(bytes, block),
         WeightType::Q4K => {
-            block.d = half_at(bytes, 0);
+            block.d = half_at(bytes, 0).to_bits();
             block.m = half_at(bytes, 2);
             six_bit_pairs(&bytes[4..16], block);
             nibble_rows(&bytes[16..144], &mut block.codes);
         }
         WeightType::Q5K => {
-            block.d = half_at(bytes, 0);
+            block.d = half_at(bytes, 0).to_bits();
             block.m = half_at(bytes, 2);
             six_bit_pairs(&bytes[4..16], block);
             nibble_rows(&bytes[48..176], &mut block.codes);
@@ -116,6 +119,47 @@ pub(crate) fn unpack(ty: WeightType, bytes: &[u8], block: &mut Block) {
         }
         WeightType::Q6K => unpack_q6k(bytes, block),
         WeightType::IQ4XS => unpack_iq4xs(bytes, block),
+        WeightType::MXFP4 => {
+            block.d = e8m0_halved(bytes[0]);
+            nibbles(&bytes[1..17], &mut block.codes[..32]);
+        }
+        WeightType::Q1_0 => unpack_q1_0(bytes, block),
+        _ => iq::unpack(ty, bytes, block),
+    }
+}
+
+/// A bit a weight: -1 or 1, with the zero point of Q4_0.
+fn unpack_q1_0(bytes: &[u8], block: &mut Block) {
+    block.d = half_at(bytes, 0).to_bits();
+    for (k, code) in block.codes[..128].iter_mut().enumerate() {
+        *code = 7 + (bytes[2 + k / 8] >> (k % 8) & 1) * 2;
+    }
+}
+
+/// Half of `2^(exponent - 127)`, as the levels are doubled: the bits of a bf16.
+fn e8m0_halved(exponent: u8) -> u16 {
+    match exponent {
+        0 => 0x0020, // below the normal numbers
+        1 => 0x0040,
+        _ => u16::from(exponent - 1) << 7,
+    }
+}
+
+/// The weights of a block of NVFP4: four times 16 with a scale of eight bits (E4M3, of which the sign is not looked at).
+fn nvfp4(bytes: &[u8], out: &mut [f32]) {
+    let values = &levels(WeightType::NVFP4).expect("the type has levels").values;
+    for (group, out) in out.chunks_exact_mut(16).enumerate() {
+        let byte = bytes[group];
+        let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
+        let scale = match (byte, exponent) {
+            (0 | 0x7f, _) => 0.0,
+            (_, 0) => mantissa * 2f32.powi(-9),
+            _ => (1.0 + mantissa / 8.0) * 2f32.powi(exponent - 7),
+        };
+        for (k, out) in out.iter_mut().enumerate() {
+            let code = bytes[4 + group * 8 + k % 8] >> (k / 8 * 4) & 15;
+            *out = scale * 0.5 * f32::from(values[code as usize]);
+        }
     }
 }
 
@@ -131,7 +175,7 @@ fn unpack_q3k(bytes: &[u8], block: &mut Block) {
         let high = (packed[8 + group % 4] >> (2 * (group / 4))) & 3;
         block.scales[group] = (low | (high << 4)) as i8 - 32;
     }
-    block.d = half_at(bytes, 108);
+    block.d = half_at(bytes, 108).to_bits();
 }
 
 fn unpack_q6k(bytes: &[u8], block: &mut Block) {
@@ -145,11 +189,11 @@ fn unpack_q6k(bytes: &[u8], block: &mut Block) {
     for (scale, &byte) in block.scales.iter_mut().zip(&bytes[192..208]) {
         *scale = byte as i8;
     }
-    block.d = half_at(bytes, 208);
+    block.d = half_at(bytes, 208).to_bits();
 }
 
 fn unpack_iq4xs(bytes: &[u8], block: &mut Block) {
-    block.d = half_at(bytes, 0);
+    block.d = half_at(bytes, 0).to_bits();
     let high = u16::from_le_bytes([bytes[2], bytes[3]]);
     for group in 0..8 {
         let low = bytes[4 + group / 2] >> (group % 2 * 4) & 15;
@@ -236,6 +280,7 @@ pub fn dequantize(ty: WeightType, bytes: &[u8], out: &mut [f32]) -> Result<(), K
         WeightType::BF16 => {
             pairs.for_each(|(b, o)| o[0] = bf16::from_le_bytes([b[0], b[1]]).to_f32());
         }
+        WeightType::NVFP4 => pairs.for_each(|(b, o)| nvfp4(b, o)),
         _ => {
             let mut block = Block::new();
             for (bytes, out) in pairs {
@@ -249,18 +294,23 @@ pub fn dequantize(ty: WeightType, bytes: &[u8], out: &mut [f32]) -> Result<(), K
 
 /// The floats of a block.
 pub(crate) fn expand(ty: WeightType, block: &Block, out: &mut [f32]) {
-    let (d, m) = (block.d.to_f32(), block.m.to_f32());
-    let codebook = matches!(ty, WeightType::IQ4NL | WeightType::IQ4XS);
+    let m = block.m.to_f32();
+    let d = match ty {
+        WeightType::MXFP4 => bf16::from_bits(block.d).to_f32(),
+        _ => f16::from_bits(block.d).to_f32(),
+    };
+    let levels = levels(ty);
+    let factor = levels.map_or(1.0, |levels| levels.factor);
     let zero = zero_point(ty);
     for (k, out) in out.iter_mut().enumerate() {
         let code = block.codes[k];
-        let value = if codebook { i32::from(CODEBOOK[code as usize]) } else { i32::from(code) - zero } as f32;
-        *out = if ty.block_len() == 32 {
+        let value = levels.map_or(i32::from(code) - zero, |levels| levels.values[code as usize].into()) as f32;
+        *out = if ty.tile_len() == 32 {
             value * d + m
         } else {
             let group = k / group_len(ty);
             let (scale, min) = (f32::from(block.scales[group]), f32::from(block.mins[group]));
-            d * scale * value - m * min
+            d * scale * value * factor - m * min
         };
     }
 }
@@ -303,7 +353,10 @@ mod tests {
             assert_eq!(floats(WeightType::Q4_1, &q4_1)[k], 0.5 * code(k) - 3.0);
             assert_eq!(floats(WeightType::Q5_0, &q5_0)[k], 0.5 * (code(k) + fifth(k) - 16.0));
             assert_eq!(floats(WeightType::Q5_1, &q5_1)[k], 0.5 * (code(k) + fifth(k)) + 1.0);
-            assert_eq!(floats(WeightType::IQ4NL, &iq4)[k], 2.0 * f32::from(CODEBOOK[code(k) as usize]));
+            assert_eq!(
+                floats(WeightType::IQ4NL, &iq4)[k],
+                2.0 * f32::from(levels(WeightType::IQ4NL).unwrap().values[code(k) as usize])
+            );
         }
         let mut q8_0 = half(0.25).to_vec();
         q8_0.extend((0..32u8).map(|k| (k as i8 - 16) as u8));
