@@ -141,15 +141,51 @@ pub enum GgufError {
         /// The other.
         second: String,
     },
-    /// One part of a model that was split into several files.
-    #[error(
-        "this file is part {part} of {count} of a split model; join the parts first: llama-gguf-split --merge FIRST-PART OUTPUT"
-    )]
+    /// One part of a split model, in memory.
+    #[error("this is part {part} of {count} of a split model; give the path of its file, beside which the others are")]
     Split {
         /// Which part, from 1.
         part: u32,
         /// How many parts.
         count: u32,
+    },
+    /// A part whose name does not say so.
+    #[error(
+        "this file is part {part} of {count} of a split model and is not called NAME-{part:05}-of-{count:05}.gguf, so that the others cannot be found; give the parts back their names, or join them: llama-gguf-split --merge FIRST-PART OUTPUT"
+    )]
+    SplitName {
+        /// The file.
+        path: PathBuf,
+        /// Which part, from 1.
+        part: u32,
+        /// How many parts.
+        count: u32,
+    },
+    /// Parts of a split model that are not there.
+    #[error(
+        "the model is split into {count} files, and beside this one there is no {names}; download what is missing into the same folder"
+    )]
+    MissingParts {
+        /// The names of the missing.
+        names: String,
+        /// How many parts.
+        count: u32,
+    },
+    /// A part that belongs to another model, or is another part than its name says.
+    #[error("{} {problem}; the files are not the parts of one model: download all of them again", path.display())]
+    WrongPart {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+    /// Something is wrong in a part of a split model.
+    #[error("{}: {source}", path.display())]
+    Part {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<GgufError>,
     },
     /// A metadata key that is needed and missing.
     #[error(

@@ -19,6 +19,8 @@ pub struct TensorInfo {
     pub ty: WeightType,
     /// Its dimensions in ggml's order: the first is the innermost, the length of a row. A weight matrix is `[inputs, outputs]`.
     pub shape: Vec<usize>,
+    /// Which file of a split model it is in, from 0.
+    pub(super) part: usize,
     /// Bytes in the file, from its start: as many as `ty` and `shape` ask for.
     pub(super) bytes: std::ops::Range<usize>,
 }
@@ -79,7 +81,6 @@ pub(super) fn parse(file: &Source) -> Result<Header, GgufError> {
     if let Some(problem) = unusable.get(ALIGNMENT) {
         return Err(GgufError::Unusable { key: ALIGNMENT.to_owned(), problem: problem.clone() });
     }
-    refuse_split(&integer)?;
     let alignment = alignment(&integer)?;
 
     let mut described = Vec::new();
@@ -152,16 +153,6 @@ fn magic_and_version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {
         return Err(GgufError::BigEndian { version: swapped });
     }
     Err(GgufError::Version { found: version })
-}
-
-fn refuse_split<'v>(integer: &impl Fn(&str) -> Option<(&'v Value, Option<i128>)>) -> Result<(), GgufError> {
-    let number = |key| integer(key).and_then(|(_, n)| n).and_then(|n| u32::try_from(n).ok());
-    match number("split.count") {
-        Some(count) if count > 1 => {
-            Err(GgufError::Split { part: number("split.no").unwrap_or(0).saturating_add(1), count })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn alignment<'v>(integer: &impl Fn(&str) -> Option<(&'v Value, Option<i128>)>) -> Result<u64, GgufError> {
@@ -262,7 +253,7 @@ fn place(
         extents.push((tensor.offset, end, tensors.len()));
         // Both ends are at most the file's length, which is a usize.
         let bytes = (data_start + tensor.offset) as usize..(data_start + end) as usize;
-        tensors.push(TensorInfo { name: tensor.name, ty: tensor.ty, shape: tensor.shape, bytes });
+        tensors.push(TensorInfo { name: tensor.name, ty: tensor.ty, shape: tensor.shape, part: 0, bytes });
     }
     extents.sort_unstable();
     for pair in extents.windows(2) {

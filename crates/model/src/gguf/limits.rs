@@ -7,6 +7,8 @@
 pub const MAX_METADATA: u64 = 65_536;
 /// Tensors. The largest mixtures of experts have a few thousand.
 pub const MAX_TENSORS: u64 = 131_072;
+/// Files of a split model. The largest published have about a hundred.
+pub const MAX_PARTS: u32 = 512;
 /// Bytes of a metadata key (the specification's own limit is 2^16 - 1).
 pub const MAX_KEY_BYTES: u64 = 65_535;
 /// Bytes of a string value. The longest in use is a whole `tokenizer.json`, about 20 MB.

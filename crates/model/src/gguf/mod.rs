@@ -2,7 +2,7 @@
 //!
 //! [`Gguf::open`] reads the whole header of a file of version 2 or 3 and checks it before it returns: every count, length, type,
 //! alignment, shape and offset. [`Gguf::read`] then reads tensors, one at a time. The file is not mapped, and not
-//! needed when its tensors have been read.
+//! needed when its tensors have been read. A model that is split into several files is opened by any of them.
 //!
 //! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
@@ -11,6 +11,7 @@ mod error;
 mod header;
 pub mod limits;
 mod source;
+mod split;
 mod typed;
 mod value;
 pub mod write;
@@ -20,35 +21,36 @@ use std::path::Path;
 
 pub use error::GgufError;
 pub use header::TensorInfo;
+pub use split::SplitName;
 pub use value::{Array, Value};
 
 use header::Header;
 use source::Source;
+use split::Split;
 pub(crate) use typed::or_missing;
 
 /// An open GGUF file whose header was checked.
 #[derive(Debug)]
 pub struct Gguf {
-    source: Source,
+    /// The file, or the parts of a split model in order.
+    sources: Vec<Source>,
     header: Header,
-    /// The file's name without folder and extension.
+    /// The file's name without folder and extension, and without the number of a part.
     stem: Option<String>,
 }
 
 impl Gguf {
-    /// Opens the file at `path`, and reads and checks its header.
+    /// Opens the file at `path`, and reads and checks its header. If it is a part of a split model, the others are opened with it.
     ///
     /// # Errors
-    /// If the file cannot be read, or anything in its header is wrong: see [`GgufError`].
+    /// If a file cannot be read, or anything in its header is wrong: see [`GgufError`].
     pub fn open(path: &Path) -> Result<Gguf, GgufError> {
-        let failed = |source| GgufError::Open { path: path.to_owned(), source };
-        // The kind is asked first, because opening a pipe would wait for a writer.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(GgufError::NotAFile { path: path.to_owned() });
-        }
-        let source = File::open(path).and_then(Source::of_file).map_err(failed)?;
+        let (source, header) = open_one(path)?;
         let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
-        Gguf::new(source, stem)
+        let Some(split) = Split::of(&header)? else { return Ok(Gguf { sources: vec![source], header, stem }) };
+        let (sources, header) = split::open(path, split)?;
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(SplitName::parse);
+        Ok(Gguf { sources, header, stem: name.map(|name| name.stem).or(stem) })
     }
 
     /// A file that is already in memory.
@@ -56,12 +58,17 @@ impl Gguf {
     /// # Errors
     /// If anything in the header is wrong: see [`GgufError`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Gguf, GgufError> {
-        Gguf::new(Source::of_bytes(bytes), None)
+        let source = Source::of_bytes(bytes);
+        let header = header::parse(&source)?;
+        match Split::of(&header)? {
+            Some(split) => Err(GgufError::Split { part: split.number + 1, count: split.count }),
+            None => Ok(Gguf { sources: vec![source], header, stem: None }),
+        }
     }
 
-    fn new(source: Source, stem: Option<String>) -> Result<Gguf, GgufError> {
-        let header = header::parse(&source)?;
-        Ok(Gguf { source, header, stem })
+    /// The file's name without folder and extension, and without the number of a part; `None` for a file in memory.
+    pub fn stem(&self) -> Option<&str> {
+        self.stem.as_deref()
     }
 
     /// The model's name: `general.name`, else the file's name without its extension, else `model`.
@@ -77,9 +84,9 @@ impl Gguf {
         self.header.version
     }
 
-    /// Size of the file in bytes.
+    /// Size of the file in bytes; of a split model, of all files together.
     pub fn file_size(&self) -> u64 {
-        self.source.len() as u64
+        self.sources.iter().map(|source| source.len() as u64).sum()
     }
 
     /// All metadata, in the order of the file.
@@ -122,7 +129,7 @@ impl Gguf {
     /// If the file cannot be read, or has become shorter.
     pub fn read(&self, tensor: &TensorInfo, out: &mut Vec<u8>) -> Result<(), GgufError> {
         out.resize(tensor.size(), 0);
-        self.source.read(tensor.bytes.start, out)
+        self.sources[tensor.part].read(tensor.bytes.start, out)
     }
 
     /// Whether the file is still as it was when it was opened: what was read of it belongs together.
@@ -130,6 +137,18 @@ impl Gguf {
     /// # Errors
     /// If the file was written to, as far as its length and its time tell.
     pub fn check_unchanged(&self) -> Result<(), GgufError> {
-        self.source.check_unchanged()
+        self.sources.iter().try_for_each(Source::check_unchanged)
     }
+}
+
+/// Opens one file, whatever it is a part of.
+fn open_one(path: &Path) -> Result<(Source, Header), GgufError> {
+    let failed = |source| GgufError::Open { path: path.to_owned(), source };
+    // The kind is asked first, because opening a pipe would wait for a writer.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(GgufError::NotAFile { path: path.to_owned() });
+    }
+    let source = File::open(path).and_then(Source::of_file).map_err(failed)?;
+    let header = header::parse(&source)?;
+    Ok((source, header))
 }

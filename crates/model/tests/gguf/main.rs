@@ -4,4 +4,5 @@
 mod accepted;
 mod build;
 mod refused;
+mod split;
 mod survives;

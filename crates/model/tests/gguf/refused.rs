@@ -157,8 +157,14 @@ fn tensors_that_overlap() {
 
 #[test]
 fn parts_of_a_split_model() {
-    let raw = one_tensor().entry("split.no", 2, &1u16.to_le_bytes()).entry("split.count", 2, &4u16.to_le_bytes());
-    refused(&raw, &["part 2 of 4", "llama-gguf-split --merge"]);
+    let split = |no: u16, count: u16, tensors: i32| {
+        let raw = one_tensor().entry("split.no", 2, &no.to_le_bytes()).entry("split.count", 2, &count.to_le_bytes());
+        raw.entry("split.tensors.count", 5, &tensors.to_le_bytes())
+    };
+    refused(&split(1, 4, 9), &["part 2 of 4", "path of its file"]);
+    refused(&split(4, 4, 9), &["split.no is uint16 4", "0 to 3"]);
+    refused(&split(0, 60_000, 9), &["split.count is uint16 60000", "0 to 512"]);
+    refused(&split(0, 2, -1), &["split.tensors.count is int32 -1"]);
     one_tensor().entry("split.count", 2, &1u16.to_le_bytes()).open().unwrap();
 }
 
