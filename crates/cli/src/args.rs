@@ -83,6 +83,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Measure: the model, the engine, a server, overload
     Bench(Box<BenchArgs>),
+    /// Write a random model of any shape, for tests and measurements
+    Synth(SynthArgs),
     /// Read an API key from standard input and print its SHA-256 for the keys file
     HashKey,
     /// Print the completion script for a shell
@@ -90,6 +92,29 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// `parkade synth`.
+#[derive(Debug, Args)]
+pub struct SynthArgs {
+    /// Where the GGUF file goes
+    #[arg(value_name = "OUT", required_unless_present = "list")]
+    pub out: Option<PathBuf>,
+    /// What it is a model of: an architecture in small, or the dimensions of a published model
+    #[arg(long, value_name = "NAME", required_unless_present = "list")]
+    pub shape: Option<String>,
+    /// The same shape and seed are the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Divides the number of layers
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = whole::<u32>(1..=1024))]
+    pub scale: u32,
+    /// Type of the matrices: f32, q8_0, q4_k_m and so on [default: q8_0 for tiny shapes, q4_k_m for others]
+    #[arg(long = "type", value_name = "TYPE")]
+    pub ty: Option<String>,
+    /// Lists the shapes
+    #[arg(long)]
+    pub list: bool,
 }
 
 /// Which model, and what it may use of the machine.

@@ -9,6 +9,7 @@ use crate::hash_key::HashKeyError;
 use crate::pull::PullError;
 use crate::run::RunError;
 use crate::serve::ServeError;
+use crate::synth::SynthError;
 
 /// Exit code of what went well.
 pub const SUCCESS: u8 = 0;
@@ -35,6 +36,9 @@ pub enum CliError {
     /// `parkade bench`.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// `parkade synth`.
+    #[error(transparent)]
+    Synth(#[from] SynthError),
     /// `parkade hash-key`.
     #[error(transparent)]
     HashKey(#[from] HashKeyError),
@@ -53,6 +57,7 @@ impl CliError {
             CliError::Bench(error) => matches!(error, BenchError::Url { .. } | BenchError::Options(_)),
             CliError::HashKey(error) => matches!(error, HashKeyError::Empty),
             CliError::Embed(error) => matches!(error, EmbedError::Dimensions { .. } | EmbedError::Memory(_)),
+            CliError::Synth(error) => error.is_usage(),
             CliError::Pull(_) | CliError::Output(_) => false,
         };
         if usage { WRONG_USAGE } else { 1 }
@@ -77,6 +82,7 @@ impl CliError {
             | CliError::Run(RunError::Output(error))
             | CliError::Embed(EmbedError::Output(error))
             | CliError::HashKey(HashKeyError::Output(error))
+            | CliError::Synth(SynthError::Output(error))
             | CliError::Pull(PullError::Output(error)) => error,
             CliError::Bench(BenchError::Io { source, .. }) => source,
             _ => return false,

@@ -22,6 +22,7 @@ mod pull;
 mod run;
 mod serve;
 mod stderr;
+mod synth;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -106,6 +107,10 @@ fn execute(settings: &Settings) -> Result<u8, CliError> {
             parkade_bench::run((**args).clone(), &|model| {
                 models::locate(model.unwrap_or("default")).map_err(|error| error.to_string())
             })?;
+            Ok(SUCCESS)
+        }
+        Command::Synth(args) => {
+            synth::run(args, &mut out)?;
             Ok(SUCCESS)
         }
         Command::HashKey => {
