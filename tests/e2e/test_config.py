@@ -151,6 +151,8 @@ def test_empty_variables_count_as_unset():
         ("max-connections", "0", ["serve"]),
         ("cors-origins", "example.org", ["serve"]),
         ("model", "/nowhere.gguf", ["serve"]),
+        ("chat-template", "lama3", ["serve", "--port", "0"]),
+        ("chat-template", "lama3", ["run", "-i", "x"]),
         ("api-keys", "/nowhere.toml", ["serve"]),
         ("host", "203.0.113.7", ["serve", "--port", "0"]),
         ("log-level", "parkade=loudest", ["serve"]),

@@ -52,6 +52,20 @@ def test_a_system_message_changes_the_answer():
     assert told.returncode == 0 and told.stdout != plain.stdout
 
 
+def test_a_chat_template_is_given_by_its_name_or_as_a_file(tmp_path):
+    prompt_tokens = re.compile(r"\[(\d+) prompt tokens")
+
+    def prompt(*template):
+        done = parkade("run", *GREEDY, *template, "-i", "What is 2+2?")
+        assert done.returncode == 0, done.stderr.decode()
+        return int(prompt_tokens.search(done.stderr.decode()).group(1))
+
+    bare = tmp_path / "own.jinja"
+    bare.write_text("{{ messages[-1].content }}")
+    # The model's own has a system message of its makers; this one has nothing around the question.
+    assert prompt("--chat-template", str(bare)) < prompt("--chat-template", "chatml") < prompt()
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "words"),
     [

@@ -133,6 +133,9 @@ pub struct ModelArgs {
     /// How an embedding model pools its hidden states [default: as its file says]
     #[arg(long, value_name = "HOW", env = "PARKADE_POOLING", hide_env = true, value_parser = pooling_parser())]
     pub pooling: Option<PoolingType>,
+    /// Built-in chat template (chatml, llama3, gemma, ...) or file, instead of the model's own
+    #[arg(long, value_name = "NAME|FILE", env = "PARKADE_CHAT_TEMPLATE", hide_env = true)]
+    pub chat_template: Option<String>,
 }
 
 /// `parkade run`.

@@ -44,6 +44,7 @@ pub fn options(args: &ModelArgs, engine: EngineConfig, machine: &Machine) -> Res
         threads: Some(threads(args, machine)),
         kv_cache_bytes: args.kv_cache_mb.map(|mib| mib << 20),
         pooling: args.pooling,
+        chat_template: args.chat_template.clone(),
         engine,
         ..LoadOptions::default()
     })
@@ -61,6 +62,7 @@ pub fn setting_of(error: &LoadError) -> &str {
     match error {
         LoadError::Option { option, .. } => option,
         LoadError::Memory { .. } => "kv-cache-mb",
+        LoadError::GivenTemplate(_) => "chat-template",
         LoadError::Engine(error) => setting_of_engine(error),
         _ => "model",
     }
@@ -94,7 +96,7 @@ mod tests {
     }
 
     fn asking(threads: Option<u32>, kv_cache_mb: Option<u64>) -> ModelArgs {
-        ModelArgs { model: "default".to_owned(), threads, kv_cache_mb, pooling: None }
+        ModelArgs { model: "default".to_owned(), threads, kv_cache_mb, pooling: None, chat_template: None }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Message {
 #[non_exhaustive]
 pub enum PromptError {
     /// The model knows no turns.
-    #[error("the model {model} has no chat template; have it go on with a text")]
+    #[error("the model {model} has no chat template; give one (--chat-template), or have it go on with a text")]
     NoTemplate {
         /// The model's name.
         model: String,

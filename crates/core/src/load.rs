@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parkade_kernels::{KvCache, KvType, Team};
-use parkade_model::chat_template::{ChatTemplate, TemplateError};
+use parkade_model::chat_template::{ChatTemplate, GivenTemplate, TemplateError};
 use parkade_model::gguf::{Gguf, GgufError};
 use parkade_model::tokenizer::{Tokenizer, TokenizerError};
 use parkade_model::{Embeds, Model, ModelConfig, ModelError, Pairs, PoolingType};
@@ -32,6 +32,8 @@ pub struct LoadOptions {
     pub kv_type: KvType,
     /// How the hidden states of texts are pooled; `None` does as the file says.
     pub pooling: Option<PoolingType>,
+    /// The chat template, by its name or as a file, instead of those in the model's file.
+    pub chat_template: Option<String>,
     /// The engine's settings.
     pub engine: EngineConfig,
 }
@@ -44,6 +46,7 @@ impl Default for LoadOptions {
             block_len: 16,
             kv_type: KvType::F16,
             pooling: None,
+            chat_template: None,
             engine: EngineConfig::default(),
         }
     }
@@ -101,6 +104,9 @@ pub enum LoadError {
         /// What is wrong with it.
         source: TemplateError,
     },
+    /// The chat template that was given instead cannot be used.
+    #[error(transparent)]
+    GivenTemplate(TemplateError),
     /// Its weights cannot be used.
     #[error("{path}: {source}")]
     Model {
@@ -151,10 +157,9 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     if let Some(pooling) = options.pooling {
         pooling.say(&mut gguf).map_err(file_error)?;
     }
-    let tokenizer =
+    let mut tokenizer =
         Tokenizer::from_gguf(&gguf).map_err(|source| LoadError::Tokenizer { path: path.to_owned(), source })?;
-    let template = ChatTemplate::from_gguf(&gguf, &tokenizer)
-        .map_err(|source| LoadError::Template { path: path.to_owned(), source })?;
+    let template = template(&gguf, path, options, &mut tokenizer)?;
     let team = Arc::new(Team::new(threads));
     let model = Model::load(&gguf, team).map_err(|source| LoadError::Model { path: path.to_owned(), source })?;
     let warnings = warnings(&gguf, &tokenizer);
@@ -190,6 +195,22 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         kv_cache_bytes,
         warnings,
     })
+}
+
+/// The template that was given, or else the file's.
+fn template(
+    gguf: &Gguf,
+    path: &Path,
+    options: &LoadOptions,
+    tokenizer: &mut Tokenizer,
+) -> Result<Option<ChatTemplate>, LoadError> {
+    let Some(given) = &options.chat_template else {
+        return ChatTemplate::from_gguf(gguf, tokenizer)
+            .map_err(|source| LoadError::Template { path: path.to_owned(), source });
+    };
+    let given = GivenTemplate::find(given).map_err(LoadError::GivenTemplate)?;
+    tokenizer.add_markup(given.source());
+    ChatTemplate::given(given, tokenizer).map(Some).map_err(LoadError::GivenTemplate)
 }
 
 /// What is wrong with a file's metadata and matters to nobody, or not much.

@@ -158,6 +158,14 @@ fn a_file_or_an_option_that_cannot_be_used_is_named() {
     assert!(error.contains("--kv-cache-mb") && error.contains("at least"), "{error}");
     let none = LoadOptions { threads: Some(0), ..LoadOptions::default() };
     assert_eq!(load(&path, &none).err().unwrap().to_string(), "--threads is 0; it must be from 1 to 1024");
+    let told = |template: &str| LoadOptions {
+        kv_cache_bytes: Some(16 << 20),
+        chat_template: Some(template.to_owned()),
+        ..LoadOptions::default()
+    };
+    let error = load(&path, &told("lama3")).err().unwrap().to_string();
+    assert!(error.starts_with("--chat-template lama3 is neither a built-in template nor a file"), "{error}");
+    assert!(load(&path, &told("llama3")).unwrap().template.is_some());
     let huge = LoadOptions { kv_cache_bytes: Some(1 << 60), ..LoadOptions::default() };
     let error = load(&path, &huge).err().unwrap().to_string();
     assert!(error.contains("--kv-cache-mb") || error.contains("could not"), "{error}");

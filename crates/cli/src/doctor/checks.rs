@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn args(threads: Option<u32>, model: &str) -> ModelArgs {
-        ModelArgs { model: model.to_owned(), threads, kv_cache_mb: None, pooling: None }
+        ModelArgs { model: model.to_owned(), threads, kv_cache_mb: None, pooling: None, chat_template: None }
     }
 
     #[test]

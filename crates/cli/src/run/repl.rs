@@ -26,7 +26,9 @@ pub fn chat(runtime: &Runtime, conversation: &mut Conversation, out: &mut impl W
     let _ = editor.load_history(&history);
     stderr::say(format_args!("{}: /help lists the commands, Ctrl-D leaves", conversation.model()));
     if !conversation.has_turns() {
-        stderr::say("this model has no chat template: each text is continued by itself, without the ones before");
+        stderr::say(
+            "this model has no chat template: each text is continued by itself, without the ones before (--chat-template NAME|FILE gives it one)",
+        );
     }
     loop {
         match editor.readline("> ") {

@@ -21,6 +21,7 @@ class Settings(TypedDict, total=False):
     threads: int
     kv_cache_mb: int
     pooling: str
+    chat_template: str
     scheduler: str
     reserve: str
     max_seqs: int

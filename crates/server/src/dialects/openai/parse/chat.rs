@@ -89,7 +89,10 @@ fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<P
     let template = model.template.as_ref().ok_or_else(|| {
         ApiError::invalid_value(
             "model",
-            format!("the model {} has no chat template; use /v1/completions", quote(&model.name)),
+            format!(
+                "the model {} has no chat template; use /v1/completions, or serve it with --chat-template NAME|FILE",
+                quote(&model.name)
+            ),
         )
     })?;
     refuse_what_would_vanish(template, tools.as_ref(), documents.as_ref())?;
