@@ -47,13 +47,13 @@ impl ModelConfig {
     /// Reads the geometry from a file's metadata (and the vocabulary's size from its embedding table).
     pub(crate) fn read(keys: &Keys<'_>, gguf: &Gguf, architecture: &str) -> Result<ModelConfig, ModelError> {
         let heads = keys.size("attention.head_count", MAX_HEADS)?;
-        let kv_heads = keys.optional_size("attention.head_count_kv", MAX_HEADS)?.unwrap_or(heads);
+        let blocks = keys.size("block_count", MAX_LAYERS)?;
+        let kv_heads = kv_heads(keys, blocks)?.unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
             return Err(keys.wrong("attention.head_count_kv", kv_heads, format!("a divisor of head_count {heads}")));
         }
         let embedding = keys.size("embedding_length", MAX_WIDTH)?;
         let head_dim = head_dim(keys, embedding, heads)?;
-        let blocks = keys.size("block_count", MAX_LAYERS)?;
         let next_token_layers = keys.count("nextn_predict_layers", MAX_LAYERS)?;
         if next_token_layers >= blocks {
             let expected = format!("fewer than the {blocks} layers that there are");
@@ -73,6 +73,22 @@ impl ModelConfig {
             vocab: vocabulary(gguf, embedding)?,
             context_length: keys.size("context_length", MAX_CONTEXT)?,
         })
+    }
+}
+
+/// Some converters write it for each layer, even where all are alike.
+fn kv_heads(keys: &Keys<'_>, layers: usize) -> Result<Option<usize>, ModelError> {
+    let key = "attention.head_count_kv";
+    if !keys.is_array(key) {
+        return keys.optional_size(key, MAX_HEADS);
+    }
+    let heads = keys.sizes(key, MAX_HEADS, layers)?;
+    match heads.iter().find(|&&other| other != heads[0]) {
+        Some(other) => {
+            let expected = format!("{} in all layers: layers of several numbers of heads are not supported", heads[0]);
+            Err(keys.wrong(key, other, expected))
+        }
+        None => Ok(Some(heads[0])),
     }
 }
 

@@ -131,7 +131,7 @@ impl Model {
 
     /// The matrices that every row meets.
     fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.layers.iter().flat_map(Layer::linears)
+        self.layers.iter().flat_map(Layer::linears).chain(self.embedding.projection())
     }
 
     /// Those of which every row meets all members, in attention.

@@ -48,6 +48,28 @@ impl<'a> Keys<'a> {
         self.integer(key)?.map(|value| self.checked(key, value, limit)).transpose()
     }
 
+    /// A number from 1 to `limit` for each layer: an array of them, or one for all.
+    pub(crate) fn sizes(&self, key: &'static str, limit: u32, layers: usize) -> Result<Vec<usize>, ModelError> {
+        match self.gguf.get(&self.asked(key)) {
+            Some(Value::Array(array)) => {
+                let expected = || format!("one number from 1 to {limit} for each of {layers} layers");
+                let found = || format!("an array of {}", array.len());
+                let sizes = array.integers().unwrap_or_default();
+                let sizes: Vec<_> = sizes.iter().filter_map(|&n| u32::try_from(n).ok()).collect();
+                if sizes.len() != layers || array.len() != layers {
+                    return Err(self.wrong(key, found(), expected()));
+                }
+                sizes.into_iter().map(|size| self.checked(key, size, limit)).collect()
+            }
+            _ => Ok(vec![self.size(key, limit)?; layers]),
+        }
+    }
+
+    /// Whether the file has an array of that name.
+    pub(crate) fn is_array(&self, key: &str) -> bool {
+        matches!(self.gguf.get(&self.name(key)), Some(Value::Array(_)))
+    }
+
     /// A number from 0 to `limit`; 0 if the file does not have it.
     pub(crate) fn count(&self, key: &'static str, limit: u32) -> Result<usize, ModelError> {
         match self.integer(key)? {

@@ -17,6 +17,7 @@
 //! | another way from a text to its embedding or score | [`EmbedsPlan`], `pooling.rs` and `parts/head.rs` |
 //! | another way of experts | [`ExpertsPlan`] and `parts/experts.rs`; of choosing them [`RoutingPlan`] and `parts/routing.rs` |
 //! | what is done to embeddings and logits | [`Plan`] and `parts/embedding.rs` |
+//! | what layers are told of the token itself | [`Plan::layer_embedding`] and `parts/layer_embedding.rs` |
 
 use parkade_kernels::RopeLayout;
 
@@ -46,6 +47,8 @@ pub struct Plan {
     pub logit_scale: f32,
     /// Bound of the logits after that: each becomes `cap * tanh(logit / cap)`.
     pub logit_cap: Option<f32>,
+    /// Values of what each layer is told of the token itself, if it is.
+    pub layer_embedding: Option<usize>,
     /// What there is before the first layer and after the last.
     pub ends: EndsPlan,
     /// What it makes of texts, if it does not go on with them.
@@ -88,6 +91,8 @@ pub struct LayerPlan {
     pub feed_forward_norm: &'static str,
     /// Factor of what a half adds.
     pub residual_scale: f32,
+    /// Whether the file has a factor of what the layer leaves.
+    pub output_scale: Presence,
     /// The half with attention.
     pub attention: AttentionPlan,
     /// The half with a feed-forward.
@@ -106,6 +111,12 @@ pub enum Halves {
 /// Attention of grouped queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttentionPlan {
+    /// Values in a head; even, and not more than the model's.
+    pub head_dim: usize,
+    /// The earlier layer whose keys and values are used, if there are none of the layer's own.
+    pub kv_of: Option<usize>,
+    /// Norms without weights of the heads of V.
+    pub value_norms: bool,
     /// Which of [`Plan::ropes`] turns queries and keys, if they are turned.
     pub rope: Option<usize>,
     /// Keys that a query sees, itself included, where attention slides.
@@ -297,6 +308,9 @@ impl Plan {
         let both_ways = keys.flag("attention.causal")? == Some(false);
         let window = keys.integer("attention.sliding_window")?.map(|window| window as usize);
         let attention = AttentionPlan {
+            head_dim: config.head_dim,
+            kv_of: None,
+            value_norms: false,
             rope: Some(0),
             // A window that reaches over the whole context is no window.
             window: window.filter(|&window| window > 0 && window < config.context_length),
@@ -311,25 +325,27 @@ impl Plan {
             head_norms: HeadNorms::NEVER,
             latent: None,
         };
-        let width = keys.size("feed_forward_length", MAX_WIDTH)?;
-        let layer = LayerPlan {
+        let widths = keys.sizes("feed_forward_length", MAX_WIDTH, config.layers)?;
+        let layer = |&width: &usize| LayerPlan {
             halves: Halves::InTurn,
             norms: NormOrder::Before,
             attention_norm: Presence::Required,
             feed_forward_norm: "ffn_norm",
             residual_scale: 1.0,
-            attention,
+            output_scale: Presence::Never,
+            attention: attention.clone(),
             feed_forward: FeedForwardPlan::Gated { width, activation: Activation::Silu },
         };
         Ok(Plan {
             norm,
             ropes: vec![RopePlan::read(keys, config, layout)?],
-            layers: vec![layer; config.layers],
+            layers: widths.iter().map(layer).collect(),
             embedding_scale: 1.0,
             logit_scale: 1.0,
             logit_cap: None,
             ends: EndsPlan::PLAIN,
             embeds: EmbedsPlan::read(keys, both_ways)?,
+            layer_embedding: None,
         })
     }
 

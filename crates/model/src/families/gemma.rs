@@ -2,15 +2,16 @@
 
 use parkade_kernels::RopeLayout;
 
-use crate::config::ModelConfig;
+use crate::config::{MAX_HEAD_DIM, MAX_LAYERS, ModelConfig};
 use crate::error::ModelError;
 use crate::keys::Keys;
-use crate::plan::{Activation, HeadNorms, NormOrder, Plan, RopePlan, RopeScaling};
+use crate::plan::{Activation, HeadNorms, NormOrder, Plan, Presence, RopePlan, RopeScaling};
 
 pub(super) const GEMMA: &[&str] = &["gemma"];
 pub(super) const GEMMA2: &[&str] = &["gemma2"];
 pub(super) const GEMMA3: &[&str] = &["gemma3"];
 pub(super) const GEMMA_EMBEDDING: &[&str] = &["gemma-embedding"];
+pub(super) const GEMMA4: &[&str] = &["gemma4"];
 
 /// What all of them share, and all that there is to the first.
 pub(super) fn gemma(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
@@ -49,6 +50,56 @@ pub(super) fn gemma_embedding(keys: &Keys<'_>, config: &ModelConfig) -> Result<P
     let mut plan = gemma3(keys, config)?;
     plan.look_both_ways(keys)?;
     Ok(plan)
+}
+
+/// As Gemma 3, with narrower heads where attention slides, keys and values that the last layers share, and layers that are told of the token
+/// itself. The divisors of the rotations leave only a part of the wide heads to be turned.
+pub(super) fn gemma4(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
+    let mut plan = normed_twice(keys, config, usize::MAX)?;
+    plan.logit_cap = keys.positive("final_logit_softcapping")?;
+    plan.layer_embedding =
+        Some(keys.count("embedding_length_per_layer_input", MAX_HEAD_DIM)?).filter(|&width| width > 0);
+    let narrow = narrow_heads(keys, config)?;
+    let full = plan.ropes[0].clone();
+    let freq_base = keys.freq_base("rope.freq_base_swa")?.unwrap_or(full.freq_base);
+    plan.ropes.push(RopePlan { freq_base, dimensions: narrow, divisors: Presence::Never, ..full });
+    let sliding = plan.slide(keys, 6)?;
+    let shared = keys.count("attention.shared_kv_layers", MAX_LAYERS)?;
+    for (index, layer) in plan.layers.iter_mut().enumerate() {
+        let slides = sliding[index];
+        layer.output_scale = Presence::Optional;
+        layer.attention.head_norms = HeadNorms::OF_HEADS;
+        layer.attention.value_norms = true;
+        layer.attention.scale = 1.0;
+        layer.attention.rope = Some(usize::from(slides));
+        layer.attention.head_dim = if slides { narrow } else { config.head_dim };
+        if index + shared >= config.layers {
+            // The last layer of its own kind that has keys and values: of the two before the shared ones the second is full.
+            let owner = (config.layers.saturating_sub(shared)).checked_sub(1 + usize::from(slides));
+            layer.attention.kv_of = Some(owner.filter(|&owner| sliding[owner] == slides).ok_or_else(|| {
+                let expected = "so many that a layer that slides and one that does not come before them".to_owned();
+                keys.wrong("attention.shared_kv_layers", shared, expected)
+            })?);
+        }
+    }
+    Ok(plan)
+}
+
+/// Values in a head of the layers that slide.
+fn narrow_heads(keys: &Keys<'_>, config: &ModelConfig) -> Result<usize, ModelError> {
+    let wide = config.head_dim;
+    let narrow = keys.optional_size("attention.key_length_swa", MAX_HEAD_DIM)?.unwrap_or(wide);
+    if narrow > wide || !narrow.is_multiple_of(2) {
+        let expected = format!("an even number up to attention.key_length {wide}");
+        return Err(keys.wrong("attention.key_length_swa", narrow, expected));
+    }
+    for key in ["attention.value_length_swa", "rope.dimension_count_swa"] {
+        let other = keys.optional_size(key, MAX_HEAD_DIM)?.unwrap_or(narrow);
+        if other != narrow {
+            return Err(keys.wrong(key, other, format!("{narrow}, as attention.key_length_swa")));
+        }
+    }
+    Ok(narrow)
 }
 
 /// Norms before and after each half. The largest model, which is known by its layers, scales its scores by the width that is left to a head.

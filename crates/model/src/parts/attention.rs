@@ -20,6 +20,8 @@ pub(crate) struct Attention {
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
+    /// Values of a head in the cache; what is above those of a head is zeros.
+    cached_dim: usize,
     embedding: usize,
     /// Without the sinks and slopes.
     scoring: Scoring<'static>,
@@ -29,13 +31,20 @@ pub(crate) struct Attention {
     rope: Option<Arc<RopeTable>>,
     residual: Residual,
     q: Linear,
-    k: Linear,
-    v: Linear,
+    /// What makes keys and values, unless they are another layer's.
+    own: Option<Own>,
     q_norm: Option<Norm>,
-    k_norm: Option<Norm>,
     /// Whether the norms of Q and K come after the rotation.
     norms_last: bool,
     output: Linear,
+}
+
+/// What makes keys and values.
+struct Own {
+    k: Linear,
+    v: Linear,
+    k_norm: Option<Norm>,
+    v_norm: Option<Norm>,
 }
 
 impl Attention {
@@ -47,8 +56,9 @@ impl Attention {
         plan: &Plan,
         ropes: &[Arc<RopeTable>],
     ) -> Result<Attention, ModelError> {
-        let ModelConfig { heads, kv_heads, head_dim, embedding, .. } = *config;
+        let ModelConfig { heads, kv_heads, embedding, .. } = *config;
         let attention = &plan.layers[layer].attention;
+        let head_dim = attention.head_dim;
         let AttentionPlan { scale, window, chunk, both_ways, alibi, soft_cap, .. } = *attention;
         // Half of a window to both sides, and the own key.
         let (window, ahead) = match both_ways {
@@ -68,13 +78,23 @@ impl Attention {
             Norm::load_if(presence, loader, &in_layer(layer, what), &shape, plan.norm)
         };
         let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
-        let [q, k, v] = projections(loader, layer, embedding, [wide, narrow, narrow], attention.qkv_bias)?;
         let before = (plan.layers[layer].attention_norm == Presence::Required).then_some("attn_norm");
+        let bias = attention.qkv_bias;
+        let (q, own) = match attention.kv_of {
+            Some(_) => (Linear::load(loader, &in_layer(layer, "attn_q"), embedding, wide, bias)?, None),
+            None => {
+                let [q, k, v] = projections(loader, layer, embedding, [wide, narrow, narrow], bias)?;
+                let k_norm = head_norm("attn_k_norm", kv_heads)?;
+                let v_norm = attention.value_norms.then(|| Norm::unweighted(head_dim, plan.norm));
+                (q, Some(Own { k, v, k_norm, v_norm }))
+            }
+        };
         Ok(Attention {
-            layer,
+            layer: attention.kv_of.unwrap_or(layer),
             heads,
             kv_heads,
             head_dim,
+            cached_dim: config.head_dim,
             embedding,
             scoring: Scoring { window, ahead, chunk, soft_cap, ..Scoring::scaled(scale) },
             sinks: loader.floats_if(attention.sinks, &in_layer(layer, "attn_sinks.weight"), &[heads])?,
@@ -91,33 +111,31 @@ impl Attention {
                 embedding,
             )?,
             q,
-            k,
-            v,
+            own,
             q_norm: head_norm("attn_q_norm", heads)?,
-            k_norm: head_norm("attn_k_norm", kv_heads)?,
             norms_last: after_rotation,
             output: Linear::load(loader, &in_layer(layer, "attn_output"), wide, embedding, Presence::Optional)?,
         })
     }
 
-    pub(crate) fn linears(&self) -> [&Linear; 4] {
-        [&self.q, &self.k, &self.v, &self.output]
+    pub(crate) fn linears(&self) -> Vec<&Linear> {
+        let own = self.own.iter().flat_map(|own| [&own.k, &own.v]);
+        [&self.q].into_iter().chain(own).chain([&self.output]).collect()
     }
 
     /// Appends the rows' keys and values to the cache, and lets the rows attend to those of their sequences.
     pub(crate) fn attend(&self, team: &Team, spans: &[Span<'_>], kv: &mut KvCache, s: &mut Scratch) {
-        let Attention { heads, kv_heads, head_dim, .. } = *self;
-        let (queries, keys) = (s.rows * heads * head_dim, s.rows * kv_heads * head_dim);
-        self.residual.read(team, s, &[self.q.ty(), self.k.ty(), self.v.ty()]);
-        let outs =
-            [(&self.q, room(&mut s.q, queries)), (&self.k, room(&mut s.k, keys)), (&self.v, room(&mut s.v, keys))];
-        multiply(team, &s.activations, outs);
+        let Attention { heads, kv_heads, head_dim, cached_dim, .. } = *self;
+        let (rows, queries, keys) = (s.rows, s.rows * heads * head_dim, s.rows * kv_heads * head_dim);
+        self.project(team, s, queries, keys);
         if !self.norms_last {
             self.norm_heads(team, s);
         }
         if let Some(table) = &self.rope {
             rope(team, &mut s.q[..queries], heads, head_dim, &s.positions, table);
-            rope(team, &mut s.k[..keys], kv_heads, head_dim, &s.positions, table);
+            if self.own.is_some() {
+                rope(team, &mut s.k[..keys], kv_heads, head_dim, &s.positions, table);
+            }
         }
         if self.norms_last {
             self.norm_heads(team, s);
@@ -126,26 +144,58 @@ impl Attention {
             let rows = s.q[..queries].chunks_exact_mut(heads * head_dim);
             rows.zip(&s.positions).for_each(|(q, &position)| temperature.apply(q, position));
         }
-        kv.append(team, self.layer, spans, &s.k[..keys], &s.v[..keys]);
+        if head_dim < cached_dim {
+            let (from, to) = (head_dim, cached_dim);
+            pad(&mut s.q, &mut s.normed, rows * heads, from, to);
+            if self.own.is_some() {
+                pad(&mut s.k, &mut s.normed, rows * kv_heads, from, to);
+                pad(&mut s.v, &mut s.normed, rows * kv_heads, from, to);
+            }
+        }
+        let (queries, keys) = (rows * heads * cached_dim, rows * kv_heads * cached_dim);
+        if self.own.is_some() {
+            kv.append(team, self.layer, spans, &s.k[..keys], &s.v[..keys]);
+        }
         let attended = room(&mut s.attended, queries);
         let scoring = Scoring { sinks: self.sinks.as_deref(), slopes: self.slopes.as_deref(), ..self.scoring };
         attention(team, &s.q[..queries], heads, kv, self.layer, spans, scoring, attended);
     }
 
-    /// Replaces Q and K by their norms.
+    /// Makes queries, and keys and values unless they are another layer's.
+    fn project(&self, team: &Team, s: &mut Scratch, queries: usize, keys: usize) {
+        let Some(Own { k, v, .. }) = &self.own else {
+            self.residual.read(team, s, &[self.q.ty()]);
+            return multiply(team, &s.activations, [(&self.q, room(&mut s.q, queries))]);
+        };
+        self.residual.read(team, s, &[self.q.ty(), k.ty(), v.ty()]);
+        let outs = [(&self.q, room(&mut s.q, queries)), (k, room(&mut s.k, keys)), (v, room(&mut s.v, keys))];
+        multiply(team, &s.activations, outs);
+    }
+
+    /// Replaces Q, K and V by their norms.
     fn norm_heads(&self, team: &Team, s: &mut Scratch) {
-        let width = s.rows * self.head_dim;
+        let (queries, keys) = (s.rows * self.head_dim * self.heads, s.rows * self.head_dim * self.kv_heads);
         if let Some(norm) = &self.q_norm {
-            norm.replace(team, &mut s.q, width * self.heads, &mut s.normed);
+            norm.replace(team, &mut s.q, queries, &mut s.normed);
         }
-        if let Some(norm) = &self.k_norm {
-            norm.replace(team, &mut s.k, width * self.kv_heads, &mut s.normed);
+        let Some(own) = &self.own else { return };
+        for (norm, x) in [(&own.k_norm, &mut s.k), (&own.v_norm, &mut s.v)] {
+            if let Some(norm) = norm {
+                norm.replace(team, x, keys, &mut s.normed);
+            }
         }
     }
 
     /// Adds the result to the hidden states of the rows that are left.
     pub(crate) fn finish(&self, team: &Team, s: &mut Scratch) {
         let width = self.heads * self.head_dim;
+        if self.head_dim < self.cached_dim {
+            // The zeros behind each head go.
+            for head in 0..s.rows * self.heads {
+                let from = head * self.cached_dim;
+                s.attended.copy_within(from..from + self.head_dim, head * self.head_dim);
+            }
+        }
         s.activations.set(team, &s.attended[..s.rows * width], s.rows, width, &[self.output.ty()]);
         multiply(team, &s.activations, [(&self.output, room(&mut s.delta, s.rows * self.embedding))]);
         self.residual.add(team, s);
@@ -174,6 +224,16 @@ fn slopes(bias: f32, heads: usize) -> Vec<f32> {
     let root = (-bias / (2 * first) as f32).exp2();
     let power = |head| if head < first { 2 * (head + 1) } else { 2 * (head - first) + 1 };
     (0..heads).map(|head| root.powi(power(head) as i32)).collect()
+}
+
+/// Makes heads of `from` values heads of `to`, with zeros behind them. `spare` gets the memory that they were in.
+fn pad(x: &mut Vec<f32>, spare: &mut Vec<f32>, heads: usize, from: usize, to: usize) {
+    let padded = room(spare, heads * to).chunks_exact_mut(to);
+    for (narrow, wide) in x[..heads * from].chunks_exact(from).zip(padded) {
+        wide[..from].copy_from_slice(narrow);
+        wide[from..].fill(0.0);
+    }
+    std::mem::swap(x, spare);
 }
 
 impl Temperature {

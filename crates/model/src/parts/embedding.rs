@@ -1,10 +1,12 @@
 //! Both ends of a model: tokens to hidden states, and hidden states to logits. They may share their matrix.
 
-use parkade_kernels::{Team, WeightType, dequantize, scale, soft_cap};
+use parkade_kernels::{Team, scale, soft_cap};
 
+use super::layer_embedding::LayerEmbeddings;
 use super::linear::{Linear, multiply};
 use super::norm::Norm;
 use super::scratch::{Scratch, room};
+use super::table::{Table, failed};
 use crate::TokenId;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -27,13 +29,7 @@ pub(crate) struct Embedding {
     embedding_scale: f32,
     logit_scale: f32,
     logit_cap: Option<f32>,
-}
-
-/// An embedding table of its own, in the file's form: only the rows that are asked for are ever unpacked.
-struct Table {
-    bytes: Vec<u8>,
-    ty: WeightType,
-    row_bytes: usize,
+    layers: Option<LayerEmbeddings>,
 }
 
 impl Embedding {
@@ -42,7 +38,8 @@ impl Embedding {
         let ModelConfig { embedding, vocab, .. } = *config;
         let tied = !loader.has("output.weight");
         let is_last = plan.embeds.is_some();
-        let table = if tied && !is_last { None } else { Some(loader.bytes(TOKEN_EMBEDDING, embedding, vocab)?) };
+        let table = || Table::load(loader, TOKEN_EMBEDDING, embedding, vocab);
+        let layers = plan.layer_embedding.map(|width| LayerEmbeddings::load(loader, config, plan, width));
         let matrix = if tied { TOKEN_EMBEDDING } else { "output.weight" };
         let output = || -> Result<Linear, ModelError> {
             Ok(Linear {
@@ -56,7 +53,7 @@ impl Embedding {
         let EndsPlan { positions, token_types, first_norm, last_norm } = plan.ends;
         let norm = |presence, name| Norm::load_if(presence, loader, name, &[embedding], plan.norm);
         Ok(Embedding {
-            table: table.map(|(ty, bytes)| Table { row_bytes: bytes.len() / vocab, bytes, ty }),
+            table: (!tied || is_last).then(table).transpose()?,
             token_type: token_type(loader, token_types, embedding)?,
             positions: loader.floats_if(positions, "position_embd.weight", &[embedding, config.context_length])?,
             first_norm: norm(first_norm, "token_embd_norm")?,
@@ -66,6 +63,7 @@ impl Embedding {
             embedding_scale: plan.embedding_scale,
             logit_scale: plan.logit_scale,
             logit_cap: plan.logit_cap,
+            layers: layers.transpose()?,
         })
     }
 
@@ -78,21 +76,27 @@ impl Embedding {
     pub(crate) fn memory_bytes(&self) -> usize {
         let added = [&self.token_type, &self.positions].into_iter().flatten().map(|x| size_of_val(&x[..]));
         self.output.as_ref().map_or(0, Linear::memory_bytes)
-            + self.table.as_ref().map_or(0, |table| table.bytes.len())
+            + self.table.as_ref().map_or(0, Table::memory_bytes)
+            + self.layers.as_ref().map_or(0, LayerEmbeddings::table_bytes)
             + added.sum::<usize>()
+    }
+
+    /// The matrix that each row meets before the first layer, if there is one.
+    pub(crate) fn projection(&self) -> Option<&Linear> {
+        self.layers.as_ref().map(LayerEmbeddings::projection)
     }
 
     /// Makes tokens, which must be below the vocabulary's size, the hidden states.
     pub(crate) fn embed(&self, team: &Team, tokens: &[TokenId], s: &mut Scratch) -> Result<(), ModelError> {
         let hidden = room(&mut s.hidden, tokens.len() * self.embedding);
         for (out, &token) in hidden.chunks_exact_mut(self.embedding).zip(tokens) {
-            let row = token as usize;
             match (&self.table, &self.output) {
-                (Some(table), _) => dequantize(table.ty, &table.bytes[row * table.row_bytes..][..table.row_bytes], out),
-                (None, Some(output)) => output.matrix.row(row, out),
+                (Some(table), _) => table.row(token, out)?,
+                (None, Some(output)) => {
+                    output.matrix.row(token as usize, out).map_err(|source| failed(token, source))?;
+                }
                 (None, None) => unreachable!("one of the two was loaded"),
             }
-            .map_err(|source| ModelError::Kernel { what: format!("embedding of token {token}"), source })?;
             if self.embedding_scale != 1.0 {
                 out.iter_mut().for_each(|x| *x *= self.embedding_scale);
             }
@@ -101,7 +105,10 @@ impl Embedding {
         if let Some(norm) = &self.first_norm {
             norm.replace(team, &mut s.hidden, tokens.len() * self.embedding, &mut s.normed);
         }
-        Ok(())
+        match &self.layers {
+            Some(layers) => layers.run(team, tokens, s),
+            None => Ok(()),
+        }
     }
 
     /// Adds the vectors of their kind and of their positions.

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, MatrixStack, RopeTable, Span, Team};
+use parkade_kernels::{KvCache, MatrixStack, RopeTable, Span, Team, scale};
 
 use super::attention::Attention;
 use super::experts::Experts;
 use super::feed_forward::FeedForward;
 use super::latent_attention::LatentAttention;
+use super::layer_embedding::LayerEmbedding;
 use super::linear::Linear;
 use super::scratch::Scratch;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::loader::Loader;
+use crate::loader::{Loader, in_layer};
 use crate::plan::{Halves, Plan};
 
 /// One layer of a model.
@@ -20,6 +21,10 @@ pub(crate) struct Layer {
     halves: Halves,
     attention: Attending,
     feed_forward: FeedForward,
+    embedding: Option<LayerEmbedding>,
+    output_scale: Option<f32>,
+    /// Values of a hidden state.
+    width: usize,
 }
 
 impl Layer {
@@ -31,16 +36,24 @@ impl Layer {
         plan: &Plan,
         ropes: &[Arc<RopeTable>],
     ) -> Result<Layer, ModelError> {
+        let width = config.embedding;
+        let embedding = plan.layer_embedding.map(|told| LayerEmbedding::load(loader, index, width, plan, told));
+        let scale = in_layer(index, "layer_output_scale.weight");
+        let scale = loader.floats_if(plan.layers[index].output_scale, &scale, &[1])?;
         Ok(Layer {
             halves: plan.layers[index].halves,
             attention: Attending::load(loader, index, config, plan, ropes)?,
             feed_forward: FeedForward::load(loader, index, config.embedding, plan)?,
+            embedding: embedding.transpose()?,
+            output_scale: scale.map(|scale| scale[0]),
+            width,
         })
     }
 
     /// All matrices that each row meets.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.attention.linears().into_iter().chain(self.feed_forward.linears())
+        let embedding = self.embedding.iter().flat_map(LayerEmbedding::linears);
+        self.attention.linears().into_iter().chain(self.feed_forward.linears()).chain(embedding)
     }
 
     /// Matrices that each row meets all members of.
@@ -71,6 +84,12 @@ impl Layer {
                 self.attention.finish(team, s);
             }
         }
+        if let Some(embedding) = &self.embedding {
+            embedding.run(team, s);
+        }
+        if let Some(factor) = self.output_scale {
+            scale(team, &mut s.hidden[..s.rows * self.width], factor);
+        }
     }
 }
 
@@ -98,7 +117,7 @@ impl Attending {
 
     fn linears(&self) -> Vec<&Linear> {
         match self {
-            Attending::Grouped(attention) => attention.linears().to_vec(),
+            Attending::Grouped(attention) => attention.linears(),
             Attending::Latent(attention) => attention.linears(),
         }
     }

@@ -7,7 +7,7 @@ use parkade_kernels::{RopeLayout, RopeTable};
 use crate::config::{MAX_CONTEXT, MAX_HEAD_DIM, ModelConfig};
 use crate::error::ModelError;
 use crate::keys::Keys;
-use crate::loader::Loader;
+use crate::loader::{Loader, Presence};
 
 /// Divisors of the rotary frequencies, one for each pair.
 const ROPE_FREQS: &str = "rope_freqs.weight";
@@ -25,6 +25,8 @@ pub struct RopePlan {
     pub freq_base: f32,
     /// How the frequencies are stretched for contexts longer than those of the training.
     pub scaling: RopeScaling,
+    /// Whether the file's table of divisors (`rope_freqs.weight`) is for these rotations.
+    pub divisors: Presence,
 }
 
 /// How the frequencies are stretched.
@@ -90,7 +92,13 @@ impl RopePlan {
             return Err(keys.wrong("rope.dimension_count", dimensions, expected));
         }
         let freq_base = keys.freq_base("rope.freq_base")?.unwrap_or(10_000.0);
-        Ok(RopePlan { layout, dimensions, freq_base, scaling: scaling(keys, config.context_length)? })
+        Ok(RopePlan {
+            layout,
+            dimensions,
+            freq_base,
+            scaling: scaling(keys, config.context_length)?,
+            divisors: Presence::Optional,
+        })
     }
 
     /// The rotations up to a position, with the divisors of the file, if it has some.
@@ -103,6 +111,7 @@ impl RopePlan {
                 let (short, long) = (short?, long?);
                 Some(if longer { long } else { short })
             }
+            _ if self.divisors == Presence::Never => None,
             _ => loader.has(ROPE_FREQS).then(|| divisors(ROPE_FREQS)).transpose()?,
         };
         let frequencies = self.inverse_frequencies(divisors.as_deref());
@@ -242,7 +251,7 @@ mod tests {
     use super::*;
 
     fn rope(dimensions: usize, freq_base: f32, scaling: RopeScaling) -> RopePlan {
-        RopePlan { layout: RopeLayout::Halves, dimensions, freq_base, scaling }
+        RopePlan { layout: RopeLayout::Halves, dimensions, freq_base, scaling, divisors: Presence::Optional }
     }
 
     fn assert_near(frequencies: &[f32], expected: &[(usize, f64)]) {

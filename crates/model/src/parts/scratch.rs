@@ -28,6 +28,10 @@ pub(crate) struct Scratch {
     pub(crate) up: Vec<f32>,
     /// What a half of a layer adds to the hidden states.
     pub(crate) delta: Vec<f32>,
+    /// What the layers are told of the tokens themselves, `[rows][layers][width]`.
+    pub(crate) layer_embeddings: Vec<f32>,
+    /// How much of it there is for a row.
+    pub(crate) layer_embeddings_width: usize,
     /// The input of a product.
     pub(crate) activations: Activations,
     /// What latent attention makes its queries, keys and values of.
@@ -87,6 +91,7 @@ impl Scratch {
     pub(crate) fn keep(&mut self, rows: &[usize], embedding: usize, heads: usize) {
         gather(&mut self.hidden, rows, embedding);
         gather(&mut self.attended, rows, heads);
+        gather(&mut self.layer_embeddings, rows, self.layer_embeddings_width);
         self.rows = rows.len();
     }
 }

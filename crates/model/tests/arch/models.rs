@@ -24,6 +24,7 @@ pub const GENERATES: &[&str] = &[
     "gemma2-Q8_0",
     "gemma3-Q8_0",
     "gemma3-ropescale-Q8_0",
+    "gemma4-Q8_0",
     "glm4-Q8_0",
     "glm4moe-Q8_0",
     "gpt-oss-q8-Q8_0",

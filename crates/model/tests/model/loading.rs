@@ -161,6 +161,15 @@ fn keys_of_families_that_make_no_sense() {
     for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         refused(&model.clone().with("logit_scale", scale), &["'granite.logit_scale' is", "a positive number"]);
     }
+    let gemma4 = Synthetic { architecture: "gemma4", ..Synthetic::default() };
+    refused(&gemma4.clone().with("attention.shared_kv_layers", 2u32), &["shared_kv_layers' is 2", "come before them"]);
+    refused(&gemma4.clone().with("attention.key_length_swa", 16u32), &["key_length_swa' is 16", "up to", "8"]);
+    refused(&gemma4.with("attention.value_length_swa", 4u32), &["value_length_swa' is 4", "8, as"]);
+    let heads = |heads| with("attention.head_count_kv", Array::U32(heads));
+    load(&heads(vec![2, 2])).unwrap();
+    refused(&heads(vec![2, 1]), &["head_count_kv' is 1", "expected 2 in all layers"]);
+    refused(&heads(vec![2; 3]), &["head_count_kv' is an array of 3", "each of 2 layers"]);
+    refused(&heads(vec![0, 0]), &["head_count_kv' is 0"]);
     let norms = Synthetic { architecture: "starcoder2", ..Synthetic::default() };
     refused(&norms, &["starcoder2.attention.layer_norm_epsilon"]);
     refused(&norms.with("attention.layer_norm_epsilon", 2.0f32), &["layer_norm_epsilon' is 2", "from 0 to 1"]);
