@@ -60,7 +60,7 @@ fn a_text_has_the_same_values_alone_and_in_company_whole_and_in_pieces() {
         let alone = start(&kind, EngineConfig::default());
         let expected: Vec<_> = (0..24).map(|number| values(submit(&alone, number))).collect();
         assert!(expected.windows(2).all(|pair| pair[0] != pair[1]), "{kind:?}");
-        for (scheduler, max_batched_tokens) in [(SchedulerKind::ParkingLot, 512), (SchedulerKind::Default, 16)] {
+        for (scheduler, max_batched_tokens) in [(SchedulerKind::of_this_build(), 512), (SchedulerKind::Default, 16)] {
             let engine = start(&kind, EngineConfig { scheduler, max_batched_tokens, ..EngineConfig::default() });
             let streams: Vec<_> = (0..24).map(|number| submit(&engine, number)).collect();
             let found: Vec<_> = streams.into_iter().map(values).collect();
