@@ -1,9 +1,9 @@
 //! What the engine asks of a model.
 
-use parkade_kernels::KvCache;
+use parkade_kernels::{KvCache, StateCache};
 use parkade_model::{Batch, Embedder, Model, ModelError, PausedPass};
 
-/// A model with its KV blocks. The engine decides which tokens go into which block; the backend computes.
+/// A model with its KV blocks, and slots for the states of sequences if its layers carry some. The engine decides which tokens go into which block; the backend computes.
 pub trait Backend: Send {
     /// How many logits a row has.
     fn vocab(&self) -> usize;
@@ -21,6 +21,14 @@ pub trait Backend: Send {
     fn blocks(&self) -> usize;
     /// How many tokens a block holds.
     fn block_len(&self) -> usize;
+    /// How many slots for states there are.
+    fn state_slots(&self) -> usize {
+        0
+    }
+    /// Bytes of a state; 0 for a model whose layers carry none.
+    fn state_bytes(&self) -> usize {
+        0
+    }
     /// Computes all rows of `batch`, stores their keys and values in the blocks of their spans, and leaves in `logits` what
     /// `batch.outputs` asks for, row after row.
     ///
@@ -74,10 +82,11 @@ pub enum Pass {
 #[error("{0}")]
 pub struct BackendError(pub String);
 
-/// A loaded model and its KV cache.
+/// A loaded model, its KV cache and its slots for states.
 pub struct ModelBackend {
     model: Model,
     kv: KvCache,
+    states: StateCache,
     blocks: usize,
     block_len: usize,
     /// Passes that were left, the last of them last.
@@ -85,9 +94,9 @@ pub struct ModelBackend {
 }
 
 impl ModelBackend {
-    /// Puts a model and a KV cache of `blocks` blocks of `block_len` tokens together.
-    pub fn new(model: Model, kv: KvCache, blocks: usize, block_len: usize) -> Self {
-        ModelBackend { model, kv, blocks, block_len, left: Vec::new() }
+    /// Puts a model, a KV cache of `blocks` blocks of `block_len` tokens and slots for states together.
+    pub fn new(model: Model, kv: KvCache, states: StateCache, blocks: usize, block_len: usize) -> Self {
+        ModelBackend { model, kv, states, blocks, block_len, left: Vec::new() }
     }
 
     fn settle(&mut self, result: Result<Option<PausedPass>, ModelError>) -> Result<Pass, BackendError> {
@@ -127,8 +136,18 @@ impl Backend for ModelBackend {
         self.block_len
     }
 
+    fn state_slots(&self) -> usize {
+        self.states.slots()
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.model.state_bytes()
+    }
+
     fn forward(&mut self, batch: &Batch<'_>, logits: &mut Vec<f32>) -> Result<(), BackendError> {
-        self.model.forward(batch, &mut self.kv, logits).map_err(|error| BackendError(error.to_string()))
+        self.model
+            .forward(batch, &mut self.kv, &mut self.states, logits)
+            .map_err(|error| BackendError(error.to_string()))
     }
 
     fn forward_until(
@@ -137,7 +156,7 @@ impl Backend for ModelBackend {
         logits: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Pass, BackendError> {
-        let result = self.model.forward_until(batch, &mut self.kv, logits, stop);
+        let result = self.model.forward_until(batch, &mut self.kv, &mut self.states, logits, stop);
         self.settle(result)
     }
 
@@ -150,7 +169,7 @@ impl Backend for ModelBackend {
         let Some(paused) = self.left.pop() else {
             return Err(BackendError("there is no pass to go on with".to_owned()));
         };
-        let result = self.model.resume(paused, batch, &mut self.kv, logits, stop);
+        let result = self.model.resume(paused, batch, &mut self.kv, &mut self.states, logits, stop);
         self.settle(result)
     }
 

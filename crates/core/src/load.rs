@@ -125,6 +125,14 @@ pub enum LoadError {
         /// What it may be.
         allowed: String,
     },
+    /// A model that cannot be served yet.
+    #[error(
+        "{path}: its layers carry a state from token to token, which the server cannot keep yet; give another model"
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+    },
     /// The memory for keys and values is not there.
     #[error("the KV cache of {} MB could not be allocated: {message}; give a smaller --kv-cache-mb", .bytes / 1_000_000)]
     Memory {
@@ -162,21 +170,26 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let template = template(&gguf, path, options, &mut tokenizer)?;
     let team = Arc::new(Team::new(threads));
     let model = Model::load(&gguf, team).map_err(|source| LoadError::Model { path: path.to_owned(), source })?;
+    if model.state_bytes() > 0 {
+        return Err(LoadError::State { path: path.to_owned() });
+    }
     let warnings = warnings(&gguf, &tokenizer);
     let ranks = model.embedder().is_some_and(|embedder| embedder.embeds == Embeds::Scores);
     let pairs = ranks.then(|| Pairs::from_gguf(&gguf)).transpose().map_err(file_error)?;
     drop(gguf);
 
     let config = model.config().clone();
-    let blocks = blocks(&config, options)?;
+    let blocks = blocks(&config, model.plan().kv_layers(), options)?;
     let (count, block_bytes) = (blocks.count, blocks.bytes_each);
     let kv_cache_bytes = count as u64 * block_bytes as u64;
     let kv = model
         .new_kv_cache(count, options.block_len, options.kv_type)
         .map_err(|error| LoadError::Memory { bytes: kv_cache_bytes, message: error.to_string() })?;
+    let states =
+        model.new_states(0).map_err(|error| LoadError::Memory { bytes: kv_cache_bytes, message: error.to_string() })?;
     let weight_bytes = model.weight_bytes() as u64;
     let tokenizer = Arc::new(tokenizer);
-    let backend = ModelBackend::new(model, kv, count, options.block_len);
+    let backend = ModelBackend::new(model, kv, states, count, options.block_len);
     let engine = Engine::start(Box::new(backend), Arc::clone(&tokenizer), options.engine.clone())?;
     let name = path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
     for warning in &warnings {
@@ -233,9 +246,9 @@ struct Blocks {
     bytes_each: usize,
 }
 
-fn blocks(config: &ModelConfig, options: &LoadOptions) -> Result<Blocks, LoadError> {
+fn blocks(config: &ModelConfig, kv_layers: usize, options: &LoadOptions) -> Result<Blocks, LoadError> {
     let bytes_each =
-        KvCache::bytes_per_block(config.layers, config.kv_heads, config.head_dim, options.block_len, options.kv_type)
+        KvCache::bytes_per_block(kv_layers, config.kv_heads, config.head_dim, options.block_len, options.kv_type)
             .filter(|&bytes| bytes > 0)
             .ok_or_else(|| LoadError::Option {
                 option: "block length",

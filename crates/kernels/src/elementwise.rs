@@ -80,6 +80,45 @@ impl Kernel for SoftCap<'_> {
     }
 }
 
+/// `x *= activation(gates)`.
+///
+/// # Panics
+/// If the sizes differ.
+pub fn gate(team: &Team, activation: Activation, gates: &[f32], x: &mut [f32]) {
+    gate_at(CpuLevel::current(), team, activation, gates, x);
+}
+
+fn gate_at(level: CpuLevel, team: &Team, activation: Activation, gates: &[f32], x: &mut [f32]) {
+    assert_eq!(x.len(), gates.len(), "gates and x differ in size");
+    let x = Disjoint::new(x);
+    team.for_chunks(gates.len(), 8_192, &|range| {
+        // SAFETY: the chunks do not overlap.
+        let x = unsafe { x.part(range.clone()) };
+        dispatch(level, Gate { activation, gates: &gates[range], x });
+    });
+}
+
+struct Gate<'a> {
+    activation: Activation,
+    gates: &'a [f32],
+    x: &'a mut [f32],
+}
+
+impl Kernel for Gate<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (gates, x) in self.gates.chunks(LANES).zip(self.x.chunks_mut(LANES)) {
+            let n = x.len();
+            // SAFETY: both chunks have n <= 16 floats.
+            unsafe {
+                let (gates, values) = (s.load_first(gates.as_ptr(), n), s.load_first(x.as_ptr(), n));
+                s.store_first(self.activation.of_gate(s, gates, values), x.as_mut_ptr(), n);
+            }
+        }
+    }
+}
+
 /// Where [`Activation::ClampedSilu`] clamps.
 const CLAMP: f32 = 7.0;
 
@@ -91,6 +130,8 @@ pub enum Activation {
     /// GELU by its approximation with tanh, `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`. It is what ggml computes where a model says
     /// GELU. The exact one, by erf, is up to 5e-4 away.
     Gelu,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
     /// `max(x, 0)^2`.
     ReluSquared,
     /// That of gpt-oss: `x / (1 + exp(-1.702 x))` with `x` at most 7. As a gate its factor is `1 + up`, with `up` from -7 to 7.
@@ -99,7 +140,7 @@ pub enum Activation {
 
 impl Activation {
     #[inline(always)]
-    fn of<S: Simd>(self, s: S, x: S::F) -> S::F {
+    pub(crate) fn of<S: Simd>(self, s: S, x: S::F) -> S::F {
         let (zero, one) = (s.float(0.0), s.float(1.0));
         match self {
             Activation::Silu => s.div(x, s.add(one, s.exp(s.sub(zero, x)))),
@@ -109,6 +150,7 @@ impl Activation {
                 let u = s.fma(s.mul(s.mul(x, x), s.float(0.044_715)), x, x);
                 s.div(x, s.add(one, s.exp(s.mul(u, s.float(FACTOR)))))
             }
+            Activation::Sigmoid => s.div(one, s.add(one, s.exp(s.sub(zero, x)))),
             Activation::ReluSquared => {
                 let positive = s.max(x, zero);
                 s.mul(positive, positive)
@@ -126,7 +168,7 @@ impl Activation {
     fn of_gate<S: Simd>(self, s: S, x: S::F, up: S::F) -> S::F {
         let up = match self {
             Activation::ClampedSilu => s.add(s.max(s.float(-CLAMP), s.min(s.float(CLAMP), up)), s.float(1.0)),
-            Activation::Silu | Activation::Gelu | Activation::ReluSquared => up,
+            Activation::Silu | Activation::Gelu | Activation::Sigmoid | Activation::ReluSquared => up,
         };
         s.mul(self.of(s, x), up)
     }
@@ -162,8 +204,8 @@ mod tests {
     use super::*;
     use crate::testing::{Numbers, bits};
 
-    const ACTIVATIONS: [Activation; 4] =
-        [Activation::Silu, Activation::Gelu, Activation::ReluSquared, Activation::ClampedSilu];
+    const ACTIVATIONS: [Activation; 5] =
+        [Activation::Silu, Activation::Gelu, Activation::Sigmoid, Activation::ReluSquared, Activation::ClampedSilu];
 
     fn definition(activation: Activation, x: f32) -> f64 {
         let x = f64::from(x);
@@ -172,6 +214,7 @@ mod tests {
             Activation::Gelu => {
                 x / 2.0 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
             }
+            Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Activation::ReluSquared => x.max(0.0).powi(2),
             Activation::ClampedSilu => x.min(7.0) / (1.0 + (-1.702 * x.min(7.0)).exp()),
         }
@@ -213,6 +256,21 @@ mod tests {
                     dispatch(level, Row(activation, &x, up, &mut out));
                     assert_eq!(bits(&out), bits(&first));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_gated_in_place_as_rows_are() {
+        let mut numbers = Numbers(3);
+        let (gates, x) = (numbers.floats(20_003), numbers.floats(20_003));
+        for activation in ACTIVATIONS {
+            let mut want = vec![0.0; x.len()];
+            dispatch(CpuLevel::Scalar, Row(activation, &gates, Some(&x), &mut want));
+            for &level in CpuLevel::available() {
+                let mut out = x.clone();
+                gate_at(level, &Team::new(3), activation, &gates, &mut out);
+                assert_eq!(bits(&out), bits(&want));
             }
         }
     }

@@ -63,7 +63,7 @@ fn page_bytes(head_dim: usize, block_len: usize, ty: KvType) -> Option<(usize, u
 }
 
 impl KvCache {
-    /// A cache of `blocks` blocks of `block_len` tokens (16 or 32).
+    /// A cache of `blocks` blocks of `block_len` tokens (16 or 32). Without layers it takes no memory.
     ///
     /// # Errors
     /// If a size is zero, odd or not supported, or there is no memory for it.
@@ -78,7 +78,7 @@ impl KvCache {
         if block_len != 16 && block_len != 32 {
             return Err(KernelError::invalid("block_len", block_len, "use 16 or 32 tokens a block"));
         }
-        for (field, value) in [("layers", layers), ("kv_heads", kv_heads), ("blocks", blocks)] {
+        for (field, value) in [("kv_heads", kv_heads), ("blocks", blocks)] {
             if value == 0 {
                 return Err(KernelError::invalid(field, value, "must be at least 1"));
             }
@@ -367,8 +367,8 @@ mod tests {
             KvCache::new(layers, heads, dim, blocks, len, KvType::F16).map(|cache| cache.blocks())
         };
         assert_eq!(new(2, 3, 64, 5, 16), Ok(5));
+        assert_eq!(new(0, 3, 64, 5, 16), Ok(5));
         for (layers, heads, dim, blocks, len) in [
-            (0, 1, 64, 1, 16),
             (1, 0, 64, 1, 16),
             (1, 1, 0, 1, 16),
             (1, 1, 63, 1, 16),

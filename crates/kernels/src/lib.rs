@@ -32,6 +32,7 @@
 mod activations;
 mod attention;
 mod buffer;
+mod convolution;
 mod cpu;
 mod elementwise;
 mod error;
@@ -43,8 +44,10 @@ mod matrix;
 mod norm;
 mod peak;
 mod quantize;
+mod recurrence;
 mod rope;
 mod simd;
+mod state_cache;
 mod team;
 #[cfg(test)]
 mod testing;
@@ -52,8 +55,9 @@ mod weight_type;
 
 pub use activations::Activations;
 pub use attention::{Scoring, attention};
+pub use convolution::{Convolution, Convolved};
 pub use cpu::CpuLevel;
-pub use elementwise::{Activation, add_assign, add_scaled, scale, soft_cap};
+pub use elementwise::{Activation, add_assign, add_scaled, gate, scale, soft_cap};
 pub use error::KernelError;
 pub use experts::{Choices, MatrixStack, sum_choices};
 pub use format::dequantize;
@@ -62,6 +66,8 @@ pub use kv_cache::{KvCache, KvType, Span};
 pub use matrix::Matrix;
 pub use norm::{Norm, norm};
 pub use peak::dot_products;
+pub use recurrence::{Columns, KeyHeads, Recurrence, Update};
 pub use rope::{RopeLayout, RopeTable, rope};
+pub use state_cache::{SlotPair, StateCache};
 pub use team::Team;
 pub use weight_type::WeightType;

@@ -307,6 +307,16 @@ impl<'a, T> Disjoint<'a, T> {
         // SAFETY: in bounds by the assertion, alone by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.end - range.start) }
     }
+
+    /// The elements of `range`, to be read. Panics if they are out of bounds.
+    ///
+    /// # Safety
+    /// No element may be in a [`part`](Self::part) that lives at the same time.
+    pub unsafe fn shared(&self, range: Range<usize>) -> &[T] {
+        assert!(range.start <= range.end && range.end <= self.len, "part out of bounds");
+        // SAFETY: in bounds by the assertion, written by nobody by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start.add(range.start), range.end - range.start) }
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parkade_kernels::{KvCache, KvType, Span, Team};
+use parkade_kernels::{KvCache, KvType, SlotPair, Span, StateCache, Team};
 use parkade_model::gguf::Gguf;
 use parkade_model::tokenizer::{Bos, SpecialTokens, TextStream, Tokenizer};
 use parkade_model::{Batch, Model, Outputs, TokenId};
@@ -46,7 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         started.elapsed().as_secs_f64()
     );
     let kv = model.new_kv_cache(16 * blocks_for(192).max(blocks_for(512)), BLOCK_LEN, KvType::F16)?;
-    let mut runner = Runner { model, kv, logits: Vec::new() };
+    let states = model.new_states(kv.blocks())?;
+    let mut runner = Runner { model, kv, states, logits: Vec::new() };
     answer(&mut runner, &tokenizer, &prompt)?;
 
     let vocab = runner.model.config().vocab;
@@ -99,6 +100,7 @@ fn report(
 struct Runner {
     model: Model,
     kv: KvCache,
+    states: StateCache,
     logits: Vec<f32>,
 }
 
@@ -108,13 +110,19 @@ impl Runner {
         let mut tokens = Vec::new();
         let mut spans = Vec::new();
         let mut logit_rows = Vec::new();
+        let mut states = Vec::new();
         for &(new, past, blocks) in parts {
             spans.push(Span { first_row: tokens.len(), rows: new.len(), past, blocks });
             tokens.extend(new);
             logit_rows.push(tokens.len() - 1);
+            // A sequence's first block is nobody else's.
+            states.push(SlotPair { from: (past > 0).then_some(blocks[0]), to: blocks[0] });
         }
-        let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Logits(&logit_rows) };
-        self.model.forward(&batch, &mut self.kv, &mut self.logits)?;
+        if self.model.state_bytes() == 0 {
+            states.clear();
+        }
+        let batch = Batch { tokens: &tokens, spans: &spans, states: &states, outputs: Outputs::Logits(&logit_rows) };
+        self.model.forward(&batch, &mut self.kv, &mut self.states, &mut self.logits)?;
         let likeliest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as TokenId;
         Ok(self.logits.chunks_exact(self.model.config().vocab).map(likeliest).collect())
     }

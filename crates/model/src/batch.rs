@@ -1,6 +1,6 @@
 //! One ragged batch, and the checks that make it safe to run.
 
-use parkade_kernels::{KvCache, Span};
+use parkade_kernels::{KvCache, SlotPair, Span, StateCache};
 
 use crate::TokenId;
 use crate::config::ModelConfig;
@@ -15,6 +15,8 @@ pub struct Batch<'a> {
     pub tokens: &'a [TokenId],
     /// Where each sequence's rows are, and where its keys and values live.
     pub spans: &'a [Span<'a>],
+    /// Where the state of each span is read and left; empty for a model whose layers carry none.
+    pub states: &'a [SlotPair],
     /// What is wanted of which rows.
     pub outputs: Outputs<'a>,
 }
@@ -46,6 +48,14 @@ impl<'a> Outputs<'a> {
     }
 }
 
+/// The sequences of a pass, with all that is kept of their past.
+pub(crate) struct Sequences<'a> {
+    pub(crate) spans: &'a [Span<'a>],
+    pub(crate) slots: &'a [SlotPair],
+    pub(crate) kv: &'a mut KvCache,
+    pub(crate) states: &'a mut StateCache,
+}
+
 /// Which rows a span has, and where in its sequence they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -70,9 +80,16 @@ pub(crate) struct BatchCheck {
 
 impl BatchCheck {
     /// Everything that the kernels rely on, so that no input of a caller can make them panic.
-    pub(crate) fn check(&mut self, batch: &Batch<'_>, config: &ModelConfig, kv: &KvCache) -> Result<(), ModelError> {
+    pub(crate) fn check(
+        &mut self,
+        batch: &Batch<'_>,
+        config: &ModelConfig,
+        kv: &KvCache,
+        states: &StateCache,
+    ) -> Result<(), ModelError> {
         check_tokens(batch, config.vocab)?;
         check_output_rows(batch)?;
+        check_states(batch, states)?;
         let mut next_row = 0;
         for (i, span) in batch.spans.iter().enumerate() {
             if span.first_row != next_row || span.rows == 0 {
@@ -106,8 +123,10 @@ impl BatchCheck {
         begun: &[Extent],
         config: &ModelConfig,
         kv: &KvCache,
+        states: &StateCache,
     ) -> Result<(), ModelError> {
         check_output_rows(batch)?;
+        check_states(batch, states)?;
         if batch.tokens.len() != rows {
             return Err(ModelError::Batch(format!("a pass of {rows} rows goes on with {} tokens", batch.tokens.len())));
         }
@@ -164,6 +183,27 @@ fn check_tokens(batch: &Batch<'_>, vocab: usize) -> Result<(), ModelError> {
         Some(row) => Err(ModelError::Token { row, token: batch.tokens[row], vocab }),
         None => Ok(()),
     }
+}
+
+/// Each span has its slots, if the model has states, and begins where its sequence does.
+fn check_states(batch: &Batch<'_>, states: &StateCache) -> Result<(), ModelError> {
+    let expected = if states.values() == 0 { 0 } else { batch.spans.len() };
+    if batch.states.len() != expected {
+        return Err(ModelError::Batch(format!(
+            "{} spans have {} pairs of state slots; this model needs {expected}",
+            batch.spans.len(),
+            batch.states.len()
+        )));
+    }
+    let wrong = |(span, pair): (&Span<'_>, &SlotPair)| pair.from.is_none() != (span.past == 0);
+    if let Some(i) = batch.spans.iter().zip(batch.states).position(wrong) {
+        return Err(ModelError::Batch(format!(
+            "span {i} has {} tokens behind it and {} state slot to go on from",
+            batch.spans[i].past,
+            batch.states[i].from.map_or("no", |_| "a")
+        )));
+    }
+    SlotPair::check(batch.states, states.slots()).map_err(ModelError::Batch)
 }
 
 fn check_output_rows(batch: &Batch<'_>) -> Result<(), ModelError> {

@@ -18,8 +18,10 @@ pub struct ModelConfig {
     pub next_token_layers: usize,
     /// Query heads.
     pub heads: usize,
-    /// Key and value heads; divides `heads`.
+    /// Key and value heads of the layers that have some; divides `heads`.
     pub kv_heads: usize,
+    /// Which layers have key and value heads.
+    pub attends: Vec<bool>,
     /// Values in a head of queries and keys; even.
     pub head_dim: usize,
     /// Values in a head of values.
@@ -48,7 +50,8 @@ impl ModelConfig {
     pub(crate) fn read(keys: &Keys<'_>, gguf: &Gguf, architecture: &str) -> Result<ModelConfig, ModelError> {
         let heads = keys.size("attention.head_count", MAX_HEADS)?;
         let blocks = keys.size("block_count", MAX_LAYERS)?;
-        let kv_heads = kv_heads(keys, blocks)?.unwrap_or(heads);
+        let all_kv_heads = kv_heads(keys, blocks, heads)?;
+        let kv_heads = all_kv_heads.iter().copied().find(|&heads| heads > 0).unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
             return Err(keys.wrong("attention.head_count_kv", kv_heads, format!("a divisor of head_count {heads}")));
         }
@@ -67,6 +70,7 @@ impl ModelConfig {
             next_token_layers,
             heads,
             kv_heads,
+            attends: all_kv_heads[..blocks - next_token_layers].iter().map(|&heads| heads > 0).collect(),
             head_dim,
             value_dim: keys.optional_size("attention.value_length", MAX_HEAD_DIM)?.unwrap_or(head_dim),
             embedding,
@@ -76,19 +80,21 @@ impl ModelConfig {
     }
 }
 
-/// Some converters write it for each layer, even where all are alike.
-fn kv_heads(keys: &Keys<'_>, layers: usize) -> Result<Option<usize>, ModelError> {
+/// Those of each layer; some converters write them so even where all are alike. 0 is for a layer without attention.
+fn kv_heads(keys: &Keys<'_>, layers: usize, heads: usize) -> Result<Vec<usize>, ModelError> {
     let key = "attention.head_count_kv";
     if !keys.is_array(key) {
-        return keys.optional_size(key, MAX_HEADS);
+        return Ok(vec![keys.optional_size(key, MAX_HEADS)?.unwrap_or(heads); layers]);
     }
-    let heads = keys.sizes(key, MAX_HEADS, layers)?;
-    match heads.iter().find(|&&other| other != heads[0]) {
+    let of_layers = keys.counts(key, MAX_HEADS, layers)?;
+    let mut some = of_layers.iter().filter(|&&heads| heads > 0);
+    let first = some.next().copied().unwrap_or(heads);
+    match some.find(|&&other| other != first) {
         Some(other) => {
-            let expected = format!("{} in all layers: layers of several numbers of heads are not supported", heads[0]);
+            let expected = format!("{first} in all layers: layers of several numbers of heads are not supported");
             Err(keys.wrong(key, other, expected))
         }
-        None => Ok(Some(heads[0])),
+        None => Ok(of_layers),
     }
 }
 

@@ -12,6 +12,14 @@ pub enum ModelError {
     /// The file itself.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// States of another model.
+    #[error("the slots for states have {found} values; this model's have {expected}: make them with Model::new_states")]
+    StateCache {
+        /// Values of a slot.
+        found: usize,
+        /// What this model needs.
+        expected: usize,
+    },
     /// An architecture that cannot be run.
     #[error("architecture '{name}' is not supported; supported: {supported}")]
     Architecture {

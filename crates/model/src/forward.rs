@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, KvType, MatrixStack, Team};
+use parkade_kernels::{KvCache, KvType, MatrixStack, StateCache, Team};
 
-use crate::batch::{Batch, BatchCheck, Extent, Outputs, PassCost};
+use crate::batch::{Batch, BatchCheck, Extent, Outputs, PassCost, Sequences};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::families::describe;
@@ -148,25 +148,48 @@ impl Model {
     /// # Errors
     /// If there is not enough memory.
     pub fn new_kv_cache(&self, blocks: usize, block_len: usize, ty: KvType) -> Result<KvCache, ModelError> {
-        let ModelConfig { layers, kv_heads, head_dim, .. } = self.config;
-        KvCache::new(layers, kv_heads, head_dim, blocks, block_len, ty)
+        let ModelConfig { kv_heads, head_dim, .. } = self.config;
+        KvCache::new(self.plan.kv_layers(), kv_heads, head_dim, blocks, block_len, ty)
             .map_err(|source| ModelError::Kernel { what: format!("KV cache of {blocks} blocks"), source })
     }
 
-    /// Runs one batch: appends the keys and values of its rows to `kv` and sets `out` to what [`Batch::outputs`] asks for.
+    /// Bytes of what the layers carry from token to token, for one sequence; 0 for most models.
+    pub fn state_bytes(&self) -> usize {
+        self.plan.state_values() * size_of::<f32>()
+    }
+
+    /// Slots for so many states of this model's sequences.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn new_states(&self, slots: usize) -> Result<StateCache, ModelError> {
+        StateCache::new(slots, self.plan.state_values())
+            .map_err(|source| ModelError::Kernel { what: format!("{slots} states of sequences"), source })
+    }
+
+    /// Runs one batch: appends the keys and values of its rows to `kv`, takes them into their `states`, and sets `out` to what [`Batch::outputs`] asks for.
     ///
     /// A row's result depends only on its own sequence: not on the other rows, on how a prompt was cut into batches, on which
     /// blocks it lies in, or on the number of threads, bit for bit.
     ///
     /// # Errors
-    /// If the batch is malformed ([`ModelError::Batch`], [`ModelError::Token`], [`ModelError::Context`]) or `kv` is not a cache of this model. The
-    /// cache is unchanged then.
-    pub fn forward(&mut self, batch: &Batch<'_>, kv: &mut KvCache, out: &mut Vec<f32>) -> Result<(), ModelError> {
-        self.forward_until(batch, kv, out, &|| false).map(|paused| debug_assert!(paused.is_none(), "nobody said stop"))
+    /// If the batch is malformed ([`ModelError::Batch`], [`ModelError::Token`], [`ModelError::Context`]) or `kv` or `states` is no cache of this
+    /// model. The caches are unchanged then.
+    pub fn forward(
+        &mut self,
+        batch: &Batch<'_>,
+        kv: &mut KvCache,
+        states: &mut StateCache,
+        out: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let paused = self.forward_until(batch, kv, states, out, &|| false)?;
+        debug_assert!(paused.is_none(), "nobody said stop");
+        Ok(())
     }
 
     /// As [`forward`](Self::forward), but asks `stop` between the layers. When that says yes, the pass is left where it is: other batches can
-    /// be run, and [`resume`](Self::resume) goes on with it. Its results are then what they would have been anyway, bit for bit.
+    /// be run, and [`resume`](Self::resume) goes on with it. Its results are then what they would have been anyway, bit for bit. Meanwhile the states
+    /// that it writes are neither what they were nor what they will be; those that it only reads are whole.
     ///
     /// # Errors
     /// As with [`forward`](Self::forward).
@@ -174,12 +197,13 @@ impl Model {
         &mut self,
         batch: &Batch<'_>,
         kv: &mut KvCache,
+        states: &mut StateCache,
         out: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<PausedPass>, ModelError> {
-        self.check_kv(kv)?;
+        self.check_caches(kv, states)?;
         self.check_plan(batch)?;
-        self.check.check(batch, &self.config, kv)?;
+        self.check.check(batch, &self.config, kv, states)?;
         if batch.tokens.is_empty() {
             out.clear();
             return Ok(None);
@@ -188,7 +212,7 @@ impl Model {
         scratch.start(batch.spans);
         self.embedding.embed(&self.team, batch.tokens, &mut scratch)?;
         let spans = batch.spans.iter().map(Extent::of).collect();
-        Ok(self.go_on(PausedPass { scratch, layer: 0, spans }, batch, kv, out, stop))
+        Ok(self.go_on(PausedPass { scratch, layer: 0, spans }, batch, kv, states, out, stop))
     }
 
     /// Goes on with a pass that was left. `batch` is the one that it began with, but spans may be missing: their rows are
@@ -202,12 +226,13 @@ impl Model {
         paused: PausedPass,
         batch: &Batch<'_>,
         kv: &mut KvCache,
+        states: &mut StateCache,
         out: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<PausedPass>, ModelError> {
-        self.check_kv(kv)?;
-        self.check.check_rest(batch, paused.scratch.rows, &paused.spans, &self.config, kv)?;
-        Ok(self.go_on(paused, batch, kv, out, stop))
+        self.check_caches(kv, states)?;
+        self.check.check_rest(batch, paused.scratch.rows, &paused.spans, &self.config, kv, states)?;
+        Ok(self.go_on(paused, batch, kv, states, out, stop))
     }
 
     /// Gives up a pass that was left.
@@ -220,21 +245,24 @@ impl Model {
         mut paused: PausedPass,
         batch: &Batch<'_>,
         kv: &mut KvCache,
+        states: &mut StateCache,
         out: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Option<PausedPass> {
         let Model { config, embedding, layers, team, spare, .. } = self;
         let scratch = &mut paused.scratch;
+        let mut sequences = Sequences { spans: batch.spans, slots: batch.states, kv, states };
         for (index, layer) in layers.iter().enumerate().skip(paused.layer) {
             // One layer at least: who goes on gets on.
             if index > paused.layer && stop() {
                 paused.layer = index;
                 return Some(paused);
             }
-            layer.attend(team, batch.spans, kv, scratch);
+            layer.attend(team, &mut sequences, scratch);
             if index + 1 == layers.len() {
                 // Past the last attention, rows that nobody wants anything of matter to no one.
-                scratch.keep(batch.outputs.rows(), config.embedding, config.heads * config.head_dim);
+                let attended = if layer.attends() { config.heads * config.head_dim } else { 0 };
+                scratch.keep(batch.outputs.rows(), config.embedding, attended);
             }
             layer.finish(team, scratch);
         }
@@ -262,12 +290,16 @@ impl Model {
         }
     }
 
-    fn check_kv(&self, kv: &KvCache) -> Result<(), ModelError> {
-        let ModelConfig { layers, kv_heads, head_dim, .. } = self.config;
+    fn check_caches(&self, kv: &KvCache, states: &StateCache) -> Result<(), ModelError> {
+        let ModelConfig { kv_heads, head_dim, .. } = self.config;
         let found = (kv.layers(), kv.kv_heads(), kv.head_dim());
-        let expected = (layers, kv_heads, head_dim);
+        let expected = (self.plan.kv_layers(), kv_heads, head_dim);
         if found != expected {
             return Err(ModelError::KvCache { found: format!("{found:?}"), expected: format!("{expected:?}") });
+        }
+        let (found, expected) = (states.values(), self.plan.state_values());
+        if found != expected {
+            return Err(ModelError::StateCache { found, expected });
         }
         Ok(())
     }
@@ -296,11 +328,12 @@ mod tests {
         change(&mut plan);
         let mut model = Model::build(&gguf, config, plan, Arc::new(Team::new(1))).unwrap();
         let mut kv = model.new_kv_cache(1, 16, KvType::F32).unwrap();
+        let mut states = model.new_states(0).unwrap();
         let tokens: Vec<_> = (1..13).collect();
         let spans = [Span { first_row: 0, rows: tokens.len(), past: 0, blocks: &[0] }];
-        let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Logits(&[11]) };
+        let batch = Batch { tokens: &tokens, spans: &spans, states: &[], outputs: Outputs::Logits(&[11]) };
         let mut out = Vec::new();
-        model.forward(&batch, &mut kv, &mut out).unwrap();
+        model.forward(&batch, &mut kv, &mut states, &mut out).unwrap();
         out.iter().map(|x| x.to_bits()).collect()
     }
 

@@ -50,19 +50,37 @@ impl<'a> Keys<'a> {
 
     /// A number from 1 to `limit` for each layer: an array of them, or one for all.
     pub(crate) fn sizes(&self, key: &'static str, limit: u32, layers: usize) -> Result<Vec<usize>, ModelError> {
-        match self.gguf.get(&self.asked(key)) {
-            Some(Value::Array(array)) => {
-                let expected = || format!("one number from 1 to {limit} for each of {layers} layers");
-                let found = || format!("an array of {}", array.len());
-                let sizes = array.integers().unwrap_or_default();
-                let sizes: Vec<_> = sizes.iter().filter_map(|&n| u32::try_from(n).ok()).collect();
-                if sizes.len() != layers || array.len() != layers {
-                    return Err(self.wrong(key, found(), expected()));
-                }
-                sizes.into_iter().map(|size| self.checked(key, size, limit)).collect()
-            }
-            _ => Ok(vec![self.size(key, limit)?; layers]),
+        if !self.is_array(key) {
+            return Ok(vec![self.size(key, limit)?; layers]);
         }
+        let sizes = self.counts(key, limit, layers)?;
+        match sizes.contains(&0) {
+            true => Err(self.wrong(key, 0, format!("1 to {limit}"))),
+            false => Ok(sizes),
+        }
+    }
+
+    /// A number from 0 to `limit` for each layer, by an array of them.
+    pub(crate) fn counts(&self, key: &'static str, limit: u32, layers: usize) -> Result<Vec<usize>, ModelError> {
+        let array = match self.gguf.get(&self.asked(key)) {
+            Some(Value::Array(array)) if array.len() == layers => array.integers().unwrap_or_default(),
+            Some(Value::Array(array)) => return Err(self.not_of_layers(key, array.len(), limit, layers)),
+            _ => return Err(self.not_of_layers(key, 0, limit, layers)),
+        };
+        let counts: Vec<_> = array.iter().filter_map(|&n| u32::try_from(n).ok()).map(|n| n as usize).collect();
+        match counts.iter().find(|&&count| count > limit as usize) {
+            Some(count) => Err(self.wrong(key, count, format!("0 to {limit}"))),
+            None if counts.len() == layers => Ok(counts),
+            None => Err(self.not_of_layers(key, layers, limit, layers)),
+        }
+    }
+
+    fn not_of_layers(&self, key: &str, found: usize, limit: u32, layers: usize) -> ModelError {
+        self.wrong(
+            key,
+            format!("an array of {found}"),
+            format!("one number from 0 to {limit} for each of {layers} layers"),
+        )
     }
 
     /// Whether the file has an array of that name.

@@ -14,6 +14,7 @@ mod parts;
 pub mod plan;
 mod pooling;
 mod prompt;
+mod state_plan;
 pub mod tokenizer;
 
 pub use batch::{Batch, Outputs, PassCost};

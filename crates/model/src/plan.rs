@@ -11,6 +11,7 @@
 //! | what is done to queries, keys and scores | [`AttentionPlan`] and `parts/attention.rs` |
 //! | which norms there are in a half of a layer, and how it is added | [`NormOrder`], [`LayerPlan`] and `parts/residual.rs` |
 //! | another kind of norm | [`NormKind`] and `parts/norm.rs` |
+//! | another way to carry a state from token to token | [`StatePlan`] and `parts/state` |
 //! | another order of the halves | [`Halves`] and `parts/layer.rs` |
 //! | another function inside of a feed-forward | [`Activation`], in the kernels |
 //! | another kind of feed-forward | [`FeedForwardPlan`] and `parts/gated.rs` |
@@ -31,6 +32,7 @@ pub use crate::loader::Presence;
 pub use crate::parts::rope::{RopePlan, RopeScaling, YarnScaling};
 pub use crate::parts::routing::{ExpertGroups, RoutingPlan, RoutingScores};
 pub use crate::pooling::{EmbedsPlan, HeadActivation, HeadPlan};
+pub use crate::state_plan::StatePlan;
 
 /// What a model is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +68,8 @@ pub struct EndsPlan {
     pub first_norm: Presence,
     /// A norm of the hidden states after the last layer.
     pub last_norm: Presence,
+    /// Its name.
+    pub last_norm_name: &'static str,
 }
 
 impl EndsPlan {
@@ -75,10 +79,11 @@ impl EndsPlan {
         token_types: Presence::Never,
         first_norm: Presence::Never,
         last_norm: Presence::Required,
+        last_norm_name: "output_norm",
     };
 }
 
-/// What a layer is made of: a half with attention and a half with a feed-forward, each added to the hidden states.
+/// What a layer is made of: a half that mixes tokens with those before them and a half with a feed-forward, each added to the hidden states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerPlan {
     /// Which half reads what.
@@ -93,10 +98,41 @@ pub struct LayerPlan {
     pub residual_scale: f32,
     /// Whether the file has a factor of what the layer leaves.
     pub output_scale: Presence,
-    /// The half with attention.
+    /// How tokens are mixed with those before them.
+    pub mixing: Mixing,
+    /// The attention, where it is by attention.
     pub attention: AttentionPlan,
     /// The half with a feed-forward.
     pub feed_forward: FeedForwardPlan,
+}
+
+/// How a layer mixes tokens with those before them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mixing {
+    /// By attention.
+    Attention,
+    /// By a state that goes on from token to token.
+    State(StatePlan),
+}
+
+impl LayerPlan {
+    /// Whether the layer has attention.
+    pub fn attends(&self) -> bool {
+        matches!(self.mixing, Mixing::Attention)
+    }
+
+    /// What of the layer carries a state.
+    pub fn state(&self) -> Option<&StatePlan> {
+        match &self.mixing {
+            Mixing::Attention => None,
+            Mixing::State(state) => Some(state),
+        }
+    }
+
+    /// Whether the layer has keys and values of its own.
+    fn has_keys(&self) -> bool {
+        self.attends() && self.attention.kv_of.is_none()
+    }
 }
 
 /// Which half of a layer reads what.
@@ -333,6 +369,7 @@ impl Plan {
             feed_forward_norm: "ffn_norm",
             residual_scale: 1.0,
             output_scale: Presence::Never,
+            mixing: Mixing::Attention,
             attention: attention.clone(),
             feed_forward: FeedForwardPlan::Gated { width, activation: Activation::Silu },
         };
@@ -375,6 +412,27 @@ impl Plan {
     /// Whether tokens see the ones behind them, so that a text must be whole in one pass.
     pub fn is_two_way(&self) -> bool {
         self.layers.iter().any(|layer| layer.attention.both_ways)
+    }
+
+    /// Layers of the KV cache: those with keys and values of their own.
+    pub fn kv_layers(&self) -> usize {
+        self.layers.iter().filter(|layer| layer.has_keys()).count()
+    }
+
+    /// The layer of the KV cache that the attention of a layer uses.
+    pub(crate) fn kv_place(&self, layer: usize) -> usize {
+        let owner = self.layers[layer].attention.kv_of.unwrap_or(layer);
+        self.layers[..owner].iter().filter(|layer| layer.has_keys()).count()
+    }
+
+    /// Floats of the state of a sequence over all layers.
+    pub fn state_values(&self) -> usize {
+        self.state_start(self.layers.len())
+    }
+
+    /// Where in a sequence's state that of a layer begins.
+    pub(crate) fn state_start(&self, layer: usize) -> usize {
+        self.layers[..layer].iter().filter_map(LayerPlan::state).map(StatePlan::values).sum()
     }
 
     /// Takes the rotations away.

@@ -38,13 +38,19 @@ fn embeddings_are_those_of_transformers() {
     let gguf = Gguf::open(&installed::installed_model("all-MiniLM-L6-v2")).unwrap();
     let mut model = Model::load(&gguf, Arc::new(Team::new(2))).unwrap();
     let mut kv = model.new_kv_cache(32, 16, KvType::F16).unwrap();
+    let mut states = model.new_states(0).unwrap();
     let blocks: Vec<u32> = (0..32).collect();
     for Embedded { text, ids, embedding } in &reference.embeddings {
         let spans = [Span { first_row: 0, rows: ids.len(), past: 0, blocks: &blocks }];
         let rows: Vec<usize> = (0..ids.len()).collect();
         let mut hidden = Vec::new();
         model
-            .forward(&Batch { tokens: ids, spans: &spans, outputs: Outputs::Hidden(&rows) }, &mut kv, &mut hidden)
+            .forward(
+                &Batch { tokens: ids, spans: &spans, states: &[], outputs: Outputs::Hidden(&rows) },
+                &mut kv,
+                &mut states,
+                &mut hidden,
+            )
             .unwrap();
         let mut pooled = Pooled::default();
         pooled.add(&hidden, embedding.len());

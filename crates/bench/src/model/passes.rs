@@ -3,7 +3,7 @@
 use crate::BenchError;
 use crate::machine::Machine;
 use crate::random::Random;
-use parkade_kernels::{KvCache, KvType, Span, Team};
+use parkade_kernels::{KvCache, KvType, SlotPair, Span, StateCache, Team};
 use parkade_model::gguf::Gguf;
 use parkade_model::{Batch, Model, Outputs, PassCost, TokenId, describe};
 use std::path::{Path, PathBuf};
@@ -77,6 +77,7 @@ pub(crate) struct Passes {
     pub(crate) team: Arc<Team>,
     pub(crate) load_seconds: f64,
     kv: KvCache,
+    states: StateCache,
     random: Random,
     logits: Vec<f32>,
     path: PathBuf,
@@ -99,12 +100,14 @@ impl Passes {
         let model = Model::load(&gguf, Arc::clone(&team)).map_err(|error| failed(error.to_string()))?;
         let load_seconds = start.elapsed().as_secs_f64();
         let blocks = cases.iter().map(|case| case.blocks()).max().unwrap_or(1);
-        let config = model.config();
-        let each = KvCache::bytes_per_block(config.layers, config.kv_heads, config.head_dim, BLOCK_LEN, KvType::F16);
+        let (config, kv_layers) = (model.config(), model.plan().kv_layers());
+        let each = KvCache::bytes_per_block(kv_layers, config.kv_heads, config.head_dim, BLOCK_LEN, KvType::F16);
         fits(each.and_then(|each| each.checked_mul(blocks)), model.weight_bytes(), Machine::detect().memory_bytes)?;
         let kv = model.new_kv_cache(blocks, BLOCK_LEN, KvType::F16).map_err(|error| failed(error.to_string()))?;
+        let sequences = cases.iter().map(|case| case.sequences()).max().unwrap_or(1);
+        let states = model.new_states(sequences).map_err(|error| failed(error.to_string()))?;
         let (random, logits) = (Random::new(seed, 0), Vec::new());
-        Ok(Passes { model, team, load_seconds, kv, random, logits, path: path.to_path_buf() })
+        Ok(Passes { model, team, load_seconds, kv, states, random, logits, path: path.to_path_buf() })
     }
 
     /// Seconds that a case takes, what comes before it not included.
@@ -114,9 +117,9 @@ impl Passes {
             (0..case.sequences() as u32).map(|number| (number * each..(number + 1) * each).collect()).collect();
         let (Case::Prefill { depth, .. } | Case::Decode { depth, .. }) = case;
         if depth > 0 {
-            for blocks in &tables {
+            for (number, blocks) in (0..).zip(&tables) {
                 let tokens = self.tokens(depth);
-                self.forward(&tokens, &[Span { first_row: 0, rows: depth, past: 0, blocks }], &[depth - 1])?;
+                self.forward(number, &tokens, &[Span { first_row: 0, rows: depth, past: 0, blocks }], &[depth - 1])?;
             }
         }
         let rows = match case {
@@ -129,7 +132,7 @@ impl Passes {
         for (step, tokens) in steps.iter().enumerate() {
             let span = |(number, blocks)| Span { first_row: number * rows, rows, past: depth + step, blocks };
             let spans: Vec<Span<'_>> = tables.iter().map(Vec::as_slice).enumerate().map(span).collect();
-            self.forward(tokens, &spans, &last)?;
+            self.forward(0, tokens, &spans, &last)?;
         }
         Ok(start.elapsed().as_secs_f64())
     }
@@ -151,10 +154,22 @@ impl Passes {
         (0..count).map(|_| self.random.below(vocab) as TokenId).collect()
     }
 
-    fn forward(&mut self, tokens: &[TokenId], spans: &[Span<'_>], logit_rows: &[usize]) -> Result<(), BenchError> {
-        let batch = Batch { tokens, spans, outputs: Outputs::Logits(logit_rows) };
+    /// Runs the spans of the sequences from number `first` on.
+    fn forward(
+        &mut self,
+        first: u32,
+        tokens: &[TokenId],
+        spans: &[Span<'_>],
+        logit_rows: &[usize],
+    ) -> Result<(), BenchError> {
+        let slots = |(to, span): (u32, &Span<'_>)| SlotPair { from: (span.past > 0).then_some(to), to };
+        let mut states: Vec<_> = (first..).zip(spans).map(slots).collect();
+        if self.model.state_bytes() == 0 {
+            states.clear();
+        }
+        let batch = Batch { tokens, spans, states: &states, outputs: Outputs::Logits(logit_rows) };
         self.model
-            .forward(&batch, &mut self.kv, &mut self.logits)
+            .forward(&batch, &mut self.kv, &mut self.states, &mut self.logits)
             .map_err(|error| BenchError::Model { path: self.path.clone(), reason: error.to_string() })
     }
 }

@@ -81,7 +81,7 @@ impl Stepper {
             None => Outputs::Logits(logit_rows),
             Some(_) => Outputs::Hidden(logit_rows),
         };
-        let batch = Batch { tokens, spans: &spans, outputs };
+        let batch = Batch { tokens, spans: &spans, states: &[], outputs };
         let pass = if turn.is_left {
             self.backend.resume(&batch, &mut self.logits, stop)?
         } else {

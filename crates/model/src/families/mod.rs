@@ -12,6 +12,7 @@ mod glm4;
 mod gpt_oss;
 mod granite;
 mod hunyuan;
+mod lfm2;
 mod llama;
 mod llama4;
 mod minicpm3;
@@ -30,7 +31,7 @@ mod smollm3;
 mod stablelm;
 mod starcoder2;
 
-use crate::config::ModelConfig;
+use crate::config::{MAX_HEADS, ModelConfig};
 use crate::error::ModelError;
 use crate::gguf::Gguf;
 use crate::keys::Keys;
@@ -49,6 +50,8 @@ const FAMILIES: &[Family] = &[
     Family { names: deepseek2::NAMES, plan: deepseek2::plan },
     Family { names: glm4::MOE, plan: glm4::moe },
     Family { names: gpt_oss::NAMES, plan: gpt_oss::plan },
+    Family { names: lfm2::LFM2, plan: lfm2::lfm2 },
+    Family { names: lfm2::LFM2_MOE, plan: lfm2::lfm2_moe },
     Family { names: granite::GRANITE_MOE, plan: granite::granite_moe },
     Family { names: llama4::NAMES, plan: llama4::plan },
     Family { names: minicpm3::NAMES, plan: minicpm3::plan },
@@ -105,10 +108,21 @@ pub fn describe(gguf: &Gguf) -> Result<(ModelConfig, Plan), ModelError> {
         let expected = format!("{}, the size of a key: heads of two sizes are not supported", config.head_dim);
         return Err(keys.wrong("attention.value_length", config.value_dim, expected));
     }
-    if plan.is_two_way() && plan.layers.iter().any(|layer| layer.attention.latent.is_some()) {
-        let expected = "true: compressed keys are seen from behind them only".to_owned();
-        return Err(keys.wrong("attention.causal", false, expected));
-    }
+    check_layers(&keys, &config, &plan)?;
     keys.refuse_unread()?;
     Ok((config, plan))
+}
+
+/// Whether the layers can do what is asked of them.
+fn check_layers(keys: &Keys<'_>, config: &ModelConfig, plan: &Plan) -> Result<(), ModelError> {
+    if plan.is_two_way() && plan.layers.iter().any(|layer| layer.attention.latent.is_some() || layer.state().is_some())
+    {
+        let expected = "true: compressed keys and states are seen from behind them only".to_owned();
+        return Err(keys.wrong("attention.causal", false, expected));
+    }
+    let heads = "attention.head_count_kv";
+    match plan.layers.iter().zip(&config.attends).position(|(layer, attends)| layer.attends() && !attends) {
+        Some(layer) => Err(keys.wrong(heads, format!("0 in layer {layer}"), format!("1 to {MAX_HEADS}"))),
+        None => Ok(()),
+    }
 }

@@ -90,7 +90,7 @@ impl Attention {
             }
         };
         Ok(Attention {
-            layer: attention.kv_of.unwrap_or(layer),
+            layer: plan.kv_place(layer),
             heads,
             kv_heads,
             head_dim,

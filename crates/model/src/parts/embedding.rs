@@ -50,14 +50,14 @@ impl Embedding {
         if is_last {
             ["output.weight", "output.bias"].iter().for_each(|name| loader.leave(name));
         }
-        let EndsPlan { positions, token_types, first_norm, last_norm } = plan.ends;
+        let EndsPlan { positions, token_types, first_norm, last_norm, last_norm_name } = plan.ends;
         let norm = |presence, name| Norm::load_if(presence, loader, name, &[embedding], plan.norm);
         Ok(Embedding {
             table: (!tied || is_last).then(table).transpose()?,
             token_type: token_type(loader, token_types, embedding)?,
             positions: loader.floats_if(positions, "position_embd.weight", &[embedding, config.context_length])?,
             first_norm: norm(first_norm, "token_embd_norm")?,
-            last_norm: norm(last_norm, "output_norm")?,
+            last_norm: norm(last_norm, last_norm_name)?,
             output: (!is_last).then(output).transpose()?,
             embedding,
             embedding_scale: plan.embedding_scale,

@@ -91,7 +91,7 @@ impl LatentAttention {
         };
         let attention = &plan.layers[layer].attention;
         Ok(LatentAttention {
-            layer,
+            layer: plan.kv_place(layer),
             heads,
             head_dim,
             embedding,

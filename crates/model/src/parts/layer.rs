@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, MatrixStack, RopeTable, Span, Team, scale};
+use parkade_kernels::{MatrixStack, RopeTable, Team, scale};
 
 use super::attention::Attention;
 use super::experts::Experts;
@@ -11,6 +11,8 @@ use super::latent_attention::LatentAttention;
 use super::layer_embedding::LayerEmbedding;
 use super::linear::Linear;
 use super::scratch::Scratch;
+use super::state::StateLayer;
+use crate::batch::Sequences;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loader::{Loader, in_layer};
@@ -19,7 +21,8 @@ use crate::plan::{Halves, Plan};
 /// One layer of a model.
 pub(crate) struct Layer {
     halves: Halves,
-    attention: Attending,
+    attention: Option<Attending>,
+    state: Option<StateLayer>,
     feed_forward: FeedForward,
     embedding: Option<LayerEmbedding>,
     output_scale: Option<f32>,
@@ -37,12 +40,14 @@ impl Layer {
         ropes: &[Arc<RopeTable>],
     ) -> Result<Layer, ModelError> {
         let width = config.embedding;
+        let (attends, state) = (plan.layers[index].attends(), plan.layers[index].state());
         let embedding = plan.layer_embedding.map(|told| LayerEmbedding::load(loader, index, width, plan, told));
         let scale = in_layer(index, "layer_output_scale.weight");
         let scale = loader.floats_if(plan.layers[index].output_scale, &scale, &[1])?;
         Ok(Layer {
             halves: plan.layers[index].halves,
-            attention: Attending::load(loader, index, config, plan, ropes)?,
+            attention: attends.then(|| Attending::load(loader, index, config, plan, ropes)).transpose()?,
+            state: state.map(|state| StateLayer::load(loader, index, width, plan, state)).transpose()?,
             feed_forward: FeedForward::load(loader, index, config.embedding, plan)?,
             embedding: embedding.transpose()?,
             output_scale: scale.map(|scale| scale[0]),
@@ -53,12 +58,14 @@ impl Layer {
     /// All matrices that each row meets.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let embedding = self.embedding.iter().flat_map(LayerEmbedding::linears);
-        self.attention.linears().into_iter().chain(self.feed_forward.linears()).chain(embedding)
+        let attention = self.attention.iter().flat_map(Attending::linears);
+        let state = self.state.iter().flat_map(StateLayer::linears);
+        attention.chain(state).chain(self.feed_forward.linears()).chain(embedding)
     }
 
     /// Matrices that each row meets all members of.
     pub(crate) fn stacks(&self) -> impl Iterator<Item = &MatrixStack> {
-        self.attention.stacks()
+        self.attention.iter().flat_map(Attending::stacks)
     }
 
     /// The experts, if there are any.
@@ -66,22 +73,32 @@ impl Layer {
         self.feed_forward.experts()
     }
 
-    /// What needs all rows, because later ones attend to them.
-    pub(crate) fn attend(&self, team: &Team, spans: &[Span<'_>], kv: &mut KvCache, s: &mut Scratch) {
-        self.attention.attend(team, spans, kv, s);
+    /// Whether it has attention.
+    pub(crate) fn attends(&self) -> bool {
+        self.attention.is_some()
+    }
+
+    /// What needs all rows, because later ones see them.
+    pub(crate) fn attend(&self, team: &Team, sequences: &mut Sequences<'_>, s: &mut Scratch) {
+        if let Some(attention) = &self.attention {
+            attention.attend(team, sequences, s);
+        }
+        if let Some(state) = &self.state {
+            state.run(team, sequences, s);
+        }
     }
 
     /// The rest, of the rows that are left.
     pub(crate) fn finish(&self, team: &Team, s: &mut Scratch) {
         match self.halves {
             Halves::InTurn => {
-                self.attention.finish(team, s);
+                self.finish_mixing(team, s);
                 self.feed_forward.run(team, s);
             }
             // What attention adds no longer depends on the hidden states, so it can wait until they were read.
             Halves::Parallel => {
                 self.feed_forward.run(team, s);
-                self.attention.finish(team, s);
+                self.finish_mixing(team, s);
             }
         }
         if let Some(embedding) = &self.embedding {
@@ -89,6 +106,15 @@ impl Layer {
         }
         if let Some(factor) = self.output_scale {
             scale(team, &mut s.hidden[..s.rows * self.width], factor);
+        }
+    }
+
+    fn finish_mixing(&self, team: &Team, s: &mut Scratch) {
+        if let Some(attention) = &self.attention {
+            attention.finish(team, s);
+        }
+        if let Some(state) = &self.state {
+            state.finish(team, s);
         }
     }
 }
@@ -130,7 +156,8 @@ impl Attending {
         latent.into_iter().flatten()
     }
 
-    fn attend(&self, team: &Team, spans: &[Span<'_>], kv: &mut KvCache, s: &mut Scratch) {
+    fn attend(&self, team: &Team, sequences: &mut Sequences<'_>, s: &mut Scratch) {
+        let Sequences { spans, kv, .. } = sequences;
         match self {
             Attending::Grouped(attention) => attention.attend(team, spans, kv, s),
             Attending::Latent(attention) => attention.attend(team, spans, kv, s),

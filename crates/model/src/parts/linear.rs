@@ -49,6 +49,11 @@ impl Linear {
         self.matrix.weight_type()
     }
 
+    /// Values of a row of its input.
+    pub(crate) fn inputs(&self) -> usize {
+        self.matrix.cols()
+    }
+
     /// Values of a row of the result.
     pub(crate) fn outputs(&self) -> usize {
         self.matrix.rows()

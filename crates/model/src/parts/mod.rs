@@ -15,4 +15,5 @@ pub(crate) mod residual;
 pub(crate) mod rope;
 pub(crate) mod routing;
 pub(crate) mod scratch;
+pub(crate) mod state;
 pub(crate) mod table;

@@ -34,12 +34,25 @@ pub(crate) struct Scratch {
     pub(crate) layer_embeddings_width: usize,
     /// The input of a product.
     pub(crate) activations: Activations,
+    /// What carries a state.
+    pub(crate) states: StateScratch,
     /// What latent attention makes its queries, keys and values of.
     pub(crate) latent: LatentScratch,
     /// The input of experts, place by place, and then what is between their halves; and the inputs of products inside of attention.
     pub(crate) inner: Activations,
     /// What rows choose of a mixture of experts.
     pub(crate) experts: ExpertScratch,
+}
+
+/// Memory of what carries a state.
+#[derive(Default)]
+pub(crate) struct StateScratch {
+    /// What a projection gives.
+    pub(crate) projected: Vec<f32>,
+    /// The input of the projection behind it, `[rows][width]`.
+    pub(crate) out: Vec<f32>,
+    /// Its width.
+    pub(crate) width: usize,
 }
 
 /// Memory of latent attention.
@@ -87,10 +100,12 @@ impl Scratch {
         self.rows = self.positions.len();
     }
 
-    /// Goes on with the given rows alone, which ascend. The widths are those of `hidden` and `attended`.
+    /// Goes on with the given rows alone, which ascend. The widths are those of `hidden` and `attended`, the second
+    /// 0 where nothing was attended to.
     pub(crate) fn keep(&mut self, rows: &[usize], embedding: usize, heads: usize) {
         gather(&mut self.hidden, rows, embedding);
         gather(&mut self.attended, rows, heads);
+        gather(&mut self.states.out, rows, self.states.width);
         gather(&mut self.layer_embeddings, rows, self.layer_embeddings_width);
         self.rows = rows.len();
     }

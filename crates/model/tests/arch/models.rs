@@ -31,6 +31,8 @@ pub const GENERATES: &[&str] = &[
     "granite-Q8_0",
     "granitemoe-Q8_0",
     "hunyuan-dense-Q8_0",
+    "lfm2-Q8_0",
+    "lfm2moe-Q8_0",
     "llama-moe-Q8_0",
     "llama4-Q8_0",
     "llama-spm-Q8_0",

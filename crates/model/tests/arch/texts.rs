@@ -81,6 +81,7 @@ fn run(model: &mut Model, texts: &[&[TokenId]], ty: KvType) -> Vec<Vec<f32>> {
         tables.push(table(tables.iter().map(Vec::len).sum(), text.len()));
     }
     let mut kv = model.new_kv_cache(tables.iter().map(Vec::len).sum(), BLOCK_LEN, ty).unwrap();
+    let mut states = model.new_states(0).unwrap();
     let tokens = texts.concat();
     let (mut spans, mut wanted) = (Vec::new(), Vec::new());
     let mut first_row = 0;
@@ -89,11 +90,11 @@ fn run(model: &mut Model, texts: &[&[TokenId]], ty: KvType) -> Vec<Vec<f32>> {
         wanted.extend(embedder.pooling.rows(0, text.len(), text.len()).map(|row| first_row + row));
         first_row += text.len();
     }
-    let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Hidden(&wanted) };
+    let batch = Batch { tokens: &tokens, spans: &spans, states: &[], outputs: Outputs::Hidden(&wanted) };
     let mut hidden = Vec::new();
-    let mut paused = model.forward_until(&batch, &mut kv, &mut hidden, &|| true).unwrap();
+    let mut paused = model.forward_until(&batch, &mut kv, &mut states, &mut hidden, &|| true).unwrap();
     while let Some(pass) = paused {
-        paused = model.resume(pass, &batch, &mut kv, &mut hidden, &|| true).unwrap();
+        paused = model.resume(pass, &batch, &mut kv, &mut states, &mut hidden, &|| true).unwrap();
     }
     let mut rows = hidden.chunks_exact(embedder.hidden);
     let mut values = Vec::new();

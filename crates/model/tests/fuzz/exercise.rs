@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::{KvType, Span, Team};
+use parkade_kernels::{KvType, SlotPair, Span, Team};
 use parkade_model::chat_template::{ChatInput, ChatTemplate};
 use parkade_model::gguf::Gguf;
 use parkade_model::tokenizer::{Bos, SpecialTokens, TextStream, Tokenizer};
@@ -108,10 +108,12 @@ fn compute(mut model: Model) -> Option<usize> {
     let rows = model.config().context_length.min(3);
     let tokens: Vec<u32> = (0..rows as u32).map(|n| (n * 7 + 1) % vocab).collect();
     let mut kv = model.new_kv_cache(1, 16, KvType::F16).ok()?;
+    let mut states = model.new_states(1).ok()?;
+    let slots: &[SlotPair] = if model.state_bytes() > 0 { &[SlotPair { from: None, to: 0 }] } else { &[] };
     let mut logits = Vec::new();
     let spans = [Span { first_row: 0, rows, past: 0, blocks: &[0] }];
-    let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Logits(&[rows - 1]) };
-    model.forward(&batch, &mut kv, &mut logits).unwrap();
+    let batch = Batch { tokens: &tokens, spans: &spans, states: slots, outputs: Outputs::Logits(&[rows - 1]) };
+    model.forward(&batch, &mut kv, &mut states, &mut logits).unwrap();
     assert_eq!(logits.len(), vocab as usize);
     Some(model.weight_bytes())
 }

@@ -22,8 +22,9 @@ fn run(
 ) -> Result<Vec<f32>, ModelError> {
     let mut logits = Vec::new();
     runner.model.forward(
-        &Batch { tokens, spans, outputs: Outputs::Logits(logit_rows) },
+        &Batch { tokens, spans, states: &[], outputs: Outputs::Logits(logit_rows) },
         &mut runner.kv,
+        &mut runner.states,
         &mut logits,
     )?;
     Ok(logits)

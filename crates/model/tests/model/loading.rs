@@ -14,7 +14,7 @@ use parkade_model::{Model, ModelError, describe};
 use crate::experts::mixture;
 use crate::installed::default_model;
 use crate::random::Random;
-use crate::support::{BLOCK_LEN, Runner, tiny_model};
+use crate::support::{Runner, tiny_model};
 use crate::synthetic::{FEED_FORWARD, Synthetic, VOCAB};
 
 pub fn load(model: &Synthetic) -> Result<Model, ModelError> {
@@ -311,8 +311,7 @@ fn damage(good: &[u8], times: usize) {
             refused += 1;
             continue;
         };
-        let kv = model.new_kv_cache(2, BLOCK_LEN, KvType::F16).unwrap();
-        Runner { model, kv }.whole(&[1, 2, 3]);
+        Runner::of(model, 2, KvType::F16).whole(&[1, 2, 3]);
         ran += 1;
     }
     assert!(ran > times / 12 && refused > times / 12, "{ran} ran, {refused} were refused");

@@ -14,10 +14,10 @@ const ROWS: usize = 60;
 fn run(runner: &mut Runner, tokens: &[TokenId], outputs: Outputs<'_>, width: usize) -> Vec<Vec<f32>> {
     let blocks = table(0, tokens.len());
     let spans = [Span { first_row: 0, rows: tokens.len(), past: 0, blocks: &blocks }];
-    let batch = Batch { tokens, spans: &spans, outputs };
+    let batch = Batch { tokens, spans: &spans, states: &[], outputs };
     // What the vector held before does not matter.
     let mut out = vec![1.0; 3];
-    runner.model.forward(&batch, &mut runner.kv, &mut out).unwrap();
+    runner.model.forward(&batch, &mut runner.kv, &mut runner.states, &mut out).unwrap();
     assert_eq!(out.len(), outputs.rows().len() * width);
     out.chunks_exact(width).map(<[f32]>::to_vec).collect()
 }
@@ -80,14 +80,14 @@ fn a_pass_that_was_left_gives_what_it_would_have_given() {
 
     let blocks = table(0, ROWS);
     let spans = [Span { first_row: 0, rows: ROWS, past: 0, blocks: &blocks }];
-    let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Hidden(&rows) };
+    let batch = Batch { tokens: &tokens, spans: &spans, states: &[], outputs: Outputs::Hidden(&rows) };
     let mut fresh = Runner::new(&gguf, 2, 8, KvType::F16);
     let mut out = Vec::new();
-    let mut pass = fresh.model.forward_until(&batch, &mut fresh.kv, &mut out, &|| true).unwrap();
+    let mut pass = fresh.model.forward_until(&batch, &mut fresh.kv, &mut fresh.states, &mut out, &|| true).unwrap();
     let mut pauses = 0;
     while let Some(paused) = pass {
         pauses += 1;
-        pass = fresh.model.resume(paused, &batch, &mut fresh.kv, &mut out, &|| true).unwrap();
+        pass = fresh.model.resume(paused, &batch, &mut fresh.kv, &mut fresh.states, &mut out, &|| true).unwrap();
     }
     assert_eq!(pauses, fresh.model.config().layers - 1, "it is left after each layer but the last");
     assert_eq!(bits(&[out]), bits(&[expected.concat()]));

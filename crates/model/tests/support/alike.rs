@@ -1,9 +1,9 @@
 //! What holds for every model: a row's logits are the same bits whatever else is in the batch, however a prompt is cut, wherever its blocks lie,
 //! and on any number of threads.
 
-use parkade_kernels::KvType;
-use parkade_model::TokenId;
+use parkade_kernels::{KvType, SlotPair, Span};
 use parkade_model::gguf::Gguf;
+use parkade_model::{Batch, Outputs, TokenId};
 
 use crate::random::Random;
 use crate::runner::{BLOCK_LEN, Part, Runner, bits, table};
@@ -68,6 +68,33 @@ pub fn same(what: &str, expected: &[Vec<u32>], logits: &[Vec<f32>]) {
     }
 }
 
+/// Keeps the state after some tokens and goes on from it twice, with other tokens and then with the prompt's own.
+fn twice_from_one_state(name: &str, runner: &mut Runner, tokens: &[TokenId], expected: &[Vec<u32>]) {
+    if runner.model.state_bytes() == 0 {
+        return;
+    }
+    let (kept, blocks) = (tokens.len() / 2 + 1, table(0, tokens.len()));
+    let step = |runner: &mut Runner, rows: std::ops::Range<usize>, tokens: &[TokenId], slots: SlotPair| {
+        let spans = [Span { first_row: 0, rows: tokens.len(), past: rows.start, blocks: &blocks }];
+        let wanted: Vec<usize> = (0..tokens.len()).collect();
+        let batch = Batch { tokens, spans: &spans, states: &[slots], outputs: Outputs::Logits(&wanted) };
+        let mut out = Vec::new();
+        // Left after each layer, as a pass may be.
+        let mut pass =
+            runner.model.forward_until(&batch, &mut runner.kv, &mut runner.states, &mut out, &|| true).unwrap();
+        while let Some(paused) = pass {
+            pass = runner.model.resume(paused, &batch, &mut runner.kv, &mut runner.states, &mut out, &|| true).unwrap();
+        }
+        out.chunks_exact(runner.model.config().vocab).map(<[f32]>::to_vec).collect::<Vec<_>>()
+    };
+    let all = 0..tokens.len();
+    step(runner, 0..kept, &tokens[..kept], SlotPair { from: None, to: 7 });
+    let others: Vec<TokenId> = tokens[kept..].iter().rev().copied().collect();
+    step(runner, kept..all.end, &others, SlotPair { from: Some(7), to: 8 });
+    let again = step(runner, kept..all.end, &tokens[kept..], SlotPair { from: Some(7), to: 9 });
+    same(&format!("{name}: a state gone on from twice"), &expected[kept..], &again);
+}
+
 /// Runs a prompt of random tokens in all ways, and panics at the first difference.
 pub fn check(name: &str, gguf: &Gguf, length: usize, ty: KvType) {
     let name = format!("{name} {ty:?}");
@@ -82,6 +109,16 @@ pub fn check(name: &str, gguf: &Gguf, length: usize, ty: KvType) {
     for lengths in [&[1][..], &[7], &[16], &[33], &[5, 1, 40]] {
         same(&format!("{name}: chunks of {lengths:?}"), &expected, &in_chunks(&mut two, &tokens, lengths, &blocks));
     }
+    two.in_place = false;
+    for lengths in [&[1][..], &[5, 1, 40]] {
+        same(
+            &format!("{name}: slots in turn, {lengths:?}"),
+            &expected,
+            &in_chunks(&mut two, &tokens, lengths, &blocks),
+        );
+    }
+    two.in_place = true;
+    twice_from_one_state(&name, &mut two, &tokens, &expected);
     for chunk in [1, 9, length] {
         same(&format!("{name}: among others by {chunk}"), &expected, &among_others(&mut two, &tokens, chunk, 5));
     }

@@ -1,17 +1,23 @@
 //! Running models in tests.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, KvType, Span, Team};
+use parkade_kernels::{KvCache, KvType, SlotPair, Span, StateCache, Team};
 use parkade_model::gguf::Gguf;
 use parkade_model::{Batch, Model, Outputs, TokenId};
 
 pub const BLOCK_LEN: usize = 16;
 
-/// A model with a KV cache.
+/// A model with a KV cache, and slots for states.
 pub struct Runner {
     pub model: Model,
     pub kv: KvCache,
+    pub states: StateCache,
+    /// Whether a state is left where it was read, or in another slot each time.
+    pub in_place: bool,
+    /// Where the states of sequences are, by their first blocks. Each block has two slots.
+    at: HashMap<u32, u32>,
 }
 
 /// One sequence's share of a step.
@@ -24,9 +30,26 @@ pub struct Part<'a> {
 
 impl Runner {
     pub fn new(gguf: &Gguf, threads: usize, blocks: usize, ty: KvType) -> Runner {
-        let model = Model::load(gguf, Arc::new(Team::new(threads))).unwrap();
+        Runner::of(Model::load(gguf, Arc::new(Team::new(threads))).unwrap(), blocks, ty)
+    }
+
+    pub fn of(model: Model, blocks: usize, ty: KvType) -> Runner {
         let kv = model.new_kv_cache(blocks, BLOCK_LEN, ty).unwrap();
-        Runner { model, kv }
+        let states = model.new_states(2 * blocks).unwrap();
+        Runner { model, kv, states, in_place: true, at: HashMap::new() }
+    }
+
+    /// The slots of a part's state.
+    fn slots(&mut self, part: &Part<'_>) -> SlotPair {
+        let first = part.blocks[0];
+        let from = (part.past > 0).then(|| self.at[&first]);
+        let to = match from {
+            Some(from) if self.in_place => from,
+            Some(from) => from ^ 1,
+            None => 2 * first,
+        };
+        self.at.insert(first, to);
+        SlotPair { from, to }
     }
 
     /// Runs one batch and returns each part's logits, row by row.
@@ -40,8 +63,12 @@ impl Runner {
         }
         let logit_rows: Vec<usize> = (0..tokens.len()).collect();
         let mut logits = Vec::new();
-        let batch = Batch { tokens: &tokens, spans: &spans, outputs: Outputs::Logits(&logit_rows) };
-        self.model.forward(&batch, &mut self.kv, &mut logits).unwrap();
+        let mut states: Vec<_> = parts.iter().map(|part| self.slots(part)).collect();
+        if self.model.state_bytes() == 0 {
+            states.clear();
+        }
+        let batch = Batch { tokens: &tokens, spans: &spans, states: &states, outputs: Outputs::Logits(&logit_rows) };
+        self.model.forward(&batch, &mut self.kv, &mut self.states, &mut logits).unwrap();
         let mut rows = logits.chunks_exact(self.model.config().vocab).map(<[f32]>::to_vec);
         parts.iter().map(|p| rows.by_ref().take(p.tokens.len()).collect()).collect()
     }

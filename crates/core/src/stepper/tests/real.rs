@@ -17,7 +17,8 @@ fn bench(ty: &str, prefix_cache: bool) -> Bench {
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     let model = Model::load(&gguf, Arc::new(Team::new(2))).unwrap();
     let kv = model.new_kv_cache(64, 16, KvType::F16).unwrap();
-    let backend = ModelBackend::new(model, kv, 64, 16);
+    let states = model.new_states(0).unwrap();
+    let backend = ModelBackend::new(model, kv, states, 64, 16);
     let config = EngineConfig { prefix_cache, max_batched_tokens: 24, ..EngineConfig::default() };
     Bench::over(Box::new(backend), Arc::new(tokenizer), config)
 }
