@@ -25,6 +25,8 @@ pub struct Convolution {
 /// What goes through a convolution, and what comes out.
 #[derive(Debug, Clone, Copy)]
 pub enum Convolved<'a> {
+    /// Rows `[channels]`; out comes the convolution.
+    Plain(&'a [f32]),
     /// Rows `[channels]`; out comes the SiLU of the convolution.
     Silu(&'a [f32]),
     /// Rows `[3][channels]`: the first and third are multiplied to what goes in, and the second is a factor of what comes out.
@@ -78,7 +80,7 @@ impl Convolution {
         x: Convolved<'_>,
         out: &mut [f32],
     ) {
-        let (Convolved::Silu(input) | Convolved::Gated(input)) = x;
+        let (Convolved::Plain(input) | Convolved::Silu(input) | Convolved::Gated(input)) = x;
         let width = self.channels * if matches!(x, Convolved::Gated(_)) { 3 } else { 1 };
         let rows = out.len() / self.channels;
         assert!(out.len() == rows * self.channels && input.len() == rows * width, "the rows do not fit");
@@ -129,7 +131,7 @@ impl Kernel for Piece<'_> {
             let bias = bias.as_ref().map_or(s.float(0.0), |bias| first(bias));
             for row in self.span.first_row..self.span.first_row + self.span.rows {
                 let (input, factor) = match self.x {
-                    Convolved::Silu(x) => (first(&x[row * channels..]), None),
+                    Convolved::Plain(x) | Convolved::Silu(x) => (first(&x[row * channels..]), None),
                     Convolved::Gated(x) => {
                         let row = &x[3 * row * channels..];
                         (s.mul(first(row), first(&row[2 * channels..])), Some(first(&row[channels..])))
@@ -150,9 +152,10 @@ impl Kernel for Piece<'_> {
                     unsafe { s.store(next, place) };
                 }
                 sum = s.fma(first(&weights[(taps - 1) * channels..]), input, sum);
-                let result = match factor {
-                    Some(factor) => s.mul(factor, sum),
-                    None => Activation::Silu.of(s, sum),
+                let result = match (self.x, factor) {
+                    (Convolved::Silu(_), _) => Activation::Silu.of(s, sum),
+                    (_, Some(factor)) => s.mul(factor, sum),
+                    (_, None) => sum,
                 };
                 let place = row * channels + at;
                 // SAFETY: spans share no rows, and no other piece has these channels.
@@ -186,7 +189,7 @@ mod tests {
         for (step, &rows) in chunks.iter().enumerate() {
             let x = &x[past * width..(past + rows) * width];
             let x = if gated { Convolved::Gated(x) } else { Convolved::Silu(x) };
-            let slots = [SlotPair { from: (step > 0).then(|| (step % 2) as u32), to: 1 - (step % 2) as u32 }];
+            let slots = [SlotPair { from: (step > 0).then_some((step % 2) as u32), to: 1 - (step % 2) as u32 }];
             let mut out = vec![0.0; rows * channels];
             let spans = [Span { first_row: 0, rows, past, blocks: &[] }];
             convolution.run_at(level, &team, &spans, &mut states, &slots, 5, x, &mut out);

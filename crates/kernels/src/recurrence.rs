@@ -288,7 +288,7 @@ mod tests {
         let mut out = vec![0.0; ROWS * of.heads * of.value];
         let mut first_row = 0;
         for (step, &rows) in chunks.iter().enumerate() {
-            let slots = [SlotPair { from: (step > 0).then(|| (step % 2) as u32), to: 1 - (step % 2) as u32 }];
+            let slots = [SlotPair { from: (step > 0).then_some((step % 2) as u32), to: 1 - (step % 2) as u32 }];
             let spans = [Span { first_row, rows, past: first_row, blocks: &[] }];
             of.run_at(level, &team, &spans, &mut states, &slots, 3, &mut out);
             first_row += rows;

@@ -16,13 +16,13 @@ pub struct ModelConfig {
     pub layers: usize,
     /// Layers of the file behind them that guess further tokens; they are left out.
     pub next_token_layers: usize,
-    /// Query heads.
+    /// Query heads; 1 where no layer attends.
     pub heads: usize,
     /// Key and value heads of the layers that have some; divides `heads`.
     pub kv_heads: usize,
     /// Which layers have key and value heads.
     pub attends: Vec<bool>,
-    /// Values in a head of queries and keys; even.
+    /// Values in a head of queries and keys; even, and 2 where no layer attends.
     pub head_dim: usize,
     /// Values in a head of values.
     pub value_dim: usize,
@@ -48,15 +48,16 @@ pub(crate) const MAX_CONTEXT: u32 = 1 << 26;
 impl ModelConfig {
     /// Reads the geometry from a file's metadata (and the vocabulary's size from its embedding table).
     pub(crate) fn read(keys: &Keys<'_>, gguf: &Gguf, architecture: &str) -> Result<ModelConfig, ModelError> {
-        let heads = keys.size("attention.head_count", MAX_HEADS)?;
+        let attends = keys.attends()?;
+        let heads = if attends { keys.size("attention.head_count", MAX_HEADS)? } else { 1 };
         let blocks = keys.size("block_count", MAX_LAYERS)?;
-        let all_kv_heads = kv_heads(keys, blocks, heads)?;
+        let all_kv_heads = if attends { kv_heads(keys, blocks, heads)? } else { vec![0; blocks] };
         let kv_heads = all_kv_heads.iter().copied().find(|&heads| heads > 0).unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
             return Err(keys.wrong("attention.head_count_kv", kv_heads, format!("a divisor of head_count {heads}")));
         }
         let embedding = keys.size("embedding_length", MAX_WIDTH)?;
-        let head_dim = head_dim(keys, embedding, heads)?;
+        let head_dim = if attends { head_dim(keys, embedding, heads)? } else { 2 };
         let next_token_layers = keys.count("nextn_predict_layers", MAX_LAYERS)?;
         if next_token_layers >= blocks {
             let expected = format!("fewer than the {blocks} layers that there are");

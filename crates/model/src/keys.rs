@@ -83,6 +83,12 @@ impl<'a> Keys<'a> {
         )
     }
 
+    /// Whether there is attention: a model of states alone has no heads, or none that count.
+    pub(crate) fn attends(&self) -> Result<bool, ModelError> {
+        let has_states = ["ssm.inner_size", "wkv.head_size"].iter().any(|key| self.gguf.get(&self.name(key)).is_some());
+        Ok(!has_states || self.integer("attention.head_count")?.is_some_and(|heads| heads > 0))
+    }
+
     /// Whether the file has an array of that name.
     pub(crate) fn is_array(&self, key: &str) -> bool {
         matches!(self.gguf.get(&self.name(key)), Some(Value::Array(_)))

@@ -32,7 +32,7 @@ pub use crate::loader::Presence;
 pub use crate::parts::rope::{RopePlan, RopeScaling, YarnScaling};
 pub use crate::parts::routing::{ExpertGroups, RoutingPlan, RoutingScores};
 pub use crate::pooling::{EmbedsPlan, HeadActivation, HeadPlan};
-pub use crate::state_plan::StatePlan;
+pub use crate::state_plan::{StatePlan, StateSpace};
 
 /// What a model is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,19 +113,21 @@ pub enum Mixing {
     Attention,
     /// By a state that goes on from token to token.
     State(StatePlan),
+    /// By both, whose results are added.
+    SideBySide(StatePlan),
 }
 
 impl LayerPlan {
     /// Whether the layer has attention.
     pub fn attends(&self) -> bool {
-        matches!(self.mixing, Mixing::Attention)
+        !matches!(self.mixing, Mixing::State(_))
     }
 
     /// What of the layer carries a state.
     pub fn state(&self) -> Option<&StatePlan> {
         match &self.mixing {
             Mixing::Attention => None,
-            Mixing::State(state) => Some(state),
+            Mixing::State(state) | Mixing::SideBySide(state) => Some(state),
         }
     }
 
@@ -173,6 +175,8 @@ pub struct AttentionPlan {
     pub temperature: Option<Temperature>,
     /// Biases on Q, K and V.
     pub qkv_bias: Presence,
+    /// Whether each head of Q has behind it as many gates of what the head gives.
+    pub gated: bool,
     /// Norms of Q and of K.
     pub head_norms: HeadNorms,
     /// How keys and values are compressed, if they are. Only the rotation and the factor of the scores are taken from the rest then.
@@ -250,6 +254,8 @@ pub enum FeedForwardPlan {
     },
     /// The sum of what a few of many feed-forwards give, each token its own few.
     Experts(ExpertsPlan),
+    /// Nothing: the layer has no second half.
+    None,
 }
 
 /// A mixture of experts. Each is `down (activation (gate x) * up x)`, or `down (activation (up x))`.
@@ -341,13 +347,28 @@ impl Plan {
         layout: RopeLayout,
         norm: NormKind,
     ) -> Result<Plan, ModelError> {
+        let widths = keys.sizes("feed_forward_length", MAX_WIDTH, config.layers)?;
+        let gated = |&width: &usize| FeedForwardPlan::Gated { width, activation: Activation::Silu };
+        let mut plan = Plan::of_halves(keys, config, norm, widths.iter().map(gated).collect())?;
+        plan.ropes.push(RopePlan::read(keys, config, layout)?);
+        plan.layers.iter_mut().for_each(|layer| layer.attention.rope = Some(0));
+        Ok(plan)
+    }
+
+    /// The same without rotations, with these second halves of the layers.
+    pub(crate) fn of_halves(
+        keys: &Keys<'_>,
+        config: &ModelConfig,
+        norm: NormKind,
+        halves: Vec<FeedForwardPlan>,
+    ) -> Result<Plan, ModelError> {
         let both_ways = keys.flag("attention.causal")? == Some(false);
         let window = keys.integer("attention.sliding_window")?.map(|window| window as usize);
         let attention = AttentionPlan {
             head_dim: config.head_dim,
             kv_of: None,
             value_norms: false,
-            rope: Some(0),
+            rope: None,
             // A window that reaches over the whole context is no window.
             window: window.filter(|&window| window > 0 && window < config.context_length),
             chunk: None,
@@ -358,11 +379,11 @@ impl Plan {
             sinks: Presence::Never,
             temperature: None,
             qkv_bias: Presence::Optional,
+            gated: false,
             head_norms: HeadNorms::NEVER,
             latent: None,
         };
-        let widths = keys.sizes("feed_forward_length", MAX_WIDTH, config.layers)?;
-        let layer = |&width: &usize| LayerPlan {
+        let layer = |feed_forward| LayerPlan {
             halves: Halves::InTurn,
             norms: NormOrder::Before,
             attention_norm: Presence::Required,
@@ -371,12 +392,12 @@ impl Plan {
             output_scale: Presence::Never,
             mixing: Mixing::Attention,
             attention: attention.clone(),
-            feed_forward: FeedForwardPlan::Gated { width, activation: Activation::Silu },
+            feed_forward,
         };
         Ok(Plan {
             norm,
-            ropes: vec![RopePlan::read(keys, config, layout)?],
-            layers: widths.iter().map(layer).collect(),
+            ropes: Vec::new(),
+            layers: halves.into_iter().map(layer).collect(),
             embedding_scale: 1.0,
             logit_scale: 1.0,
             logit_cap: None,

@@ -5,10 +5,11 @@ use parkade_kernels::RopeLayout;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::keys::Keys;
-use crate::plan::{ExpertsPlan, Plan, Presence, RoutingPlan, RoutingScores};
+use crate::plan::{ExpertsPlan, Mixing, Plan, Presence, RoutingPlan, RoutingScores, StatePlan, StateSpace};
 
 pub(super) const GRANITE: &[&str] = &["granite"];
 pub(super) const GRANITE_MOE: &[&str] = &["granitemoe"];
+pub(super) const GRANITE_HYBRID: &[&str] = &["granitehybrid"];
 pub(super) const MINICPM: &[&str] = &["minicpm"];
 
 pub(super) fn granite(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
@@ -30,6 +31,17 @@ pub(super) fn granite_moe(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan,
     let mut plan = granite(keys, config)?;
     let routing = RoutingPlan::read(keys, RoutingScores::Softmax, true, Presence::Never)?;
     plan.mix(&ExpertsPlan::swiglu(keys, routing)?.with_shared(keys)?, |_| true);
+    Ok(plan)
+}
+
+/// States in most layers, with experts or without.
+pub(super) fn granite_hybrid(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
+    let has_experts = keys.integer("expert_count")?.is_some_and(|count| count > 0);
+    let mut plan = if has_experts { granite_moe(keys, config)? } else { granite(keys, config)? };
+    let space = StatePlan::Mamba2(StateSpace::read(keys)?);
+    for (layer, _) in plan.layers.iter_mut().zip(&config.attends).filter(|(_, attends)| !**attends) {
+        layer.mixing = Mixing::State(space.clone());
+    }
     Ok(plan)
 }
 

@@ -15,6 +15,7 @@ mod hunyuan;
 mod lfm2;
 mod llama;
 mod llama4;
+mod mamba;
 mod minicpm3;
 mod mistral3;
 mod modern_bert;
@@ -26,6 +27,8 @@ mod qwen2;
 mod qwen2moe;
 mod qwen3;
 mod qwen3moe;
+mod qwen3next;
+mod rwkv7;
 mod seed_oss;
 mod smollm3;
 mod stablelm;
@@ -52,6 +55,13 @@ const FAMILIES: &[Family] = &[
     Family { names: gpt_oss::NAMES, plan: gpt_oss::plan },
     Family { names: lfm2::LFM2, plan: lfm2::lfm2 },
     Family { names: lfm2::LFM2_MOE, plan: lfm2::lfm2_moe },
+    Family { names: mamba::MAMBA2, plan: mamba::mamba2 },
+    Family { names: mamba::FALCON_H1, plan: mamba::falcon_h1 },
+    Family { names: granite::GRANITE_HYBRID, plan: granite::granite_hybrid },
+    Family { names: qwen3next::QWEN3NEXT, plan: qwen3next::qwen3next },
+    Family { names: qwen3next::QWEN35, plan: qwen3next::qwen35 },
+    Family { names: qwen3next::QWEN35_MOE, plan: qwen3next::qwen35_moe },
+    Family { names: rwkv7::NAMES, plan: rwkv7::plan },
     Family { names: granite::GRANITE_MOE, plan: granite::granite_moe },
     Family { names: llama4::NAMES, plan: llama4::plan },
     Family { names: minicpm3::NAMES, plan: minicpm3::plan },

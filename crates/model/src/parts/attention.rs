@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, RopeTable, Scoring, Span, Team, attention, rope};
+use parkade_kernels::{Activation, KvCache, RopeTable, Scoring, Span, Team, attention, gate, rope};
 
 use super::linear::{Linear, multiply};
 use super::norm::Norm;
@@ -36,6 +36,8 @@ pub(crate) struct Attention {
     q_norm: Option<Norm>,
     /// Whether the norms of Q and K come after the rotation.
     norms_last: bool,
+    /// Whether each head of Q has its gates behind it.
+    gated: bool,
     output: Linear,
 }
 
@@ -80,10 +82,11 @@ impl Attention {
         let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
         let before = (plan.layers[layer].attention_norm == Presence::Required).then_some("attn_norm");
         let bias = attention.qkv_bias;
+        let queries = if attention.gated { 2 * wide } else { wide };
         let (q, own) = match attention.kv_of {
-            Some(_) => (Linear::load(loader, &in_layer(layer, "attn_q"), embedding, wide, bias)?, None),
+            Some(_) => (Linear::load(loader, &in_layer(layer, "attn_q"), embedding, queries, bias)?, None),
             None => {
-                let [q, k, v] = projections(loader, layer, embedding, [wide, narrow, narrow], bias)?;
+                let [q, k, v] = projections(loader, layer, embedding, [queries, narrow, narrow], bias)?;
                 let k_norm = head_norm("attn_k_norm", kv_heads)?;
                 let v_norm = attention.value_norms.then(|| Norm::unweighted(head_dim, plan.norm));
                 (q, Some(Own { k, v, k_norm, v_norm }))
@@ -114,6 +117,7 @@ impl Attention {
             own,
             q_norm: head_norm("attn_q_norm", heads)?,
             norms_last: after_rotation,
+            gated: attention.gated,
             output: Linear::load(loader, &in_layer(layer, "attn_output"), wide, embedding, Presence::Optional)?,
         })
     }
@@ -127,7 +131,10 @@ impl Attention {
     pub(crate) fn attend(&self, team: &Team, spans: &[Span<'_>], kv: &mut KvCache, s: &mut Scratch) {
         let Attention { heads, kv_heads, head_dim, cached_dim, .. } = *self;
         let (rows, queries, keys) = (s.rows, s.rows * heads * head_dim, s.rows * kv_heads * head_dim);
-        self.project(team, s, queries, keys);
+        self.project(team, s, keys);
+        if self.gated {
+            self.part_from_gates(s);
+        }
         if !self.norms_last {
             self.norm_heads(team, s);
         }
@@ -159,10 +166,26 @@ impl Attention {
         let attended = room(&mut s.attended, queries);
         let scoring = Scoring { sinks: self.sinks.as_deref(), slopes: self.slopes.as_deref(), ..self.scoring };
         attention(team, &s.q[..queries], heads, kv, self.layer, spans, scoring, attended);
+        if self.gated {
+            gate(team, Activation::Sigmoid, &s.gate[..queries], attended);
+        }
+    }
+
+    /// Takes queries and gates, which alternate, apart.
+    fn part_from_gates(&self, s: &mut Scratch) {
+        let (dim, values) = (self.head_dim, s.rows * self.heads * self.head_dim);
+        let queries = room(&mut s.normed, values).chunks_exact_mut(dim);
+        let gates = room(&mut s.gate, values).chunks_exact_mut(dim);
+        for ((both, query), gates) in s.q.chunks_exact(2 * dim).zip(queries).zip(gates) {
+            query.copy_from_slice(&both[..dim]);
+            gates.copy_from_slice(&both[dim..]);
+        }
+        std::mem::swap(&mut s.q, &mut s.normed);
     }
 
     /// Makes queries, and keys and values unless they are another layer's.
-    fn project(&self, team: &Team, s: &mut Scratch, queries: usize, keys: usize) {
+    fn project(&self, team: &Team, s: &mut Scratch, keys: usize) {
+        let queries = s.rows * self.q.outputs();
         let Some(Own { k, v, .. }) = &self.own else {
             self.residual.read(team, s, &[self.q.ty()]);
             return multiply(team, &s.activations, [(&self.q, room(&mut s.q, queries))]);

@@ -24,13 +24,13 @@ enum Body {
 }
 
 impl FeedForward {
-    /// Loads the feed-forward of a layer.
+    /// Loads the feed-forward of a layer, if it has one.
     pub(crate) fn load(
         loader: &Loader<'_>,
         layer: usize,
         embedding: usize,
         plan: &Plan,
-    ) -> Result<FeedForward, ModelError> {
+    ) -> Result<Option<FeedForward>, ModelError> {
         let names = ["ffn_gate", "ffn_up", "ffn_down"];
         let body = match &plan.layers[layer].feed_forward {
             &FeedForwardPlan::Gated { width, activation } => {
@@ -39,6 +39,7 @@ impl FeedForward {
             &FeedForwardPlan::Plain { width, activation } => {
                 Body::Gated(Box::new(Gated::load_plain(loader, layer, embedding, width, activation)?))
             }
+            FeedForwardPlan::None => return Ok(None),
             FeedForwardPlan::Experts(experts) => {
                 Body::Experts(Box::new(Experts::load(loader, layer, embedding, experts)?))
             }
@@ -46,7 +47,7 @@ impl FeedForward {
         let norm = plan.layers[layer].feed_forward_norm;
         let residual =
             Residual::load(loader, layer, Some(norm), "post_ffw_norm", "layer_output_norm", plan, embedding)?;
-        Ok(FeedForward { residual, body })
+        Ok(Some(FeedForward { residual, body }))
     }
 
     /// The matrices that every row meets.

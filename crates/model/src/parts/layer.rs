@@ -11,7 +11,7 @@ use super::latent_attention::LatentAttention;
 use super::layer_embedding::LayerEmbedding;
 use super::linear::Linear;
 use super::scratch::Scratch;
-use super::state::StateLayer;
+use super::state::Carrying;
 use crate::batch::Sequences;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -22,8 +22,8 @@ use crate::plan::{Halves, Plan};
 pub(crate) struct Layer {
     halves: Halves,
     attention: Option<Attending>,
-    state: Option<StateLayer>,
-    feed_forward: FeedForward,
+    state: Option<Carrying>,
+    feed_forward: Option<FeedForward>,
     embedding: Option<LayerEmbedding>,
     output_scale: Option<f32>,
     /// Values of a hidden state.
@@ -47,7 +47,7 @@ impl Layer {
         Ok(Layer {
             halves: plan.layers[index].halves,
             attention: attends.then(|| Attending::load(loader, index, config, plan, ropes)).transpose()?,
-            state: state.map(|state| StateLayer::load(loader, index, width, plan, state)).transpose()?,
+            state: state.map(|state| Carrying::load(loader, index, width, plan, state)).transpose()?,
             feed_forward: FeedForward::load(loader, index, config.embedding, plan)?,
             embedding: embedding.transpose()?,
             output_scale: scale.map(|scale| scale[0]),
@@ -59,8 +59,9 @@ impl Layer {
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         let embedding = self.embedding.iter().flat_map(LayerEmbedding::linears);
         let attention = self.attention.iter().flat_map(Attending::linears);
-        let state = self.state.iter().flat_map(StateLayer::linears);
-        attention.chain(state).chain(self.feed_forward.linears()).chain(embedding)
+        let state = self.state.iter().flat_map(Carrying::linears);
+        let feed_forward = self.feed_forward.iter().flat_map(FeedForward::linears);
+        attention.chain(state).chain(feed_forward).chain(embedding)
     }
 
     /// Matrices that each row meets all members of.
@@ -70,7 +71,7 @@ impl Layer {
 
     /// The experts, if there are any.
     pub(crate) fn experts(&self) -> Option<&Experts> {
-        self.feed_forward.experts()
+        self.feed_forward.as_ref()?.experts()
     }
 
     /// Whether it has attention.
@@ -93,11 +94,11 @@ impl Layer {
         match self.halves {
             Halves::InTurn => {
                 self.finish_mixing(team, s);
-                self.feed_forward.run(team, s);
+                self.feed(team, s);
             }
             // What attention adds no longer depends on the hidden states, so it can wait until they were read.
             Halves::Parallel => {
-                self.feed_forward.run(team, s);
+                self.feed(team, s);
                 self.finish_mixing(team, s);
             }
         }
@@ -106,6 +107,12 @@ impl Layer {
         }
         if let Some(factor) = self.output_scale {
             scale(team, &mut s.hidden[..s.rows * self.width], factor);
+        }
+    }
+
+    fn feed(&self, team: &Team, s: &mut Scratch) {
+        if let Some(feed_forward) = &self.feed_forward {
+            feed_forward.run(team, s);
         }
     }
 

@@ -24,17 +24,38 @@ impl Norm {
             NormKind::Rms { .. } => Presence::Never,
             NormKind::Layer { bias, .. } => bias,
         };
+        // In the files of one family a name has no end.
+        let weight = Some(format!("{name}.weight")).filter(|whole| loader.has(whole) || !loader.has(name));
+        let weight = weight.unwrap_or_else(|| name.to_owned());
         Ok(Norm {
             kind,
             cols: shape[0],
-            weight: loader.floats(&format!("{name}.weight"), shape)?,
+            weight: loader.floats(&weight, shape)?,
             bias: loader.floats_if(bias, &format!("{name}.bias"), shape)?,
         })
+    }
+
+    /// The same of rows in turn, each `cols` wide, whose factors lie one after the other.
+    pub(crate) fn load_in_turn(
+        loader: &Loader<'_>,
+        name: &str,
+        cols: usize,
+        rows: usize,
+        kind: NormKind,
+    ) -> Result<Norm, ModelError> {
+        Ok(Norm { cols, ..Norm::load(loader, name, &[cols * rows], kind)? })
     }
 
     /// A norm whose factors are all 1.
     pub(crate) fn unweighted(cols: usize, kind: NormKind) -> Norm {
         Norm { kind, cols, weight: vec![1.0; cols], bias: None }
+    }
+
+    /// What makes rows, unless they are shorter than `eps`, this long.
+    pub(crate) fn to_length(cols: usize, eps: f32, length: f32) -> Norm {
+        // The mean of the squares is what an RMS norm divides by.
+        let kind = NormKind::Rms { eps: eps * eps / cols as f32 };
+        Norm { kind, cols, weight: vec![length / (cols as f32).sqrt(); cols], bias: None }
     }
 
     /// As [`load`](Self::load), if the family has it.

@@ -36,6 +36,8 @@ pub(crate) struct Scratch {
     pub(crate) activations: Activations,
     /// What carries a state.
     pub(crate) states: StateScratch,
+    /// What RWKV makes of tokens and those before them.
+    pub(crate) rwkv: RwkvScratch,
     /// What latent attention makes its queries, keys and values of.
     pub(crate) latent: LatentScratch,
     /// The input of experts, place by place, and then what is between their halves; and the inputs of products inside of attention.
@@ -49,10 +51,49 @@ pub(crate) struct Scratch {
 pub(crate) struct StateScratch {
     /// What a projection gives.
     pub(crate) projected: Vec<f32>,
+    /// The same after the convolution.
+    pub(crate) convolved: Vec<f32>,
+    /// The gates of what comes out.
+    pub(crate) gates: Vec<f32>,
+    /// Queries, where they are normed, `[rows][key_heads][key]`.
+    pub(crate) queries: Vec<f32>,
+    /// Keys, as the queries.
+    pub(crate) keys: Vec<f32>,
+    /// How much of each head's state is left, `[rows][heads]`.
+    pub(crate) decay: Vec<f32>,
+    /// The factor of what each head takes in, `[rows][heads]`.
+    pub(crate) factor: Vec<f32>,
+    /// Both, before they are taken apart.
+    pub(crate) together: Vec<f32>,
     /// The input of the projection behind it, `[rows][width]`.
     pub(crate) out: Vec<f32>,
     /// Its width.
     pub(crate) width: usize,
+}
+
+/// Memory of RWKV. All are `[rows][embedding]` unless it is said.
+#[derive(Default)]
+pub(crate) struct RwkvScratch {
+    /// What a half sees of a token.
+    pub(crate) x: Vec<f32>,
+    /// The same of the token before.
+    pub(crate) past: Vec<f32>,
+    /// Both, mixed.
+    pub(crate) mixed: Vec<f32>,
+    /// What is between two matrices of low rank, `[rows][rank]`.
+    pub(crate) narrow: Vec<f32>,
+    /// The values of the first layer.
+    pub(crate) first_values: Vec<f32>,
+    /// How much of the state is left.
+    pub(crate) decay: Vec<f32>,
+    /// What is taken out of the state.
+    pub(crate) take: Vec<f32>,
+    /// What is put in for it.
+    pub(crate) put: Vec<f32>,
+    /// The gates of what comes out.
+    pub(crate) gates: Vec<f32>,
+    /// What comes out.
+    pub(crate) out: Vec<f32>,
 }
 
 /// Memory of latent attention.

@@ -15,6 +15,7 @@ mod random;
 mod rewrite;
 #[path = "../support/runner.rs"]
 mod runner;
+mod states;
 mod texts;
 
 use parkade_kernels::KvType;

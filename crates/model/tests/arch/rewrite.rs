@@ -7,7 +7,12 @@ use parkade_model::gguf::{Gguf, Value};
 /// The same model for a context of that length: some rotate otherwise in a longer one.
 pub fn with_context(gguf: &Gguf, context: u32) -> Gguf {
     let key = format!("{}.context_length", gguf.architecture().unwrap());
-    rewritten(gguf, None, Some((&key, context.into())))
+    with_metadata(gguf, &key, context.into())
+}
+
+/// The same model with another value of a key.
+pub fn with_metadata(gguf: &Gguf, key: &str, value: Value) -> Gguf {
+    rewritten(gguf, None, Some((key, value)))
 }
 
 /// The same model with all weights in F32, whose products round nothing.

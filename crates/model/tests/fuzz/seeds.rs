@@ -87,13 +87,17 @@ impl Seed {
 /// How many of [`all`] are small.
 pub const SMALL: usize = 6;
 
-/// Small models first, then some of those that the oracle has.
+/// Small models first, then some of those that the oracle has, and some whose layers carry states.
 pub fn all() -> Vec<Seed> {
     let mut seeds = vec![sentencepiece(), byte_level()];
     seeds.extend(["gemma4", "bert", "t5", "rwkv"].map(of_scheme));
     for ty in ["Q4_K_S", "Q3_K_S", "IQ4_XS", "Q5_1", "BF16"] {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny");
         seeds.push(Seed::of(&Gguf::open(&Path::new(path).join(format!("llama-{ty}.gguf"))).unwrap()));
+    }
+    for shape in ["lfm2moe", "mamba2", "falcon-h1", "qwen3next", "qwen35", "rwkv7"] {
+        let model = parkade_synth::Model::new(&format!("tiny-{shape}"), 1, 1, None).unwrap();
+        seeds.push(Seed::of(&Gguf::from_bytes(model.to_bytes().unwrap()).unwrap()));
     }
     seeds
 }
