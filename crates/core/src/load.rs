@@ -26,6 +26,8 @@ pub struct LoadOptions {
     /// Bytes for keys and values; `None` takes half of the memory that is free once the weights are there, but no more than
     /// the most sequences can fill, and a million blocks.
     pub kv_cache_bytes: Option<u64>,
+    /// The most tokens of a sequence, prompt and answer; `None` takes what the model was made for.
+    pub context: Option<usize>,
     /// Tokens in a KV block.
     pub block_len: usize,
     /// How keys and values are stored.
@@ -43,6 +45,7 @@ impl Default for LoadOptions {
         LoadOptions {
             threads: None,
             kv_cache_bytes: None,
+            context: None,
             block_len: 16,
             kv_type: KvType::F16,
             pooling: None,
@@ -64,7 +67,7 @@ pub struct Loaded {
     pub pairs: Option<Arc<Pairs>>,
     /// The model's limits.
     pub config: ModelConfig,
-    /// The file's name without its ending.
+    /// The file's name without its ending, and without the number of a part.
     pub name: String,
     /// Threads that compute.
     pub threads: usize,
@@ -169,13 +172,21 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         Tokenizer::from_gguf(&gguf).map_err(|source| LoadError::Tokenizer { path: path.to_owned(), source })?;
     let template = template(&gguf, path, options, &mut tokenizer)?;
     let team = Arc::new(Team::new(threads));
-    let model = Model::load(&gguf, team).map_err(|source| LoadError::Model { path: path.to_owned(), source })?;
+    let model = Model::load_within(&gguf, options.context, team).map_err(|error| match error {
+        ModelError::ContextSize { asked, most } => LoadError::Option {
+            option: "--ctx-size",
+            value: asked.to_string(),
+            allowed: format!("from 1 to {most}, what the model was made for: its answers past that would be noise"),
+        },
+        source => LoadError::Model { path: path.to_owned(), source },
+    })?;
     if model.state_bytes() > 0 {
         return Err(LoadError::State { path: path.to_owned() });
     }
     let warnings = warnings(&gguf, &tokenizer);
     let ranks = model.embedder().is_some_and(|embedder| embedder.embeds == Embeds::Scores);
     let pairs = ranks.then(|| Pairs::from_gguf(&gguf)).transpose().map_err(file_error)?;
+    let name = gguf.stem().unwrap_or("model").to_owned();
     drop(gguf);
 
     let config = model.config().clone();
@@ -191,7 +202,6 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let tokenizer = Arc::new(tokenizer);
     let backend = ModelBackend::new(model, kv, states, count, options.block_len);
     let engine = Engine::start(Box::new(backend), Arc::clone(&tokenizer), options.engine.clone())?;
-    let name = path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
     for warning in &warnings {
         tracing::warn!(model = %name, "{warning}");
     }

@@ -241,6 +241,25 @@ fn a_file_that_promises_an_endless_context_gets_no_endless_list_of_blocks() {
 }
 
 #[test]
+fn a_context_below_the_models_own_is_what_requests_and_memory_are_measured_by() {
+    let file = tiny_model_with("llama.context_length", 512);
+    let within = |context| LoadOptions { context: Some(context), ..LoadOptions::default() };
+    let loaded = load(file.path(), &within(64)).unwrap();
+    assert_eq!((loaded.config.context_length, loaded.config.trained_context), (64, 512));
+    let most = 64 / 16 * EngineConfig::default().max_seqs;
+    assert_eq!(loaded.engine.snapshot().kv_blocks.total, most, "as much as its sequences can fill");
+    let request = |tokens: usize| Request { max_tokens: Some(9), ..Request::new("r", vec![5; tokens]) };
+    assert!(loaded.engine.submit(request(70)).is_err());
+    let shorter = run(&loaded.engine, request(40));
+    let whole = load(file.path(), &within(512)).unwrap();
+    assert_eq!(shorter, run(&whole.engine, request(40)), "the tokens are the same");
+    for wrong in [0, 513] {
+        let error = load(file.path(), &within(wrong)).err().unwrap().to_string();
+        assert!(error.starts_with(&format!("--ctx-size is {wrong}; it must be from 1 to 512")), "{error}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_the_metadata_is_told_with_the_model() {
     let options = LoadOptions { kv_cache_bytes: Some(1 << 20), ..LoadOptions::default() };
     let good = load(tiny_model_with("llama.context_length", 512).path(), &options).unwrap();

@@ -1,5 +1,7 @@
 //! A model's geometry, from the metadata and checked.
 
+use std::ops::Range;
+
 use crate::error::ModelError;
 use crate::gguf::Gguf;
 use crate::keys::Keys;
@@ -30,8 +32,10 @@ pub struct ModelConfig {
     pub embedding: usize,
     /// Tokens in the vocabulary: rows of the embedding table.
     pub vocab: usize,
-    /// Positions that the model was made for.
+    /// Positions that a sequence may have: those that the model was made for, or fewer if it was loaded so.
     pub context_length: usize,
+    /// Positions that the model was made for.
+    pub trained_context: usize,
 }
 
 /// Layers that are believed; the largest published models have 126.
@@ -46,8 +50,14 @@ pub(crate) const MAX_WIDTH: u32 = 1 << 20;
 pub(crate) const MAX_CONTEXT: u32 = 1 << 26;
 
 impl ModelConfig {
-    /// Reads the geometry from a file's metadata (and the vocabulary's size from its embedding table).
-    pub(crate) fn read(keys: &Keys<'_>, gguf: &Gguf, architecture: &str) -> Result<ModelConfig, ModelError> {
+    /// Reads the geometry from a file's metadata (and the vocabulary's size from its embedding table). `context` is the most positions that
+    /// are wanted.
+    pub(crate) fn read(
+        keys: &Keys<'_>,
+        gguf: &Gguf,
+        architecture: &str,
+        context: Option<usize>,
+    ) -> Result<ModelConfig, ModelError> {
         let attends = keys.attends()?;
         let heads = if attends { keys.size("attention.head_count", MAX_HEADS)? } else { 1 };
         let blocks = keys.size("block_count", MAX_LAYERS)?;
@@ -63,6 +73,10 @@ impl ModelConfig {
             let expected = format!("fewer than the {blocks} layers that there are");
             return Err(keys.wrong("nextn_predict_layers", next_token_layers, expected));
         }
+        let trained_context = keys.size("context_length", MAX_CONTEXT)?;
+        if let Some(asked) = context.filter(|&asked| asked == 0 || asked > trained_context) {
+            return Err(ModelError::ContextSize { asked, most: trained_context });
+        }
         Ok(ModelConfig {
             architecture: architecture.to_owned(),
             // Nothing depends on it: a name that is no text is no name.
@@ -76,8 +90,14 @@ impl ModelConfig {
             value_dim: keys.optional_size("attention.value_length", MAX_HEAD_DIM)?.unwrap_or(head_dim),
             embedding,
             vocab: vocabulary(gguf, embedding)?,
-            context_length: keys.size("context_length", MAX_CONTEXT)?,
+            context_length: context.unwrap_or(trained_context),
+            trained_context,
         })
+    }
+
+    /// Layers of the file that are not computed: those that guess further tokens.
+    pub(crate) fn skipped_layers(&self) -> Range<usize> {
+        self.layers..self.layers + self.next_token_layers
     }
 }
 

@@ -38,6 +38,16 @@ pub enum ModelError {
         /// What would be right.
         expected: String,
     },
+    /// A context that the model was not made for.
+    #[error(
+        "a context of {asked} tokens was asked for; the model was made for 1 to {most}, and answers past that are noise"
+    )]
+    ContextSize {
+        /// What was asked for.
+        asked: usize,
+        /// What the model was made for.
+        most: usize,
+    },
     /// A tensor that the architecture needs.
     #[error(
         "tensor '{name}' of shape {expected} is missing; the file is incomplete: convert or download the model again"

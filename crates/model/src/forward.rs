@@ -8,7 +8,7 @@ use parkade_kernels::{KvCache, KvType, MatrixStack, StateCache, Team};
 use crate::batch::{Batch, BatchCheck, Extent, Outputs, PassCost, Sequences};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::families::describe;
+use crate::families::describe_within;
 use crate::gguf::Gguf;
 use crate::loader::Loader;
 use crate::parts::embedding::Embedding;
@@ -56,19 +56,35 @@ impl Model {
     /// If the architecture is not supported, the geometry makes no sense, a tensor is missing or has another shape than it should,
     /// or the file cannot be read or was changed meanwhile.
     pub fn load(gguf: &Gguf, team: Arc<Team>) -> Result<Model, ModelError> {
-        let (config, plan) = describe(gguf)?;
-        Model::build(gguf, config, plan, team)
+        Model::load_within(gguf, None, team)
     }
 
-    fn build(gguf: &Gguf, config: ModelConfig, plan: Plan, team: Arc<Team>) -> Result<Model, ModelError> {
+    /// As [`load`](Self::load), for sequences of up to `context` positions, which some models compute otherwise than longer ones.
+    ///
+    /// # Errors
+    /// As with [`load`](Self::load), or if the model was not made for so many.
+    pub fn load_within(gguf: &Gguf, context: Option<usize>, team: Arc<Team>) -> Result<Model, ModelError> {
+        let (config, plan) = describe_within(gguf, context)?;
         let loader = Loader::new(gguf, &team);
-        let embedding = Embedding::load(&loader, &config, &plan)?;
-        let table = |rope: &RopePlan| rope.table(&loader, config.context_length).map(Arc::new);
+        let model = Model::build(&loader, config, plan, &team)?;
+        loader.finish(&model.config.architecture, model.config.skipped_layers())?;
+        Ok(model)
+    }
+
+    /// Makes the model of what a loader gives.
+    pub(crate) fn build(
+        loader: &Loader<'_>,
+        config: ModelConfig,
+        plan: Plan,
+        team: &Arc<Team>,
+    ) -> Result<Model, ModelError> {
+        let team = Arc::clone(team);
+        let embedding = Embedding::load(loader, &config, &plan)?;
+        let table = |rope: &RopePlan| rope.table(loader, config.context_length).map(Arc::new);
         let ropes: Vec<_> = plan.ropes.iter().map(table).collect::<Result<_, _>>()?;
-        let layer = |index| Layer::load(&loader, index, &config, &plan, &ropes);
+        let layer = |index| Layer::load(loader, index, &config, &plan, &ropes);
         let layers = (0..config.layers).map(layer).collect::<Result<_, _>>()?;
-        let head = plan.embeds.as_ref().map(|plan| Head::load(&loader, config.embedding, &plan.head)).transpose()?;
-        loader.finish(&config.architecture, config.layers..config.layers + config.next_token_layers)?;
+        let head = plan.embeds.as_ref().map(|plan| Head::load(loader, config.embedding, &plan.head)).transpose()?;
         Ok(Model { config, plan, embedding, layers, head, team, check: BatchCheck::default(), spare: Vec::new() })
     }
 
@@ -323,10 +339,11 @@ mod tests {
     fn logits(change: impl FnOnce(&mut Plan)) -> Vec<u32> {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny/llama-F32.gguf");
         let gguf = Gguf::open(Path::new(path)).unwrap();
-        let (config, mut plan) = describe(&gguf).unwrap();
+        let (config, mut plan) = crate::describe(&gguf).unwrap();
         assert_eq!(plan.layers.len(), 2);
         change(&mut plan);
-        let mut model = Model::build(&gguf, config, plan, Arc::new(Team::new(1))).unwrap();
+        let team = Arc::new(Team::new(1));
+        let mut model = Model::build(&Loader::new(&gguf, &team), config, plan, &team).unwrap();
         let mut kv = model.new_kv_cache(1, 16, KvType::F32).unwrap();
         let mut states = model.new_states(0).unwrap();
         let tokens: Vec<_> = (1..13).collect();

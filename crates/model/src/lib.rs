@@ -15,16 +15,18 @@ pub mod plan;
 mod pooling;
 mod prompt;
 mod state_plan;
+mod survey;
 pub mod tokenizer;
 
 pub use batch::{Batch, Outputs, PassCost};
 pub use config::ModelConfig;
 pub use error::ModelError;
-pub use families::describe;
+pub use families::{architectures, describe, describe_within};
 pub use forward::{Model, PausedPass};
 pub use pairs::Pairs;
 pub use pooling::{Embedder, Embeds, Pooled, Pooling, PoolingType, cut_end, normalize};
 pub use prompt::{Prompt, Source};
+pub use survey::Survey;
 
 /// A token's number in the vocabulary: its row in the embedding table.
 pub type TokenId = u32;

@@ -1,7 +1,7 @@
 //! Finds the tensors of a file, checks and reads them, and says which nobody used.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -12,6 +12,9 @@ use crate::gguf::{Gguf, TensorInfo};
 
 /// The embedding table `[embedding, vocab]`.
 pub(crate) const TOKEN_EMBEDDING: &str = "token_embd.weight";
+
+/// Numbers that stand in for those of a missing tensor, at most: no vector of a model is longer.
+const MAX_STAND_IN: usize = 1 << 22;
 
 /// Whether a family has a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +34,27 @@ pub(crate) struct Loader<'a> {
     used: RefCell<HashSet<String>>,
     /// The tensor that is being read; its memory is used again for the next.
     data: RefCell<Vec<u8>>,
+    survey: Option<&'a Found>,
+}
+
+/// What a survey finds: see [`Loader::survey`].
+#[derive(Default)]
+pub(crate) struct Found {
+    /// What is wrong with the tensors.
+    pub(crate) problems: RefCell<Vec<ModelError>>,
+    /// Memory for tensors in the file's form.
+    pub(crate) raw_bytes: Cell<usize>,
 }
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(gguf: &'a Gguf, team: &'a Team) -> Loader<'a> {
-        Loader { gguf, team, used: RefCell::default(), data: RefCell::default() }
+        Loader { gguf, team, used: RefCell::default(), data: RefCell::default(), survey: None }
+    }
+
+    /// A loader that reads no weights and goes on after a tensor that is missing or misshapen. The model that is made of it is hollow: it can be
+    /// asked what it would take, and cannot be run.
+    pub(crate) fn survey(gguf: &'a Gguf, team: &'a Team, found: &'a Found) -> Loader<'a> {
+        Loader { survey: Some(found), ..Loader::new(gguf, team) }
     }
 
     /// Whether the file has a tensor.
@@ -72,6 +91,13 @@ impl<'a> Loader<'a> {
         outputs: [usize; N],
     ) -> Result<[Matrix; N], ModelError> {
         let all = outputs.iter().sum();
+        let refused = |source| ModelError::Kernel { what: format!("tensor '{name}'"), source };
+        if let Some(found) = self.survey {
+            let ty = self.type_of(found, name, &[inputs, all]);
+            let hollow = outputs.map(|rows| Matrix::hollow(ty, rows, inputs).map_err(refused));
+            let hollow: Vec<Matrix> = hollow.into_iter().collect::<Result<_, _>>()?;
+            return Ok(hollow.try_into().expect("one was made for each of N"));
+        }
         let tensor = self.find(name, &[inputs, all])?;
         let mut data = self.data.borrow_mut();
         self.gguf.read(tensor, &mut data)?;
@@ -81,7 +107,7 @@ impl<'a> Loader<'a> {
         for rows in outputs {
             let (own, others) = rest.split_at(rows * row_bytes);
             let matrix = Matrix::from_bytes(self.team, tensor.ty, rows, inputs, own);
-            matrices.push(matrix.map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })?);
+            matrices.push(matrix.map_err(refused)?);
             rest = others;
         }
         Ok(matrices.try_into().expect("a matrix was pushed for each of N"))
@@ -108,6 +134,13 @@ impl<'a> Loader<'a> {
         members: usize,
     ) -> Result<[MatrixStack; N], ModelError> {
         let all: usize = outputs.iter().sum();
+        let refused = |source| ModelError::Kernel { what: format!("tensor '{name}'"), source };
+        if let Some(found) = self.survey {
+            let ty = self.type_of(found, name, &[inputs, all, members]);
+            let hollow = outputs.map(|rows| MatrixStack::hollow(ty, members, rows, inputs).map_err(refused));
+            let hollow: Vec<MatrixStack> = hollow.into_iter().collect::<Result<_, _>>()?;
+            return Ok(hollow.try_into().expect("one was made for each of N"));
+        }
         let tensor = self.find(name, &[inputs, all, members])?;
         let mut data = self.data.borrow_mut();
         self.gguf.read(tensor, &mut data)?;
@@ -120,7 +153,7 @@ impl<'a> Loader<'a> {
             // Without a copy where nothing lies between.
             let bytes = if rows == all { Cow::Borrowed(&data[..]) } else { parts.collect::<Vec<_>>().concat().into() };
             let stack = MatrixStack::from_bytes(self.team, tensor.ty, members, rows, inputs, &bytes);
-            stacks.push(stack.map_err(|source| ModelError::Kernel { what: format!("tensor '{name}'"), source })?);
+            stacks.push(stack.map_err(refused)?);
             start += rows;
         }
         Ok(stacks.try_into().expect("a stack was pushed for each of N"))
@@ -128,6 +161,12 @@ impl<'a> Loader<'a> {
 
     /// A matrix `[cols, rows]` in the file's form.
     pub(crate) fn bytes(&self, name: &str, cols: usize, rows: usize) -> Result<(WeightType, Vec<u8>), ModelError> {
+        if let Some(found) = self.survey {
+            let ty = self.type_of(found, name, &[cols, rows]);
+            let size = ty.row_bytes(cols).and_then(|bytes| bytes.checked_mul(rows)).unwrap_or_default();
+            found.raw_bytes.set(found.raw_bytes.get().saturating_add(size));
+            return Ok((ty, Vec::new()));
+        }
         let tensor = self.find(name, &[cols, rows])?;
         let mut bytes = Vec::new();
         self.gguf.read(tensor, &mut bytes)?;
@@ -150,7 +189,15 @@ impl<'a> Loader<'a> {
 
     /// A tensor as floats.
     pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let tensor = self.find(name, shape)?;
+        let tensor = match (self.find(name, shape), self.survey) {
+            (Ok(tensor), _) => tensor,
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(found)) => {
+                found.problems.borrow_mut().push(error);
+                let len = shape.iter().try_fold(1, |len: usize, &d| len.checked_mul(d)).unwrap_or(MAX_STAND_IN);
+                return Ok(vec![1.0; len.min(MAX_STAND_IN)]);
+            }
+        };
         let mut data = self.data.borrow_mut();
         self.gguf.read(tensor, &mut data)?;
         let mut out = vec![0.0; shape.iter().product()];
@@ -173,6 +220,17 @@ impl<'a> Loader<'a> {
             return Err(ModelError::UnknownTensors { architecture: architecture.to_owned(), names: list(&in_model) });
         }
         Ok(self.gguf.check_unchanged()?)
+    }
+
+    /// The type of a tensor. What is wrong with it is noted.
+    fn type_of(&self, found: &Found, name: &str, shape: &[usize]) -> WeightType {
+        self.find(name, shape).map_or_else(
+            |error| {
+                found.problems.borrow_mut().push(error);
+                WeightType::F32
+            },
+            |tensor| tensor.ty,
+        )
     }
 
     fn find(&self, name: &str, shape: &[usize]) -> Result<&'a TensorInfo, ModelError> {

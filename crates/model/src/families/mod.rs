@@ -99,20 +99,33 @@ const FAMILIES: &[Family] = &[
     Family { names: gemma::GEMMA_EMBEDDING, plan: gemma::gemma_embedding },
 ];
 
-/// The geometry of a file's model, and what it is made of.
+/// The architectures that can be run, as in `general.architecture`.
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().flat_map(|family| family.names).copied()
+}
+
+/// As [`describe_within`], with the whole context that the model was made for.
+///
+/// # Errors
+/// As with [`describe_within`].
+pub fn describe(gguf: &Gguf) -> Result<(ModelConfig, Plan), ModelError> {
+    describe_within(gguf, None)
+}
+
+/// The geometry of a file's model, and what it is made of. `context` limits the positions that a sequence may have.
 ///
 /// # Errors
 /// If the architecture is unknown (the message lists those that are known), a key is missing, a value makes no sense, or one asks for
-/// something that the family does not compute.
-pub fn describe(gguf: &Gguf) -> Result<(ModelConfig, Plan), ModelError> {
+/// something that the family does not compute; or `context` is more than the model was made for.
+pub fn describe_within(gguf: &Gguf, context: Option<usize>) -> Result<(ModelConfig, Plan), ModelError> {
     let architecture = gguf.architecture()?;
     let family = FAMILIES.iter().find(|family| family.names.contains(&architecture));
     let family = family.ok_or_else(|| ModelError::Architecture {
         name: architecture.to_owned(),
-        supported: FAMILIES.iter().flat_map(|family| family.names).copied().collect::<Vec<_>>().join(", "),
+        supported: architectures().collect::<Vec<_>>().join(", "),
     })?;
     let keys = Keys::new(gguf, architecture);
-    let config = ModelConfig::read(&keys, gguf, architecture)?;
+    let config = ModelConfig::read(&keys, gguf, architecture, context)?;
     let plan = (family.plan)(&keys, &config)?;
     if config.value_dim != config.head_dim && plan.layers.iter().any(|layer| layer.attention.latent.is_none()) {
         let expected = format!("{}, the size of a key: heads of two sizes are not supported", config.head_dim);

@@ -55,7 +55,7 @@ impl Embedding {
         Ok(Embedding {
             table: (!tied || is_last).then(table).transpose()?,
             token_type: token_type(loader, token_types, embedding)?,
-            positions: loader.floats_if(positions, "position_embd.weight", &[embedding, config.context_length])?,
+            positions: loader.floats_if(positions, "position_embd.weight", &[embedding, config.trained_context])?,
             first_norm: norm(first_norm, "token_embd_norm")?,
             last_norm: norm(last_norm, last_norm_name)?,
             output: (!is_last).then(output).transpose()?,

@@ -96,7 +96,7 @@ impl RopePlan {
             layout,
             dimensions,
             freq_base,
-            scaling: scaling(keys, config.context_length)?,
+            scaling: scaling(keys, config)?,
             divisors: Presence::Optional,
         })
     }
@@ -175,7 +175,7 @@ impl RopePlan {
     }
 }
 
-fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
+fn scaling(keys: &Keys<'_>, config: &ModelConfig) -> Result<RopeScaling, ModelError> {
     let kind = keys.text("rope.scaling.type")?;
     if kind == Some("none") {
         return Ok(RopeScaling::None);
@@ -186,7 +186,8 @@ fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
         None => keys.positive("rope.scale_linear")?,
     };
     let original_context = || {
-        keys.optional_size("rope.scaling.original_context_length", MAX_CONTEXT).map(|length| length.unwrap_or(context))
+        let length = keys.optional_size("rope.scaling.original_context_length", MAX_CONTEXT)?;
+        Ok::<_, ModelError>(length.unwrap_or(config.trained_context))
     };
     let factor = factor.unwrap_or(1.0);
     match kind {
@@ -205,7 +206,7 @@ fn scaling(keys: &Keys<'_>, context: usize) -> Result<RopeScaling, ModelError> {
             original_context: original_context()?,
         })),
         Some("longrope") => Ok(RopeScaling::Long {
-            longer: context > original_context()?,
+            longer: config.context_length > original_context()?,
             attn_factor: keys.positive("rope.scaling.attn_factor")?.unwrap_or(1.0),
         }),
         Some("llama3") => {
