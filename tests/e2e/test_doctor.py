@@ -1,5 +1,6 @@
 """`parkade doctor` finds what is wrong and says what to do."""
 
+import json
 import shutil
 
 import pytest
@@ -64,6 +65,34 @@ def test_a_forced_slow_kernel_is_warned_of():
     done = parkade("doctor", env=environment(PARKADE_CPU="scalar"), timeout=PATIENCE)
     assert lines(done)["processor"] == "warn"
     assert done.returncode == 0
+
+
+def test_a_model_is_looked_at_without_being_run():
+    done = parkade("doctor", "default", "--format", "json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and report["loads"] and report["problems"] == []
+    assert report["architecture"] == "llama" and report["types"][0]["name"] == "Q4_1"
+    # As in `parkade serve` and `parkade bench model`.
+    assert 90 << 20 < report["needs"]["weight_bytes"] < 110 << 20
+    assert report["needs"]["kv_bytes_per_token"] == 30 * 2 * 3 * 64 * 2
+    speed = report["speed"]
+    assert 10 < speed["decode_tokens_per_second"] < 10_000 and "bandwidth" in speed["formula"]
+
+
+def test_a_model_that_would_not_load_says_why(tmp_path):
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"GGUF" + b"\0" * 100)
+    done = parkade("doctor", str(path))
+    assert done.returncode == 1 and "would not load" in done.stdout.decode()
+    large = parkade("doctor", "default", "--kv-cache-mb", "16000000", "--ctx-size", "100000")
+    assert large.returncode == 1
+    assert "kv-cache-mb is 16000000" in large.stdout.decode() and "100000" in large.stdout.decode()
+
+
+def test_the_machine_is_reported_to_programs_too():
+    report = json.loads(parkade("doctor", "--format", "json").stdout)
+    assert report["ok"] and {finding["subject"] for finding in report["findings"]} >= {"memory", "answer"}
+    assert any(fits["alias"] == "smollm2:360m" for fits in report["fits"])
 
 
 @pytest.mark.parametrize("command", ["--help", "--version"])

@@ -370,6 +370,73 @@ def test_a_server_that_sends_a_byte_at_a_time_is_given_up(hub, home):
     assert len(hub.reads()) < 10
 
 
+SPLIT = [f"Q8_0/some-model-Q8_0-0000{part}-of-00003.gguf" for part in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("name", ["", ":q8_0", f":{SPLIT[1]}"])
+def test_all_parts_of_a_split_model_are_fetched(home, name):
+    hub = FakeHub(REPO, {part: DATA[: 1000 + at] for at, part in enumerate(SPLIT)})
+    try:
+        done = pull(hub, home, REPO + name)
+        assert done.returncode == 0, done.stderr.decode()
+        for at, part in enumerate(SPLIT):
+            assert (home / "models" / REPO / part).read_bytes() == DATA[: 1000 + at]
+            assert part in done.stdout.decode()
+        # It is found by its first part.
+        serve = parkade("serve", "--port", "0", "--model", f"{REPO}:q8_0", env=variables(hub, home))
+        assert serve.returncode == 1 and SPLIT[0] in serve.stderr.decode()
+        # A part that is gone is fetched again, and the model is not here meanwhile.
+        (home / "models" / REPO / SPLIT[2]).unlink()
+        serve = parkade("serve", "--port", "0", "--model", f"{REPO}:q8_0", env=variables(hub, home))
+        assert "parkade pull" in serve.stderr.decode()
+        assert pull(hub, home, REPO + name).returncode == 0
+        assert (home / "models" / REPO / SPLIT[2]).exists()
+    finally:
+        hub.close()
+
+
+def test_a_split_model_of_which_the_hub_lacks_a_part_is_not_begun(home):
+    hub = FakeHub(REPO, {part: DATA[:1000] for part in SPLIT[:2]})
+    try:
+        done = pull(hub, home, REPO)
+        assert done.returncode == 1 and "parts are missing" in done.stderr.decode()
+        named = pull(hub, home, f"{REPO}:{SPLIT[0]}")
+        assert named.returncode == 1 and "-00003-of-00003.gguf" in named.stderr.decode()
+        assert not (home / "models" / REPO).exists()
+    finally:
+        hub.close()
+
+
+ALIAS, ALIAS_REPO = "qwen3:4b", "unsloth/Qwen3-4B-GGUF"
+
+
+def test_an_alias_takes_the_best_quantisation_that_fits_the_memory(home):
+    hub = FakeHub(ALIAS_REPO, {f"Qwen3-4B-{quant}.gguf": DATA[:1000] for quant in ("Q8_0", "Q4_K_M", "Q3_K_M")})
+    folder = home / "models" / ALIAS_REPO
+    try:
+        done = pull(hub, home, ALIAS)
+        assert done.returncode == 0, done.stderr.decode()
+        assert [file.name for file in folder.glob("*.gguf")] == ["Qwen3-4B-Q4_K_M.gguf"]
+        assert "takes about" in done.stderr.decode() and "--quant" in done.stderr.decode()
+        for name, quant in [(f"{ALIAS}-q8_0", None), (ALIAS, "Q3_K_M")]:
+            words = ["pull", name] + (["--quant", quant] if quant else [])
+            assert parkade(*words, env=variables(hub, home), timeout=PATIENCE).returncode == 0
+        assert len(list(folder.glob("*.gguf"))) == 3
+    finally:
+        hub.close()
+
+
+def test_an_alias_of_which_nothing_fits_is_refused_with_the_sizes(home):
+    hub = FakeHub(ALIAS_REPO, {"Qwen3-4B-Q4_K_M.gguf": DATA[:1000]})
+    hub.announced = 1 << 50
+    try:
+        done = pull(hub, home, ALIAS)
+        message = done.stderr.decode()
+        assert done.returncode == 1 and "no quantisation of qwen3:4b fits" in message and "PiB" in message
+    finally:
+        hub.close()
+
+
 def test_the_list_names_the_aliases_and_what_is_here():
     listed = parkade("pull", "--list").stdout.decode()
     row = next(line for line in listed.splitlines() if line.startswith("smollm2-135m"))

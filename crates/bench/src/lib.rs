@@ -32,6 +32,7 @@ mod tables;
 pub use error::BenchError;
 pub use locate::Locate;
 pub use output::{Format, OutputOptions};
+pub use roofline::Roofline;
 pub use stats::Samples;
 pub use subject::Subject;
 

@@ -17,11 +17,11 @@ const MULTIPLYING: Duration = Duration::from_millis(10);
 
 /// The limits over so many threads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Roofline {
+pub struct Roofline {
     /// Bytes a second that can be read from memory.
-    pub(crate) read: f64,
+    pub read: f64,
     /// Products of two bytes a second.
-    pub(crate) int8: f64,
+    pub int8: f64,
 }
 
 /// How near a measurement came to the limits, each from 0 to 1.
@@ -42,7 +42,8 @@ impl Shares {
 
 impl Roofline {
     /// Measures both limits with the threads of a team.
-    pub(crate) fn measure(team: &Team) -> Roofline {
+    #[must_use]
+    pub fn measure(team: &Team) -> Roofline {
         Roofline { read: read_bandwidth(team, BYTES), int8: int8_rate(team, MULTIPLYING) }
     }
 

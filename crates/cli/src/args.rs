@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
-use parkade_bench::BenchArgs;
+use parkade_bench::{BenchArgs, Format};
 use parkade_core::{DrainWaiting, EngineConfig, PoolingType, Reserve, SchedulerKind};
 use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
@@ -25,6 +25,7 @@ Examples:
   parkade pull llama-3.2-1b                    fetch a model
   parkade serve --model llama-3.2-1b           ... and serve it
   parkade doctor                               is everything in order?
+  parkade doctor qwen3:4b                      what a model needs, how fast it will be, why it would not load
 
 Settings: a flag wins over the environment (PARKADE_PORT for --port, and so on), which wins over the configuration
 file (port = 1234), which wins over the default. An empty variable counts as unset. The file is PARKADE_CONFIG or --config FILE, else
@@ -130,6 +131,10 @@ pub struct ModelArgs {
     /// Memory for the KV cache, in MiB [default: half of what is free beside the weights]
     #[arg(long, value_name = "MIB", env = "PARKADE_KV_CACHE_MB", hide_env = true, value_parser = whole::<u64>(1..=16_777_216))]
     pub kv_cache_mb: Option<u64>,
+    /// Longest sequence in tokens, prompt and answer together; less than the model was made for takes less memory
+    /// [default: what the model was made for]
+    #[arg(long, value_name = "N", env = "PARKADE_CTX_SIZE", hide_env = true, value_parser = whole::<u32>(16..=1 << 26))]
+    pub ctx_size: Option<u32>,
     /// How an embedding model pools its hidden states [default: as its file says]
     #[arg(long, value_name = "HOW", env = "PARKADE_POOLING", hide_env = true, value_parser = pooling_parser())]
     pub pooling: Option<PoolingType>,
@@ -389,9 +394,12 @@ fn scheduler_parser() -> impl TypedValueParser<Value = SchedulerKind> {
 /// `parkade pull`.
 #[derive(Debug, Args)]
 pub struct PullArgs {
-    /// Alias or Hugging Face REPO[:FILE]; FILE may be a quantisation's name, such as Q4_K_M
+    /// Alias, perhaps with a quantisation (qwen3:4b-q8_0), or Hugging Face REPO[:FILE]; FILE may be a quantisation's name, such as Q4_K_M
     #[arg(value_name = "MODEL", required_unless_present = "list")]
     pub model: Option<String>,
+    /// Quantisation, whether it fits the machine's memory or not [default: the best that fits]
+    #[arg(long, value_name = "NAME")]
+    pub quant: Option<String>,
     /// List the aliases, and which of them are here
     #[arg(long)]
     pub list: bool,
@@ -400,6 +408,12 @@ pub struct PullArgs {
 /// `parkade doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
+    /// GGUF file, alias or REPO[:FILE] to look at: what it is, what it needs, how fast it will be here, and why it would not load
+    #[arg(value_name = "MODEL")]
+    pub look_at: Option<String>,
+    /// Shape of the report
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub format: Format,
     #[command(flatten)]
     pub model: ModelArgs,
 }

@@ -91,7 +91,7 @@ mod tests {
             (
                 "port",
                 "1234",
-                "'port' is no setting of an engine; there are: model, threads, kv_cache_mb, pooling, chat_template",
+                "'port' is no setting of an engine; there are: model, threads, kv_cache_mb, ctx_size, pooling, chat_template",
             ),
             ("kv_cache_mb", "0", "kv_cache_mb: invalid value '0'"),
             ("help", "", "'help' is no setting"),

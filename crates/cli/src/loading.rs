@@ -43,6 +43,7 @@ pub fn options(args: &ModelArgs, engine: EngineConfig, machine: &Machine) -> Res
     Ok(LoadOptions {
         threads: Some(threads(args, machine)),
         kv_cache_bytes: args.kv_cache_mb.map(|mib| mib << 20),
+        context: args.ctx_size.map(|tokens| tokens as usize),
         pooling: args.pooling,
         chat_template: args.chat_template.clone(),
         engine,
@@ -96,7 +97,14 @@ mod tests {
     }
 
     fn asking(threads: Option<u32>, kv_cache_mb: Option<u64>) -> ModelArgs {
-        ModelArgs { model: "default".to_owned(), threads, kv_cache_mb, pooling: None, chat_template: None }
+        ModelArgs {
+            model: "default".to_owned(),
+            threads,
+            kv_cache_mb,
+            ctx_size: None,
+            pooling: None,
+            chat_template: None,
+        }
     }
 
     #[test]

@@ -248,7 +248,12 @@ fn a_context_below_the_models_own_is_what_requests_and_memory_are_measured_by() 
     assert_eq!((loaded.config.context_length, loaded.config.trained_context), (64, 512));
     let most = 64 / 16 * EngineConfig::default().max_seqs;
     assert_eq!(loaded.engine.snapshot().kv_blocks.total, most, "as much as its sequences can fill");
-    let request = |tokens: usize| Request { max_tokens: Some(9), ..Request::new("r", vec![5; tokens]) };
+    let sampling = SamplingParams { seed: Some(3), ..SamplingParams::default() };
+    let request = |tokens: usize| Request {
+        max_tokens: Some(9),
+        sampling: sampling.clone(),
+        ..Request::new("r", vec![5; tokens])
+    };
     assert!(loaded.engine.submit(request(70)).is_err());
     let shorter = run(&loaded.engine, request(40));
     let whole = load(file.path(), &within(512)).unwrap();

@@ -26,6 +26,11 @@ impl Survey {
     pub fn of(gguf: &Gguf, context: Option<usize>) -> Survey {
         let (config, plan) = match describe_within(gguf, context) {
             Ok(described) => described,
+            Err(error @ ModelError::ContextSize { .. }) => {
+                let mut survey = Survey::of(gguf, None);
+                survey.problems.insert(0, error);
+                return survey;
+            }
             Err(error) => return Survey { hollow: None, raw_bytes: 0, problems: vec![error] },
         };
         let (found, team) = (Found::default(), Arc::new(Team::new(1)));

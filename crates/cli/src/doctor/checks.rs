@@ -86,7 +86,7 @@ pub(super) fn memory(machine: &Machine, model_bytes: u64) -> Finding {
     Finding::ok("memory", text)
 }
 
-fn gib(bytes: u64) -> String {
+pub(super) fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
 }
 
@@ -118,7 +118,9 @@ fn tempfile_in(path: &Path) -> std::io::Result<()> {
 pub(super) fn model_file(args: &ModelArgs) -> Result<(PathBuf, u64), Finding> {
     let path = models::locate(&args.model)
         .map_err(|error| Finding::fail("model", format!("'{}' cannot be used", args.model), error.to_string()))?;
-    let size = std::fs::metadata(&path).map(|metadata| metadata.len());
+    let files = models::files_of(&path);
+    let size =
+        files.iter().map(|file| std::fs::metadata(file).map(|metadata| metadata.len())).sum::<std::io::Result<u64>>();
     let size =
         size.map_err(|error| Finding::fail("model", format!("{}: {error}", path.display()), "check its permissions"))?;
     Ok((path, size))
@@ -214,7 +216,14 @@ mod tests {
     }
 
     fn args(threads: Option<u32>, model: &str) -> ModelArgs {
-        ModelArgs { model: model.to_owned(), threads, kv_cache_mb: None, pooling: None, chat_template: None }
+        ModelArgs {
+            model: model.to_owned(),
+            threads,
+            kv_cache_mb: None,
+            ctx_size: None,
+            pooling: None,
+            chat_template: None,
+        }
     }
 
     #[test]

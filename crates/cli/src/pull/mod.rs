@@ -18,11 +18,12 @@ pub use error::HubError;
 
 use crate::args::PullArgs;
 use crate::directories;
-use crate::models::{self, ALIASES, ChoiceError, DEFAULT_NAMES, HubModel, ModelError};
+use crate::machine::Machine;
+use crate::models::{self, ChoiceError, DEFAULT_NAMES, HubModel, ModelError, aliases, fit};
 use crate::names::{BadName, FileName};
 use crate::stderr;
 use download::{Outcome, Target, download};
-use hub::{Hub, Listing};
+use hub::{Hub, Listing, Remote};
 
 /// Why a model could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,16 @@ pub enum PullError {
         count: usize,
         /// One of them.
         example: BadName,
+    },
+    /// The machine is too small for all of them.
+    #[error("{}", too_large(name, *.needed, *.room))]
+    TooLarge {
+        /// What was asked for.
+        name: String,
+        /// Memory that the smallest would take.
+        needed: u64,
+        /// What there is.
+        room: u64,
     },
     /// The hub refused or did not answer.
     #[error(transparent)]
@@ -67,19 +78,69 @@ pub fn run(args: &PullArgs, out: &mut impl Write) -> Result<(), PullError> {
         writeln!(out, "{}: already here (the set-up fetched it)", path.display())?;
         return Ok(());
     }
-    let model = HubModel::parse(name).ok_or_else(|| ModelError::Unknown(name.to_owned()))?;
+    let mut model = HubModel::parse(name).ok_or_else(|| ModelError::Unknown(name.to_owned()))?;
+    if let Some(quant) = &args.quant {
+        model.file = Some(FileName::parse(quant).map_err(|_| ModelError::Unknown(format!("{name}:{quant}")))?);
+    }
     let hub = Hub::from_environment()?;
-    let file = match &model.file {
-        Some(file) if file.as_str().ends_with(".gguf") => file.clone(),
-        _ => choose(&model, &hub.files(&model.repo)?)?,
+    for (file, remote) in wanted(&hub, &model, name)? {
+        fetch(&hub, &model, file, &remote, out)?;
+    }
+    Ok(())
+}
+
+/// The files that are to be fetched: one, or the parts of a split model.
+fn wanted(hub: &Hub, model: &HubModel, name: &str) -> Result<Vec<(FileName, Remote)>, PullError> {
+    let described = |file: &FileName| {
+        let parts = models::parts(file).into_iter();
+        parts.map(|part| Ok((part.clone(), hub.describe(&model.repo, &part)?))).collect::<Result<Vec<_>, HubError>>()
     };
-    let remote = hub.describe(&model.repo, &file)?;
+    match &model.file {
+        Some(file) if file.as_str().ends_with(".gguf") => Ok(described(file)?),
+        Some(_) => Ok(described(&choose(model, &hub.files(&model.repo)?)?)?),
+        None => {
+            let listing = hub.files(&model.repo)?;
+            // That there is one.
+            choose(model, &listing)?;
+            let room = fit::room(&Machine::read());
+            let mut least = u64::MAX;
+            for file in model.candidates(&listing.files) {
+                let files = described(file)?;
+                let bytes = files.iter().map(|(_, remote)| remote.size).fold(0, u64::saturating_add);
+                let needed = fit::memory_needed(file.as_str(), bytes);
+                if room.is_none_or(|room| needed <= room) {
+                    stderr::say(format_args!("parkade: {}", chosen(file, bytes, needed, room)));
+                    return Ok(files);
+                }
+                least = least.min(needed);
+            }
+            Err(PullError::TooLarge { name: name.to_owned(), needed: least, room: room.unwrap_or_default() })
+        }
+    }
+}
+
+fn chosen(file: &FileName, bytes: u64, needed: u64, room: Option<u64>) -> String {
+    let of = room.map(|room| format!(" of the {} that a model may take here", HumanBytes(room))).unwrap_or_default();
+    let (bytes, needed) = (HumanBytes(bytes), HumanBytes(needed));
+    format!("{file}: {bytes}, takes about {needed}{of}, room for keys and values included; --quant takes another")
+}
+
+fn too_large(name: &str, needed: u64, room: u64) -> String {
+    format!(
+        "no quantisation of {name} fits this machine: the smallest takes about {}, and a model may take {} here; take a smaller model, or \
+         name a quantisation with --quant to fetch it anyhow",
+        HumanBytes(needed),
+        HumanBytes(room)
+    )
+}
+
+fn fetch(hub: &Hub, model: &HubModel, file: FileName, remote: &Remote, out: &mut impl Write) -> Result<(), PullError> {
     let target = Target { models: directories::models(), repo: model.repo.clone(), file: file.clone() };
     if remote.sha256.is_none() {
         stderr::say(format_args!("parkade: the hub gives no SHA-256 for {file}; only its size can be checked"));
     }
     let bar = progress_bar(&file, remote.size);
-    let outcome = download(&hub, &remote, &target, &bar)?;
+    let outcome = download(hub, remote, &target, &bar)?;
     let target = target.path();
     match outcome {
         Outcome::AlreadyHere => writeln!(out, "{}: already here, checksum right", target.display())?,
@@ -112,12 +173,15 @@ fn choose(model: &HubModel, listing: &Listing) -> Result<FileName, PullError> {
 
 fn list(out: &mut impl Write) -> io::Result<()> {
     let here = |name: &str| if models::locate(name).is_ok() { "here" } else { "" };
-    writeln!(out, "{:<16} {:<5} from", "alias", "")?;
+    writeln!(out, "{:<22} {:<5} from", "alias", "")?;
     for name in DEFAULT_NAMES {
-        writeln!(out, "{name:<16} {:<5} `make setup`", here(name))?;
+        writeln!(out, "{name:<22} {:<5} `make setup`", here(name))?;
     }
-    for alias in ALIASES {
-        writeln!(out, "{:<16} {:<5} {}:{}", alias.name, here(alias.name), alias.repo, alias.file)?;
+    for alias in aliases() {
+        let name = alias.names[0];
+        let others = alias.names[1..].join(", ");
+        let others = if others.is_empty() { others } else { format!("; also {others}") };
+        writeln!(out, "{name:<22} {:<5} {} ({}){others}", here(name), alias.repo, alias.quants.join(", "))?;
     }
     Ok(())
 }

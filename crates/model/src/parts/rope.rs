@@ -92,13 +92,7 @@ impl RopePlan {
             return Err(keys.wrong("rope.dimension_count", dimensions, expected));
         }
         let freq_base = keys.freq_base("rope.freq_base")?.unwrap_or(10_000.0);
-        Ok(RopePlan {
-            layout,
-            dimensions,
-            freq_base,
-            scaling: scaling(keys, config)?,
-            divisors: Presence::Optional,
-        })
+        Ok(RopePlan { layout, dimensions, freq_base, scaling: scaling(keys, config)?, divisors: Presence::Optional })
     }
 
     /// The rotations up to a position, with the divisors of the file, if it has some.

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use parkade_kernels::{KvType, Team};
 use parkade_model::gguf::{Array, Gguf, TensorInfo, Value};
 use parkade_model::plan::FeedForwardPlan;
-use parkade_model::{Model, ModelError, describe};
+use parkade_model::{Model, ModelError, Survey, describe};
 
 use crate::experts::mixture;
 use crate::installed::default_model;
@@ -52,6 +52,19 @@ fn weights_are_counted_in_bytes() {
     assert!(model.weight_bytes() >= 4 * matrices, "{}", model.weight_bytes());
     // Tiles of 16 outputs may pad, but not more than that.
     assert!(model.weight_bytes() <= 5 * matrices, "{}", model.weight_bytes());
+}
+
+#[test]
+fn a_survey_tells_without_reading_what_loading_would_find() {
+    for tied in [false, true] {
+        let model = Synthetic { tied, ..Synthetic::default() };
+        let (loaded, survey) = (load(&model).unwrap(), Survey::of(&model.gguf(), None));
+        assert!(survey.problems().is_empty(), "{:?}", survey.problems());
+        assert_eq!((survey.config(), survey.weight_bytes()), (Some(loaded.config()), loaded.weight_bytes()));
+        assert_eq!(survey.pass_cost(7, 1), Some(loaded.pass_cost(7, 1)));
+    }
+    let nothing = Survey::of(&with("block_count", 0u32).gguf(), None);
+    assert!(nothing.problems().len() == 1 && nothing.config().is_none() && nothing.pass_cost(1, 1).is_none());
 }
 
 #[test]

@@ -20,6 +20,7 @@ class Settings(TypedDict, total=False):
 
     threads: int
     kv_cache_mb: int
+    ctx_size: int
     pooling: str
     chat_template: str
     scheduler: str
