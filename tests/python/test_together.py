@@ -100,6 +100,17 @@ async def test_cancelling_a_task_cancels_its_request(engine):
     assert engine.metrics()["totals"]["cancelled"] == before + 2
 
 
+async def test_a_task_that_is_cancelled_while_it_hands_in_leaves_nothing(engine):
+    for _ in range(10):
+        task = asyncio.ensure_future(engine.acomplete("Once", **LONG))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    # The loop does nothing meanwhile: that must not matter.
+    await_idle(engine)
+
+
 async def test_leaving_a_stream_in_asyncio_cancels_it(engine):
     before = engine.metrics()["totals"]["cancelled"]
     async for _ in engine.astream("Once", **LONG):

@@ -55,9 +55,30 @@ def _news() -> _News:
     return news
 
 
+async def _hand_in(submit: Callable[[], _native.Stream]) -> _native.Stream:
+    """Hands a request in, in a thread. If the task is cancelled meanwhile, whoever comes second cancels the request."""
+    streams: list[_native.Stream] = []
+    left = False
+
+    def hand_in() -> _native.Stream:
+        stream = submit()
+        streams.append(stream)
+        if left:
+            stream.close()
+        return stream
+
+    try:
+        return await asyncio.to_thread(hand_in)
+    except asyncio.CancelledError:
+        left = True
+        for stream in streams:
+            stream.close()
+        raise
+
+
 async def answer(submit: Callable[[], _native.Stream]) -> Answer:
     """Hands a request in and waits for its answer. Cancelling the task cancels the request."""
-    with await asyncio.to_thread(submit) as stream:
+    with await _hand_in(submit) as stream:
         await _news().when(stream.collect)
         return stream.result()
 
@@ -79,7 +100,7 @@ class AsyncStream:
 
     async def __anext__(self) -> Chunk:
         if self._stream is None:
-            self._stream = await asyncio.to_thread(self._submit)
+            self._stream = await _hand_in(self._submit)
         try:
             return await _news().when(self._stream.poll)
         except asyncio.CancelledError:
