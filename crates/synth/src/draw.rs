@@ -25,6 +25,7 @@ pub(crate) const TYPES: &[WeightType] = &[
     WeightType::Q6K,
     WeightType::IQ4NL,
     WeightType::IQ4XS,
+    WeightType::MXFP4,
 ];
 
 /// How a tensor's values are distributed.
@@ -105,6 +106,15 @@ fn block(ty: WeightType, deviation: f32, random: &mut Random, out: &mut Vec<u8>)
                 .iter_mut()
                 .for_each(|byte| *byte = if *byte < 0x80 { *byte & 0x1f | 0x40 } else { *byte & 0x1f | 0xa0 });
             out.extend(half(sign * deviation / 1479.0));
+        }
+        WeightType::MXFP4 => {
+            // Scales are powers of two: of the two around the one that is wanted, as often as the mean square asks for.
+            let scale = deviation / 5.852;
+            let below = scale.log2().floor();
+            let above = ((scale / below.exp2()).powi(2) - 1.0) / 3.0;
+            let exponent = below + f32::from(random.uniform() < above);
+            out.push((exponent as i32 + 128).clamp(2, 254) as u8);
+            random.bytes(16, out);
         }
         WeightType::IQ4XS => scaled(sign * deviation / 1246.0, 134, random, out),
         _ => unreachable!("{} is none of the types of blocks that can be drawn", ty.name()),

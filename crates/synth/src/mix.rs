@@ -10,7 +10,7 @@ use crate::error::SynthError;
 /// The types of a file's matrices. Norms, biases, routers and small tables are always in F32, as llama.cpp has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mix {
-    /// All in one.
+    /// All in one; MXFP4 for experts only and the rest in Q8_0, as in the files that there are.
     Plain(WeightType),
     /// As llama.cpp mixes `Q4_K_M`: Q4_K, and Q6_K where rounding hurts most.
     Q4KM,
@@ -33,6 +33,7 @@ impl Mix {
     /// The type of a matrix with rows of `cols` values. Where they are no whole blocks, it is the one that llama.cpp takes instead.
     pub(crate) fn type_of(self, name: &str, cols: usize, facts: Facts) -> WeightType {
         let ty = match self {
+            Mix::Plain(WeightType::MXFP4) if !name.ends_with("_exps.weight") => WeightType::Q8_0,
             Mix::Plain(ty) => ty,
             Mix::Q4KM => q4_k_m(name, facts),
         };
@@ -110,6 +111,14 @@ mod tests {
         assert_eq!(ty(WeightType::Q4K, 2880), WeightType::Q5_0);
         assert_eq!(ty(WeightType::Q6K, 2880), WeightType::Q8_0);
         assert_eq!(ty(WeightType::Q8_0, 100), WeightType::F16);
+    }
+
+    #[test]
+    fn mxfp4_is_the_type_of_experts() {
+        let facts = Facts { layers: 2, experts: 4, tied: false };
+        let ty = |name| Mix::Plain(WeightType::MXFP4).type_of(name, 64, facts);
+        assert_eq!(ty("blk.1.ffn_down_exps.weight"), WeightType::MXFP4);
+        assert_eq!(ty("blk.1.attn_q.weight"), WeightType::Q8_0);
     }
 
     #[test]

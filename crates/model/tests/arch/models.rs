@@ -28,6 +28,7 @@ pub const GENERATES: &[&str] = &[
     "gemma4-Q8_0",
     "glm4-Q8_0",
     "glm4moe-Q8_0",
+    "gpt-oss-MXFP4",
     "gpt-oss-q8-Q8_0",
     "granite-Q8_0",
     "granitehybrid-Q8_0",

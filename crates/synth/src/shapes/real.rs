@@ -77,7 +77,8 @@ pub(super) fn all() -> Vec<Shape> {
             "gpt-oss-20b",
             experts::gpt_oss,
             Dims { window: 128, ..mixture(dims(2880, 24, 64, 8, 64, 2880, 201_088, 150_000.0), 32, 4, 2880) },
-        ),
+        )
+        .mix(Mix::Plain(WeightType::MXFP4)),
         real(
             "deepseek-v2-lite",
             experts::deepseek2_lite_real,

@@ -83,6 +83,7 @@ fn experts() -> Vec<Shape> {
             experts::llama4,
             Dims { layers: 4, experts: 4, used: 1, expert_ffn: 64, shared_ffn: 64, base: 500_000.0, ..TINY },
         ),
+        tiny("gpt-oss", experts::gpt_oss, oss).mix(Mix::Plain(WeightType::MXFP4)),
         tiny("gpt-oss-q8", experts::gpt_oss, oss),
         tiny("deepseek2", experts::deepseek3, Dims { ffn: 128, experts: 8, kv_heads: 4, ..led }),
         tiny(
