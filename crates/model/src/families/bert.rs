@@ -2,14 +2,17 @@
 
 use parkade_kernels::RopeLayout;
 
-use crate::config::ModelConfig;
+use crate::config::{MAX_LAYERS, ModelConfig};
 use crate::error::ModelError;
 use crate::keys::Keys;
-use crate::plan::{Activation, HeadNorms, NormKind, NormOrder, NormOver, Plan, Presence};
+use crate::plan::{
+    Activation, ExpertsPlan, HeadNorms, NormKind, NormOrder, NormOver, Plan, Presence, RoutingPlan, RoutingScores,
+};
 
 /// `bert` is also what converters call XLM-RoBERTa.
 pub(super) const BERT: &[&str] = &["bert"];
 pub(super) const NOMIC: &[&str] = &["nomic-bert"];
+pub(super) const NOMIC_MOE: &[&str] = &["nomic-bert-moe"];
 pub(super) const JINA: &[&str] = &["jina-bert-v2"];
 
 /// ALiBi's strength, which files seldom tell.
@@ -27,6 +30,17 @@ pub(super) fn bert(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelE
 /// Rotations, and a feed-forward with a gate.
 pub(super) fn nomic(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
     encoder(keys, config)
+}
+
+/// The same with plain feed-forwards, and experts on the last of every few layers.
+pub(super) fn nomic_moe(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
+    let mut plan = encoder(keys, config)?;
+    plan.without_gates(Activation::Gelu);
+    let routing = RoutingPlan::read(keys, RoutingScores::Softmax, false, Presence::Never)?;
+    let experts = ExpertsPlan { gated: false, activation: Activation::Gelu, ..ExpertsPlan::swiglu(keys, routing)? };
+    let period = keys.size("moe_every_n_layers", MAX_LAYERS)?;
+    plan.mix(&experts, |layer| layer % period == 1);
+    Ok(plan)
 }
 
 /// Neither positions nor rotations: scores fall with the distance.

@@ -94,6 +94,7 @@ const FAMILIES: &[Family] = &[
     Family { names: nemotron::NAMES, plan: nemotron::plan },
     Family { names: bert::BERT, plan: bert::bert },
     Family { names: bert::NOMIC, plan: bert::nomic },
+    Family { names: bert::NOMIC_MOE, plan: bert::nomic_moe },
     Family { names: bert::JINA, plan: bert::jina },
     Family { names: modern_bert::NAMES, plan: modern_bert::plan },
     Family { names: gemma::GEMMA_EMBEDDING, plan: gemma::gemma_embedding },

@@ -77,6 +77,7 @@ pub const TEXTS: &[&str] = &[
     "jina-bert-v2-Q8_0",
     "modern-bert-Q8_0",
     "nomic-bert-Q8_0",
+    "nomic-bert-moe-Q8_0",
     "qwen3-embedding-Q8_0",
     "qwen3-rerank-Q8_0",
     "xlm-roberta-Q8_0",
