@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, KvType, Team};
+use parkade_kernels::{KvType, Team};
 use parkade_model::chat_template::{ChatTemplate, GivenTemplate, TemplateError};
 use parkade_model::gguf::{Gguf, GgufError};
 use parkade_model::tokenizer::{Tokenizer, TokenizerError};
@@ -190,7 +190,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     drop(gguf);
 
     let config = model.config().clone();
-    let blocks = blocks(&config, model.plan().kv_layers(), options)?;
+    let blocks = blocks(&model, options)?;
     let (count, block_bytes) = (blocks.count, blocks.bytes_each);
     let kv_cache_bytes = count as u64 * block_bytes as u64;
     let kv = model
@@ -256,17 +256,17 @@ struct Blocks {
     bytes_each: usize,
 }
 
-fn blocks(config: &ModelConfig, kv_layers: usize, options: &LoadOptions) -> Result<Blocks, LoadError> {
-    let bytes_each =
-        KvCache::bytes_per_block(kv_layers, config.kv_heads, config.head_dim, options.block_len, options.kv_type)
-            .filter(|&bytes| bytes > 0)
-            .ok_or_else(|| LoadError::Option {
-                option: "block length",
-                value: options.block_len.to_string(),
-                allowed: "small enough to count its bytes".to_owned(),
-            })?;
+fn blocks(model: &Model, options: &LoadOptions) -> Result<Blocks, LoadError> {
+    let bytes_each = model
+        .kv_bytes_per_block(options.block_len, options.kv_type)
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| LoadError::Option {
+            option: "block length",
+            value: options.block_len.to_string(),
+            allowed: "small enough to count its bytes".to_owned(),
+        })?;
     // More than this no set of running sequences could ever fill.
-    let useful = config.context_length.div_ceil(options.block_len).saturating_mul(options.engine.max_seqs);
+    let useful = model.config().context_length.div_ceil(options.block_len).saturating_mul(options.engine.max_seqs);
     let useful = useful.clamp(1, MOST_BLOCKS);
     let budget = match options.kv_cache_bytes {
         Some(bytes) => bytes,

@@ -40,15 +40,38 @@ pub struct Span<'a> {
     pub blocks: &'a [u32],
 }
 
-/// The paged cache of keys and values of all layers.
+/// The heads of one layer's keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvShape {
+    /// How many there are.
+    pub heads: usize,
+    /// Values of one head of one token.
+    pub dim: usize,
+}
+
+impl KvShape {
+    /// Bytes of the keys and of the values of one block.
+    fn bytes(self, block_len: usize, ty: KvType) -> Option<(usize, usize)> {
+        let row = self.heads.checked_mul(block_len)?.checked_mul(ty.bytes())?;
+        Some((row.checked_mul(self.dim)?, row.checked_mul(self.dim.checked_next_multiple_of(LANES)?)?))
+    }
+
+    fn key_page(self, block_len: usize, ty: KvType) -> usize {
+        block_len * self.dim * ty.bytes()
+    }
+
+    fn value_page(self, block_len: usize, ty: KvType) -> usize {
+        block_len * self.dim.next_multiple_of(LANES) * ty.bytes()
+    }
+}
+
+/// The paged cache of keys and values of all layers that have some of their own, each in its shape.
 ///
 /// Layout of a block for one layer and KV head: keys `[block_len / 16][head_dim][16 tokens]`, so that the
 /// lanes of a register are tokens; values `[block_len][head_dim, padded to 16]`, so that they are
 /// dimensions.
 pub struct KvCache {
-    layers: usize,
-    kv_heads: usize,
-    head_dim: usize,
+    layers: Vec<Place>,
     blocks: usize,
     block_len: usize,
     ty: KvType,
@@ -56,82 +79,66 @@ pub struct KvCache {
     values: Buffer,
 }
 
-/// Bytes of keys and of values of one block, layer and KV head.
-fn page_bytes(head_dim: usize, block_len: usize, ty: KvType) -> Option<(usize, usize)> {
-    let row = block_len.checked_mul(ty.bytes())?;
-    Some((row.checked_mul(head_dim)?, row.checked_mul(head_dim.checked_next_multiple_of(LANES)?)?))
+/// Where a layer's blocks lie.
+#[derive(Clone, Copy)]
+struct Place {
+    shape: KvShape,
+    /// Its first byte among the keys, and among the values.
+    start: (usize, usize),
 }
 
 impl KvCache {
-    /// A cache of `blocks` blocks of `block_len` tokens (16 or 32). Without layers it takes no memory.
+    /// A cache of `blocks` blocks of `block_len` tokens (16 or 32), for layers of these shapes. Without layers it takes no memory.
     ///
     /// # Errors
     /// If a size is zero, odd or not supported, or there is no memory for it.
-    pub fn new(
-        layers: usize,
-        kv_heads: usize,
-        head_dim: usize,
-        blocks: usize,
-        block_len: usize,
-        ty: KvType,
-    ) -> Result<KvCache, KernelError> {
+    pub fn new(shapes: &[KvShape], blocks: usize, block_len: usize, ty: KvType) -> Result<KvCache, KernelError> {
         if block_len != 16 && block_len != 32 {
             return Err(KernelError::invalid("block_len", block_len, "use 16 or 32 tokens a block"));
         }
-        for (field, value) in [("kv_heads", kv_heads), ("blocks", blocks)] {
-            if value == 0 {
-                return Err(KernelError::invalid(field, value, "must be at least 1"));
-            }
+        if blocks == 0 {
+            return Err(KernelError::invalid("blocks", blocks, "must be at least 1"));
         }
-        if head_dim == 0 || !head_dim.is_multiple_of(2) {
-            return Err(KernelError::invalid("head_dim", head_dim, "must be even and at least 2"));
+        for &KvShape { heads, dim } in shapes {
+            if heads == 0 {
+                return Err(KernelError::invalid("kv_heads", heads, "must be at least 1"));
+            }
+            if dim == 0 || !dim.is_multiple_of(2) {
+                return Err(KernelError::invalid("head_dim", dim, "must be even and at least 2"));
+            }
         }
         if u32::try_from(blocks).is_err() {
             return Err(KernelError::invalid("blocks", blocks, "block numbers have 32 bits"));
         }
-        let sizes = || {
-            let (key, value) = page_bytes(head_dim, block_len, ty)?;
-            let pages = layers.checked_mul(kv_heads)?.checked_mul(blocks)?;
-            Some((pages.checked_mul(key)?, pages.checked_mul(value)?))
-        };
-        let (keys, values) = sizes().ok_or_else(|| {
-            KernelError::invalid(
-                "KV cache size",
-                format!("{layers} layers x {kv_heads} heads x {head_dim} x {blocks} blocks"),
-                "the size overflows; ask for fewer blocks",
-            )
-        })?;
+        let (mut layers, mut end) = (Vec::with_capacity(shapes.len()), (0, 0));
+        for &shape in shapes {
+            layers.push(Place { shape, start: end });
+            let next = || {
+                let (keys, values) = shape.bytes(block_len, ty)?;
+                Some((blocks.checked_mul(keys)?.checked_add(end.0)?, blocks.checked_mul(values)?.checked_add(end.1)?))
+            };
+            end = next().ok_or_else(|| {
+                let size = format!("{} layers, one of them {shape:?}, x {blocks} blocks", shapes.len());
+                KernelError::invalid("KV cache size", size, "the size overflows; ask for fewer blocks")
+            })?;
+        }
         let remedy = "lower the KV cache budget";
-        let keys = Buffer::zeroed(keys, "the KV cache (keys)", remedy)?;
-        let values = Buffer::zeroed(values, "the KV cache (values)", remedy)?;
-        Ok(KvCache { layers, kv_heads, head_dim, blocks, block_len, ty, keys, values })
+        let keys = Buffer::zeroed(end.0, "the KV cache (keys)", remedy)?;
+        let values = Buffer::zeroed(end.1, "the KV cache (values)", remedy)?;
+        Ok(KvCache { layers, blocks, block_len, ty, keys, values })
     }
 
     /// Bytes that one block takes over all layers; `None` on overflow.
-    pub fn bytes_per_block(
-        layers: usize,
-        kv_heads: usize,
-        head_dim: usize,
-        block_len: usize,
-        ty: KvType,
-    ) -> Option<usize> {
-        let (key, value) = page_bytes(head_dim, block_len, ty)?;
-        layers.checked_mul(kv_heads)?.checked_mul(key.checked_add(value)?)
+    pub fn bytes_per_block(shapes: &[KvShape], block_len: usize, ty: KvType) -> Option<usize> {
+        shapes.iter().try_fold(0usize, |sum, shape| {
+            let (keys, values) = shape.bytes(block_len, ty)?;
+            sum.checked_add(keys)?.checked_add(values)
+        })
     }
 
-    /// Number of layers.
-    pub fn layers(&self) -> usize {
-        self.layers
-    }
-
-    /// Number of KV heads of a layer.
-    pub fn kv_heads(&self) -> usize {
-        self.kv_heads
-    }
-
-    /// Values of one head of one token.
-    pub fn head_dim(&self) -> usize {
-        self.head_dim
+    /// The shapes of all layers.
+    pub fn shapes(&self) -> impl ExactSizeIterator<Item = KvShape> {
+        self.layers.iter().map(|place| place.shape)
     }
 
     /// Number of blocks.
@@ -154,25 +161,22 @@ impl KvCache {
         self.keys.len() + self.values.len()
     }
 
-    fn key_page(&self) -> usize {
-        self.block_len * self.head_dim * self.ty.bytes()
-    }
-
-    fn value_page(&self) -> usize {
-        self.block_len * self.head_dim.next_multiple_of(LANES) * self.ty.bytes()
+    fn place(&self, layer: usize) -> Place {
+        assert!(layer < self.layers.len(), "layer {layer} of {}", self.layers.len());
+        self.layers[layer]
     }
 
     pub(crate) fn layer(&self, layer: usize) -> LayerView<'_> {
-        assert!(layer < self.layers, "layer {layer} of {}", self.layers);
-        let pages = self.blocks * self.kv_heads;
-        let (key, value) = (pages * self.key_page(), pages * self.value_page());
+        let Place { shape, start } = self.place(layer);
+        let (key_page, value_page) =
+            (shape.key_page(self.block_len, self.ty), shape.value_page(self.block_len, self.ty));
+        let pages = self.blocks * shape.heads;
         LayerView {
-            keys: &self.keys.as_slice()[layer * key..(layer + 1) * key],
-            values: &self.values.as_slice()[layer * value..(layer + 1) * value],
-            key_page: self.key_page(),
-            value_page: self.value_page(),
-            kv_heads: self.kv_heads,
-            head_dim: self.head_dim,
+            keys: &self.keys.as_slice()[start.0..][..pages * key_page],
+            values: &self.values.as_slice()[start.1..][..pages * value_page],
+            key_page,
+            value_page,
+            shape,
             block_len: self.block_len,
         }
     }
@@ -184,11 +188,14 @@ impl KvCache {
     pub fn copy_block(&mut self, from: u32, to: u32) {
         let (from, to) = (from as usize, to as usize);
         assert!(from < self.blocks && to < self.blocks, "block {from} or {to} of {}", self.blocks);
-        let (key, value) = (self.kv_heads * self.key_page(), self.kv_heads * self.value_page());
-        for layer in 0..self.layers {
-            let (from, to) = (layer * self.blocks + from, layer * self.blocks + to);
-            self.keys.as_mut_slice().copy_within(from * key..(from + 1) * key, to * key);
-            self.values.as_mut_slice().copy_within(from * value..(from + 1) * value, to * value);
+        for Place { shape, start } in &self.layers {
+            let key = shape.heads * shape.key_page(self.block_len, self.ty);
+            let value = shape.heads * shape.value_page(self.block_len, self.ty);
+            let copy = |bytes: &mut [u8], start: usize, len: usize| {
+                bytes[start..].copy_within(from * len..(from + 1) * len, to * len);
+            };
+            copy(self.keys.as_mut_slice(), start.0, key);
+            copy(self.values.as_mut_slice(), start.1, value);
         }
     }
 
@@ -226,14 +233,14 @@ impl KvCache {
         k: &[f32],
         v: &[f32],
     ) {
-        let width = self.kv_heads * self.head_dim;
+        let Place { shape, start } = self.place(layer);
+        let KvShape { heads, dim } = shape;
+        let width = heads * dim;
         assert!(k.len() == v.len() && k.len().is_multiple_of(width), "k and v are no whole rows");
-        assert!(layer < self.layers, "layer {layer} of {}", self.layers);
         self.check(spans, k.len() / width);
         let rows: usize = spans.iter().map(|span| span.rows).sum();
-        let (key_page, value_page) = (self.key_page(), self.value_page());
-        let (heads, dim, block_len, ty) = (self.kv_heads, self.head_dim, self.block_len, self.ty);
-        let first_page = layer * self.blocks * heads;
+        let (block_len, ty) = (self.block_len, self.ty);
+        let (key_page, value_page) = (shape.key_page(block_len, ty), shape.value_page(block_len, ty));
         let keys = Disjoint::new(self.keys.as_mut_slice());
         let values = Disjoint::new(self.values.as_mut_slice());
         // One head at a time: a page belongs to one head, so threads never share a page.
@@ -242,15 +249,12 @@ impl KvCache {
                 for row in 0..span.rows {
                     let position = span.past + row;
                     let block = span.blocks[position / block_len] as usize;
-                    let page = first_page + block * heads + head;
+                    let page = block * heads + head;
+                    let (key, value) = (start.0 + page * key_page, start.1 + page * value_page);
                     let at = (span.first_row + row) * width + head * dim;
                     // SAFETY: only this thread touches pages of this head, one at a time.
-                    let (keys, values) = unsafe {
-                        (
-                            keys.part(page * key_page..(page + 1) * key_page),
-                            values.part(page * value_page..(page + 1) * value_page),
-                        )
-                    };
+                    let (keys, values) =
+                        unsafe { (keys.part(key..key + key_page), values.part(value..value + value_page)) };
                     let slot = position % block_len;
                     let (k, v) = (&k[at..at + dim], &v[at..at + dim]);
                     dispatch(level, Store { ty, slot, k, v, keys, values });
@@ -326,8 +330,7 @@ pub(crate) struct LayerView<'a> {
     values: &'a [u8],
     key_page: usize,
     value_page: usize,
-    kv_heads: usize,
-    head_dim: usize,
+    shape: KvShape,
     block_len: usize,
 }
 
@@ -335,7 +338,7 @@ impl LayerView<'_> {
     /// The keys `[head_dim][16]` of the sixteen tokens from `position` on, which is a multiple of 16.
     #[inline(always)]
     pub fn keys(&self, table: &[u32], head: usize, position: usize) -> *const u8 {
-        let page = table[position / self.block_len] as usize * self.kv_heads + head;
+        let page = table[position / self.block_len] as usize * self.shape.heads + head;
         let group = position % self.block_len / LANES;
         let len = self.key_page / (self.block_len / LANES);
         let at = page * self.key_page + group * len;
@@ -345,15 +348,19 @@ impl LayerView<'_> {
     /// The values `[16][head_dim padded to 16]` of the sixteen tokens from `position` on.
     #[inline(always)]
     pub fn values(&self, table: &[u32], head: usize, position: usize) -> *const u8 {
-        let page = table[position / self.block_len] as usize * self.kv_heads + head;
+        let page = table[position / self.block_len] as usize * self.shape.heads + head;
         let group = position % self.block_len / LANES;
         let len = self.value_page / (self.block_len / LANES);
         let at = page * self.value_page + group * len;
         self.values[at..at + len].as_ptr()
     }
 
+    pub fn shape(&self) -> KvShape {
+        self.shape
+    }
+
     pub fn head_dim(&self) -> usize {
-        self.head_dim
+        self.shape.dim
     }
 }
 
@@ -364,7 +371,7 @@ mod tests {
     #[test]
     fn hostile_sizes_are_errors() {
         let new = |layers, heads, dim, blocks, len| {
-            KvCache::new(layers, heads, dim, blocks, len, KvType::F16).map(|cache| cache.blocks())
+            KvCache::new(&vec![KvShape { heads, dim }; layers], blocks, len, KvType::F16).map(|cache| cache.blocks())
         };
         assert_eq!(new(2, 3, 64, 5, 16), Ok(5));
         assert_eq!(new(0, 3, 64, 5, 16), Ok(5));
@@ -377,13 +384,13 @@ mod tests {
             (1, 1, 64, 1, 8),
             (1, 1, 64, 1, 64),
             (1, 1, 64, usize::MAX, 16),
-            (usize::MAX, 2, 64, 1, 16),
+            (2, usize::MAX, 64, 1, 16),
             (2, 2, usize::MAX - 1, 2, 32),
         ] {
             assert!(matches!(new(layers, heads, dim, blocks, len), Err(KernelError::Invalid { .. })));
         }
         // the size can be said but not had
-        let huge = new(1 << 20, 1 << 10, 128, u32::MAX as usize, 16);
+        let huge = new(1 << 10, 1 << 20, 128, u32::MAX as usize, 16);
         assert!(matches!(huge, Err(KernelError::OutOfMemory { .. } | KernelError::Invalid { .. })));
     }
 
@@ -391,27 +398,31 @@ mod tests {
     fn the_price_of_a_block_is_what_it_takes() {
         for ty in [KvType::F32, KvType::F16, KvType::BF16] {
             for dim in [2, 64, 80, 100] {
-                let cache = KvCache::new(3, 2, dim, 7, 32, ty).unwrap();
-                let price = KvCache::bytes_per_block(3, 2, dim, 32, ty).unwrap();
+                let shapes = [KvShape { heads: 2, dim }, KvShape { heads: 5, dim: 6 }, KvShape { heads: 1, dim }];
+                let cache = KvCache::new(&shapes, 7, 32, ty).unwrap();
+                let price = KvCache::bytes_per_block(&shapes, 32, ty).unwrap();
                 assert_eq!(cache.memory_bytes(), 7 * price);
             }
         }
-        assert_eq!(KvCache::bytes_per_block(usize::MAX, 2, 64, 16, KvType::F16), None);
+        let endless = [KvShape { heads: usize::MAX, dim: 64 }];
+        assert_eq!(KvCache::bytes_per_block(&endless, 16, KvType::F16), None);
+        assert_eq!(KvCache::new(&[], 7, 16, KvType::F16).unwrap().memory_bytes(), 0, "no layer has keys");
     }
 
     #[test]
     fn a_copied_block_has_the_same_tokens_in_every_layer() {
         let team = Team::new(1);
-        let mut cache = KvCache::new(2, 2, 6, 3, 16, KvType::BF16).unwrap();
-        let rows: Vec<f32> = (0..16 * 12).map(|i| i as f32).collect();
+        let shapes = [KvShape { heads: 2, dim: 6 }, KvShape { heads: 1, dim: 20 }];
+        let mut cache = KvCache::new(&shapes, 3, 16, KvType::BF16).unwrap();
         let span = Span { first_row: 0, rows: 16, past: 0, blocks: &[2] };
-        for layer in 0..2 {
+        for (layer, shape) in shapes.iter().enumerate() {
+            let rows: Vec<f32> = (0..16 * shape.heads * shape.dim).map(|i| i as f32).collect();
             cache.append(&team, layer, &[span], &rows, &rows);
         }
         cache.copy_block(2, 0);
-        for layer in 0..2 {
+        for (layer, shape) in shapes.iter().enumerate() {
             let view = cache.layer(layer);
-            let (key, value) = (2 * view.key_page, 2 * view.value_page);
+            let (key, value) = (shape.heads * view.key_page, shape.heads * view.value_page);
             assert_eq!(view.keys[..key], view.keys[2 * key..3 * key]);
             assert_eq!(view.values[..value], view.values[2 * value..3 * value]);
             assert!(view.keys[key..2 * key].iter().all(|&byte| byte == 0));

@@ -62,7 +62,7 @@ pub use error::KernelError;
 pub use experts::{Choices, MatrixStack, sum_choices};
 pub use format::dequantize;
 pub use gemm::{GroupedProduct, matmul, matmul_grouped};
-pub use kv_cache::{KvCache, KvType, Span};
+pub use kv_cache::{KvCache, KvShape, KvType, Span};
 pub use matrix::Matrix;
 pub use norm::{Norm, norm};
 pub use peak::dot_products;

@@ -20,10 +20,10 @@ pub struct ModelConfig {
     pub next_token_layers: usize,
     /// Query heads; 1 where no layer attends.
     pub heads: usize,
-    /// Key and value heads of the layers that have some; divides `heads`.
+    /// Key and value heads of the layer that has most; divides `heads`.
     pub kv_heads: usize,
-    /// Which layers have key and value heads.
-    pub attends: Vec<bool>,
+    /// Those of each layer; 0 where it has no attention.
+    pub layer_kv_heads: Vec<usize>,
     /// Values in a head of queries and keys; even, and 2 where no layer attends.
     pub head_dim: usize,
     /// Values in a head of values.
@@ -61,11 +61,8 @@ impl ModelConfig {
         let attends = keys.attends()?;
         let heads = if attends { keys.size("attention.head_count", MAX_HEADS)? } else { 1 };
         let blocks = keys.size("block_count", MAX_LAYERS)?;
-        let all_kv_heads = if attends { kv_heads(keys, blocks, heads)? } else { vec![0; blocks] };
-        let kv_heads = all_kv_heads.iter().copied().find(|&heads| heads > 0).unwrap_or(heads);
-        if !heads.is_multiple_of(kv_heads) {
-            return Err(keys.wrong("attention.head_count_kv", kv_heads, format!("a divisor of head_count {heads}")));
-        }
+        let layer_kv_heads = if attends { kv_heads(keys, blocks, heads)? } else { vec![0; blocks] };
+        let kv_heads = layer_kv_heads.iter().copied().max().filter(|&heads| heads > 0).unwrap_or(heads);
         let embedding = keys.size("embedding_length", MAX_WIDTH)?;
         let head_dim = if attends { head_dim(keys, embedding, heads)? } else { 2 };
         let next_token_layers = keys.count("nextn_predict_layers", MAX_LAYERS)?;
@@ -85,7 +82,7 @@ impl ModelConfig {
             next_token_layers,
             heads,
             kv_heads,
-            attends: all_kv_heads[..blocks - next_token_layers].iter().map(|&heads| heads > 0).collect(),
+            layer_kv_heads: layer_kv_heads[..blocks - next_token_layers].to_vec(),
             head_dim,
             value_dim: keys.optional_size("attention.value_length", MAX_HEAD_DIM)?.unwrap_or(head_dim),
             embedding,
@@ -101,21 +98,16 @@ impl ModelConfig {
     }
 }
 
-/// Those of each layer; some converters write them so even where all are alike. 0 is for a layer without attention.
+/// Heads of keys and values in each layer; 0 is for a layer without attention.
 fn kv_heads(keys: &Keys<'_>, layers: usize, heads: usize) -> Result<Vec<usize>, ModelError> {
     let key = "attention.head_count_kv";
-    if !keys.is_array(key) {
-        return Ok(vec![keys.optional_size(key, MAX_HEADS)?.unwrap_or(heads); layers]);
-    }
-    let of_layers = keys.counts(key, MAX_HEADS, layers)?;
-    let mut some = of_layers.iter().filter(|&&heads| heads > 0);
-    let first = some.next().copied().unwrap_or(heads);
-    match some.find(|&&other| other != first) {
-        Some(other) => {
-            let expected = format!("{first} in all layers: layers of several numbers of heads are not supported");
-            Err(keys.wrong(key, other, expected))
-        }
-        None => Ok(of_layers),
+    let each = match keys.is_array(key) {
+        true => keys.counts(key, MAX_HEADS, layers)?,
+        false => vec![keys.optional_size(key, MAX_HEADS)?.unwrap_or(heads); layers],
+    };
+    match each.iter().find(|&&each| each > 0 && !heads.is_multiple_of(each)) {
+        Some(wrong) => Err(keys.wrong(key, wrong, format!("a divisor of head_count {heads}"))),
+        None => Ok(each),
     }
 }
 

@@ -112,7 +112,7 @@ pub enum ModelError {
     #[error("bad batch: {0}")]
     Batch(String),
     /// A KV cache of another geometry than the model's.
-    #[error("the KV cache has {found} (layers, KV heads, head size); the model needs {expected}")]
+    #[error("the KV cache has {found}; the model needs {expected}")]
     KvCache {
         /// The cache's geometry.
         found: String,

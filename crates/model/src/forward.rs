@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, KvType, MatrixStack, StateCache, Team};
+use parkade_kernels::{KvCache, KvShape, KvType, MatrixStack, StateCache, Team};
 
 use crate::batch::{Batch, BatchCheck, Extent, Outputs, PassCost, Sequences};
 use crate::config::ModelConfig;
@@ -24,6 +24,7 @@ use crate::pooling::Embedder;
 pub struct Model {
     config: ModelConfig,
     plan: Plan,
+    kv_shapes: Vec<KvShape>,
     embedding: Embedding,
     layers: Vec<Layer>,
     head: Option<Head>,
@@ -85,7 +86,18 @@ impl Model {
         let layer = |index| Layer::load(loader, index, &config, &plan, &ropes);
         let layers = (0..config.layers).map(layer).collect::<Result<_, _>>()?;
         let head = plan.embeds.as_ref().map(|plan| Head::load(loader, config.embedding, &plan.head)).transpose()?;
-        Ok(Model { config, plan, embedding, layers, head, team, check: BatchCheck::default(), spare: Vec::new() })
+        let kv_shapes = plan.kv_shapes();
+        Ok(Model {
+            config,
+            plan,
+            kv_shapes,
+            embedding,
+            layers,
+            head,
+            team,
+            check: BatchCheck::default(),
+            spare: Vec::new(),
+        })
     }
 
     /// The model's geometry.
@@ -159,13 +171,17 @@ impl Model {
         self.layers.iter().filter_map(Layer::experts)
     }
 
+    /// Bytes that one block of a KV cache takes; `None` if they cannot be counted.
+    pub fn kv_bytes_per_block(&self, block_len: usize, ty: KvType) -> Option<usize> {
+        KvCache::bytes_per_block(&self.kv_shapes, block_len, ty)
+    }
+
     /// A KV cache of this model's geometry.
     ///
     /// # Errors
     /// If there is not enough memory.
     pub fn new_kv_cache(&self, blocks: usize, block_len: usize, ty: KvType) -> Result<KvCache, ModelError> {
-        let ModelConfig { kv_heads, head_dim, .. } = self.config;
-        KvCache::new(self.plan.kv_layers(), kv_heads, head_dim, blocks, block_len, ty)
+        KvCache::new(&self.kv_shapes, blocks, block_len, ty)
             .map_err(|source| ModelError::Kernel { what: format!("KV cache of {blocks} blocks"), source })
     }
 
@@ -265,7 +281,7 @@ impl Model {
         out: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Option<PausedPass> {
-        let Model { config, embedding, layers, team, spare, .. } = self;
+        let Model { config, plan, embedding, layers, team, spare, .. } = self;
         let scratch = &mut paused.scratch;
         let mut sequences = Sequences { spans: batch.spans, slots: batch.states, kv, states };
         for (index, layer) in layers.iter().enumerate().skip(paused.layer) {
@@ -277,8 +293,8 @@ impl Model {
             layer.attend(team, &mut sequences, scratch);
             if index + 1 == layers.len() {
                 // Past the last attention, rows that nobody wants anything of matter to no one.
-                let attended = if layer.attends() { config.heads * config.head_dim } else { 0 };
-                scratch.keep(batch.outputs.rows(), config.embedding, attended);
+                let width = if layer.attends() { config.heads * plan.layers[index].attention.head_dim } else { 0 };
+                scratch.keep(batch.outputs.rows(), config.embedding, width);
             }
             layer.finish(team, scratch);
         }
@@ -307,11 +323,14 @@ impl Model {
     }
 
     fn check_caches(&self, kv: &KvCache, states: &StateCache) -> Result<(), ModelError> {
-        let ModelConfig { kv_heads, head_dim, .. } = self.config;
-        let found = (kv.layers(), kv.kv_heads(), kv.head_dim());
-        let expected = (self.plan.kv_layers(), kv_heads, head_dim);
-        if found != expected {
-            return Err(ModelError::KvCache { found: format!("{found:?}"), expected: format!("{expected:?}") });
+        if !self.kv_shapes.iter().copied().eq(kv.shapes()) {
+            let text = |shapes: &[KvShape]| {
+                let first =
+                    shapes.first().map(|shape| format!(", the first with {} heads of {}", shape.heads, shape.dim));
+                format!("{} layers{}", shapes.len(), first.unwrap_or_default())
+            };
+            let found: Vec<_> = kv.shapes().collect();
+            return Err(ModelError::KvCache { found: text(&found), expected: text(&self.kv_shapes) });
         }
         let (found, expected) = (states.values(), self.plan.state_values());
         if found != expected {

@@ -20,7 +20,7 @@
 //! | what is done to embeddings and logits | [`Plan`] and `parts/embedding.rs` |
 //! | what layers are told of the token itself | [`Plan::layer_embedding`] and `parts/layer_embedding.rs` |
 
-use parkade_kernels::RopeLayout;
+use parkade_kernels::{KvShape, RopeLayout};
 
 use crate::config::{MAX_WIDTH, ModelConfig};
 use crate::error::ModelError;
@@ -151,10 +151,14 @@ pub enum Halves {
 pub struct AttentionPlan {
     /// Values in a head; even, and not more than the model's.
     pub head_dim: usize,
+    /// Heads of keys and values, each for as many heads of queries.
+    pub kv_heads: usize,
     /// The earlier layer whose keys and values are used, if there are none of the layer's own.
     pub kv_of: Option<usize>,
     /// Norms without weights of the heads of V.
     pub value_norms: bool,
+    /// What makes the values; where it may be missing and is, they are the keys as they are before norms and rotation.
+    pub values: Presence,
     /// Which of [`Plan::ropes`] turns queries and keys, if they are turned.
     pub rope: Option<usize>,
     /// Keys that a query sees, itself included, where attention slides.
@@ -271,8 +275,13 @@ pub struct ExpertsPlan {
     pub activation: Activation,
     /// Biases of the router and of the experts.
     pub biases: Presence,
+    /// Whether the results of each expert have a factor.
+    pub output_scales: Presence,
     /// The expert that every token goes to.
     pub shared: Option<SharedExpertPlan>,
+    /// Values between the halves of a feed-forward beside them, if there is one. Then both read the hidden states by norms of their own, as the
+    /// router does, and what each gives is normed before the sum.
+    pub beside: Option<usize>,
 }
 
 /// A feed-forward beside the experts that every token goes to.
@@ -366,8 +375,10 @@ impl Plan {
         let window = keys.integer("attention.sliding_window")?.map(|window| window as usize);
         let attention = AttentionPlan {
             head_dim: config.head_dim,
+            kv_heads: config.kv_heads,
             kv_of: None,
             value_norms: false,
+            values: Presence::Required,
             rope: None,
             // A window that reaches over the whole context is no window.
             window: window.filter(|&window| window > 0 && window < config.context_length),
@@ -383,7 +394,7 @@ impl Plan {
             head_norms: HeadNorms::NEVER,
             latent: None,
         };
-        let layer = |feed_forward| LayerPlan {
+        let layer = |(feed_forward, &kv_heads)| LayerPlan {
             halves: Halves::InTurn,
             norms: NormOrder::Before,
             attention_norm: Presence::Required,
@@ -391,13 +402,13 @@ impl Plan {
             residual_scale: 1.0,
             output_scale: Presence::Never,
             mixing: Mixing::Attention,
-            attention: attention.clone(),
+            attention: AttentionPlan { kv_heads, ..attention.clone() },
             feed_forward,
         };
         Ok(Plan {
             norm,
             ropes: Vec::new(),
-            layers: halves.into_iter().map(layer).collect(),
+            layers: halves.into_iter().zip(&config.layer_kv_heads).map(layer).collect(),
             embedding_scale: 1.0,
             logit_scale: 1.0,
             logit_cap: None,
@@ -430,20 +441,21 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether tokens see the ones behind them, so that a text must be whole in one pass.
-    pub fn is_two_way(&self) -> bool {
-        self.layers.iter().any(|layer| layer.attention.both_ways)
-    }
-
-    /// Layers of the KV cache: those with keys and values of their own.
-    pub fn kv_layers(&self) -> usize {
-        self.layers.iter().filter(|layer| layer.has_keys()).count()
+    /// The heads of keys and values of the layers that have some of their own: those of the cache.
+    pub fn kv_shapes(&self) -> Vec<KvShape> {
+        let own = self.layers.iter().filter(|layer| layer.has_keys()).map(|layer| &layer.attention);
+        own.map(|attention| KvShape { heads: attention.kv_heads, dim: attention.head_dim }).collect()
     }
 
     /// The layer of the KV cache that the attention of a layer uses.
     pub(crate) fn kv_place(&self, layer: usize) -> usize {
         let owner = self.layers[layer].attention.kv_of.unwrap_or(layer);
         self.layers[..owner].iter().filter(|layer| layer.has_keys()).count()
+    }
+
+    /// Whether tokens see the ones behind them, so that a text must be whole in one pass.
+    pub fn is_two_way(&self) -> bool {
+        self.layers.iter().any(|layer| layer.attention.both_ways)
     }
 
     /// Floats of the state of a sequence over all layers.
@@ -478,6 +490,15 @@ impl Plan {
         }
     }
 
+    /// Puts a mixture of experts beside the feed-forward of every layer.
+    pub(crate) fn mix_beside(&mut self, experts: &ExpertsPlan) {
+        for layer in &mut self.layers {
+            if let FeedForwardPlan::Gated { width, .. } = layer.feed_forward {
+                layer.feed_forward = FeedForwardPlan::Experts(ExpertsPlan { beside: Some(width), ..experts.clone() });
+            }
+        }
+    }
+
     /// Makes the feed-forwards plain ones of the same width.
     pub(crate) fn without_gates(&mut self, activation: Activation) {
         for layer in &mut self.layers {
@@ -505,7 +526,8 @@ impl ExpertsPlan {
             None => keys.size("feed_forward_length", MAX_WIDTH)?,
         };
         let (activation, biases) = (Activation::Silu, Presence::Never);
-        Ok(ExpertsPlan { routing, width, gated: true, activation, biases, shared: None })
+        let (output_scales, shared, beside) = (Presence::Never, None, None);
+        Ok(ExpertsPlan { routing, width, gated: true, activation, biases, output_scales, shared, beside })
     }
 
     /// With a shared expert of the file's width, if it says one.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::Team;
+use parkade_kernels::{KvType, Team};
 
 use crate::batch::PassCost;
 use crate::config::ModelConfig;
@@ -57,6 +57,11 @@ impl Survey {
     /// Memory that the weights would take, in bytes.
     pub fn weight_bytes(&self) -> usize {
         self.hollow.as_ref().map_or(0, |model| model.weight_bytes() + self.raw_bytes)
+    }
+
+    /// As [`Model::kv_bytes_per_block`].
+    pub fn kv_bytes_per_block(&self, block_len: usize, ty: KvType) -> Option<usize> {
+        self.hollow.as_ref()?.kv_bytes_per_block(block_len, ty)
     }
 
     /// As [`Model::pass_cost`].

@@ -100,8 +100,7 @@ impl Passes {
         let model = Model::load(&gguf, Arc::clone(&team)).map_err(|error| failed(error.to_string()))?;
         let load_seconds = start.elapsed().as_secs_f64();
         let blocks = cases.iter().map(|case| case.blocks()).max().unwrap_or(1);
-        let (config, kv_layers) = (model.config(), model.plan().kv_layers());
-        let each = KvCache::bytes_per_block(kv_layers, config.kv_heads, config.head_dim, BLOCK_LEN, KvType::F16);
+        let each = model.kv_bytes_per_block(BLOCK_LEN, KvType::F16);
         fits(each.and_then(|each| each.checked_mul(blocks)), model.weight_bytes(), Machine::detect().memory_bytes)?;
         let kv = model.new_kv_cache(blocks, BLOCK_LEN, KvType::F16).map_err(|error| failed(error.to_string()))?;
         let sequences = cases.iter().map(|case| case.sequences()).max().unwrap_or(1);

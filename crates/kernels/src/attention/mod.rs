@@ -9,7 +9,7 @@ mod kernel;
 mod tests;
 
 use crate::CpuLevel;
-use crate::kv_cache::{KvCache, KvType, LayerView, Span};
+use crate::kv_cache::{KvCache, KvShape, KvType, LayerView, Span};
 use crate::simd::{BF16, F16, F32, LANES, dispatch_rows, max_rows};
 use crate::team::{Disjoint, Team};
 use kernel::{Merge, Rows, RowsOf};
@@ -67,7 +67,7 @@ impl Scoring<'_> {
 /// as they are.
 ///
 /// # Panics
-/// If a size, row, block or layer does not exist, `heads` is no multiple of the cache's KV heads, or there is not one slope or sink for each head.
+/// If a size, row, block or layer does not exist, `heads` is no multiple of the layer's KV heads, or there is not one slope or sink for each head.
 #[allow(clippy::too_many_arguments, reason = "all of them are the operation's operands")]
 pub fn attention(
     team: &Team,
@@ -118,15 +118,15 @@ pub(crate) fn attention_at(
     scoring: Scoring<'_>,
     out: &mut [f32],
 ) {
-    let (dim, kv_heads) = (kv.head_dim(), kv.kv_heads());
+    let view = kv.layer(layer);
+    let KvShape { heads: kv_heads, dim } = view.shape();
     assert!(heads > 0 && heads.is_multiple_of(kv_heads), "{heads} heads over {kv_heads} KV heads");
     let width = heads.checked_mul(dim).expect("heads * head_dim overflows");
     assert!(q.len() == out.len() && q.len().is_multiple_of(width), "q and out are no whole rows");
     assert!(scoring.slopes.is_none_or(|slopes| slopes.len() == heads), "there is not one slope for each head");
     assert!(scoring.sinks.is_none_or(|sinks| sinks.len() == heads), "there is not one sink for each head");
     kv.check(spans, q.len() / width);
-    let plan =
-        Plan { level, ty: kv.kv_type(), q, heads, group: heads / kv_heads, view: kv.layer(layer), spans, scoring };
+    let plan = Plan { level, ty: kv.kv_type(), q, heads, group: heads / kv_heads, view, spans, scoring };
     let mut tiles = plan.tiles(kv_heads);
     let splits: usize = tiles.iter().map(|tile| tile.splits.len()).sum();
     let out = Disjoint::new(out);

@@ -74,7 +74,7 @@ fn step(
 }
 
 fn cache(shape: Shape, blocks: usize) -> KvCache {
-    KvCache::new(1, shape.kv_heads, shape.dim, blocks, shape.block_len, shape.ty).unwrap()
+    KvCache::new(&[KvShape { heads: shape.kv_heads, dim: shape.dim }], blocks, shape.block_len, shape.ty).unwrap()
 }
 
 fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {

@@ -23,6 +23,7 @@ pub(super) fn plan(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelE
     }
     for layer in &mut plan.layers {
         layer.attention.scale = scale;
+        layer.attention.kv_heads = config.kv_heads;
         layer.attention.latent = Some(latent.clone());
     }
     let dense = keys.count("leading_dense_block_count", MAX_LAYERS)?;

@@ -5,7 +5,10 @@ use parkade_kernels::RopeLayout;
 use crate::config::{MAX_HEAD_DIM, MAX_LAYERS, ModelConfig};
 use crate::error::ModelError;
 use crate::keys::Keys;
-use crate::plan::{Activation, HeadNorms, NormOrder, Plan, Presence, RopePlan, RopeScaling};
+use crate::parts::routing::MAX_EXPERTS;
+use crate::plan::{
+    Activation, ExpertsPlan, HeadNorms, NormOrder, Plan, Presence, RopePlan, RopeScaling, RoutingPlan, RoutingScores,
+};
 
 pub(super) const GEMMA: &[&str] = &["gemma"];
 pub(super) const GEMMA2: &[&str] = &["gemma2"];
@@ -53,7 +56,8 @@ pub(super) fn gemma_embedding(keys: &Keys<'_>, config: &ModelConfig) -> Result<P
 }
 
 /// As Gemma 3, with narrower heads where attention slides, keys and values that the last layers share, and layers that are told of the token
-/// itself. The divisors of the rotations leave only a part of the wide heads to be turned.
+/// itself. The divisors of the rotations leave only a part of the wide heads to be turned. Or, in the larger ones, with experts, and without values
+/// in the layers that do not slide.
 pub(super) fn gemma4(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
     let mut plan = normed_twice(keys, config, usize::MAX)?;
     plan.logit_cap = keys.positive("final_logit_softcapping")?;
@@ -63,6 +67,9 @@ pub(super) fn gemma4(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, Mode
     let full = plan.ropes[0].clone();
     let freq_base = keys.freq_base("rope.freq_base_swa")?.unwrap_or(full.freq_base);
     plan.ropes.push(RopePlan { freq_base, dimensions: narrow, divisors: Presence::Never, ..full });
+    if keys.count("expert_count", MAX_EXPERTS)? > 0 {
+        plan.mix_beside(&gemma4_experts(keys)?);
+    }
     let sliding = plan.slide(keys, 6)?;
     let shared = keys.count("attention.shared_kv_layers", MAX_LAYERS)?;
     for (index, layer) in plan.layers.iter_mut().enumerate() {
@@ -70,6 +77,7 @@ pub(super) fn gemma4(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, Mode
         layer.output_scale = Presence::Optional;
         layer.attention.head_norms = HeadNorms::OF_HEADS;
         layer.attention.value_norms = true;
+        layer.attention.values = Presence::Optional;
         layer.attention.scale = 1.0;
         layer.attention.rope = Some(usize::from(slides));
         layer.attention.head_dim = if slides { narrow } else { config.head_dim };
@@ -83,6 +91,13 @@ pub(super) fn gemma4(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, Mode
         }
     }
     Ok(plan)
+}
+
+/// Experts beside a feed-forward.
+fn gemma4_experts(keys: &Keys<'_>) -> Result<ExpertsPlan, ModelError> {
+    let routing = RoutingPlan::read(keys, RoutingScores::Softmax, true, Presence::Never)?;
+    let experts = ExpertsPlan::swiglu(keys, routing)?;
+    Ok(ExpertsPlan { activation: Activation::Gelu, output_scales: Presence::Optional, ..experts })
 }
 
 /// Values in a head of the layers that slide.

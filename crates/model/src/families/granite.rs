@@ -39,7 +39,7 @@ pub(super) fn granite_hybrid(keys: &Keys<'_>, config: &ModelConfig) -> Result<Pl
     let has_experts = keys.integer("expert_count")?.is_some_and(|count| count > 0);
     let mut plan = if has_experts { granite_moe(keys, config)? } else { granite(keys, config)? };
     let space = StatePlan::Mamba2(StateSpace::read(keys)?);
-    for (layer, _) in plan.layers.iter_mut().zip(&config.attends).filter(|(_, attends)| !**attends) {
+    for (layer, _) in plan.layers.iter_mut().zip(&config.layer_kv_heads).filter(|(_, kv_heads)| **kv_heads == 0) {
         layer.mixing = Mixing::State(space.clone());
     }
     Ok(plan)

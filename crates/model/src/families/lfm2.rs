@@ -15,9 +15,9 @@ pub(super) fn lfm2(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelE
     // Its files call the norm at the end so.
     plan.ends.last_norm_name = "token_embd_norm";
     let convolution = StatePlan::short_convolution(keys, config.embedding)?;
-    for (layer, attends) in plan.layers.iter_mut().zip(&config.attends) {
+    for (layer, &kv_heads) in plan.layers.iter_mut().zip(&config.layer_kv_heads) {
         layer.attention.head_norms = HeadNorms::OF_HEADS;
-        if !attends {
+        if kv_heads == 0 {
             layer.mixing = Mixing::State(convolution.clone());
         }
     }

@@ -17,6 +17,7 @@ pub(super) fn plan(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelE
     let residual_scale = 1.4 / (config.layers as f32).sqrt();
     for layer in &mut plan.layers {
         layer.residual_scale = residual_scale;
+        layer.attention.kv_heads = config.kv_heads;
         layer.attention.latent = Some(latent.clone());
     }
     Ok(plan)

@@ -145,7 +145,7 @@ fn check_layers(keys: &Keys<'_>, config: &ModelConfig, plan: &Plan) -> Result<()
         return Err(keys.wrong("attention.causal", false, expected));
     }
     let heads = "attention.head_count_kv";
-    match plan.layers.iter().zip(&config.attends).position(|(layer, attends)| layer.attends() && !attends) {
+    match plan.layers.iter().zip(&config.layer_kv_heads).position(|(layer, &heads)| layer.attends() && heads == 0) {
         Some(layer) => Err(keys.wrong(heads, format!("0 in layer {layer}"), format!("1 to {MAX_HEADS}"))),
         None => Ok(()),
     }

@@ -16,12 +16,10 @@ use crate::plan::{AttentionPlan, HeadNorms, NormOver, Plan, Temperature};
 /// Attention, with the projections around it.
 pub(crate) struct Attention {
     /// The layer of the cache that its keys and values are in.
-    layer: usize,
+    place: usize,
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
-    /// Values of a head in the cache; what is above those of a head is zeros.
-    cached_dim: usize,
     embedding: usize,
     /// Without the sinks and slopes.
     scoring: Scoring<'static>,
@@ -44,7 +42,8 @@ pub(crate) struct Attention {
 /// What makes keys and values.
 struct Own {
     k: Linear,
-    v: Linear,
+    /// The keys are the values too if there is none.
+    v: Option<Linear>,
     k_norm: Option<Norm>,
     v_norm: Option<Norm>,
 }
@@ -58,10 +57,9 @@ impl Attention {
         plan: &Plan,
         ropes: &[Arc<RopeTable>],
     ) -> Result<Attention, ModelError> {
-        let ModelConfig { heads, kv_heads, embedding, .. } = *config;
+        let ModelConfig { heads, embedding, .. } = *config;
         let attention = &plan.layers[layer].attention;
-        let head_dim = attention.head_dim;
-        let AttentionPlan { scale, window, chunk, both_ways, alibi, soft_cap, .. } = *attention;
+        let AttentionPlan { head_dim, kv_heads, scale, window, chunk, both_ways, alibi, soft_cap, .. } = *attention;
         // Half of a window to both sides, and the own key.
         let (window, ahead) = match both_ways {
             true => (window.map(|window| window / 2 + 1), window.map_or(usize::MAX, |window| window / 2)),
@@ -86,18 +84,18 @@ impl Attention {
         let (q, own) = match attention.kv_of {
             Some(_) => (Linear::load(loader, &in_layer(layer, "attn_q"), embedding, queries, bias)?, None),
             None => {
-                let [q, k, v] = projections(loader, layer, embedding, [queries, narrow, narrow], bias)?;
+                let widths = [queries, narrow, narrow];
+                let (q, k, v) = projections(loader, layer, embedding, widths, bias, attention.values)?;
                 let k_norm = head_norm("attn_k_norm", kv_heads)?;
                 let v_norm = attention.value_norms.then(|| Norm::unweighted(head_dim, plan.norm));
                 (q, Some(Own { k, v, k_norm, v_norm }))
             }
         };
         Ok(Attention {
-            layer: plan.kv_place(layer),
+            place: plan.kv_place(layer),
             heads,
             kv_heads,
             head_dim,
-            cached_dim: config.head_dim,
             embedding,
             scoring: Scoring { window, ahead, chunk, soft_cap, ..Scoring::scaled(scale) },
             sinks: loader.floats_if(attention.sinks, &in_layer(layer, "attn_sinks.weight"), &[heads])?,
@@ -123,14 +121,14 @@ impl Attention {
     }
 
     pub(crate) fn linears(&self) -> Vec<&Linear> {
-        let own = self.own.iter().flat_map(|own| [&own.k, &own.v]);
+        let own = self.own.iter().flat_map(|own| [&own.k].into_iter().chain(&own.v));
         [&self.q].into_iter().chain(own).chain([&self.output]).collect()
     }
 
     /// Appends the rows' keys and values to the cache, and lets the rows attend to those of their sequences.
     pub(crate) fn attend(&self, team: &Team, spans: &[Span<'_>], kv: &mut KvCache, s: &mut Scratch) {
-        let Attention { heads, kv_heads, head_dim, cached_dim, .. } = *self;
-        let (rows, queries, keys) = (s.rows, s.rows * heads * head_dim, s.rows * kv_heads * head_dim);
+        let Attention { heads, kv_heads, head_dim, .. } = *self;
+        let (queries, keys) = (s.rows * heads * head_dim, s.rows * kv_heads * head_dim);
         self.project(team, s, keys);
         if self.gated {
             self.part_from_gates(s);
@@ -151,21 +149,12 @@ impl Attention {
             let rows = s.q[..queries].chunks_exact_mut(heads * head_dim);
             rows.zip(&s.positions).for_each(|(q, &position)| temperature.apply(q, position));
         }
-        if head_dim < cached_dim {
-            let (from, to) = (head_dim, cached_dim);
-            pad(&mut s.q, &mut s.normed, rows * heads, from, to);
-            if self.own.is_some() {
-                pad(&mut s.k, &mut s.normed, rows * kv_heads, from, to);
-                pad(&mut s.v, &mut s.normed, rows * kv_heads, from, to);
-            }
-        }
-        let (queries, keys) = (rows * heads * cached_dim, rows * kv_heads * cached_dim);
         if self.own.is_some() {
-            kv.append(team, self.layer, spans, &s.k[..keys], &s.v[..keys]);
+            kv.append(team, self.place, spans, &s.k[..keys], &s.v[..keys]);
         }
         let attended = room(&mut s.attended, queries);
         let scoring = Scoring { sinks: self.sinks.as_deref(), slopes: self.slopes.as_deref(), ..self.scoring };
-        attention(team, &s.q[..queries], heads, kv, self.layer, spans, scoring, attended);
+        attention(team, &s.q[..queries], heads, kv, self.place, spans, scoring, attended);
         if self.gated {
             gate(team, Activation::Sigmoid, &s.gate[..queries], attended);
         }
@@ -190,6 +179,11 @@ impl Attention {
             self.residual.read(team, s, &[self.q.ty()]);
             return multiply(team, &s.activations, [(&self.q, room(&mut s.q, queries))]);
         };
+        let Some(v) = v else {
+            self.residual.read(team, s, &[self.q.ty(), k.ty()]);
+            multiply(team, &s.activations, [(&self.q, room(&mut s.q, queries)), (k, room(&mut s.k, keys))]);
+            return room(&mut s.v, keys).copy_from_slice(&s.k[..keys]);
+        };
         self.residual.read(team, s, &[self.q.ty(), k.ty(), v.ty()]);
         let outs = [(&self.q, room(&mut s.q, queries)), (k, room(&mut s.k, keys)), (v, room(&mut s.v, keys))];
         multiply(team, &s.activations, outs);
@@ -212,33 +206,30 @@ impl Attention {
     /// Adds the result to the hidden states of the rows that are left.
     pub(crate) fn finish(&self, team: &Team, s: &mut Scratch) {
         let width = self.heads * self.head_dim;
-        if self.head_dim < self.cached_dim {
-            // The zeros behind each head go.
-            for head in 0..s.rows * self.heads {
-                let from = head * self.cached_dim;
-                s.attended.copy_within(from..from + self.head_dim, head * self.head_dim);
-            }
-        }
         s.activations.set(team, &s.attended[..s.rows * width], s.rows, width, &[self.output.ty()]);
         multiply(team, &s.activations, [(&self.output, room(&mut s.delta, s.rows * self.embedding))]);
         self.residual.add(team, s);
     }
 }
 
-/// Q, K and V, which are one tensor or three.
+/// Q, K and V, which are one tensor or three; or two, if the last may be missing.
 fn projections(
     loader: &Loader<'_>,
     layer: usize,
     embedding: usize,
     outputs: [usize; 3],
     bias: Presence,
-) -> Result<[Linear; 3], ModelError> {
+    values: Presence,
+) -> Result<(Linear, Linear, Option<Linear>), ModelError> {
     let fused = in_layer(layer, "attn_qkv");
     if loader.has(&format!("{fused}.weight")) {
-        return Linear::load_fused(loader, &fused, embedding, outputs, bias);
+        let [q, k, v] = Linear::load_fused(loader, &fused, embedding, outputs, bias)?;
+        return Ok((q, k, Some(v)));
     }
     let linear = |what, outputs| Linear::load(loader, &in_layer(layer, what), embedding, outputs, bias);
-    Ok([linear("attn_q", outputs[0])?, linear("attn_k", outputs[1])?, linear("attn_v", outputs[2])?])
+    let is_missing = values == Presence::Optional && !loader.has(&in_layer(layer, "attn_v.weight"));
+    let v = (!is_missing).then(|| linear("attn_v", outputs[2])).transpose()?;
+    Ok((linear("attn_q", outputs[0])?, linear("attn_k", outputs[1])?, v))
 }
 
 /// The slopes of ALiBi: powers of one number for the first heads, a power of two of them, and the odd powers of its root for the others.
@@ -247,16 +238,6 @@ fn slopes(bias: f32, heads: usize) -> Vec<f32> {
     let root = (-bias / (2 * first) as f32).exp2();
     let power = |head| if head < first { 2 * (head + 1) } else { 2 * (head - first) + 1 };
     (0..heads).map(|head| root.powi(power(head) as i32)).collect()
-}
-
-/// Makes heads of `from` values heads of `to`, with zeros behind them. `spare` gets the memory that they were in.
-fn pad(x: &mut Vec<f32>, spare: &mut Vec<f32>, heads: usize, from: usize, to: usize) {
-    let padded = room(spare, heads * to).chunks_exact_mut(to);
-    for (narrow, wide) in x[..heads * from].chunks_exact(from).zip(padded) {
-        wide[..from].copy_from_slice(narrow);
-        wide[from..].fill(0.0);
-    }
-    std::mem::swap(x, spare);
 }
 
 impl Temperature {

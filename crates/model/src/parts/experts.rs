@@ -6,11 +6,12 @@ use parkade_kernels::{
 
 use super::gated::Gated;
 use super::linear::{Linear, multiply};
+use super::norm::Norm;
 use super::scratch::{ExpertScratch, Scratch, room};
 use crate::batch::PassCost;
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence, in_layer};
-use crate::plan::{Activation, ExpertsPlan, SharedExpertPlan};
+use crate::plan::{Activation, ExpertsPlan, NormKind, SharedExpertPlan};
 
 /// The router and the experts of a layer, and the one that all tokens share, if there is one.
 pub(crate) struct Experts {
@@ -21,7 +22,10 @@ pub(crate) struct Experts {
     gate: Option<ExpertLinear>,
     up: ExpertLinear,
     down: ExpertLinear,
+    /// A factor of each expert's results.
+    output_scales: Option<Vec<f32>>,
     shared: Option<Shared>,
+    beside: Option<Beside>,
     /// What the input must be set for.
     types: Vec<WeightType>,
 }
@@ -87,6 +91,7 @@ impl Experts {
         layer: usize,
         embedding: usize,
         plan: &ExpertsPlan,
+        norm: NormKind,
     ) -> Result<Experts, ModelError> {
         let (experts, width) = (plan.routing.experts, plan.width);
         let linear = |what, inputs, outputs| {
@@ -107,23 +112,29 @@ impl Experts {
         let down = linear("ffn_down_exps", width, embedding)?;
         let shared = plan.shared.map(|shared| Shared::load(loader, layer, embedding, plan.activation, shared));
         let shared = shared.transpose()?;
+        let beside = plan.beside.map(|width| Beside::load(loader, layer, embedding, width, plan.activation, norm));
+        let beside = beside.transpose()?;
+        let scales = in_layer(layer, "ffn_down_exps.scale");
+        let output_scales = loader.floats_if(plan.output_scales, &scales, &[experts])?;
         let mut types = vec![router.ty(), up.ty()];
         types.extend(gate.as_ref().map(ExpertLinear::ty));
         types.extend(shared.iter().flat_map(Shared::types));
         if plan.routing.of_input {
             types.push(WeightType::F32);
         }
-        Ok(Experts { plan: plan.clone(), embedding, router, selection_bias, gate, up, down, shared, types })
+        let plan = plan.clone();
+        Ok(Experts { plan, embedding, router, selection_bias, gate, up, down, output_scales, shared, beside, types })
     }
 
     /// What every token meets.
     pub(crate) fn linears(&self) -> Vec<&Linear> {
-        std::iter::once(&self.router).chain(self.shared.iter().flat_map(Shared::linears)).collect()
+        let beside = self.beside.iter().flat_map(|beside| beside.body.linears());
+        std::iter::once(&self.router).chain(self.shared.iter().flat_map(Shared::linears)).chain(beside).collect()
     }
 
     /// The types that the input must be set for.
     pub(crate) fn types(&self) -> &[WeightType] {
-        &self.types
+        self.beside.as_ref().map_or(&self.types, |beside| beside.body.types())
     }
 
     /// Memory that the weights of all experts take.
@@ -149,15 +160,31 @@ impl Experts {
 
     /// Sets `delta` to what the experts make of the activations, which are used up.
     pub(crate) fn run(&self, team: &Team, s: &mut Scratch) {
+        if let Some(beside) = &self.beside {
+            return self.run_beside(beside, team, s);
+        }
+        self.route(team, s.rows, &s.activations, &mut s.experts);
         self.run_chosen(team, s);
         if let Some(shared) = &self.shared {
             shared.add(team, s);
         }
     }
 
+    /// Of each part the norm of what it gives, and their sum.
+    fn run_beside(&self, beside: &Beside, team: &Team, s: &mut Scratch) {
+        let values = s.rows * self.embedding;
+        beside.body.run(team, s);
+        beside.after.run(team, &s.delta[..values], room(&mut s.experts.beside, values));
+        beside.router_norm.set(team, &s.hidden[..values], &[self.router.ty()], &mut s.activations);
+        self.route(team, s.rows, &s.activations, &mut s.experts);
+        beside.before.set(team, &s.hidden[..values], &self.types, &mut s.activations);
+        self.run_chosen(team, s);
+        beside.after_experts.replace(team, &mut s.delta, values, &mut s.normed);
+        add_assign(team, &mut s.delta[..values], &s.experts.beside[..values]);
+    }
+
     fn run_chosen(&self, team: &Team, s: &mut Scratch) {
         let Scratch { rows, activations, inner, gate, up, experts, delta, .. } = s;
-        self.route(team, *rows, activations, experts);
         let places = experts.choices.rows();
         let values = places.len() * self.plan.width;
         let types = [self.gate.as_ref().unwrap_or(&self.up).ty(), self.up.ty()];
@@ -200,7 +227,46 @@ impl Experts {
             let bias = self.selection_bias.as_deref();
             routing.choose(outputs, bias, &mut s.selection, &mut s.chosen, &mut s.weights);
         }
+        if let Some(scales) = &self.output_scales {
+            s.weights.iter_mut().zip(&s.chosen).for_each(|(weight, &expert)| *weight *= scales[expert as usize]);
+        }
         s.choices.set(routing.experts, routing.used, &s.chosen);
+    }
+}
+
+/// A feed-forward beside the experts, and the norms of both.
+struct Beside {
+    body: Gated,
+    /// Of what it gives.
+    after: Norm,
+    /// Of what the router reads.
+    router_norm: Norm,
+    /// Of what the experts read.
+    before: Norm,
+    /// Of what they give.
+    after_experts: Norm,
+}
+
+impl Beside {
+    fn load(
+        loader: &Loader<'_>,
+        layer: usize,
+        embedding: usize,
+        width: usize,
+        activation: Activation,
+        kind: NormKind,
+    ) -> Result<Beside, ModelError> {
+        let norm = |name| Norm::load(loader, &in_layer(layer, name), &[embedding], kind);
+        let names = ["ffn_gate", "ffn_up", "ffn_down"];
+        let mut factors = loader.floats(&in_layer(layer, "ffn_gate_inp.scale"), &[embedding])?;
+        factors.iter_mut().for_each(|factor| *factor /= (embedding as f32).sqrt());
+        Ok(Beside {
+            body: Gated::load(loader, layer, names, embedding, width, activation)?,
+            after: norm("post_ffw_norm_1")?,
+            router_norm: Norm::weighted(factors, kind),
+            before: norm("pre_ffw_norm_2")?,
+            after_experts: norm("post_ffw_norm_2")?,
+        })
     }
 }
 

@@ -41,7 +41,7 @@ impl FeedForward {
             }
             FeedForwardPlan::None => return Ok(None),
             FeedForwardPlan::Experts(experts) => {
-                Body::Experts(Box::new(Experts::load(loader, layer, embedding, experts)?))
+                Body::Experts(Box::new(Experts::load(loader, layer, embedding, experts, plan.norm)?))
             }
         };
         let norm = plan.layers[layer].feed_forward_norm;

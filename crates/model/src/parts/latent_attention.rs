@@ -24,7 +24,8 @@ use crate::plan::{LatentPlan, Plan};
 /// Latent attention, with the projections around it.
 pub(crate) struct LatentAttention {
     /// The layer of the cache that its keys and values are in.
-    layer: usize,
+    /// The layer of the cache that its keys and values are in.
+    place: usize,
     heads: usize,
     /// Values of a head in the cache.
     head_dim: usize,
@@ -91,7 +92,7 @@ impl LatentAttention {
         };
         let attention = &plan.layers[layer].attention;
         Ok(LatentAttention {
-            layer: plan.kv_place(layer),
+            place: plan.kv_place(layer),
             heads,
             head_dim,
             embedding,
@@ -166,10 +167,10 @@ impl LatentAttention {
             }
         };
         let (queries, keys) = (rows * heads * self.head_dim, rows * kv_heads * self.head_dim);
-        kv.append(team, self.layer, spans, &s.k[..keys], &s.latent.values[..keys]);
+        kv.append(team, self.place, spans, &s.k[..keys], &s.latent.values[..keys]);
         let attended = room(&mut s.attended, queries);
         let scoring = Scoring::scaled(self.scale);
-        attention(team, &s.q[..queries], heads, kv, self.layer, spans, scoring, attended);
+        attention(team, &s.q[..queries], heads, kv, self.place, spans, scoring, attended);
     }
 
     /// Sets `q` and `latent.whole`.

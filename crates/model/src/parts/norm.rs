@@ -48,7 +48,12 @@ impl Norm {
 
     /// A norm whose factors are all 1.
     pub(crate) fn unweighted(cols: usize, kind: NormKind) -> Norm {
-        Norm { kind, cols, weight: vec![1.0; cols], bias: None }
+        Norm::weighted(vec![1.0; cols], kind)
+    }
+
+    /// A norm with these factors of a row.
+    pub(crate) fn weighted(weight: Vec<f32>, kind: NormKind) -> Norm {
+        Norm { kind, cols: weight.len(), weight, bias: None }
     }
 
     /// What makes rows, unless they are shorter than `eps`, this long.

@@ -5,7 +5,7 @@ use crate::keys::Keys;
 use crate::loader::Presence;
 
 /// Experts of a layer that are believed; the largest published models have 512.
-const MAX_EXPERTS: u32 = 1 << 16;
+pub(crate) const MAX_EXPERTS: u32 = 1 << 16;
 /// Experts of a token that are believed; published models use up to a dozen. What each of them gives a token takes memory.
 const MAX_USED: u32 = 64;
 /// What the weights' sum is at least when they are divided by it: the smallest normal half-precision number, as elsewhere.

@@ -128,6 +128,8 @@ pub(crate) struct ExpertScratch {
     pub(crate) choices: Choices,
     /// What the experts give, place by place.
     pub(crate) outputs: Vec<f32>,
+    /// What a feed-forward beside them gives.
+    pub(crate) beside: Vec<f32>,
 }
 
 impl Scratch {

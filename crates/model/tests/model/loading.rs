@@ -180,7 +180,8 @@ fn keys_of_families_that_make_no_sense() {
     refused(&gemma4.with("attention.value_length_swa", 4u32), &["value_length_swa' is 4", "8, as"]);
     let heads = |heads| with("attention.head_count_kv", Array::U32(heads));
     load(&heads(vec![2, 2])).unwrap();
-    refused(&heads(vec![2, 1]), &["head_count_kv' is 1", "expected 2 in all layers"]);
+    refused(&heads(vec![2, 1]), &["blk.1.attn_v.weight", "[32, 8]"]);
+    refused(&heads(vec![2, 3]), &["head_count_kv' is 3", "divisor of head_count 4"]);
     refused(&heads(vec![2; 3]), &["head_count_kv' is an array of 3", "each of 2 layers"]);
     refused(&heads(vec![0, 0]), &["head_count_kv' is 0"]);
     let norms = Synthetic { architecture: "starcoder2", ..Synthetic::default() };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parkade_bench::Roofline;
 use parkade_core::{EngineConfig, LoadOptions};
-use parkade_kernels::{KvCache, Team};
+use parkade_kernels::Team;
 use parkade_model::{PassCost, Survey};
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ impl Needs {
     pub(super) fn of(survey: &Survey, args: &DoctorArgs, machine: &Machine) -> Option<Needs> {
         let config = survey.config()?;
         let LoadOptions { block_len, kv_type, .. } = LoadOptions::default();
-        let block = KvCache::bytes_per_block(config.layers, config.kv_heads, config.head_dim, block_len, kv_type)?;
+        let block = survey.kv_bytes_per_block(block_len, kv_type)?;
         let each = (block / block_len) as u64;
         let weight_bytes = survey.weight_bytes() as u64;
         let free = machine.memory_free;
