@@ -164,7 +164,7 @@ impl Model {
 
     /// Those of which every row meets all members, in attention.
     fn stacks(&self) -> impl Iterator<Item = &MatrixStack> {
-        self.layers.iter().flat_map(Layer::stacks)
+        self.layers.iter().flat_map(Layer::stacks).chain(self.embedding.stacks())
     }
 
     fn experts(&self) -> impl Iterator<Item = &Experts> {
@@ -298,6 +298,7 @@ impl Model {
             }
             layer.finish(team, scratch);
         }
+        embedding.end(team, scratch);
         // What the vector held before stays in it, to be overwritten: clearing megabytes every step would be for nothing.
         out.resize(batch.outputs.values(config), 0.0);
         match batch.outputs {

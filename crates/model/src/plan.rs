@@ -18,6 +18,7 @@
 //! | another way from a text to its embedding or score | [`EmbedsPlan`], `pooling.rs` and `parts/head.rs` |
 //! | another way of experts | [`ExpertsPlan`] and `parts/experts.rs`; of choosing them [`RoutingPlan`] and `parts/routing.rs` |
 //! | what is done to embeddings and logits | [`Plan`] and `parts/embedding.rs` |
+//! | several streams of hidden states | [`Plan::streams`] and `parts/streams.rs` |
 //! | what layers are told of the token itself | [`Plan::layer_embedding`] and `parts/layer_embedding.rs` |
 
 use parkade_kernels::{KvShape, RopeLayout};
@@ -49,6 +50,8 @@ pub struct Plan {
     pub logit_scale: f32,
     /// Bound of the logits after that: each becomes `cap * tanh(logit / cap)`.
     pub logit_cap: Option<f32>,
+    /// Streams of hidden states, if there are several; the layers have embeddings of their own then.
+    pub streams: Option<usize>,
     /// Values of what each layer is told of the token itself, if it is.
     pub layer_embedding: Option<usize>,
     /// What there is before the first layer and after the last.
@@ -248,6 +251,8 @@ pub enum FeedForwardPlan {
         width: usize,
         /// The function of the gate.
         activation: Activation,
+        /// How many standard deviations above its row's mean a gate must be not to be nothing; what is above is what counts.
+        cutoff: Option<f32>,
     },
     /// `down (activation (up x))`.
     Plain {
@@ -357,7 +362,7 @@ impl Plan {
         norm: NormKind,
     ) -> Result<Plan, ModelError> {
         let widths = keys.sizes("feed_forward_length", MAX_WIDTH, config.layers)?;
-        let gated = |&width: &usize| FeedForwardPlan::Gated { width, activation: Activation::Silu };
+        let gated = |&width: &usize| FeedForwardPlan::Gated { width, activation: Activation::Silu, cutoff: None };
         let mut plan = Plan::of_halves(keys, config, norm, widths.iter().map(gated).collect())?;
         plan.ropes.push(RopePlan::read(keys, config, layout)?);
         plan.layers.iter_mut().for_each(|layer| layer.attention.rope = Some(0));
@@ -415,6 +420,7 @@ impl Plan {
             ends: EndsPlan::PLAIN,
             embeds: EmbedsPlan::read(keys, both_ways)?,
             layer_embedding: None,
+            streams: None,
         })
     }
 

@@ -7,14 +7,19 @@ use crate::error::ModelError;
 use crate::keys::Keys;
 use crate::parts::routing::MAX_EXPERTS;
 use crate::plan::{
-    Activation, ExpertsPlan, HeadNorms, NormOrder, Plan, Presence, RopePlan, RopeScaling, RoutingPlan, RoutingScores,
+    Activation, ExpertsPlan, FeedForwardPlan, HeadNorms, NormOrder, Plan, Presence, RopePlan, RopeScaling, RoutingPlan,
+    RoutingScores,
 };
 
 pub(super) const GEMMA: &[&str] = &["gemma"];
 pub(super) const GEMMA2: &[&str] = &["gemma2"];
 pub(super) const GEMMA3: &[&str] = &["gemma3"];
 pub(super) const GEMMA_EMBEDDING: &[&str] = &["gemma-embedding"];
+pub(super) const GEMMA3N: &[&str] = &["gemma3n"];
 pub(super) const GEMMA4: &[&str] = &["gemma4"];
+
+/// Streams of hidden states that are believed.
+const MAX_STREAMS: u32 = 16;
 
 /// What all of them share, and all that there is to the first.
 pub(super) fn gemma(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
@@ -55,6 +60,51 @@ pub(super) fn gemma_embedding(keys: &Keys<'_>, config: &ModelConfig) -> Result<P
     Ok(plan)
 }
 
+/// As Gemma 3, with several streams of hidden states, layers that are told of the token itself, keys and values that the last layers share, and
+/// sparse feed-forwards in the first.
+pub(super) fn gemma3n(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelError> {
+    /// Layers whose gates are cut off, and where: above that are 5 % of a normal distribution.
+    const SPARSE: (usize, f32) = (10, 1.644_853_6);
+    /// Layers with keys and values of their own.
+    const OWN: usize = 20;
+    let mut plan = normed_twice(keys, config, usize::MAX)?;
+    plan.logit_cap = Some(keys.positive("final_logit_softcapping")?.unwrap_or(30.0));
+    plan.layer_embedding = Some(keys.size("embedding_length_per_layer_input", MAX_HEAD_DIM)?);
+    let streams = keys.size("altup.num_inputs", MAX_STREAMS)?;
+    let active = keys.count("altup.active_idx", MAX_STREAMS)?;
+    if streams < 2 || active != 0 {
+        let expected = "2 or more streams of which the first is active".to_owned();
+        return Err(keys.wrong("altup.num_inputs", format!("{streams} with altup.active_idx {active}"), expected));
+    }
+    plan.streams = Some(streams);
+    let freq_base = keys.freq_base("rope.freq_base_swa")?.unwrap_or(10_000.0);
+    plan.ropes.push(RopePlan { freq_base, ..plan.ropes[0].clone() });
+    let sliding = plan.slide(keys, 5)?;
+    for (index, layer) in plan.layers.iter_mut().enumerate() {
+        layer.attention.head_norms = HeadNorms::OF_HEADS;
+        layer.attention.value_norms = true;
+        layer.attention.scale = 1.0;
+        layer.attention.rope = Some(usize::from(sliding[index]));
+        layer.attention.kv_of = match index >= OWN {
+            true => Some(owner_of_kv(keys, &sliding, OWN, sliding[index])?),
+            false => None,
+        };
+        if let FeedForwardPlan::Gated { cutoff, .. } = &mut layer.feed_forward {
+            *cutoff = (index < SPARSE.0).then_some(SPARSE.1);
+        }
+    }
+    Ok(plan)
+}
+
+/// The last layer of the same kind that has keys and values: of the two before the shared ones the second is full.
+fn owner_of_kv(keys: &Keys<'_>, sliding: &[bool], own: usize, slides: bool) -> Result<usize, ModelError> {
+    let owner = own.checked_sub(1 + usize::from(slides)).filter(|&owner| sliding[owner] == slides);
+    owner.ok_or_else(|| {
+        let expected = "so many that a layer that slides and one that does not come before them".to_owned();
+        keys.wrong("attention.shared_kv_layers", sliding.len() - own, expected)
+    })
+}
+
 /// As Gemma 3, with narrower heads where attention slides, keys and values that the last layers share, and layers that are told of the token
 /// itself. The divisors of the rotations leave only a part of the wide heads to be turned. Or, in the larger ones, with experts, and without values
 /// in the layers that do not slide.
@@ -82,12 +132,8 @@ pub(super) fn gemma4(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, Mode
         layer.attention.rope = Some(usize::from(slides));
         layer.attention.head_dim = if slides { narrow } else { config.head_dim };
         if index + shared >= config.layers {
-            // The last layer of its own kind that has keys and values: of the two before the shared ones the second is full.
-            let owner = (config.layers.saturating_sub(shared)).checked_sub(1 + usize::from(slides));
-            layer.attention.kv_of = Some(owner.filter(|&owner| sliding[owner] == slides).ok_or_else(|| {
-                let expected = "so many that a layer that slides and one that does not come before them".to_owned();
-                keys.wrong("attention.shared_kv_layers", shared, expected)
-            })?);
+            let own = config.layers.saturating_sub(shared);
+            layer.attention.kv_of = Some(owner_of_kv(keys, &sliding, own, slides)?);
         }
     }
     Ok(plan)

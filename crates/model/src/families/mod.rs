@@ -77,6 +77,7 @@ const FAMILIES: &[Family] = &[
     Family { names: gemma::GEMMA, plan: gemma::gemma },
     Family { names: gemma::GEMMA2, plan: gemma::gemma2 },
     Family { names: gemma::GEMMA3, plan: gemma::gemma3 },
+    Family { names: gemma::GEMMA3N, plan: gemma::gemma3n },
     Family { names: gemma::GEMMA4, plan: gemma::gemma4 },
     Family { names: granite::GRANITE, plan: granite::granite },
     Family { names: granite::MINICPM, plan: granite::minicpm },

@@ -82,7 +82,13 @@ impl Attention {
         let bias = attention.qkv_bias;
         let queries = if attention.gated { 2 * wide } else { wide };
         let (q, own) = match attention.kv_of {
-            Some(_) => (Linear::load(loader, &in_layer(layer, "attn_q"), embedding, queries, bias)?, None),
+            Some(_) => {
+                // Some files have what nobody uses.
+                for what in ["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"] {
+                    loader.leave(&in_layer(layer, what));
+                }
+                (Linear::load(loader, &in_layer(layer, "attn_q"), embedding, queries, bias)?, None)
+            }
             None => {
                 let widths = [queries, narrow, narrow];
                 let (q, k, v) = projections(loader, layer, embedding, widths, bias, attention.values)?;

@@ -1,11 +1,12 @@
 //! Both ends of a model: tokens to hidden states, and hidden states to logits. They may share their matrix.
 
-use parkade_kernels::{Team, scale, soft_cap};
+use parkade_kernels::{MatrixStack, Team, scale, soft_cap};
 
 use super::layer_embedding::LayerEmbeddings;
 use super::linear::{Linear, multiply};
 use super::norm::Norm;
 use super::scratch::{Scratch, room};
+use super::streams::StreamEnds;
 use super::table::{Table, failed};
 use crate::TokenId;
 use crate::config::ModelConfig;
@@ -30,6 +31,7 @@ pub(crate) struct Embedding {
     logit_scale: f32,
     logit_cap: Option<f32>,
     layers: Option<LayerEmbeddings>,
+    streams: Option<StreamEnds>,
 }
 
 impl Embedding {
@@ -64,6 +66,7 @@ impl Embedding {
             logit_scale: plan.logit_scale,
             logit_cap: plan.logit_cap,
             layers: layers.transpose()?,
+            streams: plan.streams.map(|streams| StreamEnds::load(loader, config, streams)).transpose()?,
         })
     }
 
@@ -86,6 +89,11 @@ impl Embedding {
         self.layers.as_ref().map(LayerEmbeddings::projection)
     }
 
+    /// Matrices of which each row meets all members.
+    pub(crate) fn stacks(&self) -> impl Iterator<Item = &MatrixStack> {
+        self.streams.iter().flat_map(StreamEnds::stacks)
+    }
+
     /// Makes tokens, which must be below the vocabulary's size, the hidden states.
     pub(crate) fn embed(&self, team: &Team, tokens: &[TokenId], s: &mut Scratch) -> Result<(), ModelError> {
         let hidden = room(&mut s.hidden, tokens.len() * self.embedding);
@@ -105,9 +113,19 @@ impl Embedding {
         if let Some(norm) = &self.first_norm {
             norm.replace(team, &mut s.hidden, tokens.len() * self.embedding, &mut s.normed);
         }
-        match &self.layers {
-            Some(layers) => layers.run(team, tokens, s),
-            None => Ok(()),
+        if let Some(layers) = &self.layers {
+            layers.run(team, tokens, s)?;
+        }
+        if let Some(streams) = &self.streams {
+            streams.begin(team, s);
+        }
+        Ok(())
+    }
+
+    /// Makes the hidden states after the last layer what the last norm reads.
+    pub(crate) fn end(&self, team: &Team, s: &mut Scratch) {
+        if let Some(streams) = &self.streams {
+            streams.end(team, s);
         }
     }
 

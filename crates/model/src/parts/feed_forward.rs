@@ -33,8 +33,9 @@ impl FeedForward {
     ) -> Result<Option<FeedForward>, ModelError> {
         let names = ["ffn_gate", "ffn_up", "ffn_down"];
         let body = match &plan.layers[layer].feed_forward {
-            &FeedForwardPlan::Gated { width, activation } => {
-                Body::Gated(Box::new(Gated::load(loader, layer, names, embedding, width, activation)?))
+            &FeedForwardPlan::Gated { width, activation, cutoff } => {
+                let gated = Gated::load(loader, layer, names, embedding, width, activation)?;
+                Body::Gated(Box::new(gated.with_cutoff(cutoff)))
             }
             &FeedForwardPlan::Plain { width, activation } => {
                 Body::Gated(Box::new(Gated::load_plain(loader, layer, embedding, width, activation)?))

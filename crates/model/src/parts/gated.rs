@@ -12,6 +12,7 @@ use crate::plan::Activation;
 pub(crate) struct Gated {
     width: usize,
     activation: Activation,
+    cutoff: Option<f32>,
     gate: Option<Linear>,
     up: Linear,
     down: Linear,
@@ -38,7 +39,7 @@ impl Gated {
             [linear(gate)?, linear(up)?]
         };
         let down = Linear::load(loader, &in_layer(layer, down), width, embedding, bias)?;
-        Ok(Gated { width, activation, types: vec![gate.ty(), up.ty()], gate: Some(gate), up, down })
+        Ok(Gated { width, activation, cutoff: None, types: vec![gate.ty(), up.ty()], gate: Some(gate), up, down })
     }
 
     /// Loads one without a gate.
@@ -52,7 +53,12 @@ impl Gated {
         let bias = Presence::Optional;
         let up = Linear::load(loader, &in_layer(layer, "ffn_up"), embedding, width, bias)?;
         let down = Linear::load(loader, &in_layer(layer, "ffn_down"), width, embedding, bias)?;
-        Ok(Gated { width, activation, types: vec![up.ty()], gate: None, up, down })
+        Ok(Gated { width, activation, cutoff: None, types: vec![up.ty()], gate: None, up, down })
+    }
+
+    /// The same with gates that are nothing up to so many standard deviations above their row's mean.
+    pub(crate) fn with_cutoff(self, cutoff: Option<f32>) -> Gated {
+        Gated { cutoff, ..self }
     }
 
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
@@ -77,6 +83,9 @@ impl Gated {
             Some(gate) => {
                 let gates = room(&mut s.gate, rows * cols);
                 multiply(team, &s.activations, [(gate, &mut *gates), (&self.up, &mut *ups)]);
+                if let Some(deviations) = self.cutoff {
+                    gates.chunks_exact_mut(cols).for_each(|gates| cut(gates, deviations));
+                }
                 s.activations.set_gated(team, self.activation, gates, ups, rows, cols, &types);
             }
             None => {
@@ -86,4 +95,12 @@ impl Gated {
         }
         multiply(team, &s.activations, [(&self.down, room(&mut s.delta, s.rows * self.outputs()))]);
     }
+}
+
+/// Takes off the mean and so many standard deviations, and what is below that.
+fn cut(x: &mut [f32], deviations: f32) {
+    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / x.len() as f64;
+    let squares = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>();
+    let cutoff = mean + f64::from(deviations) * (squares / x.len().saturating_sub(1).max(1) as f64).sqrt();
+    x.iter_mut().for_each(|x| *x = (*x - cutoff as f32).max(0.0));
 }

@@ -12,6 +12,7 @@ use super::layer_embedding::LayerEmbedding;
 use super::linear::Linear;
 use super::scratch::Scratch;
 use super::state::Carrying;
+use super::streams::Streams;
 use crate::batch::Sequences;
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -25,6 +26,7 @@ pub(crate) struct Layer {
     state: Option<Carrying>,
     feed_forward: Option<FeedForward>,
     embedding: Option<LayerEmbedding>,
+    streams: Option<Streams>,
     output_scale: Option<f32>,
     /// Values of a hidden state.
     width: usize,
@@ -42,6 +44,7 @@ impl Layer {
         let width = config.embedding;
         let (attends, state) = (plan.layers[index].attends(), plan.layers[index].state());
         let embedding = plan.layer_embedding.map(|told| LayerEmbedding::load(loader, index, width, plan, told));
+        let streams = plan.streams.map(|streams| Streams::load(loader, index, config, plan, streams)).transpose()?;
         let scale = in_layer(index, "layer_output_scale.weight");
         let scale = loader.floats_if(plan.layers[index].output_scale, &scale, &[1])?;
         Ok(Layer {
@@ -50,6 +53,7 @@ impl Layer {
             state: state.map(|state| Carrying::load(loader, index, width, plan, state)).transpose()?,
             feed_forward: FeedForward::load(loader, index, config.embedding, plan)?,
             embedding: embedding.transpose()?,
+            streams,
             output_scale: scale.map(|scale| scale[0]),
             width,
         })
@@ -61,7 +65,8 @@ impl Layer {
         let attention = self.attention.iter().flat_map(Attending::linears);
         let state = self.state.iter().flat_map(Carrying::linears);
         let feed_forward = self.feed_forward.iter().flat_map(FeedForward::linears);
-        attention.chain(state).chain(feed_forward).chain(embedding)
+        let streams = self.streams.iter().flat_map(Streams::linears);
+        attention.chain(state).chain(feed_forward).chain(embedding).chain(streams)
     }
 
     /// Matrices that each row meets all members of.
@@ -81,6 +86,9 @@ impl Layer {
 
     /// What needs all rows, because later ones see them.
     pub(crate) fn attend(&self, team: &Team, sequences: &mut Sequences<'_>, s: &mut Scratch) {
+        if let Some(streams) = &self.streams {
+            streams.predict(team, s);
+        }
         if let Some(attention) = &self.attention {
             attention.attend(team, sequences, s);
         }
@@ -91,6 +99,14 @@ impl Layer {
 
     /// The rest, of the rows that are left.
     pub(crate) fn finish(&self, team: &Team, s: &mut Scratch) {
+        if let (Some(streams), Some(embedding)) = (&self.streams, &self.embedding) {
+            self.finish_mixing(team, s);
+            streams.join(team, s);
+            self.feed(team, s);
+            streams.correct(team, s);
+            embedding.make(team, s);
+            return streams.add(s);
+        }
         match self.halves {
             Halves::InTurn => {
                 self.finish_mixing(team, s);

@@ -107,6 +107,13 @@ impl LayerEmbedding {
 
     /// Adds the result to the hidden states.
     pub(crate) fn run(&self, team: &Team, s: &mut Scratch) {
+        self.make(team, s);
+        let values = s.rows * self.embedding;
+        add_assign(team, &mut s.hidden[..values], &s.delta[..values]);
+    }
+
+    /// Sets `delta` to the result.
+    pub(crate) fn make(&self, team: &Team, s: &mut Scratch) {
         let (rows, cols, values) = (s.rows, self.width, s.rows * self.embedding);
         s.activations.set(team, &s.hidden[..values], rows, self.embedding, &[self.gate.ty()]);
         let gates = room(&mut s.gate, rows * cols);
@@ -118,6 +125,5 @@ impl LayerEmbedding {
         s.activations.set_gated(team, Activation::Gelu, gates, told, rows, cols, &[self.output.ty()]);
         multiply(team, &s.activations, [(&self.output, room(&mut s.delta, values))]);
         self.norm.replace(team, &mut s.delta, values, &mut s.normed);
-        add_assign(team, &mut s.hidden[..values], &s.delta[..values]);
     }
 }

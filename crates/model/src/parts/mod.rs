@@ -16,4 +16,5 @@ pub(crate) mod rope;
 pub(crate) mod routing;
 pub(crate) mod scratch;
 pub(crate) mod state;
+pub(crate) mod streams;
 pub(crate) mod table;

@@ -44,6 +44,19 @@ pub(crate) struct Scratch {
     pub(crate) inner: Activations,
     /// What rows choose of a mixture of experts.
     pub(crate) experts: ExpertScratch,
+    /// Where there are several streams of hidden states.
+    pub(crate) streams: StreamScratch,
+}
+
+/// Memory of several streams of hidden states.
+#[derive(Default)]
+pub(crate) struct StreamScratch {
+    /// The streams `[rows][streams][embedding]`.
+    pub(crate) states: Vec<f32>,
+    /// How much of it there is for a row.
+    pub(crate) width: usize,
+    /// What goes beside attention.
+    pub(crate) beside: Vec<f32>,
 }
 
 /// Memory of what carries a state.
@@ -150,6 +163,10 @@ impl Scratch {
         gather(&mut self.attended, rows, heads);
         gather(&mut self.states.out, rows, self.states.width);
         gather(&mut self.layer_embeddings, rows, self.layer_embeddings_width);
+        if self.streams.width > 0 {
+            gather(&mut self.streams.states, rows, self.streams.width);
+            gather(&mut self.streams.beside, rows, embedding);
+        }
         self.rows = rows.len();
     }
 }

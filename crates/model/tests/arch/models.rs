@@ -25,6 +25,7 @@ pub const GENERATES: &[&str] = &[
     "gemma3-Q8_0",
     "gemma3-ropescale-Q8_0",
     "falcon-h1-Q8_0",
+    "gemma3n-Q4_0",
     "gemma4-Q8_0",
     "gemma4-moe-Q8_0",
     "glm4-Q8_0",

@@ -29,7 +29,7 @@ fn a_llama_is_alike_in_all_layers() {
         assert_eq!((layer.norms, attention.rope, attention.window), (NormOrder::Before, Some(0), None));
         assert_eq!(attention.scale, 1.0 / 8f32.sqrt());
         assert_eq!((attention.qkv_bias, attention.head_norms), (Presence::Optional, HeadNorms::NEVER));
-        let gated = FeedForwardPlan::Gated { width: FEED_FORWARD, activation: Activation::Silu };
+        let gated = FeedForwardPlan::Gated { width: FEED_FORWARD, activation: Activation::Silu, cutoff: None };
         assert_eq!(layer.feed_forward, gated);
     }
 }
