@@ -128,7 +128,7 @@ pub struct ModelArgs {
     /// Threads that compute [default: the physical cores that this process may use]
     #[arg(long, value_name = "N", env = "PARKADE_THREADS", hide_env = true, value_parser = whole::<u32>(1..=1024))]
     pub threads: Option<u32>,
-    /// Memory for the KV cache, in MiB [default: half of what is free beside the weights]
+    /// Memory for the KV cache and the states of sequences, in MiB [default: half of what is free beside the weights]
     #[arg(long, value_name = "MIB", env = "PARKADE_KV_CACHE_MB", hide_env = true, value_parser = whole::<u64>(1..=16_777_216))]
     pub kv_cache_mb: Option<u64>,
     /// Longest sequence in tokens, prompt and answer together; less than the model was made for takes less memory

@@ -3,7 +3,8 @@
 use parkade_kernels::{KvCache, StateCache};
 use parkade_model::{Batch, Embedder, Model, ModelError, PausedPass};
 
-/// A model with its KV blocks, and slots for the states of sequences if its layers carry some. The engine decides which tokens go into which block; the backend computes.
+/// A model with its KV blocks, and slots for the states of sequences if its layers carry some. The engine decides which tokens go into which
+/// block, and which state into which slot; the backend computes.
 pub trait Backend: Send {
     /// How many logits a row has.
     fn vocab(&self) -> usize;
@@ -21,7 +22,7 @@ pub trait Backend: Send {
     fn blocks(&self) -> usize;
     /// How many tokens a block holds.
     fn block_len(&self) -> usize;
-    /// How many slots for states there are.
+    /// How many slots for states there are: as many as sequences that may run, and more for snapshots.
     fn state_slots(&self) -> usize {
         0
     }

@@ -120,6 +120,8 @@ figures! {
             sequences: SequenceFigures;
             /// The KV cache.
             kv_blocks: BlockFigures;
+            /// The states of sequences, if the model keeps any.
+            state_slots: StateFigures;
             /// Measured speeds.
             rates: RateFigures;
             /// By class, lowest first, if the scheduler knows classes.
@@ -183,6 +185,23 @@ figures! {
         /// KV blocks that the scheduler has granted to running requests, whether they use them already or not.
         /// Shared ones count for each. Only the `parking-lot` scheduler grants them apart from using them.
         promised: usize = gauge "kv_blocks_promised";
+    }
+}
+
+figures! {
+    /// The states of sequences, for models with layers that keep one: all 0 for others.
+    #[derive(Copy)]
+    StateFigures {
+        /// Bytes of a sequence's state.
+        bytes_each: usize = gauge "state_slots_bytes_each";
+        /// State slots that there are.
+        total: usize = gauge "state_slots";
+        /// State slots that running sequences hold.
+        used: usize = gauge "state_slots_used";
+        /// State slots with a snapshot that only the prefix cache holds; they are given up when needed.
+        cached: usize = gauge "state_slots_cached";
+        /// State slots that hold nothing.
+        free: usize = gauge "state_slots_free";
     }
 }
 

@@ -19,6 +19,7 @@ mod request_limits;
 mod requests;
 mod sampler;
 mod sampling;
+mod sequence_memory;
 mod stepper;
 mod stop;
 mod stream;
@@ -32,7 +33,7 @@ pub use error::EngineError;
 pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use figures::{
     BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
-    TenantFigures, Totals, WorkFigures,
+    StateFigures, TenantFigures, Totals, WorkFigures,
 };
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use metrics::{EngineMetrics, StepTime};
@@ -50,7 +51,7 @@ pub use stream::RequestStream;
 pub use vocabulary::{Decoder, Vocabulary};
 
 // What this API speaks of and the crates below define, so that it can be used alone.
-pub use parkade_kernels::{KvCache, KvType, Span, Team};
+pub use parkade_kernels::{KvCache, KvType, SlotPair, Span, Team};
 pub use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
 pub use parkade_model::gguf::{Gguf, GgufError};
 pub use parkade_model::tokenizer::{Bos, SpecialTokens, TextStream, Tokenizer, TokenizerError};

@@ -14,6 +14,7 @@ use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::memory;
+use crate::sequence_memory::{SequenceMemory, Shares};
 
 /// The most blocks that nobody asked for. Each takes some hundred bytes to keep track of, and a file can promise any context.
 const MOST_BLOCKS: usize = 1 << 20;
@@ -23,7 +24,7 @@ const MOST_BLOCKS: usize = 1 << 20;
 pub struct LoadOptions {
     /// Threads that compute; `None` takes as many as the process may use.
     pub threads: Option<usize>,
-    /// Bytes for keys and values; `None` takes half of the memory that is free once the weights are there, but no more than
+    /// Bytes for keys and values, and for the states of sequences; `None` takes half of the memory that is free once the weights are there, but no more than
     /// the most sequences can fill, and a million blocks.
     pub kv_cache_bytes: Option<u64>,
     /// The most tokens of a sequence, prompt and answer; `None` takes what the model was made for.
@@ -73,7 +74,7 @@ pub struct Loaded {
     pub threads: usize,
     /// Bytes of the weights in memory.
     pub weight_bytes: u64,
-    /// Bytes taken for keys and values.
+    /// Bytes taken for keys and values, and for the states of sequences.
     pub kv_cache_bytes: u64,
     /// What is wrong with the file's metadata, though the model does without it.
     pub warnings: Vec<String>,
@@ -128,14 +129,6 @@ pub enum LoadError {
         /// What it may be.
         allowed: String,
     },
-    /// A model that cannot be served yet.
-    #[error(
-        "{path}: its layers carry a state from token to token, which the server cannot keep yet; give another model"
-    )]
-    State {
-        /// The file.
-        path: PathBuf,
-    },
     /// The memory for keys and values is not there.
     #[error("the KV cache of {} MB could not be allocated: {message}; give a smaller --kv-cache-mb", .bytes / 1_000_000)]
     Memory {
@@ -180,9 +173,6 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         },
         source => LoadError::Model { path: path.to_owned(), source },
     })?;
-    if model.state_bytes() > 0 {
-        return Err(LoadError::State { path: path.to_owned() });
-    }
     let warnings = warnings(&gguf, &tokenizer);
     let ranks = model.embedder().is_some_and(|embedder| embedder.embeds == Embeds::Scores);
     let pairs = ranks.then(|| Pairs::from_gguf(&gguf)).transpose().map_err(file_error)?;
@@ -190,22 +180,30 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     drop(gguf);
 
     let config = model.config().clone();
-    let blocks = blocks(&model, options)?;
-    let (count, block_bytes) = (blocks.count, blocks.bytes_each);
-    let kv_cache_bytes = count as u64 * block_bytes as u64;
-    let kv = model
-        .new_kv_cache(count, options.block_len, options.kv_type)
-        .map_err(|error| LoadError::Memory { bytes: kv_cache_bytes, message: error.to_string() })?;
-    let states =
-        model.new_states(0).map_err(|error| LoadError::Memory { bytes: kv_cache_bytes, message: error.to_string() })?;
+    let memory = sequence_memory(&model, options)?;
+    let SequenceMemory { blocks, slots, seqs, bytes: kv_cache_bytes } = memory;
+    let memory_error = |error: ModelError| LoadError::Memory { bytes: kv_cache_bytes, message: error.to_string() };
+    let kv = model.new_kv_cache(blocks, options.block_len, options.kv_type).map_err(memory_error)?;
+    let states = model.new_states(slots).map_err(memory_error)?;
     let weight_bytes = model.weight_bytes() as u64;
     let tokenizer = Arc::new(tokenizer);
-    let backend = ModelBackend::new(model, kv, states, count, options.block_len);
-    let engine = Engine::start(Box::new(backend), Arc::clone(&tokenizer), options.engine.clone())?;
+    let backend = ModelBackend::new(model, kv, states, blocks, options.block_len);
+    let engine = EngineConfig { max_seqs: seqs, ..options.engine.clone() };
+    let engine = Engine::start(Box::new(backend), Arc::clone(&tokenizer), engine)?;
     for warning in &warnings {
         tracing::warn!(model = %name, "{warning}");
     }
-    tracing::info!(model = %name, threads, weight_bytes, kv_cache_bytes, kv_blocks = count, "model loaded");
+    if seqs < options.engine.max_seqs {
+        tracing::warn!(
+            model = %name,
+            max_seqs = seqs,
+            "the states of {} sequences would take more than half of the KV cache; raise --kv-cache-mb to run them at once",
+            options.engine.max_seqs
+        );
+    }
+    tracing::info!(
+        model = %name, threads, weight_bytes, kv_cache_bytes, kv_blocks = blocks, state_slots = slots, "model loaded"
+    );
     Ok(Loaded {
         engine,
         tokenizer,
@@ -251,35 +249,30 @@ fn threads(asked: Option<usize>) -> Result<usize, LoadError> {
     Err(LoadError::Option { option: "--threads", value: threads.to_string(), allowed: "from 1 to 1024".to_owned() })
 }
 
-struct Blocks {
-    count: usize,
-    bytes_each: usize,
-}
-
-fn blocks(model: &Model, options: &LoadOptions) -> Result<Blocks, LoadError> {
-    let bytes_each = model
-        .kv_bytes_per_block(options.block_len, options.kv_type)
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(|| LoadError::Option {
-            option: "block length",
-            value: options.block_len.to_string(),
-            allowed: "small enough to count its bytes".to_owned(),
-        })?;
+fn sequence_memory(model: &Model, options: &LoadOptions) -> Result<SequenceMemory, LoadError> {
+    let config = model.config();
+    let block_bytes = model.kv_bytes_per_block(options.block_len, options.kv_type).ok_or_else(|| LoadError::Option {
+        option: "block length",
+        value: options.block_len.to_string(),
+        allowed: "small enough to count its bytes".to_owned(),
+    })?;
     // More than this no set of running sequences could ever fill.
-    let useful = model.config().context_length.div_ceil(options.block_len).saturating_mul(options.engine.max_seqs);
-    let useful = useful.clamp(1, MOST_BLOCKS);
-    let budget = match options.kv_cache_bytes {
-        Some(bytes) => bytes,
-        None => memory::free_bytes() / 2,
+    let max_seqs = options.engine.max_seqs;
+    let useful = config.context_length.div_ceil(options.block_len).saturating_mul(max_seqs).clamp(1, MOST_BLOCKS);
+    let (budget, most_blocks) = match options.kv_cache_bytes {
+        Some(bytes) if block_bytes > 0 => (bytes, usize::MAX),
+        Some(bytes) => (bytes, useful),
+        None => (memory::free_bytes() / 2, useful),
     };
-    let count = usize::try_from(budget / bytes_each as u64).unwrap_or(usize::MAX);
-    let count = count.min(u32::MAX as usize).min(if options.kv_cache_bytes.is_some() { usize::MAX } else { useful });
-    if count == 0 {
-        return Err(LoadError::Option {
-            option: "--kv-cache-mb",
-            value: format!("{:.1} MB", budget as f64 / 1e6),
-            allowed: format!("at least {:.1} MB, one block of {} tokens", bytes_each as f64 / 1e6, options.block_len),
-        });
-    }
-    Ok(Blocks { count, bytes_each })
+    let shares = Shares { block_bytes, state_bytes: model.state_bytes(), most_blocks, max_seqs };
+    shares.split(budget).ok_or_else(|| LoadError::Option {
+        option: "--kv-cache-mb",
+        value: format!("{:.1} MB", budget as f64 / 1e6),
+        allowed: format!(
+            "at least {:.1} MB, one block of {} tokens{}",
+            shares.least() as f64 / 1e6,
+            options.block_len,
+            if shares.state_bytes > 0 { " and one state" } else { "" }
+        ),
+    })
 }

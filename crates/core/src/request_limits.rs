@@ -30,7 +30,8 @@ impl RequestLimits {
             context_length: backend.context_length(),
             blocks: backend.blocks(),
             block_len: backend.block_len(),
-            max_seqs,
+            // Each sequence that runs has a state.
+            max_seqs: if backend.state_bytes() > 0 { max_seqs.min(backend.state_slots()) } else { max_seqs },
         }
     }
 

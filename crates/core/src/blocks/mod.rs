@@ -5,11 +5,17 @@
 //! Only the [`BlockPool`] makes and ends tables, so a block cannot leak: a table is given back by value, exactly once, and one
 //! that is dropped instead is caught by an assertion.
 
+mod block;
 mod directory;
 mod pool;
 mod prefix;
+mod states;
 mod table;
 
+pub use block::{BlockCounts, BlockId};
 pub use directory::{Hit, PrefixDirectory};
-pub use pool::{BlockCounts, BlockPool, Copy, OutOfBlocks};
-pub use table::{BlockId, BlockTable};
+pub use pool::{BlockPool, Copy, OutOfBlocks};
+pub use table::BlockTable;
+
+#[cfg(test)]
+mod tests;

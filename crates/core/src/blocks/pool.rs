@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use parkade_model::TokenId;
 
+use super::block::{BlockCounts, BlockId};
 use super::directory::{Before, Hit, PrefixDirectory};
 use super::prefix::{Insertion, PrefixIndex};
-use super::table::{BlockId, BlockTable};
+use super::states::{StateSlots, TableState};
+use super::table::BlockTable;
 use crate::request::CacheScope;
 
 /// All KV blocks: which are free, used or cached, and the prefix index over them.
@@ -23,26 +25,8 @@ pub struct BlockPool {
     idle_since: Vec<u64>,
     ticks: u64,
     prefix: Option<PrefixIndex>,
-}
-
-/// How many blocks are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BlockCounts {
-    /// All blocks.
-    pub total: usize,
-    /// Held by tables.
-    pub used: usize,
-    /// Held by the prefix index alone.
-    pub cached: usize,
-    /// Hold nothing.
-    pub free: usize,
-}
-
-impl BlockCounts {
-    /// Blocks that a table can be given: free and cached ones.
-    pub fn available(&self) -> usize {
-        self.free + self.cached
-    }
+    /// If the model keeps a state.
+    states: Option<StateSlots>,
 }
 
 /// No block is free or cached.
@@ -74,8 +58,18 @@ impl BlockPool {
             idle: BTreeSet::new(),
             idle_since: vec![0; blocks],
             ticks: 0,
-            prefix: prefix_cache.then(|| PrefixIndex::new(blocks, block_len)),
+            prefix: prefix_cache.then(|| PrefixIndex::new(blocks, block_len, false)),
+            states: None,
         }
+    }
+
+    /// For a model that keeps a state: with `slots` free slots for those of at most `seqs` sequences at once, and for snapshots.
+    #[must_use]
+    pub fn with_states(mut self, slots: usize, seqs: usize) -> Self {
+        let blocks = self.holders.len();
+        self.states = Some(StateSlots::new(slots, blocks, seqs));
+        self.prefix = self.prefix.map(|_| PrefixIndex::new(blocks, self.block_len, true));
+        self
     }
 
     /// Tokens in a block.
@@ -99,14 +93,37 @@ impl BlockPool {
         BlockCounts { total, used: total - cached - free, cached, free }
     }
 
-    /// What the prefix index has in a scope for the first `limit` of `tokens`, in whole blocks.
+    /// How many state slots are in which state: none, if the model keeps no state.
+    pub fn state_counts(&self) -> BlockCounts {
+        self.states.as_ref().map(StateSlots::counts).unwrap_or_default()
+    }
+
+    /// Whether the model keeps a state.
+    pub fn has_states(&self) -> bool {
+        self.states.is_some()
+    }
+
+    /// What the prefix index has in a scope for the first `limit` of `tokens`, in whole blocks, up to where the text can go on.
     pub fn look_up(&self, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> Hit {
-        let mut hit = Hit::default();
+        let (mut hit, mut known) = (Hit::default(), Hit::default());
         for block in self.known(scope, tokens, limit) {
-            hit.blocks += 1;
-            hit.idle += usize::from(self.holders[block.index()] == 0);
+            known.blocks += 1;
+            known.idle += usize::from(self.holders[block.index()] == 0);
+            if self.goes_on(block) {
+                hit = known;
+            }
         }
         hit
+    }
+
+    /// How many of the first `limit` of `tokens` were seen in a scope before, whether or not the text can go on after them.
+    pub fn known_tokens(&self, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> usize {
+        self.known(scope, tokens, limit).count() * self.block_len
+    }
+
+    /// Whether a text can go on after an indexed block: always, unless the model keeps a state and there is no snapshot of it.
+    fn goes_on(&self, block: BlockId) -> bool {
+        self.states.as_ref().is_none_or(|states| states.has(block))
     }
 
     fn known<'a>(
@@ -129,12 +146,16 @@ impl BlockPool {
     /// Gives an empty table the blocks that [`look_up`](Self::look_up) found. Returns how many tokens they hold.
     pub fn attach(&mut self, table: &mut BlockTable, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> usize {
         debug_assert!(table.is_empty(), "only an empty table can begin with cached blocks");
-        let known: Vec<BlockId> = self.known(scope, tokens, limit).collect();
+        let mut known: Vec<BlockId> = self.known(scope, tokens, limit).collect();
+        known.truncate(known.iter().rposition(|&block| self.goes_on(block)).map_or(0, |last| last + 1));
         for &block in &known {
             self.hold(block);
             table.blocks.push(block.0);
         }
         table.indexed = known.len();
+        if let (Some(states), Some(&last)) = (&mut self.states, known.last()) {
+            states.attach(&mut table.state, last);
+        }
         known.len() * self.block_len
     }
 
@@ -153,13 +174,16 @@ impl BlockPool {
         Ok(())
     }
 
-    /// A second table over the first `blocks` blocks of `table`.
+    /// A second table over the first `blocks` blocks of `table`. It goes on from the same state.
     pub fn share(&mut self, table: &BlockTable, blocks: usize) -> BlockTable {
         let mut copy = BlockTable::new();
         (copy.indexed, copy.unindexable) = (table.indexed.min(blocks), table.unindexable);
         for block in table.iter().take(blocks) {
             self.hold(block);
             copy.blocks.push(block.0);
+        }
+        if let Some(states) = &mut self.states {
+            copy.state = states.share(&table.state);
         }
         copy
     }
@@ -188,7 +212,14 @@ impl BlockPool {
     /// Notes in the prefix index which blocks of `table` are full now: `computed` are the tokens whose keys and values are in it.
     ///
     /// A block whose text another block of the scope already holds is given up for that one: their contents are the same, bit for bit.
+    ///
+    /// Nothing is noted while the state that a pass has left is the one after other tokens: they may have to be computed again.
     pub fn record(&mut self, table: &mut BlockTable, scope: &CacheScope, computed: &[TokenId]) {
+        if let Some(states) = &mut self.states
+            && !states.adopt(&mut table.state, computed.len())
+        {
+            return;
+        }
         let full = computed.len() / self.block_len;
         while let Some(index) = &mut self.prefix
             && !table.unindexable
@@ -217,8 +248,46 @@ impl BlockPool {
         }
     }
 
-    /// Takes a table back with all its blocks.
+    /// Whether a sequence with this table can take part in a pass: there is a slot for its state.
+    pub fn has_room_for_state(&self, table: &BlockTable) -> bool {
+        self.states.as_ref().is_none_or(|states| states.has_room(&table.state))
+    }
+
+    /// Whether a pass may leave the state that it begins with as it is.
+    pub fn can_keep_state(&self, table: &BlockTable) -> bool {
+        self.states.as_ref().is_none_or(|states| states.can_keep(&table.state))
+    }
+
+    /// Chooses where the next pass of a table leaves the state, which is then the one after `tokens` tokens; `keeps` says that the one before
+    /// must stay.
+    pub fn begin_pass(&mut self, table: &mut BlockTable, tokens: usize, keeps: bool) {
+        if let Some(states) = &mut self.states {
+            states.begin(&mut table.state, tokens, keeps, self.prefix.as_ref());
+        }
+    }
+
+    /// Goes back to the state before a pass, if what [`record`](Self::record) was told is not what the pass was for. Returns whether it is so.
+    pub fn step_back(&mut self, table: &mut BlockTable) -> bool {
+        self.states.as_mut().is_some_and(|states| states.step_back(&mut table.state))
+    }
+
+    /// Keeps the state after `tokens` recorded tokens for texts that go on after them, if they end with an indexed block. One that `rolls` is
+    /// given up when the table keeps its next.
+    pub fn keep_state(&mut self, table: &mut BlockTable, tokens: usize, rolls: bool) {
+        if let (Some(states), Some(index)) = (&mut self.states, &self.prefix)
+            && tokens == table.indexed * self.block_len
+            && let Some(last) = table.indexed.checked_sub(1)
+        {
+            states.keep(&mut table.state, BlockId(table.blocks[last]), rolls, index);
+        }
+    }
+
+    /// Takes a table back with all its blocks, and its state.
     pub fn release(&mut self, mut table: BlockTable) {
+        let state = std::mem::take(&mut table.state);
+        if let Some(states) = &mut self.states {
+            states.release(state);
+        }
         // The end of a text first: it is given up before its beginning, which other texts may share.
         for block in std::mem::take(&mut table.blocks).into_iter().rev() {
             self.let_go(BlockId(block));
@@ -230,7 +299,11 @@ impl BlockPool {
             Some(block) => block,
             None => {
                 let (_, block) = self.idle.pop_first()?;
-                self.prefix.as_mut().expect("only the prefix index keeps idle blocks").remove(block);
+                let index = self.prefix.as_mut().expect("only the prefix index keeps idle blocks");
+                index.remove(block);
+                if let Some(states) = &mut self.states {
+                    states.remove(block, index);
+                }
                 block
             }
         };
@@ -271,7 +344,9 @@ impl BlockPool {
     /// If a block is lost, held twice by count but once by table, or both free and used.
     pub fn audit<'a>(&self, tables: impl IntoIterator<Item = &'a BlockTable>) {
         let mut held = vec![0u32; self.holders.len()];
+        let mut states: Vec<&TableState> = Vec::new();
         for table in tables {
+            states.push(&table.state);
             table.iter().for_each(|block| held[block.index()] += 1);
             let index = self.prefix.as_ref();
             assert!(
@@ -291,142 +366,12 @@ impl BlockPool {
                 "{block:?} is cached but not indexed"
             );
         }
+        if let Some(slots) = &self.states {
+            slots.audit(states.into_iter(), self.prefix.as_ref());
+        }
         let used = held.iter().filter(|&&count| count > 0).count();
         assert_eq!(self.free.len() + self.idle.len() + used, self.holders.len(), "free + cached + used = total");
         let indexed = self.prefix.as_ref().map_or(0, PrefixIndex::len);
         assert!(indexed <= self.idle.len() + used, "only cached and used blocks are indexed");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn everybody() -> CacheScope {
-        CacheScope::default()
-    }
-
-    fn filled(pool: &mut BlockPool, tokens: &[TokenId]) -> BlockTable {
-        filled_in(pool, &everybody(), tokens)
-    }
-
-    fn filled_in(pool: &mut BlockPool, scope: &CacheScope, tokens: &[TokenId]) -> BlockTable {
-        let mut table = BlockTable::new();
-        let cached = pool.attach(&mut table, scope, tokens, tokens.len());
-        let more = pool.blocks_for(tokens.len()) - cached / pool.block_len();
-        pool.grow(&mut table, more).unwrap();
-        pool.record(&mut table, scope, tokens);
-        table
-    }
-
-    #[test]
-    fn scopes_share_nothing_while_it_is_held_nor_when_it_is_cached() {
-        let mut pool = BlockPool::new(12, 2, true);
-        let (ada, bob) = (everybody().within("key", "ada"), everybody().within("key", "bob"));
-        let text = [1, 2, 3, 4];
-        let hers = filled_in(&mut pool, &ada, &text);
-        for other in [&bob, &everybody(), &ada.within("salt", "s"), &everybody().within("group", "ada")] {
-            assert_eq!(pool.look_up(other, &text, 4), Hit::default(), "{other:?}");
-            assert_eq!(pool.directory().unwrap().look_up(other, &text, 4), Hit::default(), "{other:?}");
-        }
-        let his = filled_in(&mut pool, &bob, &text);
-        assert!(hers.iter().all(|block| his.iter().all(|other| other != block)), "a block is in both tables");
-        assert_eq!(pool.counts().used, 4);
-        pool.audit([&hers, &his]);
-        pool.release(hers);
-        assert_eq!(pool.look_up(&ada, &text, 4), Hit { blocks: 2, idle: 2 });
-        assert_eq!(pool.look_up(&bob, &text, 4), Hit { blocks: 2, idle: 0 });
-        pool.release(his);
-        pool.audit([]);
-    }
-
-    #[test]
-    fn a_prefix_is_found_again_and_shared() {
-        let mut pool = BlockPool::new(8, 2, true);
-        let first = filled(&mut pool, &[1, 2, 3, 4, 5]);
-        assert_eq!(pool.look_up(&everybody(), &[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 0 });
-        assert_eq!(pool.look_up(&everybody(), &[1, 2, 3, 4], 3), Hit { blocks: 1, idle: 0 });
-        assert_eq!(pool.look_up(&everybody(), &[3, 4, 1, 2], 4), Hit::default());
-        let directory = pool.directory().unwrap();
-        assert_eq!(directory.look_up(&everybody(), &[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 0 });
-        assert_eq!(directory.look_up(&everybody(), &[3, 4, 1, 2], 4), Hit::default());
-        pool.release(first);
-        assert_eq!(pool.counts(), BlockCounts { total: 8, used: 0, cached: 2, free: 6 });
-        assert_eq!(directory.look_up(&everybody(), &[1, 2, 3, 4, 9, 9], 6), Hit { blocks: 2, idle: 2 });
-        let second = filled(&mut pool, &[1, 2, 3, 4, 9, 9]);
-        assert_eq!(pool.counts().used, 3);
-        pool.audit([&second]);
-        pool.release(second);
-        pool.audit([]);
-    }
-
-    #[test]
-    fn the_least_recently_used_text_is_given_up_first_and_its_end_before_its_beginning() {
-        let mut pool = BlockPool::new(4, 1, true);
-        let old = filled(&mut pool, &[1, 2]);
-        pool.release(old);
-        let young = filled(&mut pool, &[8, 9]);
-        pool.release(young);
-        let mut table = BlockTable::new();
-        pool.grow(&mut table, 1).unwrap();
-        assert_eq!(
-            (pool.look_up(&everybody(), &[1, 2], 2).blocks, pool.look_up(&everybody(), &[8, 9], 2).blocks),
-            (1, 2)
-        );
-        pool.grow(&mut table, 2).unwrap();
-        assert_eq!(
-            (pool.look_up(&everybody(), &[1, 2], 2).blocks, pool.look_up(&everybody(), &[8, 9], 2).blocks),
-            (0, 1)
-        );
-        let directory = pool.directory().unwrap();
-        assert_eq!(
-            (directory.look_up(&everybody(), &[1, 2], 2).blocks, directory.look_up(&everybody(), &[8, 9], 2).blocks),
-            (0, 1)
-        );
-        assert_eq!(directory.len(), 1, "what is given up is forgotten here too");
-        pool.audit([&table]);
-        assert_eq!(pool.grow(&mut table, 2), Err(OutOfBlocks));
-        assert_eq!(table.len(), 3, "growth that fails takes nothing");
-        pool.release(table);
-    }
-
-    #[test]
-    fn equal_texts_end_in_one_block() {
-        let mut pool = BlockPool::new(8, 2, true);
-        let (mut one, mut two) = (BlockTable::new(), BlockTable::new());
-        pool.grow(&mut one, 2).unwrap();
-        pool.grow(&mut two, 2).unwrap();
-        pool.record(&mut one, &everybody(), &[1, 2, 3, 4]);
-        pool.record(&mut two, &everybody(), &[1, 2, 3, 4]);
-        assert_eq!(one.as_raw(), two.as_raw());
-        assert_eq!(pool.counts().used, 2);
-        pool.audit([&one, &two]);
-        pool.release(one);
-        pool.release(two);
-    }
-
-    #[test]
-    fn a_shared_partial_block_is_copied_by_all_writers_but_the_last() {
-        let mut pool = BlockPool::new(8, 4, true);
-        let mut one = filled(&mut pool, &[1, 2, 3, 4, 5]);
-        let mut two = pool.share(&one, 2);
-        assert!(pool.is_shared(&one, 5));
-        let copy = pool.make_own(&mut two, 5).unwrap().unwrap();
-        assert_eq!((copy.from.0, copy.to.0), (one.as_raw()[1], two.as_raw()[1]));
-        assert_eq!(pool.make_own(&mut one, 5), Ok(None));
-        assert_eq!(one.as_raw()[0], two.as_raw()[0]);
-        pool.audit([&one, &two]);
-        pool.release(one);
-        pool.release(two);
-        pool.audit([]);
-    }
-
-    #[test]
-    fn without_a_prefix_cache_every_block_comes_back_free() {
-        let mut pool = BlockPool::new(3, 2, false);
-        let table = filled(&mut pool, &[1, 2, 3, 4]);
-        assert_eq!(pool.look_up(&everybody(), &[1, 2], 2), Hit::default());
-        pool.release(table);
-        assert_eq!(pool.counts().free, 3);
     }
 }

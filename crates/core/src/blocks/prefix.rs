@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parkade_model::TokenId;
 
+use super::block::BlockId;
 use super::directory::{Before, ChainHash, PrefixDirectory};
-use super::table::BlockId;
 use crate::request::CacheScope;
 
 /// Full blocks by their chained hashes. A hash only finds the place to look: tokens and what is before them are compared too, so that equal
@@ -54,12 +54,12 @@ pub(super) enum Insertion {
 }
 
 impl PrefixIndex {
-    pub(super) fn new(blocks: usize, block_len: usize) -> Self {
+    pub(super) fn new(blocks: usize, block_len: usize, needs_state: bool) -> Self {
         PrefixIndex {
             entries: HashMap::new(),
             places: vec![None; blocks],
             children: vec![0; blocks],
-            directory: Arc::new(PrefixDirectory::new(block_len)),
+            directory: Arc::new(PrefixDirectory::new(block_len, needs_state)),
         }
     }
 
@@ -80,6 +80,13 @@ impl PrefixIndex {
     pub(super) fn set_held(&self, block: BlockId, is_held: bool) {
         if let Some(hash) = self.places[block.index()] {
             self.directory.set_held(hash, is_held);
+        }
+    }
+
+    /// Notes that there is a snapshot of the state after an indexed block, or is no longer.
+    pub(super) fn set_state(&self, block: BlockId, has_state: bool) {
+        if let Some(hash) = self.places[block.index()] {
+            self.directory.set_state(hash, has_state);
         }
     }
 
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn texts_with_equal_hashes_are_never_taken_for_each_other() {
-        let mut index = PrefixIndex::new(4, 2);
+        let mut index = PrefixIndex::new(4, 2, false);
         let (first, second, third) = (BlockId(0), BlockId(1), BlockId(2));
         let everybody = CacheScope::default();
         let start = Before::Start(&everybody);
@@ -162,7 +169,7 @@ mod tests {
 
     #[test]
     fn equal_texts_of_two_scopes_are_never_taken_for_each_other_even_if_their_hashes_are_equal() {
-        let mut index = PrefixIndex::new(4, 2);
+        let mut index = PrefixIndex::new(4, 2, false);
         let (first, second) = (BlockId(0), BlockId(1));
         let (ada, bob) = (CacheScope::default().within("key", "ada"), CacheScope::default().within("key", "bob"));
         assert_ne!(index.hash(Before::Start(&ada), &[1, 2]), index.hash(Before::Start(&bob), &[1, 2]));

@@ -1,14 +1,9 @@
 //! The blocks of one sequence.
 
-/// One KV block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlockId(pub(crate) u32);
+use parkade_kernels::SlotPair;
 
-impl BlockId {
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
+use super::block::BlockId;
+use super::states::TableState;
 
 /// The blocks of one sequence, in the order of its tokens: the token at position `p` lives in block `p / block_len`.
 ///
@@ -22,6 +17,8 @@ pub struct BlockTable {
     pub(super) indexed: usize,
     /// Whether later blocks may join them; not so when another text has taken their place in the index.
     pub(super) unindexable: bool,
+    /// The state after its tokens, if the model keeps one.
+    pub(super) state: TableState,
 }
 
 impl BlockTable {
@@ -45,6 +42,16 @@ impl BlockTable {
         &self.blocks
     }
 
+    /// Whether it holds a state.
+    pub fn has_state(&self) -> bool {
+        !self.state.is_empty()
+    }
+
+    /// Where the pass that is under way reads the state and where it leaves it; `None` if the model keeps none.
+    pub fn state_pair(&self) -> Option<SlotPair> {
+        self.state.pair()
+    }
+
     /// Its blocks.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = BlockId> + '_ {
         self.blocks.iter().map(|&block| BlockId(block))
@@ -54,7 +61,7 @@ impl BlockTable {
 impl Drop for BlockTable {
     fn drop(&mut self) {
         debug_assert!(
-            self.blocks.is_empty() || std::thread::panicking(),
+            (self.blocks.is_empty() && self.state.is_empty()) || std::thread::panicking(),
             "a table with {} blocks was dropped instead of given back",
             self.blocks.len()
         );

@@ -14,7 +14,8 @@ use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
 use crate::error::EngineError;
 use crate::figures::{
-    BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures, Totals,
+    BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
+    StateFigures, Totals,
 };
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
@@ -43,6 +44,7 @@ pub struct InferenceWorkerPool {
     max_queue_depth: usize,
     stream_capacity: usize,
     block_len: usize,
+    state_bytes: usize,
     vocab: usize,
     embedder: Option<Embedder>,
 }
@@ -84,9 +86,10 @@ impl InferenceWorkerPool {
     ) -> Result<(Self, W), EngineError> {
         config.validate()?;
         let metrics = Arc::new(EngineMetrics::new());
+        let state_bytes = backend.state_bytes();
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), clock.clone());
         let (limits, vocab, embedder) = (stepper.limits(), stepper.vocab(), stepper.embedder());
-        let capacity = [("KV blocks", limits.blocks as u64), ("sequences", config.max_seqs as u64)];
+        let capacity = [("KV blocks", limits.blocks as u64), ("sequences", limits.max_seqs as u64)];
         let policy = policy(
             config.scheduler,
             PolicyConfig {
@@ -116,10 +119,11 @@ impl InferenceWorkerPool {
             metrics,
             scheduler: config.scheduler,
             has_classes,
-            max_seqs: config.max_seqs,
+            max_seqs: limits.max_seqs,
             max_queue_depth: config.max_queue_depth,
             stream_capacity: config.stream_capacity,
             block_len: limits.block_len,
+            state_bytes,
             vocab,
             embedder,
         };
@@ -270,7 +274,7 @@ impl InferenceWorkerPool {
                 parked: to_usize(figures.parked),
             }
         });
-        let blocks = census.blocks;
+        let (blocks, states) = (census.blocks, census.states);
         EngineSnapshot {
             scheduler: self.scheduler.name(),
             active_workers: stats.workers,
@@ -292,6 +296,13 @@ impl InferenceWorkerPool {
                 free: blocks.free,
                 available: to_usize(sums.available.get(BLOCKS)),
                 promised: to_usize(sums.in_use.get(BLOCKS)),
+            },
+            state_slots: StateFigures {
+                bytes_each: self.state_bytes,
+                total: states.total,
+                used: states.used,
+                cached: states.cached,
+                free: states.free,
             },
             rates: RateFigures {
                 prefill_tokens_per_second: sums.rates.prefill,

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use parkade_pool::Class;
 
 use crate::figures::{
-    BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, SequenceFigures, TenantFigures, Totals,
+    BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, SequenceFigures, StateFigures,
+    TenantFigures, Totals,
 };
 
 use super::{LiveRequest, RequestState};
@@ -166,6 +167,16 @@ impl OwnFigures {
                 available: free,
                 promised: self.blocks,
                 ..engine.kv_blocks
+            },
+            // One for each sequence; what is cached is nobody's.
+            state_slots: match engine.state_slots.total {
+                0 => StateFigures::default(),
+                total => StateFigures {
+                    used: self.running_seqs,
+                    cached: 0,
+                    free: total.saturating_sub(self.running_seqs),
+                    ..engine.state_slots
+                },
             },
             rates: RateFigures::default(),
             classes: if engine.classes.is_empty() { Vec::new() } else { self.classes.to_vec() },

@@ -111,6 +111,7 @@ pub(crate) struct Census {
     pub(crate) paused: usize,
     pub(crate) parked: usize,
     pub(crate) blocks: BlockCounts,
+    pub(crate) states: BlockCounts,
 }
 
 impl Stepper {
@@ -125,11 +126,15 @@ impl Stepper {
         let embedder = backend.embedder();
         // Cached tokens have no hidden states, and those of an encoder depend on what comes behind them.
         let caches = embedder.is_none_or(|embedder| embedder.pooling == Pooling::Last && !embedder.is_whole);
+        let mut pool = BlockPool::new(limits.blocks, limits.block_len, config.prefix_cache && caches);
+        if backend.state_bytes() > 0 {
+            pool = pool.with_states(backend.state_slots(), limits.max_seqs);
+        }
         Stepper {
             vocabulary,
             metrics,
             limits,
-            pool: BlockPool::new(limits.blocks, limits.block_len, config.prefix_cache && caches),
+            pool,
             requests: BTreeMap::new(),
             running: Vec::new(),
             budget: StepBudget::new(config.step_target, config.max_batched_tokens, limits.block_len),
@@ -265,6 +270,7 @@ impl Stepper {
             paused: running().filter(|active| active.paused_since.is_some()).count(),
             parked: self.requests.len() - self.running.len(),
             blocks: self.pool.counts(),
+            states: self.pool.state_counts(),
         }
     }
 
@@ -297,6 +303,10 @@ impl Stepper {
                 );
                 assert!(seq.proposed == 0 || self.is_in_left(*key), "proposals do not outlive their pass");
                 assert!(seq.table.len() >= self.pool.blocks_for(seq.computed), "what was computed has its blocks");
+                assert!(
+                    !self.pool.has_states() || seq.table.has_state() == (seq.computed > 0) || self.is_in_left(*key),
+                    "what was computed has its state"
+                );
                 assert!(seq.stage == sequence::Stage::Live || seq.table.is_empty(), "only live sequences hold blocks");
                 assert!(!active.parked || seq.table.is_empty(), "a parked request holds no blocks");
             }

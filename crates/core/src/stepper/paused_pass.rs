@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use parkade_kernels::Span;
+use parkade_kernels::{SlotPair, Span};
 use parkade_model::{Batch, Outputs};
 
 use crate::backend::{BackendError, Pass};
@@ -18,7 +18,7 @@ use parkade_pool::TaskId;
 
 use super::Stepper;
 use super::memory_policy::MemoryPolicy;
-use super::plan::StepPlan;
+use super::plan::{Share, StepPlan};
 
 /// A step whose pass has begun or is about to.
 #[derive(Debug, Default)]
@@ -77,11 +77,13 @@ impl Stepper {
                 Span { first_row: share.first_row, rows: share.rows, past: seq.computed, blocks: seq.table.as_raw() }
             })
             .collect();
+        let state = |share: &Share| self.requests[&share.key].seqs[share.choice].table.state_pair();
+        let states: Vec<SlotPair> = shares.iter().filter_map(state).collect();
         let outputs = match self.embedder {
             None => Outputs::Logits(logit_rows),
             Some(_) => Outputs::Hidden(logit_rows),
         };
-        let batch = Batch { tokens, spans: &spans, states: &[], outputs };
+        let batch = Batch { tokens, spans: &spans, states: &states, outputs };
         let pass = if turn.is_left {
             self.backend.resume(&batch, &mut self.logits, stop)?
         } else {

@@ -18,6 +18,8 @@ use super::sequence::{Sequence, Stage};
 pub(super) struct Share {
     pub(super) key: TaskId,
     pub(super) choice: usize,
+    /// Tokens that were computed before.
+    pub(super) past: usize,
     /// Tokens to compute, from the first that is missing.
     pub(super) rows: usize,
     /// Of these, the ones whose logits (or hidden states) are wanted: the first of them, and how many.
@@ -166,6 +168,10 @@ impl Stepper {
     fn take_part(&mut self, seq: (TaskId, usize), most: usize, planning: &mut Planning<'_>) -> usize {
         let (key, choice) = seq;
         while self.missing(seq) > 0 {
+            if !self.pool.has_room_for_state(&self.requests[&key].seqs[choice].table) {
+                // Others go on from its state or have taken the last slot; both are over with the next passes.
+                return 0;
+            }
             let wish = self.wish(key, choice, most);
             let short = wish.blocks.saturating_sub(self.requests[&key].owed());
             let available = self.pool.counts().available();
@@ -211,9 +217,18 @@ impl Stepper {
         if active.echo.is_some() {
             rows = rows.min((MOST_LOGITS / self.backend.vocab()).max(1));
         }
+        let fork = match seq.table.is_empty() {
+            true if self.pool.has_states() => {
+                self.pool.known_tokens(&active.scope, &seq.tokens, active.cache_limit(seq))
+            }
+            _ => seq.fork,
+        };
+        if self.pool.has_states() && !seq.is_decoding() {
+            rows = seq.rows_to_a_snapshot(past, rows, fork, self.pool.block_len());
+        }
         let grown = self.pool.blocks_for(past + rows).saturating_sub(hit.blocks.max(seq.table.len()));
         let own = usize::from(self.pool.is_shared(&seq.table, past));
-        Wish { rows, grown, blocks: grown + hit.idle + own }
+        Wish { rows, fork, grown, blocks: grown + hit.idle + own }
     }
 
     /// Takes the blocks and notes the sequence in the plan.
@@ -224,6 +239,7 @@ impl Stepper {
         let limit = active.cache_limit(&active.seqs[choice]);
         let seq = &mut active.seqs[choice];
         if seq.table.is_empty() {
+            seq.fork = wish.fork;
             seq.computed = self.pool.attach(&mut seq.table, &active.scope, &seq.tokens, limit);
             if first_time && seq.generated() == 0 {
                 active.cached_tokens = seq.computed;
@@ -232,6 +248,7 @@ impl Stepper {
         }
         let copy = self.pool.make_own(&mut seq.table, seq.computed).expect("the blocks were available");
         self.pool.grow(&mut seq.table, wish.grown).expect("the blocks were available");
+        self.pool.begin_pass(&mut seq.table, seq.computed + wish.rows, seq.proposed > 0);
         plan.copies.extend(copy.map(|copy| (key, copy)));
         let last = wish.rows == seq.missing();
         let wanted = match self.embedder {
@@ -242,6 +259,7 @@ impl Stepper {
         plan.shares.push(Share {
             key,
             choice,
+            past: seq.computed,
             rows: wish.rows,
             first_wanted: wanted.start,
             logit_rows: wanted.len(),
@@ -265,6 +283,8 @@ impl Stepper {
 /// What a sequence would take part with.
 struct Wish {
     rows: usize,
+    /// Where its tokens went on differently from those of a text that was seen before, if the model keeps a state.
+    fork: usize,
     /// Blocks to add to its table.
     grown: usize,
     /// Blocks that are taken from the available ones: new ones, idle cached ones, and a copy of a shared one.

@@ -74,6 +74,10 @@ impl Stepper {
             seq.computed += share.rows;
             let proposals = seq.roll_back();
             self.pool.record(&mut seq.table, &active.scope, &seq.tokens[..seq.computed]);
+            if self.pool.has_states() {
+                let rolls = !seq.keeps_for_others(self.pool.block_len());
+                self.pool.keep_state(&mut seq.table, seq.computed, rolls);
+            }
             let complete = seq.missing() == 0;
             // A panic over one request's logits, or over the text of its token, is that request's failure and nobody else's.
             let chosen = catch_unwind(AssertUnwindSafe(|| {
@@ -91,7 +95,11 @@ impl Stepper {
                 let active = self.requests.get_mut(&share.key).expect("planned requests are here");
                 active.failure = Some(RequestError::Panicked { message: panic_message(&*panic) });
             }
-            let active = &self.requests[&share.key];
+            let active = self.requests.get_mut(&share.key).expect("planned requests are here");
+            let seq = &mut active.seqs[share.choice];
+            if self.pool.step_back(&mut seq.table) {
+                seq.computed = share.past;
+            }
             active.outlet.request().set_generated(active.generated());
             let generated = active.generated() - generated_before;
             report.progress.push(Progress {
@@ -149,7 +157,9 @@ impl Stepper {
         let Some(echo) = &mut active.echo else { return };
         let seq = &active.seqs[share.choice];
         let alternatives = active.settings.logprobs.unwrap_or(0);
-        for row in rows.chunks_exact(self.backend.vocab()) {
+        // After parking it goes on from a block's end, and computes again what it knew.
+        let known = (echo.len() - 1).saturating_sub(share.past);
+        for row in rows.chunks_exact(self.backend.vocab()).skip(known) {
             if echo.len() == seq.prompt_len {
                 break;
             }
@@ -185,6 +195,11 @@ impl Stepper {
                 !is_new || seqs[share.choice].computed == prompt_len,
                 "all answers get their first token together"
             );
+            if !is_new && self.pool.has_states() {
+                // It goes on from the snapshot nearest to its end.
+                seqs[choice].stage = Stage::Live;
+                continue;
+            }
             let tokens = if is_new { prompt_len } else { prompt_len - prompt_len % self.pool.block_len() };
             let table = self.pool.share(&seqs[share.choice].table, self.pool.blocks_for(tokens));
             let seq = &mut seqs[choice];

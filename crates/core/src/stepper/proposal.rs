@@ -5,6 +5,9 @@
 //! was computed for the others is rolled back: the table's blocks are kept, to be written again, and the prefix cache never learns of it.
 //! So each choice is made once, by the same generator in the same order as without proposals.
 //!
+//! A state cannot be rolled back: a pass with proposals leaves it in another slot, which counts if all are accepted. Else the sequence goes on from
+//! the one before, and computes again what was accepted.
+//!
 //! A sequence proposes only what fits into the blocks that its next token needs anyway, so no policy has to know.
 
 use parkade_model::TokenId;
@@ -25,6 +28,10 @@ impl Stepper {
         let active = self.requests.get_mut(&key).expect("only who is here takes part");
         let room = active.outlet.room().saturating_sub(active.events_per_step());
         let seq = &mut active.seqs[choice];
+        if !self.pool.can_keep_state(&seq.table) {
+            // If not all are chosen, the sequence goes on from the state before them.
+            return;
+        }
         if seq.computed < seq.prompt_len {
             // Other answers are about to share the prompt's last block, and each writes behind it for itself.
             return;

@@ -13,6 +13,9 @@ use crate::sampling::SamplingParams;
 use crate::stop::{Scan, StopMatcher};
 use crate::vocabulary::{Decoder, Vocabulary};
 
+/// A pass is cut in two for a snapshot that spares at least so many blocks.
+const WORTH_A_PASS: usize = 4;
+
 /// One answer: its tokens, how many of them the model has computed, and all that the next ones depend on.
 ///
 /// There is no difference between a prompt and an answer that is resumed: both have tokens that are not computed yet. So chunked prompts,
@@ -25,6 +28,8 @@ pub(super) struct Sequence {
     /// Tokens whose keys and values are in the blocks of `table`.
     pub(super) computed: usize,
     pub(super) table: BlockTable,
+    /// Where its tokens went on differently from those of a text that was seen before.
+    pub(super) fork: usize,
     pub(super) stage: Stage,
     pub(super) sampler: Sampler,
     pub(super) stop: StopMatcher,
@@ -88,6 +93,7 @@ impl Sequence {
             proposed: 0,
             computed: 0,
             table: BlockTable::new(),
+            fork: 0,
             stage: if choice == 0 { Stage::Live } else { Stage::Following },
             sampler: Sampler::new(Arc::clone(sampling), &request.prompt, seed, choice),
             stop: stop.clone(),
@@ -104,6 +110,29 @@ impl Sequence {
     /// Whether all is computed but its last token, and what is proposed after that.
     pub(super) fn is_decoding(&self) -> bool {
         self.missing() == 1 + self.proposed
+    }
+
+    /// How many of the next `rows` tokens after `past` a pass should compute, if the model keeps a state: it ends where the state is worth keeping,
+    /// or at a block's end if it does not compute all anyway.
+    pub(super) fn rows_to_a_snapshot(&self, past: usize, rows: usize, fork: usize, block_len: usize) -> usize {
+        let end = past + rows;
+        let keep = [fork, self.prompt_keep(block_len)];
+        let worth = keep.into_iter().filter(|&at| at >= past + WORTH_A_PASS * block_len && at < end).min();
+        if let Some(at) = worth {
+            return at - past;
+        }
+        let whole_blocks = end / block_len * block_len;
+        if end < self.tokens.len() && whole_blocks > past { whole_blocks - past } else { rows }
+    }
+
+    /// Whether the state after what is computed is one for other texts to go on from, and not just for this one.
+    pub(super) fn keeps_for_others(&self, block_len: usize) -> bool {
+        self.computed == self.fork || self.computed == self.prompt_keep(block_len)
+    }
+
+    /// The last block's end before the end of the prompt: where the same prompt goes on that comes again, and a conversation.
+    fn prompt_keep(&self, block_len: usize) -> usize {
+        (self.prompt_len - 1) / block_len * block_len
     }
 
     /// Tokens of the answer so far.

@@ -1,10 +1,11 @@
 //! A machine that costs virtual time and finds wrong blocks: the logits after a text are a hash of it, which is carried from block to block. A
-//! wrong table, a stale block or a block that two write to shows as wrong tokens.
+//! wrong table, a stale block or a block that two write to shows as wrong tokens. If it keeps states, that hash is the state too, and must be
+//! the one in the blocks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parkade_core::{Backend, BackendError, Batch, Decoder, Pass, Span, TokenId, Vocabulary};
+use parkade_core::{Backend, BackendError, Batch, Decoder, Pass, SlotPair, Span, TokenId, Vocabulary};
 use parkade_sync::Mutex;
 
 use crate::world::{Fault, World};
@@ -77,6 +78,8 @@ pub struct Machine {
     block_len: usize,
     context_length: usize,
     world: Arc<Mutex<World>>,
+    /// The states of sequences.
+    states: Vec<Text>,
     /// Layers that are still to do of the passes that were left.
     left: Vec<u32>,
 }
@@ -84,9 +87,15 @@ pub struct Machine {
 const LAYERS: u32 = 4;
 
 impl Machine {
-    pub fn new(blocks: usize, block_len: usize, context_length: usize, world: Arc<Mutex<World>>) -> Self {
+    pub fn new(
+        blocks: usize,
+        states: usize,
+        block_len: usize,
+        context_length: usize,
+        world: Arc<Mutex<World>>,
+    ) -> Self {
         let blocks = vec![vec![EMPTY; block_len]; blocks];
-        Machine { blocks, block_len, context_length, world, left: Vec::new() }
+        Machine { blocks, block_len, context_length, world, states: vec![GARBAGE; states], left: Vec::new() }
     }
 
     fn slot(&mut self, span: &Span<'_>, position: usize) -> &mut Slot {
@@ -99,12 +108,22 @@ impl Machine {
     }
 
     fn write(&mut self, batch: &Batch<'_>) {
-        for span in batch.spans {
+        SlotPair::check(batch.states, self.states.len()).unwrap();
+        assert_eq!(batch.states.len(), if self.states.is_empty() { 0 } else { batch.spans.len() });
+        for (at, span) in batch.spans.iter().enumerate() {
             assert!(span.rows > 0 && span.past + span.rows <= self.context_length);
             let mut text = if span.past == 0 { Text::default() } else { self.text_at(span, span.past - 1) };
+            if let Some(pair) = batch.states.get(at)
+                && pair.from.map_or(Text::default(), |slot| self.states[slot as usize]) != text
+            {
+                text = GARBAGE;
+            }
             for row in 0..span.rows {
                 text = text.then(batch.tokens[span.first_row + row]);
                 *self.slot(span, span.past + row) = Slot { position: span.past + row, text };
+            }
+            if let Some(pair) = batch.states.get(at) {
+                self.states[pair.to as usize] = text;
             }
         }
     }
@@ -145,6 +164,14 @@ impl Backend for Machine {
 
     fn block_len(&self) -> usize {
         self.block_len
+    }
+
+    fn state_slots(&self) -> usize {
+        self.states.len()
+    }
+
+    fn state_bytes(&self) -> usize {
+        if self.states.is_empty() { 0 } else { size_of::<Text>() }
     }
 
     fn forward(&mut self, batch: &Batch<'_>, logits: &mut Vec<f32>) -> Result<(), BackendError> {

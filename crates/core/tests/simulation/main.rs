@@ -49,7 +49,9 @@ fn config(scheduler: SchedulerKind) -> EngineConfig {
 fn simulate(scheduler: SchedulerKind, seed: u64, requests: usize) {
     let clock = Clock::by_hand();
     let world = Arc::new(Mutex::new("simulation.world", World::new(scheduler, seed, requests, clock.clone())));
-    let machine = Machine::new(64, 4, 96, Arc::clone(&world));
+    // Every other seed has a model that keeps states: as many as sequences, or some more for snapshots.
+    let states = if seed % 2 == 1 { 12 + seed as usize % 12 / 2 } else { 0 };
+    let machine = Machine::new(64, states, 4, 96, Arc::clone(&world));
     let (engine, mut worker) =
         Engine::by_hand(Box::new(machine), Arc::new(Syllables), config(scheduler), clock).unwrap();
     world.lock().opens(engine.clone());

@@ -297,6 +297,8 @@ impl World {
         assert_eq!((totals.submitted, totals.refused), (self.counts.submitted, self.counts.refused));
         let blocks = snapshot.kv_blocks.used + snapshot.kv_blocks.cached + snapshot.kv_blocks.free;
         assert_eq!(blocks, snapshot.kv_blocks.total, "{snapshot:?}");
+        let states = snapshot.state_slots;
+        assert_eq!(states.used + states.cached + states.free, states.total, "{snapshot:?}");
         assert!(snapshot.sequences.running <= snapshot.sequences.limit, "{snapshot:?}");
         assert!(snapshot.requests.waiting <= 2 * snapshot.max_queue_depth, "{snapshot:?}");
         // One client after the other, so that each is looked at now and then.
@@ -320,6 +322,7 @@ impl World {
         );
         assert_eq!((now.kv_blocks.used, now.kv_blocks.promised), (0, 0), "{now:?}");
         assert_eq!(now.kv_blocks.available, now.kv_blocks.total, "{now:?}");
+        assert_eq!(now.state_slots.used, 0, "{now:?}");
         self.check_books(&now);
         let Counts { submitted, refused, done, ref failed, silent, attached, detached, .. } = self.counts;
         assert_eq!(submitted, refused + done + silent + failed.values().sum::<u64>(), "{:?}", self.counts);

@@ -1,6 +1,7 @@
 //! A model that is quick, exact and unforgiving: its logits are a hash of the tokens that it really finds in its KV blocks.
 //!
 //! A wrong block table, a stale block, a wrong number of past tokens or a block that two sequences write to shows as wrong tokens.
+//! If it keeps states, each is the hash of the tokens that it has come from; one that is not that of the tokens in the blocks shows too.
 
 #![allow(dead_code)] // Each test takes what it needs of this.
 
@@ -13,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parkade_core::{
-    Backend, BackendError, Batch, Decoder, Event, FinishReason, Pass, RequestStream, Span, TokenId, Vocabulary,
+    Backend, BackendError, Batch, Decoder, Event, FinishReason, Pass, RequestStream, SlotPair, Span, TokenId,
+    Vocabulary,
 };
 
 /// Ends a text.
@@ -26,12 +28,17 @@ pub const MUTE: TokenId = 2;
 pub const FIRST_LETTER: TokenId = 3;
 pub const VOCAB: usize = 40;
 
+/// The state before all tokens.
+const START: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The state after some more.
+fn state_after(state: u64, tokens: &[TokenId]) -> u64 {
+    tokens.iter().fold(state, |state, &token| mix(state ^ u64::from(token)))
+}
+
 /// The logits after `tokens`.
 pub fn logits_after(tokens: &[TokenId]) -> Vec<f32> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    for &token in tokens {
-        state = mix(state ^ u64::from(token));
-    }
+    let state = state_after(START, tokens);
     let poisoned = tokens.contains(&POISON);
     (0..VOCAB as u64)
         .map(|id| match id as TokenId {
@@ -93,17 +100,27 @@ pub struct FakeBackend {
     blocks: Vec<Vec<Option<Slot>>>,
     context_length: usize,
     block_len: usize,
-    /// The rows of passes that were left.
-    left: Vec<Vec<TokenId>>,
+    /// The states of sequences.
+    slots: Vec<u64>,
+    /// The rows of passes that were left, and what becomes of their states: by the slot that each is left in, the state before.
+    left: Vec<(Vec<TokenId>, BTreeMap<u32, u64>)>,
     pub controls: Arc<Controls>,
 }
 
 impl FakeBackend {
     pub fn new(blocks: usize, block_len: usize, context_length: usize) -> Self {
         let blocks = vec![vec![None; block_len]; blocks];
-        FakeBackend { blocks, context_length, block_len, left: Vec::new(), controls: Arc::default() }
+        FakeBackend { blocks, context_length, block_len, slots: Vec::new(), left: Vec::new(), controls: Arc::default() }
+    }
+
+    /// One that keeps states, in so many slots.
+    pub fn with_states(self, slots: usize) -> Self {
+        FakeBackend { slots: vec![RUBBISH; slots], ..self }
     }
 }
+
+/// No state of any text.
+const RUBBISH: u64 = 12345;
 
 impl FakeBackend {
     fn slot(&mut self, span: &Span<'_>, row: usize) -> &mut Option<Slot> {
@@ -120,28 +137,47 @@ impl FakeBackend {
         }
     }
 
+    /// Checks the slots of a pass and spoils those that it writes. Returns the states that the spans begin with.
+    fn begin_states(&mut self, batch: &Batch<'_>) -> BTreeMap<u32, u64> {
+        assert_eq!(batch.states.len(), if self.slots.is_empty() { 0 } else { batch.spans.len() });
+        for (span, pair) in batch.spans.iter().zip(batch.states) {
+            assert_eq!(pair.from.is_none(), span.past == 0, "only a text's beginning has no state before it");
+        }
+        SlotPair::check(batch.states, self.slots.len()).expect("each slot that is written is nobody else's");
+        let before = |pair: &SlotPair| (pair.to, pair.from.map_or(START, |slot| self.slots[slot as usize]));
+        let begun: BTreeMap<u32, u64> = batch.states.iter().map(before).collect();
+        begun.keys().for_each(|&slot| self.slots[slot as usize] = RUBBISH);
+        begun
+    }
+
     /// The second half of a pass, unless it is left.
     fn go_on(
         &mut self,
+        begun: BTreeMap<u32, u64>,
         batch: &Batch<'_>,
         logits: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Pass, BackendError> {
         if stop() {
-            self.left.push(batch.tokens.to_vec());
+            self.left.push((batch.tokens.to_vec(), begun));
             return Ok(Pass::Left);
         }
         self.store(batch, |_| true);
+        for (span, pair) in batch.spans.iter().zip(batch.states) {
+            let tokens = &batch.tokens[span.first_row..][..span.rows];
+            self.slots[pair.to as usize] = state_after(begun[&pair.to], tokens);
+        }
         logits.clear();
         for &row in batch.outputs.rows() {
-            let Some(span) =
-                batch.spans.iter().find(|span| (span.first_row..span.first_row + span.rows).contains(&row))
+            let Some(place) =
+                batch.spans.iter().position(|span| (span.first_row..span.first_row + span.rows).contains(&row))
             else {
                 // Its sequence is gone; nobody may look at this.
                 logits.extend([f32::NAN; VOCAB]);
                 continue;
             };
-            let found: Vec<TokenId> = (0..=span.past + row - span.first_row)
+            let span = &batch.spans[place];
+            let mut found: Vec<TokenId> = (0..=span.past + row - span.first_row)
                 .map(|position| {
                     match self.blocks[span.blocks[position / self.block_len] as usize][position % self.block_len] {
                         Some(slot) if slot.position == position => slot.token,
@@ -150,6 +186,10 @@ impl FakeBackend {
                     }
                 })
                 .collect();
+            let state = batch.states.get(place).map(|pair| begun[&pair.to]);
+            if state.is_some_and(|state| state != state_after(START, &found[..span.past])) {
+                found.push(3000);
+            }
             logits.extend(logits_after(&found));
         }
         Ok(Pass::Done)
@@ -171,6 +211,14 @@ impl Backend for FakeBackend {
 
     fn block_len(&self) -> usize {
         self.block_len
+    }
+
+    fn state_slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn state_bytes(&self) -> usize {
+        if self.slots.is_empty() { 0 } else { size_of::<u64>() }
     }
 
     fn forward(&mut self, batch: &Batch<'_>, logits: &mut Vec<f32>) -> Result<(), BackendError> {
@@ -215,7 +263,8 @@ impl Backend for FakeBackend {
         assert!(!controls.panic_next.swap(false, Ordering::SeqCst), "asked to panic");
         // The first half of a pass that is left: every other row is stored.
         self.store(batch, |row| row % 2 == 0);
-        self.go_on(batch, logits, stop)
+        let begun = self.begin_states(batch);
+        self.go_on(begun, batch, logits, stop)
     }
 
     fn resume(
@@ -224,7 +273,7 @@ impl Backend for FakeBackend {
         logits: &mut Vec<f32>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Pass, BackendError> {
-        let tokens = self.left.pop().expect("there is a pass to go on with");
+        let (tokens, begun) = self.left.pop().expect("there is a pass to go on with");
         assert_eq!(batch.tokens, tokens, "it goes on with the rows that it began with");
         for span in batch.spans {
             for row in (0..span.rows).filter(|row| (span.first_row + row) % 2 == 0) {
@@ -232,7 +281,13 @@ impl Backend for FakeBackend {
                 assert!(*self.slot(span, row) == Some(slot), "somebody wrote to a block of a pass that was left");
             }
         }
-        self.go_on(batch, logits, stop)
+        for pair in batch.states {
+            assert_eq!(self.slots[pair.to as usize], RUBBISH, "somebody wrote to a slot of a pass that was left");
+            if let Some(from) = pair.from.filter(|&from| from != pair.to) {
+                assert_eq!(self.slots[from as usize], begun[&pair.to], "the state before a pass stays until it ends");
+            }
+        }
+        self.go_on(begun, batch, logits, stop)
     }
 
     fn abandon(&mut self) {

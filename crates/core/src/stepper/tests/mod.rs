@@ -3,6 +3,7 @@
 mod promises;
 mod random;
 mod real;
+mod states;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,7 +61,10 @@ impl MemoryPolicy for Reserved {
 
 impl Bench {
     fn new(blocks: usize, config: EngineConfig) -> Self {
-        let backend = FakeBackend::new(blocks, 4, CONTEXT);
+        Bench::with(FakeBackend::new(blocks, 4, CONTEXT), config)
+    }
+
+    fn with(backend: FakeBackend, config: EngineConfig) -> Self {
         let controls = Arc::clone(&backend.controls);
         Bench { controls, ..Bench::over(Box::new(backend), Arc::new(Letters), config) }
     }

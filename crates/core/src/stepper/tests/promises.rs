@@ -114,6 +114,24 @@ fn a_parked_sequence_resumes_with_the_same_tokens() {
 }
 
 #[test]
+fn an_echo_that_is_parked_in_the_middle_has_the_same_probabilities() {
+    let base = Request { echo_logprobs: true, ..request("r", 30, 2) };
+    let whole = Bench::chunked(512).answers(&base);
+    for prefix_cache in [true, false] {
+        let config = EngineConfig { prefix_cache, max_batched_tokens: 7, ..EngineConfig::default() };
+        let mut bench = Bench::new(100, config);
+        let (key, mut stream) = bench.admit(&base);
+        for _ in 0..3 {
+            bench.step();
+            bench.stepper.park(key);
+            bench.stepper.resume(key);
+        }
+        bench.run();
+        assert_eq!(Collected::all(&mut stream).events[..3], whole.events[..3], "prefix cache: {prefix_cache}");
+    }
+}
+
+#[test]
 fn a_stop_string_ends_an_answer_and_is_not_delivered() {
     let mut base = request("r", 7, 60);
     let whole = expected(&base)[0].0.clone();

@@ -91,10 +91,14 @@ struct Party {
 }
 
 impl Party {
-    fn new(chunk: usize, prefix_cache: bool, moody: u64) -> Party {
+    fn new(chunk: usize, prefix_cache: bool, states: Option<usize>, moody: u64) -> Party {
         // The largest request alone needs 3 answers of 70 tokens.
-        let config = EngineConfig { prefix_cache, max_batched_tokens: chunk, ..EngineConfig::default() };
-        let mut bench = Bench { capacity: 24, ..Bench::new(54, config) };
+        let config = EngineConfig { prefix_cache, max_batched_tokens: chunk, max_seqs: 8, ..EngineConfig::default() };
+        let mut backend = FakeBackend::new(54, 4, CONTEXT);
+        if let Some(spare) = states {
+            backend = backend.with_states(8 + spare);
+        }
+        let mut bench = Bench { capacity: 24, ..Bench::with(backend, config) };
         let known = (moody % 2 == 1).then(|| Arc::new(Mutex::new("tests.known", Vec::new())));
         bench.stepper.proposer =
             known.clone().map(|known| -> Box<dyn Proposer> { Box::new(Guesses { known, state: moody, vocab: 40 }) });
@@ -109,7 +113,7 @@ impl Party {
             && bench.stepper.requests.get(&key).is_none_or(|active| {
                 let blocks: usize =
                     active.seqs.iter().map(|seq| bench.stepper.pool.blocks_for(seq.tokens.len() + 1)).sum();
-                blocks <= bench.stepper.pool.counts().available()
+                blocks <= bench.stepper.pool.counts().available() && active.seqs.len() <= bench.stepper.free().seqs
             })
         {
             tight.parked.remove(0);
@@ -132,8 +136,14 @@ impl Party {
             let texts = answers.map(|(answer, _)| request.prompt.iter().copied().chain(answer.tokens).collect());
             known.lock().extend(texts);
         }
+        let is_full = request.n > self.bench.stepper.free().seqs;
         let (key, stream) = self.bench.admit(&request);
-        self.tight.running.push(key);
+        if is_full {
+            self.bench.stepper.park(key);
+            self.tight.parked.push(key);
+        } else {
+            self.tight.running.push(key);
+        }
         self.guests.push(Guest { key, request, stream: Some(stream), collected: Collected::default() });
     }
 
@@ -198,14 +208,15 @@ impl Party {
                 check(request, collected);
             }
         }
-        assert_eq!(self.bench.stepper.census().blocks.used, 0);
+        let census = self.bench.stepper.census();
+        assert_eq!((census.blocks.used, census.states.used), (0, 0));
         self.bench.stepper.pool.audit([]);
     }
 }
 
 /// Each step audits every block, each request gets one outcome, and every answer is right.
-fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, moody: u64) {
-    let mut party = Party::new(chunk, prefix_cache, moody);
+fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, states: Option<usize>, moody: u64) {
+    let mut party = Party::new(chunk, prefix_cache, states, moody);
     acts.into_iter().for_each(|act| party.act(act));
     party.end();
 }
@@ -214,7 +225,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
     fn whatever_happens_each_answer_is_right_and_no_block_is_lost(acts in acts(), chunk in 1usize..40, prefix_cache: bool, moody: u64) {
-        everything(acts, chunk, prefix_cache, moody);
+        everything(acts, chunk, prefix_cache, None, moody);
+    }
+
+    #[test]
+    fn so_it_is_with_states_and_no_slot_is_lost(acts in acts(), chunk in 1usize..40, prefix_cache: bool, spare in 0usize..12, moody: u64) {
+        everything(acts, chunk, prefix_cache, Some(spare), moody);
     }
 }
 
@@ -231,7 +247,7 @@ fn answers_that_propose_together_keep_a_place_for_the_end() {
     acts.extend(vec![Act::Step; 8]);
     acts.push(admit(2, 2, 1, 0));
     acts.extend(vec![Act::Step; 2]);
-    everything(acts, 17, false, 7_004_523_759_289_126_417);
+    everything(acts, 17, false, None, 7_004_523_759_289_126_417);
 }
 
 /// Found by the test above: what was proposed behind a prompt whose last row was a chunk of its own stood in the block that its other answers
@@ -273,5 +289,5 @@ fn nothing_is_proposed_before_the_answers_share_their_prompt() {
             family,
         })
     };
-    everything(acts.into_iter().map(act).collect(), 1, true, 7_371_406_291_509_495_407);
+    everything(acts.into_iter().map(act).collect(), 1, true, None, 7_371_406_291_509_495_407);
 }

@@ -10,16 +10,29 @@ use parkade_model::tokenizer::Tokenizer;
 use super::*;
 use crate::backend::ModelBackend;
 
-fn bench(ty: &str, prefix_cache: bool) -> Bench {
-    let file = format!("llama-{ty}.gguf");
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../tests/oracle/tiny", &file].iter().collect();
-    let gguf = Gguf::open(&path).unwrap();
+/// Llama with weights of three types, and some families whose layers carry states from token to token.
+const MODELS: [&str; 7] =
+    ["llama-F32", "llama-Q4_1", "llama-Q4_K_S", "tiny-lfm2", "tiny-falcon-h1", "tiny-qwen3next", "tiny-rwkv7"];
+
+fn open(model: &str) -> Gguf {
+    if model.starts_with("tiny-") {
+        let made = parkade_synth::Model::new(model, 1, 1, None).unwrap();
+        return Gguf::from_bytes(made.to_bytes().unwrap()).unwrap();
+    }
+    let path: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "../../tests/oracle/tiny", &format!("{model}.gguf")].iter().collect();
+    Gguf::open(&path).unwrap()
+}
+
+fn bench(model: &str, prefix_cache: bool) -> Bench {
+    let gguf = open(model);
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
-    let model = Model::load(&gguf, Arc::new(Team::new(2))).unwrap();
-    let kv = model.new_kv_cache(64, 16, KvType::F16).unwrap();
-    let states = model.new_states(0).unwrap();
-    let backend = ModelBackend::new(model, kv, states, 64, 16);
-    let config = EngineConfig { prefix_cache, max_batched_tokens: 24, ..EngineConfig::default() };
+    let loaded = Model::load(&gguf, Arc::new(Team::new(2))).unwrap();
+    let kv = loaded.new_kv_cache(64, 16, KvType::F16).unwrap();
+    let states = loaded.new_states(12).unwrap();
+    assert_eq!(loaded.state_bytes() > 0, model.starts_with("tiny-"));
+    let backend = ModelBackend::new(loaded, kv, states, 64, 16);
+    let config = EngineConfig { prefix_cache, max_batched_tokens: 24, max_seqs: 8, ..EngineConfig::default() };
     Bench::over(Box::new(backend), Arc::new(tokenizer), config)
 }
 
@@ -58,7 +71,7 @@ fn by_answer(collected: &Collected) -> Vec<Event> {
 
 #[test]
 fn a_parked_sequence_resumes_with_the_same_bits() {
-    for ty in ["F32", "Q4_1", "Q4_K_S"] {
+    for ty in MODELS {
         let open = bench(ty, false).answers(&lively("r", 37, Vec::new()));
         let text: Vec<char> = open.answers[&1].text.chars().collect();
         // A stop string that comes up in the middle of one answer.
@@ -87,7 +100,7 @@ fn a_parked_sequence_resumes_with_the_same_bits() {
 /// Proposals are accepted, rejected and rolled back at random, beside others, with parkings; not a bit may change.
 #[test]
 fn proposals_change_no_token_and_no_bit() {
-    for ty in ["F32", "Q4_1", "Q4_K_S"] {
+    for ty in MODELS {
         let greedy = |prompt| {
             let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
             Request { sampling, n: 1, ..lively(&format!("greedy {prompt}"), prompt, Vec::new()) }
@@ -152,7 +165,7 @@ impl MemoryPolicy for Hasty {
 
 #[test]
 fn a_pass_that_is_left_goes_on_with_the_same_bits() {
-    for ty in ["F32", "Q4_1", "Q4_K_S"] {
+    for ty in MODELS {
         let requests: Vec<Request> =
             [37, 20, 55].map(|prompt| lively(&format!("r{prompt}"), prompt, Vec::new())).into();
         let undisturbed: Vec<_> =
