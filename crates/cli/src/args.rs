@@ -143,6 +143,19 @@ pub struct ModelArgs {
     pub chat_template: Option<String>,
 }
 
+/// A second model beside the first.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Model")]
+pub struct EmbeddingArgs {
+    /// A model of embeddings or a reranker beside the first, given as MODEL is; --pooling is about this one then
+    #[arg(long, value_name = "MODEL", env = "PARKADE_EMBEDDING_MODEL", hide_env = true)]
+    pub embedding_model: Option<String>,
+    /// Memory for its texts while they are computed, in MiB [default: what --max-seqs texts of 512 tokens take, or one
+    /// that fills its context, and an eighth of what is free at most]
+    #[arg(long, value_name = "MIB", env = "PARKADE_EMBEDDING_KV_MB", hide_env = true, value_parser = whole::<u64>(1..=16_777_216))]
+    pub embedding_kv_mb: Option<u64>,
+}
+
 /// `parkade run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -275,6 +288,8 @@ pub struct SamplingArgs {
 pub struct ServeArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub embedding: EmbeddingArgs,
     #[command(flatten)]
     pub listen: ListenArgs,
     #[command(flatten)]

@@ -1,14 +1,19 @@
 //! From the flags of a command to a loaded model.
 
-use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions};
+use std::path::PathBuf;
 
-use crate::args::{ModelArgs, SchedulingArgs};
+use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded, load, load_joint};
+
+use crate::args::{EmbeddingArgs, ModelArgs, SchedulingArgs};
 use crate::machine::Machine;
+use crate::models::{self, ModelError};
 
 /// A KV cache that the machine cannot hold.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("kv-cache-mb is {asked}, and this process may use {limit} MiB of memory in all ({whose}); give less")]
+#[error("{setting} is {asked}, and this process may use {limit} MiB of memory in all ({whose}); give less")]
 pub struct TooMuchMemory {
+    /// What asks for it.
+    pub setting: &'static str,
     asked: u64,
     limit: u64,
     whose: &'static str,
@@ -33,13 +38,7 @@ pub fn engine_config(limits: &SchedulingArgs) -> EngineConfig {
 /// # Errors
 /// More memory was asked for than there is, free or not: the system might grant it, and kill the process later.
 pub fn options(args: &ModelArgs, engine: EngineConfig, machine: &Machine) -> Result<LoadOptions, TooMuchMemory> {
-    let (limit, whose) = match machine.cgroup_memory {
-        Some(limit) if limit < machine.memory_total => (limit, "the limit of its control group"),
-        _ => (machine.memory_total, "what the machine has"),
-    };
-    if let Some(asked) = args.kv_cache_mb.filter(|&asked| limit > 0 && asked > limit >> 20) {
-        return Err(TooMuchMemory { asked, limit: limit >> 20, whose });
-    }
+    check_memory("kv-cache-mb", args.kv_cache_mb, machine)?;
     Ok(LoadOptions {
         threads: Some(threads(args, machine)),
         kv_cache_bytes: args.kv_cache_mb.map(|mib| mib << 20),
@@ -49,6 +48,101 @@ pub fn options(args: &ModelArgs, engine: EngineConfig, machine: &Machine) -> Res
         engine,
         ..LoadOptions::default()
     })
+}
+
+fn check_memory(setting: &'static str, asked: Option<u64>, machine: &Machine) -> Result<(), TooMuchMemory> {
+    let (limit, whose) = match machine.cgroup_memory {
+        Some(limit) if limit < machine.memory_total => (limit, "the limit of its control group"),
+        _ => (machine.memory_total, "what the machine has"),
+    };
+    match asked.filter(|&asked| limit > 0 && asked > limit >> 20) {
+        Some(asked) => Err(TooMuchMemory { setting, asked, limit: limit >> 20, whose }),
+        None => Ok(()),
+    }
+}
+
+/// The most tokens in a pass of the second model: a first token of the other one waits for the end of a layer, which is as long as the pass is
+/// wide, and wider passes are hardly faster.
+const TOKENS_BESIDE: usize = 256;
+
+/// What is to be served: a model, and perhaps another beside it.
+pub struct Models {
+    /// The first one's file.
+    pub path: PathBuf,
+    options: LoadOptions,
+    /// The second one's, and what the engine is told about it.
+    pub beside: Option<(PathBuf, LoadOptions)>,
+}
+
+/// Why it is known before anything is loaded that models cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelsError {
+    /// A model's file is not there.
+    #[error("{source}")]
+    Missing {
+        /// The setting that names it.
+        setting: &'static str,
+        /// Why not.
+        source: ModelError,
+    },
+    /// A KV cache cannot fit.
+    #[error(transparent)]
+    Memory(#[from] TooMuchMemory),
+}
+
+impl ModelsError {
+    /// The setting that is at fault.
+    #[must_use]
+    pub fn setting(&self) -> &'static str {
+        match self {
+            ModelsError::Missing { setting, .. } => setting,
+            ModelsError::Memory(error) => error.setting,
+        }
+    }
+}
+
+impl Models {
+    /// Looks for the files, and says what the engines are told.
+    ///
+    /// # Errors
+    /// If a file is not there, or more memory was asked for than the machine has.
+    pub fn find(
+        args: &ModelArgs,
+        embedding: &EmbeddingArgs,
+        engine: EngineConfig,
+        machine: &Machine,
+    ) -> Result<Models, ModelsError> {
+        let locate = |setting, model| models::locate(model).map_err(|source| ModelsError::Missing { setting, source });
+        let path = locate("model", &args.model)?;
+        let mut options = options(args, engine.clone(), machine)?;
+        let Some(model) = &embedding.embedding_model else { return Ok(Models { path, options, beside: None }) };
+        check_memory("embedding-kv-mb", embedding.embedding_kv_mb, machine)?;
+        let beside = LoadOptions {
+            kv_cache_bytes: embedding.embedding_kv_mb.map(|mib| mib << 20),
+            pooling: options.pooling.take(),
+            engine: EngineConfig {
+                kv_setting: "--embedding-kv-mb",
+                max_batched_tokens: engine.max_batched_tokens.min(TOKENS_BESIDE),
+                ..engine
+            },
+            ..LoadOptions::default()
+        };
+        Ok(Models { path, options, beside: Some((locate("embedding-model", model)?, beside)) })
+    }
+
+    /// Loads them and starts their engines.
+    ///
+    /// # Errors
+    /// With the file or option that is at fault.
+    pub fn load(&self) -> Result<(Loaded, Option<Loaded>), LoadError> {
+        match &self.beside {
+            None => Ok((load(&self.path, &self.options)?, None)),
+            Some((path, options)) => {
+                let (first, second) = load_joint((&self.path, &self.options), (path, options))?;
+                Ok((first, Some(second)))
+            }
+        }
+    }
 }
 
 /// Threads that compute.
@@ -61,8 +155,9 @@ pub fn threads(args: &ModelArgs, machine: &Machine) -> usize {
 #[must_use]
 pub fn setting_of(error: &LoadError) -> &str {
     match error {
-        LoadError::Option { option, .. } => option,
-        LoadError::Memory { .. } => "kv-cache-mb",
+        LoadError::Option { option: setting, .. } | LoadError::Memory { setting, .. } => {
+            setting.trim_start_matches("--")
+        }
         LoadError::GivenTemplate(_) => "chat-template",
         LoadError::Engine(error) => setting_of_engine(error),
         _ => "model",

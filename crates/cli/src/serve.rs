@@ -1,10 +1,10 @@
 //! `parkade serve`: the port first, then the model, then answers until somebody says stop.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use parkade_core::{EngineError, LoadError, LoadOptions, Loaded, SchedulerKind};
+use parkade_core::{EngineError, LoadError, Loaded, SchedulerKind};
 use parkade_server::{AppState, ModelEntry, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use crate::args::{ListenArgs, ServeArgs};
 use crate::config::Settings;
 use crate::host;
-use crate::loading::{self, TooMuchMemory};
+use crate::loading::{self, Models, ModelsError};
 use crate::machine::Machine;
-use crate::models::{self, DEFAULT_NAMES, ModelError};
+use crate::models::DEFAULT_NAMES;
 use crate::open_files;
 use crate::policy::{self, PolicyError};
 use crate::stderr;
@@ -23,12 +23,9 @@ use crate::stderr;
 /// Why the server did not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The model's file is not there.
+    /// A model's file is not there, or its KV cache cannot fit.
     #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The KV cache cannot fit.
-    #[error(transparent)]
-    Memory(#[from] TooMuchMemory),
+    Models(#[from] ModelsError),
     /// The keys, weights or limits make no sense.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -66,7 +63,13 @@ impl ServeError {
     /// Whether the flags are at fault, and not the machine.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, ServeError::Policy(_) | ServeError::Engine(_) | ServeError::Server(_) | ServeError::Memory(_))
+        matches!(
+            self,
+            ServeError::Policy(_)
+                | ServeError::Engine(_)
+                | ServeError::Server(_)
+                | ServeError::Models(ModelsError::Memory(_))
+        )
     }
 }
 
@@ -75,8 +78,7 @@ impl ServeError {
     #[must_use]
     pub fn settings(&self) -> Vec<&str> {
         match self {
-            ServeError::Model(_) => vec!["model"],
-            ServeError::Memory(_) => vec!["kv-cache-mb"],
+            ServeError::Models(error) => vec![error.setting()],
             ServeError::Policy(PolicyError::Keys(_)) => vec!["api-keys"],
             ServeError::Policy(PolicyError::Engine(error)) | ServeError::Engine(error) => {
                 vec![loading::setting_of_engine(error)]
@@ -116,10 +118,9 @@ pub fn configuration(settings: &Settings, args: &ServeArgs) -> Result<String, Se
 /// Whatever keeps it from serving; see [`ServeError`].
 pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<(), ServeError> {
     // What can be known to be wrong is said before the port opens.
-    let path = models::locate(&args.model.model)?;
     let engine = loading::engine_config(&args.scheduling);
     engine.validate()?;
-    let options = loading::options(&args.model, engine, &Machine::read())?;
+    let models = Models::find(&args.model, &args.embedding, engine, &Machine::read())?;
     let config = server_config(args);
     let drain_limit = config.drain_limit;
     open_files::make_room_for(config.max_connections);
@@ -131,7 +132,7 @@ pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(|source| ServeError::System { what: "cannot start the event loop", source })?;
-    let code = runtime.block_on(listen(args, file, state, path, options, drain_limit));
+    let code = runtime.block_on(listen(args, file, state, models, drain_limit));
     // A model that is still loading is not waited for.
     runtime.shutdown_background();
     code
@@ -167,8 +168,7 @@ async fn listen(
     args: &ServeArgs,
     file: Option<&Path>,
     state: AppState,
-    path: PathBuf,
-    options: LoadOptions,
+    models: Models,
     drain_limit: Duration,
 ) -> Result<(), ServeError> {
     let ListenArgs { host, port, .. } = &args.listen;
@@ -178,22 +178,24 @@ async fn listen(
     let address = listener.local_addr().map_err(failed)?;
 
     let shutdown = shutdown_signal()?;
-    let mut loading = load_in_background(path.clone(), options)?;
-    let aliases = names(&args.model.model, &path);
+    let names = names(args, &models);
+    let mut loading = load_in_background(models)?;
     let serving = parkade_server::serve(listener, state.clone(), shutdown);
     tokio::pin!(serving);
     let mut hangup = signal_handler(SignalKind::hangup())?;
     // It would end the process when the log's file may not grow; that somebody listens makes it an error of the write.
     let _log_file_full = signal_handler(SignalKind::from_raw(libc::SIGXFSZ))?;
-    let mut engine = None;
+    let mut engines = Vec::new();
     let ended = loop {
         tokio::select! {
             ended = &mut serving => break ended,
-            loaded = &mut loading, if engine.is_none() => {
-                let loaded = loaded.map_err(|_| ServeError::LoadPanicked)??;
-                engine = Some(loaded.engine.clone());
-                tracing::info!(model = %loaded.name, url = %format_args!("http://{address}/v1"), "ready");
-                state.set_model(entry(loaded, aliases.clone()));
+            loaded = &mut loading, if engines.is_empty() => {
+                let (first, beside) = loaded.map_err(|_| ServeError::LoadPanicked)??;
+                for (loaded, names) in [first].into_iter().chain(beside).zip(&names) {
+                    engines.push(loaded.engine.clone());
+                    tracing::info!(model = %loaded.name, url = %format_args!("http://{address}/v1"), "ready");
+                    state.set_model(entry(loaded, names.clone()));
+                }
             }
             Some(()) = hangup.recv() => match load_policy(&state, args, file) {
                 Ok(()) => tracing::info!(signal = "SIGHUP", "keys, weights and limits were read again"),
@@ -202,10 +204,10 @@ async fn listen(
         }
     };
     ended.map_err(|source| ServeError::System { what: "the server's socket failed", source })?;
-    if let Some(engine) = engine {
-        // Its own thread: draining blocks, and this one still hears the second Ctrl-C.
-        let drained = tokio::task::spawn_blocking(move || engine.drain(drain_limit)).await;
-        drained.map_err(|error| ServeError::System {
+    // Their own threads: draining blocks, and this one still hears the second Ctrl-C.
+    let drains = engines.into_iter().map(|engine| tokio::task::spawn_blocking(move || engine.drain(drain_limit)));
+    for drain in drains.collect::<Vec<_>>() {
+        drain.await.map_err(|error| ServeError::System {
             what: "the engine did not end well",
             source: io::Error::other(error),
         })?;
@@ -231,14 +233,14 @@ fn signal_handler(kind: SignalKind) -> Result<Signal, ServeError> {
     signal(kind).map_err(|source| ServeError::System { what: "cannot handle signals", source })
 }
 
-fn load_in_background(
-    path: PathBuf,
-    options: LoadOptions,
-) -> Result<oneshot::Receiver<Result<Loaded, LoadError>>, ServeError> {
+/// The models that are served, the default first.
+type LoadedModels = (Loaded, Option<Loaded>);
+
+fn load_in_background(models: Models) -> Result<oneshot::Receiver<Result<LoadedModels, LoadError>>, ServeError> {
     let (done, loading) = oneshot::channel();
     let load = move || {
         let started = Instant::now();
-        let loaded = parkade_core::load(&path, &options);
+        let loaded = models.load();
         tracing::debug!(seconds = started.elapsed().as_secs_f64(), "loading ended");
         // Nobody listens any more if the server was stopped meanwhile.
         let _ = done.send(loaded);
@@ -253,13 +255,19 @@ fn entry(loaded: Loaded, aliases: Vec<String>) -> ModelEntry {
     ModelEntry::new(name, engine, tokenizer, template, config).with_pairs(pairs).with_aliases(aliases)
 }
 
-/// Further names under which requests may ask for the model: as it was given, and all names of the default one.
-fn names(given: &str, path: &Path) -> Vec<String> {
-    let mut names = vec![given.to_owned()];
-    if path == crate::directories::default_model() {
-        names.extend(DEFAULT_NAMES.map(str::to_owned));
+/// Further names under which requests may ask for each model: as it was given, and all names of the default one.
+fn names(args: &ServeArgs, models: &Models) -> Vec<Vec<String>> {
+    let first = (Some(&args.model.model), Some(&models.path));
+    let second = (args.embedding.embedding_model.as_ref(), models.beside.as_ref().map(|(path, _)| path));
+    let mut all = Vec::new();
+    for (given, path) in [first, second] {
+        let mut names: Vec<String> = given.into_iter().cloned().collect();
+        if path.is_some_and(|path| *path == crate::directories::default_model()) {
+            names.extend(DEFAULT_NAMES.map(str::to_owned));
+        }
+        all.push(names);
     }
-    names
+    all
 }
 
 /// Resolves at the first SIGTERM or SIGINT. A second SIGINT ends the process at once: whoever presses Ctrl-C twice does

@@ -83,6 +83,8 @@ pub struct EngineConfig {
     pub reserve: Reserve,
     /// From whose answers the expected length of the next one is learnt.
     pub history: HistoryScope,
+    /// The setting that the memory for keys and values comes from, for messages.
+    pub kv_setting: &'static str,
     /// Weights and limits of the scheduler, which can be changed while it runs. [`max_queue_depth`](Self::max_queue_depth) stands for its
     /// `max_waiting`.
     pub limits: Limits,
@@ -101,6 +103,7 @@ impl Default for EngineConfig {
             step_target: Duration::from_millis(100),
             reserve: Reserve::default(),
             history: HistoryScope::default(),
+            kv_setting: "--kv-cache-mb",
             limits: Limits::default(),
         }
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use parkade_model::Embedder;
 use parkade_model::tokenizer::Tokenizer;
-use parkade_pool::{Clock, DrainWaiting, Limits, Worker};
+use parkade_pool::{Clock, DrainWaiting, JointWorker, Limits, Worker};
 
 use crate::backend::Backend;
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::figures::{EngineSnapshot, RequestStatus};
 use crate::metrics::EngineMetrics;
-use crate::parking_lot::{HistoryScope, InferenceWorkerPool, LlmExecutor, PricedRequest};
+use crate::parking_lot::{HistoryScope, InferenceWorkerPool, LlmExecutor, PricedRequest, Served};
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestId, TaskKind};
 use crate::stream::RequestStream;
@@ -56,7 +56,7 @@ impl Engine {
         vocabulary: Arc<dyn Vocabulary>,
         config: EngineConfig,
     ) -> Result<Engine, EngineError> {
-        Ok(Engine { inner: Arc::new(Inner { pool: InferenceWorkerPool::start(backend, vocabulary, config)? }) })
+        InferenceWorkerPool::start(backend, vocabulary, config).map(Engine::over)
     }
 
     /// An engine without its thread, for simulations: the worker does something when its [`turn`](Worker::turn) is taken, and time is what
@@ -71,7 +71,34 @@ impl Engine {
         clock: Clock,
     ) -> Result<(Engine, Worker<LlmExecutor>), EngineError> {
         let (pool, worker) = InferenceWorkerPool::by_hand(backend, vocabulary, config, clock)?;
-        Ok((Engine { inner: Arc::new(Inner { pool }) }, worker))
+        Ok((Engine::over(pool), worker))
+    }
+
+    /// Starts one worker for several models, a chat model and an embedder for example. Each has an engine with its own scheduler, blocks, line and
+    /// figures, and ends by itself. They share time alone: a model goes before another while one of its requests waits for a first token and is
+    /// of a higher class than all that run in the other; else they have the time by the weights of these classes. A pass is left in the middle
+    /// when it is the other's turn.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_joint(models: Vec<Served>) -> Result<Vec<Engine>, EngineError> {
+        Ok(InferenceWorkerPool::start_joint(models)?.into_iter().map(Engine::over).collect())
+    }
+
+    /// The same without the thread, as [`by_hand`](Self::by_hand).
+    ///
+    /// # Errors
+    /// As [`by_hand`](Self::by_hand).
+    pub fn joint_by_hand(
+        models: Vec<Served>,
+        clock: Clock,
+    ) -> Result<(Vec<Engine>, JointWorker<LlmExecutor>), EngineError> {
+        let (pools, worker) = InferenceWorkerPool::joint_by_hand(models, clock)?;
+        Ok((pools.into_iter().map(Engine::over).collect(), worker))
+    }
+
+    fn over(pool: InferenceWorkerPool) -> Engine {
+        Engine { inner: Arc::new(Inner { pool }) }
     }
 
     /// Prices a request. The price holds for [`submit_priced`](Self::submit_priced), and its deadlines count from now.

@@ -257,7 +257,7 @@ counters! {
     generation_tokens = "generation_tokens";
     /// Forward passes.
     steps = "engine_steps";
-    /// Forward passes that were left in the middle for a first token of a higher class, and taken up again after it.
+    /// Forward passes that were left in the middle, for a first token of a higher class or because it was another model's turn, and taken up again after it.
     step_interruptions = "engine_step_interruptions";
 }
 

@@ -35,11 +35,11 @@ pub use figures::{
     BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
     StateFigures, TenantFigures, Totals, WorkFigures,
 };
-pub use load::{LoadError, LoadOptions, Loaded, load};
+pub use load::{LoadError, LoadOptions, Loaded, load, load_joint};
 pub use metrics::{EngineMetrics, StepTime};
 pub use parkade_pool::{
-    Class, Clock, ConfigError, DrainWaiting, Limits, PerClass, Reserve, TenantField, TenantPolicy, TokenPrices, Turn,
-    Worker,
+    Class, Clock, ConfigError, DrainWaiting, JointWorker, Limits, PerClass, Reserve, TenantField, TenantPolicy,
+    TokenPrices, Turn, Worker,
 };
 pub use process_metrics::encode_process_metrics;
 pub use refusal::{Refusal, retry_seconds};

@@ -1,23 +1,29 @@
 //! From a model file to a running engine.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parkade_kernels::{KvType, Team};
 use parkade_model::chat_template::{ChatTemplate, GivenTemplate, TemplateError};
-use parkade_model::gguf::{Gguf, GgufError};
+use parkade_model::gguf::{Gguf, GgufError, SplitName};
 use parkade_model::tokenizer::{Tokenizer, TokenizerError};
 use parkade_model::{Embeds, Model, ModelConfig, ModelError, Pairs, PoolingType};
 
-use crate::backend::ModelBackend;
+use crate::backend::{Backend, ModelBackend};
 use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::memory;
 use crate::sequence_memory::{SequenceMemory, Shares};
+use crate::parking_lot::Served;
+use crate::vocabulary::Vocabulary;
 
 /// The most blocks that nobody asked for. Each takes some hundred bytes to keep track of, and a file can promise any context.
 const MOST_BLOCKS: usize = 1 << 20;
+
+/// Texts of so many tokens, as many as run at once, have memory beside another model if nobody says how much.
+const USUAL_TEXT: usize = 512;
 
 /// How to load a model.
 #[derive(Clone, Debug)]
@@ -130,8 +136,10 @@ pub enum LoadError {
         allowed: String,
     },
     /// The memory for keys and values is not there.
-    #[error("the KV cache of {} MB could not be allocated: {message}; give a smaller --kv-cache-mb", .bytes / 1_000_000)]
+    #[error("the KV cache of {} MB could not be allocated: {message}; give a smaller {setting}", .bytes / 1_000_000)]
     Memory {
+        /// The setting that it comes from.
+        setting: &'static str,
         /// How much was asked for.
         bytes: u64,
         /// What the system said.
@@ -147,8 +155,93 @@ pub enum LoadError {
 /// # Errors
 /// With the file or option that is at fault, the value, and the remedy.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    let (opened, backend) = open(path, options, &team(options)?, false)?;
+    let engine = Engine::start(backend, Arc::clone(&opened.tokenizer), opened.engine(options))?;
+    Ok(opened.with(engine))
+}
+
+/// Reads two model files, and starts an engine for each with one worker and one team of threads for both, which are those of the first. The
+/// second has to be a model of embeddings or a reranker; what it takes for keys and values, if nobody says how much, is what its texts need.
+///
+/// # Errors
+/// As [`load`], and if the second model goes on with texts.
+pub fn load_joint(
+    (path, options): (&Path, &LoadOptions),
+    (beside, options_beside): (&Path, &LoadOptions),
+) -> Result<(Loaded, Loaded), LoadError> {
+    if name_of(path) == name_of(beside) {
+        return Err(LoadError::Option {
+            option: "--embedding-model",
+            value: beside.display().to_string(),
+            allowed: "a file of another name than the first model's: requests tell them by it".to_owned(),
+        });
+    }
+    let team = team(options)?;
+    let (embedder, second) = open(beside, options_beside, &team, true)?;
+    let (first, backend) = open(path, options, &team, false)?;
+    let served = |opened: &Opened, backend, options: &LoadOptions| Served {
+        backend,
+        vocabulary: Arc::clone(&opened.tokenizer) as Arc<dyn Vocabulary>,
+        config: opened.engine(options),
+    };
+    let models = vec![served(&first, backend, options), served(&embedder, second, options_beside)];
+    let mut engines = Engine::start_joint(models)?.into_iter();
+    let (Some(one), Some(other)) = (engines.next(), engines.next()) else { unreachable!("an engine for each model") };
+    Ok((first.with(one), embedder.with(other)))
+}
+
+/// The threads that compute.
+fn team(options: &LoadOptions) -> Result<Arc<Team>, LoadError> {
     options.engine.validate()?;
-    let threads = threads(options.threads)?;
+    Ok(Arc::new(Team::new(threads(options.threads)?)))
+}
+
+/// A model that is ready to be run: all that is known of it, before it has an engine.
+struct Opened {
+    tokenizer: Arc<Tokenizer>,
+    template: Option<ChatTemplate>,
+    pairs: Option<Pairs>,
+    config: ModelConfig,
+    name: String,
+    threads: usize,
+    weight_bytes: u64,
+    kv_cache_bytes: u64,
+    /// How many sequences may run: as many as were asked for, or as states fit.
+    seqs: usize,
+    warnings: Vec<String>,
+}
+
+impl Opened {
+    /// The settings of its engine.
+    fn engine(&self, options: &LoadOptions) -> EngineConfig {
+        EngineConfig { max_seqs: self.seqs, ..options.engine.clone() }
+    }
+
+    fn with(self, engine: Engine) -> Loaded {
+        let Opened { tokenizer, template, pairs, config, name, threads, weight_bytes, kv_cache_bytes, warnings, .. } = self;
+        Loaded {
+            engine,
+            tokenizer,
+            template: template.map(Arc::new),
+            pairs: pairs.map(Arc::new),
+            config,
+            name,
+            threads,
+            weight_bytes,
+            kv_cache_bytes,
+            warnings,
+        }
+    }
+}
+
+/// Reads a model file, and takes the memory for its KV cache. `beside`: it is an embedder beside another model.
+fn open(
+    path: &Path,
+    options: &LoadOptions,
+    team: &Arc<Team>,
+    beside: bool,
+) -> Result<(Opened, Box<dyn Backend>), LoadError> {
+    options.engine.validate()?;
     if !(1..=1024).contains(&options.block_len) {
         return Err(LoadError::Option {
             option: "block length",
@@ -164,8 +257,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let mut tokenizer =
         Tokenizer::from_gguf(&gguf).map_err(|source| LoadError::Tokenizer { path: path.to_owned(), source })?;
     let template = template(&gguf, path, options, &mut tokenizer)?;
-    let team = Arc::new(Team::new(threads));
-    let model = Model::load_within(&gguf, options.context, team).map_err(|error| match error {
+    let model = Model::load_within(&gguf, options.context, Arc::clone(team)).map_err(|error| match error {
         ModelError::ContextSize { asked, most } => LoadError::Option {
             option: "--ctx-size",
             value: asked.to_string(),
@@ -174,22 +266,30 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         source => LoadError::Model { path: path.to_owned(), source },
     })?;
     let warnings = warnings(&gguf, &tokenizer);
+    if beside && model.embedder().is_none() {
+        return Err(LoadError::Option {
+            option: "--embedding-model",
+            value: path.display().to_string(),
+            allowed: "a model of embeddings or a reranker; this one goes on with texts".to_owned(),
+        });
+    }
     let ranks = model.embedder().is_some_and(|embedder| embedder.embeds == Embeds::Scores);
     let pairs = ranks.then(|| Pairs::from_gguf(&gguf)).transpose().map_err(file_error)?;
-    let name = gguf.stem().unwrap_or("model").to_owned();
+    let name = name_of(path);
     drop(gguf);
 
     let config = model.config().clone();
-    let memory = sequence_memory(&model, options)?;
+    let memory = sequence_memory(&model, options, beside)?;
     let SequenceMemory { blocks, slots, seqs, bytes: kv_cache_bytes } = memory;
-    let memory_error = |error: ModelError| LoadError::Memory { bytes: kv_cache_bytes, message: error.to_string() };
+    let memory_error = |error: ModelError| LoadError::Memory {
+        setting: options.engine.kv_setting,
+        bytes: kv_cache_bytes,
+        message: error.to_string(),
+    };
     let kv = model.new_kv_cache(blocks, options.block_len, options.kv_type).map_err(memory_error)?;
     let states = model.new_states(slots).map_err(memory_error)?;
     let weight_bytes = model.weight_bytes() as u64;
-    let tokenizer = Arc::new(tokenizer);
-    let backend = ModelBackend::new(model, kv, states, blocks, options.block_len);
-    let engine = EngineConfig { max_seqs: seqs, ..options.engine.clone() };
-    let engine = Engine::start(Box::new(backend), Arc::clone(&tokenizer), engine)?;
+    let backend = Box::new(ModelBackend::new(model, kv, states, blocks, options.block_len));
     for warning in &warnings {
         tracing::warn!(model = %name, "{warning}");
     }
@@ -197,25 +297,27 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
         tracing::warn!(
             model = %name,
             max_seqs = seqs,
-            "the states of {} sequences would take more than half of the KV cache; raise --kv-cache-mb to run them at once",
-            options.engine.max_seqs
+            "the states of {} sequences would take more than half of the KV cache; raise {} to run them at once",
+            options.engine.max_seqs,
+            options.engine.kv_setting
         );
     }
+    let (threads, tokenizer) = (team.threads(), Arc::new(tokenizer));
     tracing::info!(
         model = %name, threads, weight_bytes, kv_cache_bytes, kv_blocks = blocks, state_slots = slots, "model loaded"
     );
-    Ok(Loaded {
-        engine,
-        tokenizer,
-        template: template.map(Arc::new),
-        pairs: pairs.map(Arc::new),
-        config,
-        name,
-        threads,
-        weight_bytes,
-        kv_cache_bytes,
-        warnings,
-    })
+    let opened =
+        Opened { tokenizer, template, pairs, config, name, threads, weight_bytes, kv_cache_bytes, seqs, warnings };
+    Ok((opened, backend))
+}
+
+/// The file's name without its ending, and without the number of a part.
+fn name_of(path: &Path) -> String {
+    let text = |name: Option<&OsStr>| name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
+    match SplitName::parse(&text(path.file_name())) {
+        Some(split) => split.stem,
+        None => text(path.file_stem()),
+    }
 }
 
 /// The template that was given, or else the file's.
@@ -249,24 +351,30 @@ fn threads(asked: Option<usize>) -> Result<usize, LoadError> {
     Err(LoadError::Option { option: "--threads", value: threads.to_string(), allowed: "from 1 to 1024".to_owned() })
 }
 
-fn sequence_memory(model: &Model, options: &LoadOptions) -> Result<SequenceMemory, LoadError> {
+fn sequence_memory(model: &Model, options: &LoadOptions, beside: bool) -> Result<SequenceMemory, LoadError> {
     let config = model.config();
     let block_bytes = model.kv_bytes_per_block(options.block_len, options.kv_type).ok_or_else(|| LoadError::Option {
         option: "block length",
         value: options.block_len.to_string(),
         allowed: "small enough to count its bytes".to_owned(),
     })?;
-    // More than this no set of running sequences could ever fill.
     let max_seqs = options.engine.max_seqs;
-    let useful = config.context_length.div_ceil(options.block_len).saturating_mul(max_seqs).clamp(1, MOST_BLOCKS);
+    let of_all = |tokens: usize| tokens.div_ceil(options.block_len).saturating_mul(max_seqs);
+    let useful = match beside {
+        // More than this no set of running sequences could ever fill.
+        false => of_all(config.context_length),
+        // Texts are short as a rule; one may fill the context.
+        true => of_all(config.context_length.min(USUAL_TEXT)).max(config.context_length.div_ceil(options.block_len)),
+    };
+    let useful = useful.clamp(1, MOST_BLOCKS);
     let (budget, most_blocks) = match options.kv_cache_bytes {
         Some(bytes) if block_bytes > 0 => (bytes, usize::MAX),
         Some(bytes) => (bytes, useful),
-        None => (memory::free_bytes() / 2, useful),
+        None => (memory::free_bytes() / if beside { 8 } else { 2 }, useful),
     };
     let shares = Shares { block_bytes, state_bytes: model.state_bytes(), most_blocks, max_seqs };
     shares.split(budget).ok_or_else(|| LoadError::Option {
-        option: "--kv-cache-mb",
+        option: options.engine.kv_setting,
         value: format!("{:.1} MB", budget as f64 / 1e6),
         allowed: format!(
             "at least {:.1} MB, one block of {} tokens{}",

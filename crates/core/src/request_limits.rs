@@ -11,6 +11,8 @@ pub(crate) struct RequestLimits {
     pub(crate) blocks: usize,
     pub(crate) block_len: usize,
     pub(crate) max_seqs: usize,
+    /// The setting that the blocks come from.
+    pub(crate) kv_setting: &'static str,
 }
 
 /// What a request takes if every answer becomes as long as it may.
@@ -25,13 +27,14 @@ pub(crate) struct Need {
 }
 
 impl RequestLimits {
-    pub(crate) fn of(backend: &dyn Backend, max_seqs: usize) -> Self {
+    pub(crate) fn of(backend: &dyn Backend, max_seqs: usize, kv_setting: &'static str) -> Self {
         RequestLimits {
             context_length: backend.context_length(),
             blocks: backend.blocks(),
             block_len: backend.block_len(),
             // Each sequence that runs has a state.
             max_seqs: if backend.state_bytes() > 0 { max_seqs.min(backend.state_slots()) } else { max_seqs },
+            kv_setting,
         }
     }
 
@@ -63,7 +66,7 @@ impl RequestLimits {
                 resource: "KV blocks",
                 needed: least,
                 total: self.blocks,
-                remedy: "--kv-cache-mb",
+                remedy: self.kv_setting,
             });
         }
         let longest = self.longest_answer(prompt, n);
@@ -91,7 +94,8 @@ impl RequestLimits {
 mod tests {
     use super::*;
 
-    const SMALL: RequestLimits = RequestLimits { context_length: 100, blocks: 10, block_len: 4, max_seqs: 4 };
+    const SMALL: RequestLimits =
+        RequestLimits { context_length: 100, blocks: 10, block_len: 4, max_seqs: 4, kv_setting: "--kv-cache-mb" };
 
     fn request(prompt: usize, max_tokens: Option<usize>, n: usize) -> Request {
         Request { max_tokens, n, ..Request::new("r", vec![1; prompt]) }

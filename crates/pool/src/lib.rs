@@ -31,10 +31,10 @@ pub use fifo::Fifo;
 pub use jobs::{Job, JobContext, JobExecutor, JobPool, Submitted};
 #[cfg(feature = "parking-lot-scheduler")]
 pub use lot::{Lot, TenantStats};
-pub use policy::Policy;
+pub use policy::{Policy, Standing};
 pub use pool::{
-    Drain, Executor, Failure, Outcome, PoolConfig, PoolHandle, PoolStats, Rejected, ShutdownReport, StartError, Step,
-    StepContext, Ticket, Turn, Worker, WorkerPool,
+    Drain, Executor, Failure, JointWorker, Outcome, PoolConfig, PoolHandle, PoolStats, Rejected, ShutdownReport,
+    StartError, Step, StepContext, Ticket, Turn, Worker, WorkerPool,
 };
 pub use rates::Rates;
 pub use stats::{ClassStats, PolicyStats};

@@ -7,6 +7,17 @@ use crate::{
     TaskSpec, TaskState, Time, Units, Work,
 };
 
+/// How a policy's running tasks stand beside those of another pool that has the same worker. Only time is shared between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The highest class of which a first token is due; `None`: nobody goes before others.
+    pub first_token: Option<Class>,
+    /// The highest class that runs.
+    pub highest: Option<Class>,
+    /// Its weight; 0 is taken as 1.
+    pub weight: u32,
+}
+
 /// A scheduling policy: a synchronous, deterministic state machine without threads, clocks or I/O. Commands and the time go in,
 /// decisions come out.
 ///
@@ -115,6 +126,11 @@ pub trait Policy: Send + 'static {
     /// The highest class that should not wait for a step in flight; `None`: nobody goes before others.
     fn urgent(&self) -> Option<Class> {
         None
+    }
+
+    /// How its running tasks stand beside those of another pool with the same worker. By default all are alike.
+    fn standing(&self) -> Standing {
+        Standing::default()
     }
 
     /// The running tasks of a worker that should sit out its next step.

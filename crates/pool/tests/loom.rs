@@ -203,3 +203,46 @@ fn a_wake_while_two_workers_go_to_sleep_reaches_the_one_that_has_the_task() {
 fn a_wake_while_two_workers_go_to_sleep_reaches_both_that_have_a_task() {
     check(|| idle_tasks_are_woken(2, 2));
 }
+
+/// Done at its first step.
+#[derive(Default)]
+struct Quick(Vec<TaskId>);
+
+impl Executor for Quick {
+    type Task = ();
+    type Output = ();
+
+    fn admit(&mut self, id: TaskId, (): ()) {
+        self.0.push(id);
+    }
+
+    fn park(&mut self, _id: TaskId) {}
+
+    fn resume(&mut self, _id: TaskId) {}
+
+    fn cancel(&mut self, _id: TaskId) {}
+
+    fn step(&mut self, ctx: &mut StepContext<'_, Self>) -> Step {
+        self.0.drain(..).for_each(|id| ctx.complete(id, ()));
+        Step::Again
+    }
+}
+
+#[test]
+fn a_worker_of_two_pools_is_woken_by_either() {
+    check(|| {
+        let member = || {
+            let lot = Lot::new(PolicyConfig::new(Capacity::new([("slots", 1)]))).unwrap();
+            (PoolConfig::new(lot), Quick::default())
+        };
+        let mut pools = WorkerPool::start_joint(vec![member(), member()]).unwrap();
+        let (second, first) = (pools.pop().unwrap(), pools.pop().unwrap());
+        let other = loom::thread::spawn(move || {
+            assert_eq!(second.submit(&spec(), ()).unwrap().wait(), Outcome::Completed(()));
+            second.shutdown(long());
+        });
+        assert_eq!(first.submit(&spec(), ()).unwrap().wait(), Outcome::Completed(()));
+        first.shutdown(long());
+        other.join().unwrap();
+    });
+}

@@ -20,6 +20,7 @@
 //! | `streaming_registry.rs` | streams that can be attached to, from any position |
 //! | `executor.rs` | [`LlmExecutor`]: the stepper as the pool drives it |
 //! | `worker_pool.rs` | [`InferenceWorkerPool`]: the scheduler's handle |
+//! | `launch.rs` | how it begins: a worker for a model, or for several ([`Served`]) |
 //!
 //! ```no_run
 //! use std::error::Error;
@@ -43,6 +44,7 @@
 mod executor;
 mod history;
 mod job;
+mod launch;
 mod resource_adapter;
 mod streaming_registry;
 mod types;
@@ -50,6 +52,7 @@ mod worker_pool;
 
 pub use executor::LlmExecutor;
 pub use job::{Choice, Completion, Delivery, InferenceJob, InferenceResult};
+pub use launch::Served;
 pub use resource_adapter::{PricedRequest, ResourceAdapter};
 pub use streaming_registry::{AttachError, AttachedStream, ReplayLimits, StreamingRegistry};
 pub use types::{HistoryScope, ResourceCost, TaskMetadata};

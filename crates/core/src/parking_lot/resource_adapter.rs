@@ -101,7 +101,8 @@ impl ResourceAdapter {
         // reservations nothing is deducted: those others may end first.
         let shared = if self.reserve_full { 0 } else { hit.blocks - hit.idle };
         let blocks = self.limits.blocks_in_full(prompt, 1, request.n);
-        let expected = self.history.lock().expect(&request.tenant, need.answer);
+        // A text that is only read has no answer.
+        let expected = if need.answer == 0 { 0 } else { self.history.lock().expect(&request.tenant, need.answer) };
         let expected_blocks = self.limits.blocks_in_full(prompt, expected, request.n);
         let cached_tokens = hit.blocks * block_len;
         ResourceCost {
@@ -164,7 +165,13 @@ mod tests {
     use super::*;
 
     fn adapter() -> ResourceAdapter {
-        let limits = RequestLimits { context_length: 1000, blocks: 100, block_len: 16, max_seqs: 8 };
+        let limits = RequestLimits {
+            context_length: 1000,
+            blocks: 100,
+            block_len: 16,
+            max_seqs: 8,
+            kv_setting: "--kv-cache-mb",
+        };
         ResourceAdapter::new(limits, None, false)
     }
 

@@ -4,14 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parkade_model::Embedder;
-use parkade_pool::{
-    Capacity, Class, Clock, Drain, DrainWaiting, Fifo, Limits, Policy, PolicyConfig, PoolConfig, PoolError, Reserve,
-    StartError, TaskState, Worker, WorkerPool,
-};
-use parkade_sync::Mutex;
+use parkade_pool::{Class, Drain, DrainWaiting, Limits, PoolError, TaskState, WorkerPool};
 
-use crate::backend::Backend;
-use crate::config::{EngineConfig, SchedulerKind};
+use crate::config::SchedulerKind;
 use crate::error::EngineError;
 use crate::figures::{
     BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
@@ -20,116 +15,37 @@ use crate::figures::{
 use crate::metrics::EngineMetrics;
 use crate::refusal::Refusal;
 use crate::request::{Request, RequestId, TaskKind};
-use crate::requests::{LiveRequests, RequestState};
-use crate::stepper::{Arrival, Census, Stepper};
+use crate::requests::RequestState;
+use crate::stepper::Arrival;
 use crate::stream::{self, RequestStream};
-use crate::vocabulary::Vocabulary;
 
 use super::executor::{LlmExecutor, Queued, Shared};
 use super::job::{Collector, Delivery, InferenceJob, InferenceResult};
 use super::resource_adapter::{PricedRequest, ResourceAdapter};
-use super::streaming_registry::{ReplayLimits, StreamingRegistry};
+use super::streaming_registry::StreamingRegistry;
 use super::types::{BLOCKS, HistoryScope};
 
 /// A scheduler: a policy that decides, and one worker thread that drives the requests of one model replica.
 /// [`EngineConfig::scheduler`] says which policy.
 pub struct InferenceWorkerPool {
-    pool: WorkerPool<LlmExecutor>,
-    shared: Arc<Shared>,
-    streams: StreamingRegistry,
-    metrics: Arc<EngineMetrics>,
-    scheduler: SchedulerKind,
-    has_classes: bool,
-    max_seqs: usize,
-    max_queue_depth: usize,
-    stream_capacity: usize,
-    block_len: usize,
-    state_bytes: usize,
-    vocab: usize,
-    embedder: Option<Embedder>,
+    pub(super) pool: WorkerPool<LlmExecutor>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) streams: StreamingRegistry,
+    pub(super) metrics: Arc<EngineMetrics>,
+    pub(super) scheduler: SchedulerKind,
+    pub(super) has_classes: bool,
+    pub(super) max_seqs: usize,
+    pub(super) max_queue_depth: usize,
+    pub(super) stream_capacity: usize,
+    pub(super) block_len: usize,
+    pub(super) state_bytes: usize,
+    pub(super) vocab: usize,
+    pub(super) embedder: Option<Embedder>,
+    /// The setting that its KV blocks come from.
+    pub(super) kv_setting: &'static str,
 }
 
 impl InferenceWorkerPool {
-    /// Starts the worker of a model.
-    ///
-    /// # Errors
-    /// If the configuration makes no sense or the thread cannot be started.
-    pub fn start(
-        backend: Box<dyn Backend>,
-        vocabulary: Arc<dyn Vocabulary>,
-        config: EngineConfig,
-    ) -> Result<Self, EngineError> {
-        let launch =
-            |config, executor| WorkerPool::start(config, vec![executor]).map(|pool| (pool, ())).map_err(start_error);
-        Self::launched(backend, vocabulary, config, Clock::default(), launch).map(|(pool, ())| pool)
-    }
-
-    /// The scheduler without its thread, and its worker, which does something when its turn is taken; time is what the clock says.
-    ///
-    /// # Errors
-    /// If the configuration makes no sense.
-    pub fn by_hand(
-        backend: Box<dyn Backend>,
-        vocabulary: Arc<dyn Vocabulary>,
-        config: EngineConfig,
-        clock: Clock,
-    ) -> Result<(Self, Worker<LlmExecutor>), EngineError> {
-        Self::launched(backend, vocabulary, config, clock, |config, executor| Ok(WorkerPool::by_hand(config, executor)))
-    }
-
-    fn launched<W>(
-        backend: Box<dyn Backend>,
-        vocabulary: Arc<dyn Vocabulary>,
-        config: EngineConfig,
-        clock: Clock,
-        launch: impl FnOnce(PoolConfig, LlmExecutor) -> Result<(WorkerPool<LlmExecutor>, W), EngineError>,
-    ) -> Result<(Self, W), EngineError> {
-        config.validate()?;
-        let metrics = Arc::new(EngineMetrics::new());
-        let state_bytes = backend.state_bytes();
-        let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), clock.clone());
-        let (limits, vocab, embedder) = (stepper.limits(), stepper.vocab(), stepper.embedder());
-        let capacity = [("KV blocks", limits.blocks as u64), ("sequences", limits.max_seqs as u64)];
-        let policy = policy(
-            config.scheduler,
-            PolicyConfig {
-                reserve: config.reserve,
-                limits: with_places(config.limits, config.max_queue_depth),
-                ..PolicyConfig::new(Capacity::new(capacity))
-            },
-        )?;
-        let (parks, has_classes) = (policy.parks(), policy.has_classes());
-        // Where nobody is parked, what others hold now cannot be counted on: they may end first.
-        let reserves_full = !parks || config.reserve == Reserve::Full;
-        let adapter = ResourceAdapter::new(limits, stepper.prefix_directory(), reserves_full);
-        adapter.learn_from(config.history);
-        let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&metrics), clock.clone()));
-        let census = Mutex::new("parking_lot.census", Census::default());
-        let shared = Arc::new(Shared { adapter, requests, census });
-        // A step can be long: the timekeeper ends what expires meanwhile, so that its client hears of it in time.
-        let thread_name = "parkade-engine".to_owned();
-        let pool_config = PoolConfig { thread_name, timekeeper: true, clock, ..PoolConfig::of(policy) };
-        let executor = LlmExecutor::new(stepper, Arc::clone(&shared), parks.then_some(config.slow_reader));
-        let (pool, worker) = launch(pool_config, executor)?;
-        shared.requests.are_run_by(pool.handle());
-        let pool = InferenceWorkerPool {
-            pool,
-            streams: StreamingRegistry::of(Arc::clone(&shared.requests)),
-            shared,
-            metrics,
-            scheduler: config.scheduler,
-            has_classes,
-            max_seqs: limits.max_seqs,
-            max_queue_depth: config.max_queue_depth,
-            stream_capacity: config.stream_capacity,
-            block_len: limits.block_len,
-            state_bytes,
-            vocab,
-            embedder,
-        };
-        Ok((pool, worker))
-    }
-
     /// Hands a request in: it is admitted, waits until there is room, or is refused, at once. It never blocks.
     ///
     /// # Errors
@@ -179,7 +95,7 @@ impl InferenceWorkerPool {
             Err(rejected) => {
                 stream.release();
                 rejected.task.0.outlet.refuse();
-                match refusal(rejected.error) {
+                match refusal(rejected.error, self.kv_setting) {
                     // A policy that has lost its worker takes no more, as one that drains; but nobody is shutting down.
                     Refusal::Draining { .. } if !self.shared.requests.have_a_worker() => Err(Refusal::Stopped),
                     // A moment of it has passed already; its client knows it by the whole.
@@ -379,30 +295,12 @@ impl InferenceWorkerPool {
     }
 }
 
-fn start_error(error: StartError) -> EngineError {
-    match error {
-        StartError::Config(error) => error.into(),
-        error => EngineError::Thread { message: error.to_string() },
-    }
-}
-
-fn with_places(limits: Limits, max_queue_depth: usize) -> Limits {
+pub(super) fn with_places(limits: Limits, max_queue_depth: usize) -> Limits {
     Limits { max_waiting: max_queue_depth as u64, ..limits }
 }
 
-/// The policy that a scheduler's name stands for.
-fn policy(kind: SchedulerKind, config: PolicyConfig) -> Result<Box<dyn Policy>, EngineError> {
-    match kind {
-        SchedulerKind::Default => Ok(Box::new(Fifo::new(config)?)),
-        #[cfg(feature = "parking-lot-scheduler")]
-        SchedulerKind::ParkingLot => Ok(Box::new(parkade_pool::Lot::new(config)?)),
-        #[cfg(not(feature = "parking-lot-scheduler"))]
-        SchedulerKind::ParkingLot => Err(EngineError::SchedulerMissing { name: kind.name() }),
-    }
-}
-
 /// The policy's refusal in the engine's words.
-fn refusal(error: PoolError) -> Refusal {
+fn refusal(error: PoolError, kv_setting: &'static str) -> Refusal {
     let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     match error {
         PoolError::QueueFull { measure, waiting, limit, retry_after } => Refusal::QueueFull {
@@ -426,7 +324,7 @@ fn refusal(error: PoolError) -> Refusal {
             resource: if unit == "sequences" { "sequences" } else { "KV blocks" },
             needed: to_usize(needed),
             total: to_usize(capacity),
-            remedy: "--kv-cache-mb or --max-seqs",
+            remedy: if unit == "sequences" { "--max-seqs" } else { kv_setting },
         },
         PoolError::DeadlineUnreachable { needed, allowed } => Refusal::Deadline { estimate: needed, allowed },
         PoolError::Expired { .. } => Refusal::Deadline { estimate: Duration::ZERO, allowed: Duration::ZERO },

@@ -7,7 +7,7 @@ use super::Lot;
 use super::task::State;
 use crate::{
     Class, ConfigError, Decision, Ending, Growth, Limits, Outlook, Placement, Policy, PolicyStats, PoolError, Progress,
-    TaskId, TaskSpec, TaskState, Time, Units, Work,
+    Standing, TaskId, TaskSpec, TaskState, Time, Units, Work,
 };
 
 impl Policy for Lot {
@@ -138,6 +138,15 @@ impl Policy for Lot {
     /// A first token of it is due before the steps of lower classes, or some of these have been told to park for it.
     fn urgent(&self) -> Option<Class> {
         self.sit_out_below().max(self.memory.makes_way_for())
+    }
+
+    fn standing(&self) -> Standing {
+        let highest = self.memory.holders().iter().map(|&index| self.tasks.at(index).class).max();
+        Standing {
+            first_token: Class::ALL.into_iter().rev().find(|&class| self.memory.is_first_token_due(class)),
+            highest,
+            weight: highest.map_or(1, |class| self.config.limits.class_weights[class]),
+        }
     }
 
     fn sitting_out(&self, worker: usize, out: &mut Vec<TaskId>) {

@@ -74,6 +74,7 @@ impl<E: Executor> Payload for E {
 pub struct StepContext<'a, E: Executor> {
     shared: &'a Shared<E>,
     now: Time,
+    began: Instant,
     urgent: Option<Class>,
     sitting_out: Vec<TaskId>,
     progress: Vec<Progress>,
@@ -84,12 +85,13 @@ pub struct StepContext<'a, E: Executor> {
 impl<'a, E: Executor> StepContext<'a, E> {
     pub(super) fn new(
         shared: &'a Shared<E>,
+        began: Instant,
         urgent: Option<Class>,
         mut sitting_out: Vec<TaskId>,
     ) -> StepContext<'a, E> {
         sitting_out.sort_unstable();
-        let now = shared.now();
-        StepContext { shared, now, urgent, sitting_out, progress: Vec::new(), took: None, blamed: Vec::new() }
+        let now = shared.time_at(began);
+        StepContext { shared, now, began, urgent, sitting_out, progress: Vec::new(), took: None, blamed: Vec::new() }
     }
 
     /// When the step began, on the pool's clock.
@@ -109,11 +111,12 @@ impl<'a, E: Executor> StepContext<'a, E> {
         self.urgent
     }
 
-    /// Whether a higher class than [`urgent`](Self::urgent) has come since the step began. An executor that can leave
+    /// Whether a higher class than [`urgent`](Self::urgent) has come since the step began, or it is the turn of another pool with the same
+    /// worker. An executor that can leave
     /// its step in the middle should then do so, return [`Step::Again`](super::Step::Again), and go on with it when it is stepped with nothing more
     /// urgent to do. Costs next to nothing.
     pub fn is_overtaken(&self) -> bool {
-        self.shared.urgent() > self.urgent
+        self.shared.urgent() > self.urgent || self.shared.is_turn_over(self.began)
     }
 
     /// Asks for more units for a running task. `free` is the executor's [`snapshot`](Executor::snapshot) as of now.

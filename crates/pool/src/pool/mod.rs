@@ -2,10 +2,12 @@
 
 mod executor;
 mod handle;
+mod joint;
 mod outcome;
 mod shared;
 mod shutdown;
 mod ticket;
+mod turns;
 mod worker;
 
 use std::borrow::Cow;
@@ -19,6 +21,7 @@ use thiserror::Error;
 pub(crate) use executor::is_up;
 pub use executor::{Executor, Step, StepContext};
 pub use handle::PoolHandle;
+pub use joint::JointWorker;
 pub use outcome::{Failure, Outcome, Rejected};
 pub use shutdown::{Drain, ShutdownReport};
 pub use ticket::Ticket;
@@ -30,6 +33,7 @@ use crate::{Clock, ConfigError, Limits, Outlook, Policy, PolicyStats, TaskId, Ta
 use handle::Control;
 use shared::{Shared, Slot};
 use ticket::CancelOnDrop;
+use turns::Turns;
 
 /// How a pool is set up.
 pub struct PoolConfig {
@@ -112,7 +116,8 @@ impl<E: Executor> WorkerPool<E> {
     pub fn start(config: PoolConfig, executors: Vec<E>) -> Result<WorkerPool<E>, StartError> {
         let alone = executors.len() <= 1 || executors.iter().all(|executor| executor.snapshot().is_none());
         assert!(alone, "executors of one pool share one budget, so they cannot each count it; start a pool for each");
-        let (pool, shared) = Self::without_threads(config.policy, executors.len(), config.timekeeper, config.clock);
+        let (pool, shared) =
+            Self::without_threads(config.policy, executors.len(), config.timekeeper, config.clock, None);
         for (number, executor) in executors.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
             let name = format!("{}-{number}", config.thread_name);
@@ -127,7 +132,7 @@ impl<E: Executor> WorkerPool<E> {
     /// A pool without threads, and its one worker: it does something when its [`turn`](Worker::turn) is taken. Nothing ends what expires in a
     /// step, and [`WorkerPool::shutdown`] does not wait.
     pub fn by_hand(config: PoolConfig, executor: E) -> (WorkerPool<E>, Worker<E>) {
-        let (pool, shared) = Self::without_threads(config.policy, 1, false, config.clock);
+        let (pool, shared) = Self::without_threads(config.policy, 1, false, config.clock, None);
         (pool, Worker::new(shared, 0, executor))
     }
 
@@ -136,20 +141,15 @@ impl<E: Executor> WorkerPool<E> {
         workers: usize,
         timekeeper: bool,
         clock: Clock,
+        turns: Option<(Arc<Turns>, usize)>,
     ) -> (WorkerPool<E>, Arc<Shared<E>>) {
         policy.employ(workers);
-        let shared = Arc::new(Shared::new(policy, workers, timekeeper, clock));
+        let shared = Arc::new(Shared::new(policy, workers, timekeeper, clock, turns));
         (WorkerPool { shared: Arc::clone(&shared), threads: Mutex::new("pool.threads", Vec::new()) }, shared)
     }
 
     fn spawn(&self, name: String, stack: Option<usize>, f: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
-        let builder = Builder::new().name(name.clone());
-        let builder = match stack {
-            Some(bytes) => builder.stack_size(bytes),
-            None => builder,
-        };
-        let thread = builder.spawn(f).map_err(|source| StartError::Thread { name, source })?;
-        self.threads.lock().push(thread);
+        self.threads.lock().push(thread(name, stack, f)?);
         Ok(())
     }
 
@@ -254,4 +254,13 @@ impl<E: Executor> Drop for WorkerPool<E> {
     fn drop(&mut self) {
         self.abandon();
     }
+}
+
+fn thread(name: String, stack: Option<usize>, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    let builder = Builder::new().name(name.clone());
+    let builder = match stack {
+        Some(bytes) => builder.stack_size(bytes),
+        None => builder,
+    };
+    builder.spawn(f).map_err(|source| StartError::Thread { name, source })
 }

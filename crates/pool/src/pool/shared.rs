@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::outcome::{Failure, Outcome};
+use super::turns::Turns;
 use crate::catch_panic::catch_panic;
 use crate::handover::{Desk, Look, Pledge};
 use crate::{Class, Clock, Decision, Ending, Policy, Progress, TaskId, Time, Units, Work};
@@ -90,10 +91,18 @@ pub(super) struct Shared<E: Payload> {
     start: Instant,
     /// [`Policy::urgent`] as of the last command, for steps in flight: 0, or one more than the class. Written under the lock.
     urgent: AtomicU8,
+    /// Its worker serves other pools too, and knows it by this number.
+    turns: Option<(Arc<Turns>, usize)>,
 }
 
 impl<E: Payload> Shared<E> {
-    pub(super) fn new(policy: Box<dyn Policy>, workers: usize, timekeeper: bool, clock: Clock) -> Shared<E> {
+    pub(super) fn new(
+        policy: Box<dyn Policy>,
+        workers: usize,
+        timekeeper: bool,
+        clock: Clock,
+        turns: Option<(Arc<Turns>, usize)>,
+    ) -> Shared<E> {
         let threads = workers + usize::from(timekeeper);
         let state = State {
             policy,
@@ -112,6 +121,7 @@ impl<E: Payload> Shared<E> {
             start: clock.now(),
             clock,
             urgent: AtomicU8::new(0),
+            turns,
         }
     }
 
@@ -141,6 +151,23 @@ impl<E: Payload> Shared<E> {
     /// Relaxed: a step that sees it late is left a little later.
     fn show_urgent(&self, policy: &dyn Policy) {
         self.urgent.store(policy.urgent().map_or(0, |class| 1 + class as u8), Ordering::Relaxed);
+        if let Some((turns, member)) = &self.turns {
+            turns.show(*member, policy.standing(), policy.waiting_starts() > 0 || policy.has_orders(0));
+        }
+    }
+
+    /// Whether a step that began then should be left because it is another pool's turn.
+    pub(super) fn is_turn_over(&self, began: Instant) -> bool {
+        self.turns.as_ref().is_some_and(|(turns, member)| turns.is_over(*member, began))
+    }
+
+    fn ring(&self, bell: usize) {
+        self.desk.ring(bell);
+        if bell < self.workers
+            && let Some((turns, _)) = &self.turns
+        {
+            turns.ring();
+        }
     }
 
     /// The class that should not wait for the steps in flight, as of the last command.
@@ -197,7 +224,7 @@ impl<E: Payload> Shared<E> {
     /// Tells a worker's executor to look again.
     pub(super) fn nudge_all(&self) {
         self.desk.with(|state| state.nudged.fill(true));
-        (0..self.workers).for_each(|worker| self.desk.ring(worker));
+        (0..self.workers).for_each(|worker| self.ring(worker));
     }
 
     /// What the task has to do, and its stop flag.
@@ -316,7 +343,7 @@ impl<E: Payload> Shared<E> {
 
     /// Rings every bell.
     pub(super) fn ring_all(&self) {
-        (0..=self.quiet_bell()).for_each(|bell| self.desk.ring(bell));
+        (0..=self.quiet_bell()).for_each(|bell| self.ring(bell));
     }
 
     fn quiet_bell(&self) -> usize {
@@ -324,7 +351,7 @@ impl<E: Payload> Shared<E> {
     }
 
     fn finish(&self, after: After<E>) {
-        after.rings.into_iter().for_each(|bell| self.desk.ring(bell));
+        after.rings.into_iter().for_each(|bell| self.ring(bell));
         for (slot, outcome) in after.settled {
             slot.settle(outcome);
         }

@@ -1,7 +1,7 @@
 //! A worker thread: it owns an executor and does what the policy decides.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::executor::{Executor, Step, StepContext};
 use super::outcome::{Failure, Outcome};
@@ -16,6 +16,8 @@ pub struct Worker<E: Executor> {
     // Dropped before the departure: what it holds is free by the time that the policy hands it out again.
     executor: E,
     rest: Rest,
+    /// How long others have had its thread since its last step, though it could have been stepped.
+    waited: Duration,
     shared: Arc<Shared<E>>,
     _departure: Departure<E>,
 }
@@ -34,7 +36,7 @@ pub enum Turn {
 impl<E: Executor> Worker<E> {
     pub(super) fn new(shared: Arc<Shared<E>>, number: usize, executor: E) -> Worker<E> {
         let departure = Departure { shared: Arc::clone(&shared), worker: number };
-        let mut worker = Worker { number, executor, rest: None, shared, _departure: departure };
+        let mut worker = Worker { number, executor, rest: None, waited: Duration::ZERO, shared, _departure: departure };
         worker.settle(|_| {}); // The first count of free units.
         worker
     }
@@ -51,7 +53,7 @@ impl<E: Executor> Worker<E> {
 
     /// Does one thing, if there is one to do.
     pub fn turn(&mut self) -> Turn {
-        match self.shared.next_now(self.number, self.has_room(), self.rest) {
+        match self.look() {
             Err(until) => Turn::Idle(until),
             Ok(todo) => {
                 if self.does(todo) {
@@ -63,8 +65,23 @@ impl<E: Executor> Worker<E> {
         }
     }
 
+    /// What there is to do now; if nothing, until when.
+    pub(super) fn look(&mut self) -> Result<Todo<E>, Option<Instant>> {
+        self.shared.next_now(self.number, self.has_room(), self.rest)
+    }
+
+    /// It could be stepped, and is not now.
+    pub(super) fn stay_awake(&mut self) {
+        self.rest = None;
+    }
+
+    /// Others have had its thread for so long.
+    pub(super) fn has_waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
     /// False if there is nothing to do any more.
-    fn does(&mut self, todo: Todo<E>) -> bool {
+    pub(super) fn does(&mut self, todo: Todo<E>) -> bool {
         match todo {
             Todo::Start(id, task) => self.start(id, task),
             Todo::Other(decision) => self.obey(decision),
@@ -120,8 +137,8 @@ impl<E: Executor> Worker<E> {
 
     fn step(&mut self, urgent: Option<Class>, sitting_out: Vec<TaskId>) {
         let shared = Arc::clone(&self.shared);
-        let mut context = StepContext::new(&shared, urgent, sitting_out);
         let began = self.shared.clock.now();
+        let mut context = StepContext::new(&shared, began, urgent, sitting_out);
         let stepped = catch_panic(|| self.executor.step(&mut context));
         let busy = context.busy().unwrap_or_else(|| self.shared.clock.since(began));
         self.rest = match stepped {
@@ -139,7 +156,9 @@ impl<E: Executor> Worker<E> {
             }
         };
         let progress = context.take_progress();
-        self.settle(|policy| policy.report(busy, &progress));
+        // What its tasks wait for counts: estimates are of how fast work is done here, and not of how fast it could be.
+        let waited = if progress.is_empty() { Duration::ZERO } else { std::mem::take(&mut self.waited) };
+        self.settle(|policy| policy.report(busy + waited, &progress));
     }
 
     /// A panic was this task's fault: it ends, the others go on.

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parkade_core::{Engine, TaskKind};
+use parkade_core::Engine;
 use parkade_model::chat_template::ChatTemplate;
 use parkade_model::tokenizer::Tokenizer;
 use parkade_model::{ModelConfig, Pairs};
 use sha2::{Digest, Sha256};
-
-use crate::http::{ApiError, quote};
 
 /// A model that can answer.
 #[non_exhaustive]
@@ -84,20 +82,6 @@ impl ModelEntry {
     pub fn with_pairs(mut self, pairs: Option<Arc<Pairs>>) -> Self {
         self.pairs = pairs;
         self
-    }
-
-    /// Refuses what the model has not learnt.
-    ///
-    /// # Errors
-    /// 400 with what the model does instead.
-    pub(crate) fn must(&self, task: TaskKind) -> Result<(), ApiError> {
-        let can = self.engine.task();
-        if can == task {
-            return Ok(());
-        }
-        let (can, wanted) = (can.verb(), task.verb());
-        let message = format!("the model {} {can}; this path is for one that {wanted}", quote(&self.name));
-        Err(ApiError::bad_request("model_not_supported", message).with_param("model"))
     }
 
     /// Whether a request's `model` means this one.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRef;
-use parkade_core::{EngineError, Refusal};
+use parkade_core::{EngineError, Refusal, TaskKind};
 use parkade_sync::RwLock;
 use tokio::sync::Semaphore;
 
@@ -16,7 +16,7 @@ use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
 use crate::http::{ApiError, HttpState, Retry, quote};
 
-/// The name that always means the first loaded model.
+/// The name that always means the first loaded model, of those that do what is asked for.
 pub const DEFAULT_MODEL: &str = "default";
 
 /// The state behind the router. Cheap to clone: all clones are one.
@@ -131,6 +131,26 @@ impl AppState {
                 Err(ApiError::not_found("model_not_found", message).with_param("model"))
             }
         }
+    }
+
+    /// The model that does what a path is for, of the name that a request gives. Without a name, or as `default`, the first one that does.
+    ///
+    /// # Errors
+    /// As [`model`](Self::model), and 400 if the model has not learnt it: with what it does instead, and who has learnt it.
+    pub(crate) fn model_for(&self, task: TaskKind, name: Option<&str>) -> Result<Arc<ModelEntry>, ApiError> {
+        let named = self.model(name)?;
+        let can = named.engine.task();
+        if can == task {
+            return Ok(named);
+        }
+        let able = self.models().into_iter().find(|model| model.engine.task() == task);
+        let here = able.as_ref().map(|able| format!(", as {} here", quote(&able.name))).unwrap_or_default();
+        if let (None | Some(DEFAULT_MODEL), Some(able)) = (name, able) {
+            return Ok(able);
+        }
+        let (name, can, wanted) = (quote(&named.name), can.verb(), task.verb());
+        let message = format!("the model {name} {can}; this path is for one that {wanted}{here}");
+        Err(ApiError::bad_request("model_not_supported", message).with_param("model"))
     }
 
     /// Takes no new work from now on; readiness is false. Running requests go on.

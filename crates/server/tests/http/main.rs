@@ -3,6 +3,7 @@
 mod any_json;
 mod bad_requests;
 mod bad_transport;
+mod both;
 mod charges;
 mod chat;
 mod completions;

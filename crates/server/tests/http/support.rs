@@ -33,6 +33,11 @@ const CHATML: &str = "{%- for tool in tools or [] %}{{ tool.function.name }}\n{%
     {% endfor -%}\
     {%- if add_generation_prompt %}assistant\n{% endif -%}";
 
+/// The template of the tests.
+pub fn chatml() -> Arc<ChatTemplate> {
+    Arc::new(ChatTemplate::new(CHATML, "", "").expect("the template"))
+}
+
 /// The oracle's random Llama: 512 tokens of context, a vocabulary of letters and their pairs.
 pub fn model_with(engine: EngineConfig) -> ModelEntry {
     model_of(CHATML, 48 << 20, engine)

@@ -33,8 +33,7 @@ impl Operation for Chat {
 
     fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
-        let model = state.model(generation::model_name(&fields)?)?;
-        model.must(TaskKind::Generate)?;
+        let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
         if let Some(template) = &model.template {

@@ -44,8 +44,7 @@ impl TextFields {
         task: TaskKind,
         own: &[&str],
     ) -> Result<(Arc<ModelEntry>, Self, Option<IgnoredFields>), ApiError> {
-        let model = state.model(model_name(fields)?)?;
-        model.must(task)?;
+        let model = state.model_for(task, model_name(fields)?)?;
         let mut ignored = IgnoredFields::default();
         for (name, _) in fields.members().filter(|(name, _)| !COMMON.contains(name) && !own.contains(name)) {
             ignored.add(|| fields.name(name));
