@@ -198,6 +198,6 @@ impl Engine {
 
     /// Counts a refusal that the caller decided before it asked the engine, a rate limit for example, among the engine's own.
     pub fn note_refusal(&self, refusal: &Refusal) {
-        self.inner.pool.metrics().refused(refusal);
+        self.inner.pool.note_refusal(refusal);
     }
 }

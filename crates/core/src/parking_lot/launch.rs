@@ -2,6 +2,7 @@
 //! policy, blocks and books, and only time is shared between them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parkade_pool::{
     Capacity, Clock, Fifo, JointWorker, Policy, PolicyConfig, PoolConfig, Reserve, StartError, Worker, WorkerPool,
@@ -165,6 +166,7 @@ impl Rest {
             vocab,
             embedder,
             kv_setting: config.kv_setting,
+            refused_before: AtomicU64::new(0),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The scheduler's handle: from a job to its stream.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parkade_model::Embedder;
@@ -43,6 +44,8 @@ pub struct InferenceWorkerPool {
     pub(super) embedder: Option<Embedder>,
     /// The setting that its KV blocks come from.
     pub(super) kv_setting: &'static str,
+    /// Requests that callers refused themselves. Relaxed: a sum for those who ask.
+    pub(super) refused_before: AtomicU64,
 }
 
 impl InferenceWorkerPool {
@@ -106,6 +109,18 @@ impl InferenceWorkerPool {
                     refusal => Err(refusal),
                 }
             }
+        }
+    }
+
+    /// Counts a refusal that the caller decided, see [`Engine::note_refusal`](crate::Engine::note_refusal).
+    pub(crate) fn note_refusal(&self, refusal: &Refusal) {
+        self.metrics.refused(refusal);
+        self.refused_before.fetch_add(1, Ordering::Relaxed);
+        if let Refusal::RateLimited { tenant, .. } = refusal {
+            self.shared.requests.count(tenant, |totals| {
+                totals.submitted += 1;
+                totals.refused += 1;
+            });
         }
     }
 
@@ -179,6 +194,7 @@ impl InferenceWorkerPool {
         let stats = self.pool.stats();
         let census = *self.shared.census.lock();
         let sums = &stats.policy;
+        let refused_before = self.refused_before.load(Ordering::Relaxed);
         let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let classes = Class::ALL.map(|class| {
             let figures = sums.classes[class];
@@ -230,8 +246,8 @@ impl InferenceWorkerPool {
                 preemptions: sums.preemptions,
                 class_preemptions: sums.class_preemptions,
                 resumptions: sums.resumptions,
-                submitted: sums.submitted,
-                refused: sums.refused,
+                submitted: sums.submitted + refused_before,
+                refused: sums.refused + refused_before,
                 completed: sums.completed,
                 failed: sums.failed,
                 cancelled: sums.cancelled,

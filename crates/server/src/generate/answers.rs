@@ -42,8 +42,8 @@ impl Answers {
     /// tenant first, and before that it is known that each can be served at all: what never can is told so, whatever else
     /// its tenant may do.
     pub fn submit(state: &AppState, identity: &Identity, log: Arc<RequestLog>, task: Task) -> Result<Self, ApiError> {
-        let entry = Entry::new(log.id(), identity, &task);
-        let Task { model, requests, prompt_field, .. } = task;
+        let Task { model, requests, prompt_field, encoder, .. } = task;
+        let entry = Entry::new(log.id(), identity, &model, &requests, Some(encoder));
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
         log.set_class(entry.class);
         let price = |request| model.engine.price(request);
@@ -61,7 +61,10 @@ impl Answers {
         };
         for request in priced {
             match model.engine.submit_priced(request) {
-                Ok(stream) => streams.push(stream),
+                Ok(stream) => {
+                    entry.taken(stream.request());
+                    streams.push(stream);
+                }
                 Err(refusal) => {
                     state.in_flight().withdraw(&entry);
                     if streams.is_empty() {
@@ -74,7 +77,6 @@ impl Answers {
                 }
             }
         }
-        entry.taken(streams.iter().map(RequestStream::request).collect());
         let settlement = account(&streams, charge, Some(entry.clone())).when_ended();
         Ok(Self {
             running: streams.len(),

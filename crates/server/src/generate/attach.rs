@@ -21,6 +21,10 @@ use crate::http::{ApiError, Frames, Retry, event_stream, quote};
 /// # Errors
 /// 404 if its stream is not remembered, 410 if its beginning is not any more, 400 if there are not so many events.
 pub(crate) fn respond(entry: &Entry, prompt: usize, from: u64, keep_alive: Duration) -> Result<Response, ApiError> {
+    let Some(encoder) = &entry.encoder else {
+        let message = format!("request {} is answered in one piece: there is no stream", quote(&entry.id));
+        return Err(ApiError::not_found("stream_not_found", message));
+    };
     let Some(id) = entry.engine_ids.get(prompt) else {
         let message = format!("prompt is {prompt}; request {} has {}", quote(&entry.id), entry.engine_ids.len());
         return Err(ApiError::invalid_value("prompt", message));
@@ -29,7 +33,7 @@ pub(crate) fn respond(entry: &Entry, prompt: usize, from: u64, keep_alive: Durat
     if stream.is_over() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(read_along(stream, entry, prompt, from, keep_alive))
+    Ok(read_along(stream, encoder.clone().chunks(), prompt, from, keep_alive))
 }
 
 struct Reading {
@@ -52,15 +56,14 @@ fn refused(error: AttachError) -> ApiError {
     }
 }
 
-fn read_along(stream: AttachedStream, entry: &Entry, prompt: usize, from: u64, keep_alive: Duration) -> Response {
-    let mut reading = Reading {
-        stream,
-        chunks: entry.encoder.clone().chunks(),
-        prompt,
-        keep_alive,
-        frames: Frames::default(),
-        ended: false,
-    };
+fn read_along(
+    stream: AttachedStream,
+    chunks: Box<dyn ChunkEncoder>,
+    prompt: usize,
+    from: u64,
+    keep_alive: Duration,
+) -> Response {
+    let mut reading = Reading { stream, chunks, prompt, keep_alive, frames: Frames::default(), ended: false };
     if from == 0 {
         reading.chunks.open(&mut reading.frames);
     }

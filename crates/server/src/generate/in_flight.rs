@@ -1,19 +1,19 @@
 //! The requests that can be asked for, cancelled and attached to, by the `x-request-id` of their answers.
 //!
-//! One HTTP request may be several for the engine: one for each prompt. Ids come from clients, if these send any, so
+//! One HTTP request may be several for the engine: one for each prompt or text, and texts are handed in a few at a time. Ids come from clients, if these send any, so
 //! several requests may have the same: the newest one is meant, and with API keys only the own ones are seen.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parkade_core::{Class, LiveRequest, RequestError, RequestId, RequestState, RequestStatus};
+use parkade_core::{Class, LiveRequest, Request, RequestError, RequestId, RequestState, RequestStatus};
 use parkade_sync::Mutex;
 
 use crate::access::Identity;
-use crate::generate::{Encoder, ModelEntry, Task};
+use crate::generate::{Encoder, ModelEntry};
 use crate::http::ApiError;
 
 /// Requests that ended are remembered for so long, and no more than so many: as long and as many as their streams are.
@@ -23,7 +23,7 @@ pub(crate) const MOST_ENDED: usize = 256;
 /// The code of a request whose client left and that nobody else read.
 const CLIENT_LEFT: &str = "client_left";
 
-/// One HTTP request that was handed to an engine.
+/// One HTTP request that was, or is being, handed to an engine.
 pub(crate) struct Entry {
     pub id: String,
     pub model: Arc<ModelEntry>,
@@ -33,16 +33,20 @@ pub(crate) struct Entry {
     pub class: Class,
     pub prompt_tokens: usize,
     pub started: Instant,
-    /// Writes its answer, also for those who attach to it.
-    pub encoder: Arc<dyn Encoder>,
+    /// Writes its answer, also for those who attach to it; none if there is nothing to read along, as with texts.
+    pub encoder: Option<Arc<dyn Encoder>>,
     /// The key that sent it.
     owner: Option<String>,
-    /// What the engine has done for each prompt, once it has taken all of them.
-    requests: OnceLock<Vec<Arc<LiveRequest>>>,
+    /// What the engine has taken so far: one for each prompt.
+    requests: Mutex<Vec<Arc<LiveRequest>>>,
+    /// How many have not been handed in. Relaxed: whoever hands them in and whoever cancels each change it at once.
+    to_come: AtomicUsize,
+    /// Somebody has cancelled it before all had been handed in.
+    was_cut: AtomicBool,
     /// Its client left before the end. Relaxed: it only explains an end that the requests tell of.
     left: AtomicBool,
-    /// The engine is done with it, whoever read, and its account is settled. Release and acquire: whoever sees the end sees the account too.
-    ended: AtomicBool,
+    /// The engine is done with it, whoever read, and its account is settled; how long it was here by then.
+    ended: OnceLock<Duration>,
 }
 
 /// Where a request stands, over all its prompts.
@@ -61,28 +65,37 @@ pub(crate) struct Progress {
 
 impl Entry {
     /// A request that is about to be handed in, by the id of its answer.
-    pub fn new(id: &str, identity: &Identity, task: &Task) -> Arc<Self> {
-        let first = task.requests.first();
+    pub fn new(
+        id: &str,
+        identity: &Identity,
+        model: &Arc<ModelEntry>,
+        requests: &[Request],
+        encoder: Option<Arc<dyn Encoder>>,
+    ) -> Arc<Self> {
+        let first = requests.first();
         Arc::new(Self {
             id: id.to_owned(),
-            model: task.model.clone(),
-            engine_ids: task.requests.iter().map(|request| request.id.clone()).collect(),
+            model: model.clone(),
+            engine_ids: requests.iter().map(|request| request.id.clone()).collect(),
             tenant: first.map(|request| request.tenant.clone()).unwrap_or_default(),
             class: first.map(|request| request.class).unwrap_or_default(),
-            prompt_tokens: task.requests.iter().map(|request| request.prompt.len()).sum(),
+            prompt_tokens: requests.iter().map(|request| request.prompt.len()).sum(),
             started: Instant::now(),
-            encoder: task.encoder.clone(),
+            encoder,
             owner: identity.owner().map(str::to_owned),
-            requests: OnceLock::new(),
+            requests: Mutex::new("server.in_flight.requests", Vec::new()),
+            to_come: AtomicUsize::new(requests.len()),
+            was_cut: AtomicBool::new(false),
             left: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
+            ended: OnceLock::new(),
         })
     }
 
     pub fn progress(&self) -> Progress {
         let engine = &self.model.engine;
-        let parts: Vec<RequestStatus> = self.engine_ids.iter().filter_map(|id| engine.status(id)).collect();
         let requests = self.requests();
+        let here = requests.iter().filter(|request| request.end().is_none());
+        let parts: Vec<RequestStatus> = here.filter_map(|request| engine.status(request.id())).collect();
         let has_ended = self.has_ended();
         let usages = || requests.iter().map(|request| request.usage());
         // A request is as far as the one of its prompts that is the farthest.
@@ -98,28 +111,27 @@ impl Entry {
             wait: parts.iter().filter_map(|part| part.estimated_wait).min(),
             prompt_tokens: self.prompt_tokens,
             completion_tokens: usages().map(|usage| usage.completion_tokens).sum(),
-            age: match has_ended {
-                true => usages().map(|usage| usage.total).max().unwrap_or_default(),
-                false => self.started.elapsed(),
-            },
+            age: self.ended.get().copied().unwrap_or_else(|| self.started.elapsed()),
             error: if has_ended { self.error() } else { None },
         }
     }
 
-    fn requests(&self) -> &[Arc<LiveRequest>] {
-        self.requests.get().map_or(&[], Vec::as_slice)
+    fn requests(&self) -> Vec<Arc<LiveRequest>> {
+        self.requests.lock().clone()
     }
 
     fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.ended.get().is_some()
     }
 
     /// The code of the error that ended it. One prompt that fails takes the others with it, which are cancelled for it.
     fn error(&self) -> Option<&'static str> {
+        let requests = self.requests();
         let mut errors: Vec<&RequestError> =
-            self.requests().iter().filter_map(|request| request.end()?.error.as_ref()).collect();
+            requests.iter().filter_map(|request| request.end()?.error.as_ref()).collect();
         errors.sort_by_key(|error| **error == RequestError::Cancelled);
-        match errors.first()? {
+        let cut = self.was_cut.load(Ordering::Relaxed).then_some(&RequestError::Cancelled);
+        match errors.first().copied().or(cut)? {
             RequestError::Cancelled if self.left.load(Ordering::Relaxed) => Some(CLIENT_LEFT),
             error => ApiError::code_of(error),
         }
@@ -127,14 +139,26 @@ impl Entry {
 
     /// Cancels what is left of it; false if nothing was.
     pub fn cancel(&self) -> bool {
-        let cancelled = self.engine_ids.iter().filter(|id| self.model.engine.cancel(id)).count();
-        cancelled > 0
+        let cut = self.to_come.swap(0, Ordering::Relaxed) > 0;
+        self.was_cut.fetch_or(cut, Ordering::Relaxed);
+        let here = self.requests().into_iter().filter(|request| request.end().is_none());
+        let cancelled = here.filter(|request| self.model.engine.cancel(request.id())).count();
+        cut || cancelled > 0
     }
 
-    /// The engine has taken all its prompts.
-    pub fn taken(&self, requests: Vec<Arc<LiveRequest>>) {
-        let is_first = self.requests.set(requests).is_ok();
-        debug_assert!(is_first, "a request is taken once");
+    /// Whether somebody has cancelled it before all had been handed in.
+    pub fn was_cut(&self) -> bool {
+        self.was_cut.load(Ordering::Relaxed)
+    }
+
+    /// The engine has taken the next of its prompts.
+    pub fn taken(&self, request: Arc<LiveRequest>) {
+        self.requests.lock().push(request);
+        let one_less = |to_come: usize| to_come.checked_sub(1);
+        if self.to_come.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            // Cancelled in between: whoever cancelled did not find this one.
+            self.cancel();
+        }
     }
 
     /// Its client has left before the end.
@@ -178,7 +202,7 @@ impl InFlight {
 
     /// The engine is done with the request and its account is settled; it is remembered for a while.
     pub fn end(&self, entry: &Arc<Entry>, now: Instant) {
-        entry.ended.store(true, Ordering::Release);
+        entry.ended.get_or_init(|| now.saturating_duration_since(entry.started));
         let mut book = self.book.lock();
         book.ended.push_back((now, entry.clone()));
         book.tidy(now);

@@ -20,7 +20,7 @@ use super::charge::Charge;
 use super::complete::{json, prepare, tell_ignored};
 use super::settlement::{self, Settlement};
 use crate::access::Identity;
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry};
+use crate::generate::{AppState, Deadlines, Entry, IgnoredFields, ModelEntry};
 use crate::http::body;
 use crate::http::{ApiError, RequestLog};
 
@@ -76,10 +76,15 @@ pub(crate) async fn handle<O: TextOperation>(
     let Texts { model, requests, field, write, .. } = texts;
     let refused = |refusal| ApiError::from_refusal(refusal, field);
     let price = |request| model.engine.price(request);
+    let entry = Entry::new(log.id(), &identity, &model, &requests, None);
     let priced = requests.into_iter().map(price).collect::<Result<Vec<_>, _>>().map_err(refused)?;
     let charge = Charge::take(&state, &model, &priced, &identity, &log)?;
-    let mut running = Running { model, account: Account { state, log, charge: Some(charge), requests: Vec::new() } };
-    let (values, usage) = running.all(priced.into(), refused).await?;
+    state.in_flight().add(&entry);
+    let account = Account { state, log, charge: Some(charge), requests: Vec::new(), entry, is_answered: false };
+    let mut running = Running { model, account };
+    let all = running.all(priced.into(), refused).await;
+    running.account.is_answered = true;
+    let (values, usage) = all?;
     json(write(values, &usage))
 }
 
@@ -101,6 +106,9 @@ impl Running {
         let mut running = FuturesUnordered::new();
         let mut next = 0;
         loop {
+            if self.account.entry.was_cut() {
+                return Err(RequestError::Cancelled.into());
+            }
             while running.len() < AT_ONCE
                 && let Some(request) = waiting.front().cloned()
             {
@@ -108,6 +116,7 @@ impl Running {
                     Ok(stream) => {
                         waiting.pop_front();
                         self.account.requests.push(stream.request());
+                        self.account.entry.taken(stream.request());
                         running.push(finish(next, stream));
                         next += 1;
                     }
@@ -152,6 +161,9 @@ struct Account {
     charge: Option<Charge>,
     /// What the engine has taken.
     requests: Vec<Arc<LiveRequest>>,
+    entry: Arc<Entry>,
+    /// Its client has not left before it had an answer.
+    is_answered: bool,
 }
 
 impl Account {
@@ -161,6 +173,7 @@ impl Account {
             && let Some(charge) = self.charge.take()
         {
             charge.refund(&self.log);
+            self.state.in_flight().withdraw(&self.entry);
         }
         refused(refusal)
     }
@@ -169,12 +182,15 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let Some(charge) = self.charge.take() else { return };
+        if !self.is_answered {
+            self.entry.client_left();
+        }
         let settlement = Settlement {
             state: self.state.clone(),
             requests: std::mem::take(&mut self.requests),
             charge,
             log: self.log.clone(),
-            entry: None,
+            entry: Some(self.entry.clone()),
             settled: OnceLock::new(),
         };
         settlement.when_ended().settle_if_ended();

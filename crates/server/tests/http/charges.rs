@@ -235,16 +235,20 @@ async fn many_at_once_cannot_use_more_than_the_limit_and_one_request() {
             }
             let most = LIMIT + 420 + (begun.elapsed().as_secs_f64() * LIMIT as f64 / 60.0).ceil() as u64;
             fate.release();
-            let mut used = 0;
+            let (mut used, mut refused) = (0, 0);
             for socket in &mut sockets {
                 let answer = read_to_end(socket).await;
                 let (status, _, body) = parts(&answer);
                 assert!(status == 200 || status == 429, "{answer}");
+                refused += u64::from(status == 429);
                 let body: Value = serde_json::from_str(body).expect("JSON");
                 used += body["usage"]["total_tokens"].as_u64().unwrap_or(0);
             }
             assert!(used <= most, "{used} of {LIMIT} were used, {most} may be");
             assert!(used > LIMIT - 420 || !ignore_eos, "{used} of {LIMIT} were used: another one would have fitted");
+            for totals in [server.engine.snapshot().totals, server.engine.snapshot_of("ada").totals] {
+                assert_eq!((totals.submitted, totals.refused), (24, refused), "{totals:?}");
+            }
         }
     }
 }

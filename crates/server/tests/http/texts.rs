@@ -1,14 +1,15 @@
 //! `/v1/embeddings` and `/v1/rerank`.
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use parkade_core::{EngineConfig, LoadOptions};
 use parkade_model::gguf::Value as Meta;
 use parkade_server::{AppState, ModelEntry, ServerConfig, router};
 use serde_json::{Value, json};
 
 use crate::embedders::{pooling, tiny_with, two_way};
-use crate::support::{CHAT, COMPLETIONS, api, post as send};
+use crate::support::{CHAT, COMPLETIONS, api, get, post as send, send as send_request};
 
 const EMBEDDINGS: &str = "/v1/embeddings";
 const RERANK: &str = "/v1/rerank";
@@ -89,6 +90,39 @@ async fn more_texts_than_may_wait_go_through_a_few_at_a_time() {
     assert_eq!(status, StatusCode::OK, "{}", answer["error"]);
     assert_eq!(answer["data"].as_array().map(Vec::len), Some(2048));
     assert_eq!(answer["data"][0]["embedding"], answer["data"][2000]["embedding"]);
+}
+
+#[tokio::test]
+async fn a_batch_of_texts_can_be_asked_for_and_cancelled_by_its_id() {
+    let api = api_of(&[pooling(1), two_way()], EngineConfig { max_seqs: 1, ..EngineConfig::default() });
+    let ask = |id: &str, texts: usize| {
+        let body = json!({ "input": vec!["a text of some length that takes a while"; texts] }).to_string();
+        let request = Request::post(EMBEDDINGS).header("content-type", "application/json").header("x-request-id", id);
+        let (request, api) = (request.body(Body::from(body)).expect("a request"), api.clone());
+        tokio::spawn(async move { send_request(&api, request).await })
+    };
+    let status = async |id: &str| get(&api, &format!("/v1/requests/{id}")).await.json();
+    let batch = ask("batch", 2048);
+    while status("batch").await["state"] != "running" {
+        tokio::task::yield_now().await;
+    }
+    let stream = get(&api, "/v1/requests/batch/stream").await;
+    assert_eq!(stream.error(), (404, None, Some("stream_not_found".to_owned())));
+    let (_, cancelled) = post(&api, "/v1/requests/batch/cancel", &json!({})).await;
+    assert_eq!(cancelled["cancelled"], true, "{cancelled}");
+    assert_eq!(batch.await.expect("an answer").error().2.as_deref(), Some("request_cancelled"));
+    while status("batch").await["state"] != "ended" {
+        tokio::task::yield_now().await;
+    }
+    let ended = status("batch").await;
+    assert_eq!((&ended["error"], &ended["completion_tokens"]), (&json!("request_cancelled"), &json!(0)), "{ended}");
+
+    let whole = ask("whole", 40).await.expect("an answer").json();
+    let ended = status("whole").await;
+    assert_eq!((&ended["state"], &ended["error"]), (&json!("ended"), &Value::Null), "{ended}");
+    assert_eq!(ended["prompt_tokens"], whole["usage"]["prompt_tokens"]);
+    let (_, late) = post(&api, "/v1/requests/whole/cancel", &json!({})).await;
+    assert_eq!(late["cancelled"], false, "{late}");
 }
 
 #[tokio::test]
