@@ -3,11 +3,10 @@
 use clap::{CommandFactory, FromArgMatches, Parser};
 use parkade_core::Loaded;
 
-use crate::args::{ModelArgs, SchedulingArgs};
+use crate::args::{EmbeddingArgs, ModelArgs, SchedulingArgs};
 use crate::config::{check, flags_only};
-use crate::loading;
+use crate::loading::{self, Models};
 use crate::machine::Machine;
-use crate::models;
 
 /// What an engine can be told: those flags of `parkade serve` that are not the server's own.
 #[derive(Debug, Parser)]
@@ -15,6 +14,8 @@ use crate::models;
 struct EngineArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    embedding: EmbeddingArgs,
     #[command(flatten)]
     scheduling: SchedulingArgs,
 }
@@ -35,17 +36,17 @@ impl NotLoaded {
     }
 }
 
-/// Loads a model with settings that are named as the flags of `parkade serve`, in snake case:
+/// Loads a model, and the one beside it if there is to be one, with settings that are named as the flags of `parkade serve`, in snake case:
 /// `[("model", "default"), ("kv_cache_mb", "256")]`. Environment and configuration file are the command's and are not read.
 ///
 /// # Errors
 /// With the setting that is at fault.
-pub fn load<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Loaded, NotLoaded> {
+pub fn load<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(Loaded, Option<Loaded>), NotLoaded> {
     let args = parse(settings)?;
-    let path = models::locate(&args.model.model).map_err(|error| NotLoaded::about("model", error))?;
-    let options = loading::options(&args.model, loading::engine_config(&args.scheduling), &Machine::read())
-        .map_err(|error| NotLoaded::about("kv-cache-mb", error))?;
-    parkade_core::load(&path, &options).map_err(|error| NotLoaded::about(loading::setting_of(&error), &error))
+    let engine = loading::engine_config(&args.scheduling);
+    let models = Models::find(&args.model, &args.embedding, engine, &Machine::read())
+        .map_err(|error| NotLoaded::about(error.setting(), error))?;
+    models.load().map_err(|error| NotLoaded::about(loading::setting_of(&error), &error))
 }
 
 fn snake_case(flag: &str) -> String {

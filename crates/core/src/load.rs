@@ -15,8 +15,8 @@ use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::memory;
-use crate::sequence_memory::{SequenceMemory, Shares};
 use crate::parking_lot::Served;
+use crate::sequence_memory::{SequenceMemory, Shares};
 use crate::vocabulary::Vocabulary;
 
 /// The most blocks that nobody asked for. Each takes some hundred bytes to keep track of, and a file can promise any context.
@@ -218,7 +218,9 @@ impl Opened {
     }
 
     fn with(self, engine: Engine) -> Loaded {
-        let Opened { tokenizer, template, pairs, config, name, threads, weight_bytes, kv_cache_bytes, warnings, .. } = self;
+        let Opened {
+            tokenizer, template, pairs, config, name, threads, weight_bytes, kv_cache_bytes, warnings, ..
+        } = self;
         Loaded {
             engine,
             tokenizer,
@@ -313,7 +315,8 @@ fn open(
 
 /// The file's name without its ending, and without the number of a part.
 fn name_of(path: &Path) -> String {
-    let text = |name: Option<&OsStr>| name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
+    let text =
+        |name: Option<&OsStr>| name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
     match SplitName::parse(&text(path.file_name())) {
         Some(split) => split.stem,
         None => text(path.file_stem()),
@@ -353,11 +356,12 @@ fn threads(asked: Option<usize>) -> Result<usize, LoadError> {
 
 fn sequence_memory(model: &Model, options: &LoadOptions, beside: bool) -> Result<SequenceMemory, LoadError> {
     let config = model.config();
-    let block_bytes = model.kv_bytes_per_block(options.block_len, options.kv_type).ok_or_else(|| LoadError::Option {
-        option: "block length",
-        value: options.block_len.to_string(),
-        allowed: "small enough to count its bytes".to_owned(),
-    })?;
+    let block_bytes =
+        model.kv_bytes_per_block(options.block_len, options.kv_type).ok_or_else(|| LoadError::Option {
+            option: "block length",
+            value: options.block_len.to_string(),
+            allowed: "small enough to count its bytes".to_owned(),
+        })?;
     let max_seqs = options.engine.max_seqs;
     let of_all = |tokens: usize| tokens.div_ceil(options.block_len).saturating_mul(max_seqs);
     let useful = match beside {

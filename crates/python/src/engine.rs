@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parkade::NotLoaded;
 use parkade_core::{DrainWaiting, Loaded, RequestStatus};
-use parkade_server::{ApiError, AppState, Endpoint, ModelEntry, ServerConfig};
+use parkade_server::{ApiError, AppState, Endpoint, ModelEntry, ServerConfig, embeddings};
 use parkade_sync::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
 use pyo3::prelude::*;
@@ -48,12 +48,13 @@ fn card(status: &RequestStatus) -> Value {
 }
 
 impl Running {
-    fn of(loaded: Loaded) -> Result<Running, NotLoaded> {
-        let Loaded { engine, tokenizer, template, config, name, .. } = loaded;
+    fn of(models: impl IntoIterator<Item = Loaded>) -> Result<Running, NotLoaded> {
         let fault = |message: String| NotLoaded { setting: "model".to_owned(), message };
         let state = AppState::new(ServerConfig { strict: true, ..ServerConfig::default() })
             .map_err(|error| fault(error.to_string()))?;
-        state.set_model(ModelEntry::new(name, engine, tokenizer, template, config));
+        for Loaded { engine, tokenizer, template, pairs, config, name, .. } in models {
+            state.set_model(ModelEntry::new(name, engine, tokenizer, template, config).with_pairs(pairs));
+        }
         let model = state.model(None).map_err(|error| fault(error.to_string()))?;
         Ok(Running { state, model })
     }
@@ -66,6 +67,13 @@ impl Running {
             (Some(events), true) => Ok(Stream::new(events, Arc::clone(&self.model.tokenizer))),
             _ => Err(ApiError::invalid_value("prompt", "prompt is several prompts; give one, or all to generate()")),
         }
+    }
+
+    fn embed(&self, body: &str) -> Result<String, ApiError> {
+        let mut fields = serde_json::from_str(body).map_err(|error| ApiError::invalid_body(error.to_string()))?;
+        let scheduling = Scheduling::take(&mut fields)?;
+        let answer = embeddings(&self.state, &Value::Object(fields), |request| scheduling.apply(request))?;
+        String::from_utf8(answer).map_err(|error| ApiError::internal(error.to_string()))
     }
 }
 
@@ -84,7 +92,10 @@ impl Engine {
         match running {
             // There is nothing to wait for, and nobody to tell.
             Some(running) if process::id() != self.process => mem::forget(running),
-            Some(running) => running.model.engine.drain_with(Duration::ZERO, DrainWaiting::Refuse),
+            Some(running) => {
+                let models = running.state.models();
+                models.iter().for_each(|model| model.engine.drain_with(Duration::ZERO, DrainWaiting::Refuse));
+            }
             None => {}
         }
     }
@@ -102,9 +113,10 @@ impl Engine {
     fn new(py: Python<'_>, settings: Vec<(String, String)>) -> PyResult<Engine> {
         let settings = || settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let loaded = py.detach(|| {
-            let loaded = parkade::load(settings())?;
-            let warnings = loaded.warnings.clone();
-            Running::of(loaded).map(|running| (running, warnings))
+            let (first, beside) = parkade::load(settings())?;
+            let models: Vec<Loaded> = [first].into_iter().chain(beside).collect();
+            let warnings: Vec<String> = models.iter().flat_map(|loaded| loaded.warnings.clone()).collect();
+            Running::of(models).map(|running| (running, warnings))
         });
         let (running, warnings) = loaded.map_err(|NotLoaded { setting, message }| {
             errors::exception(py, "LoadError", &message, "not_loaded", Some(&setting), None)
@@ -122,6 +134,13 @@ impl Engine {
         let endpoint = if chat { Endpoint::Chat } else { Endpoint::Completions };
         let submitted = py.detach(|| running.submit(endpoint, body));
         submitted.map_err(|error| errors::refused(py, &error))
+    }
+
+    /// The answer to a body of `/v1/embeddings`, with what schedules it, when all of it is there.
+    fn embed(&self, py: Python<'_>, body: &str) -> PyResult<String> {
+        let running = self.running(py)?;
+        let embedded = py.detach(|| running.embed(body));
+        embedded.map_err(|error| errors::refused(py, &error))
     }
 
     /// Cancels the request of this name; false if none is here.

@@ -12,7 +12,7 @@ pub use access::{
     in_plain_words, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
-pub use dialects::openai::{Endpoint, is_user};
+pub use dialects::openai::{Endpoint, embeddings, is_user};
 pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
 pub use http::{ApiError, Retry, is_request_id};
 pub use routes::{router, serve};

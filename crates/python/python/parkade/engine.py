@@ -27,6 +27,10 @@ else:
         from typing import Unpack
 
 
+_TEXTS_AT_ONCE = 256
+"""Texts that one call of the engine embeds. Between two of them Python sees to its signals."""
+
+
 class Engine:
     """A model that answers in this process.
 
@@ -159,6 +163,36 @@ class Engine:
         from . import _loops
 
         return _loops.AsyncStream(lambda: self._submit(prompt, options))
+
+    def embed(
+        self,
+        texts: Union[str, Sequence[str]],
+        *,
+        dimensions: Optional[int] = None,
+        truncate: bool = False,
+        tenant: Optional[str] = None,
+        priority_class: Optional[str] = None,
+    ) -> Any:
+        """The embedding of a text, or those of several in their order: lists of floats, of length 1 as vectors.
+
+        The model of embeddings is the one of the setting ``embedding_model``, or else the first one. ``dimensions`` keeps the
+        first values only, for models that were made for that, and ``truncate`` cuts texts that are too long instead of refusing
+        them.
+
+        >>> engine.embed("A text")
+        Traceback (most recent call last):
+            ...
+        parkade.errors.InvalidRequestError: the model 'SmolLM2-135M-Instruct.Q4_1' generates text; this path is for one that gives embeddings
+        """
+        is_one = isinstance(texts, str)
+        listed = [texts] if is_one else list(texts)
+        options = {"dimensions": dimensions, "truncate": truncate, "tenant": tenant, "priority_class": priority_class}
+        found: list[list[float]] = []
+        for first in range(0, len(listed), _TEXTS_AT_ONCE):
+            body = {"input": listed[first : first + _TEXTS_AT_ONCE], **options}
+            answer = json.loads(self._native.embed(json.dumps(body)))
+            found.extend(item["embedding"] for item in answer["data"])
+        return found[0] if is_one else found
 
     def status(self, request_id: str) -> Optional[dict[str, Any]]:
         """Where the request of this name stands: its state, place in line, estimated wait, tokens, age. ``None`` once it has ended.

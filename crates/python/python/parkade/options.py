@@ -21,6 +21,8 @@ class Settings(TypedDict, total=False):
     threads: int
     kv_cache_mb: int
     ctx_size: int
+    embedding_model: str
+    embedding_kv_mb: int
     pooling: str
     chat_template: str
     scheduler: str

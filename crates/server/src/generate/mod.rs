@@ -44,4 +44,4 @@ pub(crate) use model_entry::unix_seconds;
 pub(crate) use refusals::PromptLength;
 pub use state::{AppState, DEFAULT_MODEL};
 pub(crate) use task::Task;
-pub(crate) use texts::{Sender, TextOperation, Texts, handle as embed};
+pub(crate) use texts::{Sender, TextOperation, Texts, handle as embed, wait_for_all};

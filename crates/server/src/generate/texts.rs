@@ -135,6 +135,47 @@ impl Running {
     }
 }
 
+/// All values of texts, and what they used, for a program that has the engine in its own process: it waits for them. The answer is written as
+/// the server writes it. `complete` puts in what is not the body's to say.
+pub(crate) fn wait_for_all(texts: Texts, complete: impl Fn(&mut Request)) -> Result<Vec<u8>, ApiError> {
+    let Texts { model, requests, field, write, .. } = texts;
+    let (mut values, mut usage) = (Vec::with_capacity(requests.len()), Usage::default());
+    let mut running: VecDeque<RequestStream> = VecDeque::new();
+    let mut wait = |mut stream: RequestStream| {
+        let mut of_one = Vec::new();
+        while let Some(event) = stream.blocking_next() {
+            match event {
+                Event::Embedding(of_text) => of_one = of_text,
+                Event::Done(used) => {
+                    settlement::add(&mut usage, &used);
+                    values.push(of_one);
+                    return Ok(());
+                }
+                Event::Failed(error) => return Err(error),
+                _ => {}
+            }
+        }
+        Err(RequestError::Stopped)
+    };
+    for mut request in requests {
+        complete(&mut request);
+        while running.len() >= AT_ONCE
+            && let Some(first) = running.pop_front()
+        {
+            wait(first)?;
+        }
+        loop {
+            match (model.engine.submit(request.clone()), running.is_empty()) {
+                (Ok(stream), _) => break running.push_back(stream),
+                (Err(refusal), false) if is_full(&refusal) => running.pop_front().map_or(Ok(()), &mut wait)?,
+                (Err(refusal), _) => return Err(ApiError::from_refusal(refusal, field)),
+            }
+        }
+    }
+    running.into_iter().try_for_each(&mut wait)?;
+    write(values, &usage).map_err(|error| ApiError::internal(error.to_string()))
+}
+
 /// Whether a place becomes free when a request of the same sender ends.
 fn is_full(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::QueueFull { .. } | Refusal::TenantQueueFull { .. } | Refusal::RateLimited { .. })

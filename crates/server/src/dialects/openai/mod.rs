@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::Dialect;
 use crate::access::Identity;
-use crate::generate::{AppState, Deadlines, Operation, Task, complete, embed};
+use crate::generate::{AppState, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, wait_for_all};
 use crate::http::ApiError;
 
 use parse::{Embeddings, Rerank};
@@ -35,6 +35,16 @@ fn routes() -> Router<AppState> {
         .route("/rerank", post(embed::<Rerank>));
     // For clients whose base URL lacks it.
     Router::new().nest("/v1", routes.clone()).merge(routes)
+}
+
+/// Answers a body of `/v1/embeddings` as the server does where there are no keys, and returns when all is computed: for programs that have the
+/// engine in their own process. `complete` puts in what is not the body's to say.
+///
+/// # Errors
+/// The field that is at fault, or why the engine refuses or fails a text.
+pub fn embeddings(state: &AppState, body: &Value, complete: impl Fn(&mut Request)) -> Result<Vec<u8>, ApiError> {
+    let sender = Sender { identity: &Identity::Anonymous, deadlines: Deadlines::default() };
+    wait_for_all(Embeddings::read(state, body, &sender)?, complete)
 }
 
 impl Endpoint {
