@@ -67,7 +67,8 @@ fn layers_without_attention_have_no_keys() {
 #[test]
 fn metadata_of_states_that_makes_no_sense_is_refused() {
     let refused = |name: &str, key: &str, value: Value, part: &str| {
-        let gguf = gguf(&format!("{name}-Q8_0"));
+        // One that sees texts both ways says how it pools.
+        let gguf = with_metadata(&gguf(&format!("{name}-Q8_0")), &format!("{name}.pooling_type"), 1u32.into());
         let key = format!("{}.{key}", gguf.architecture().unwrap());
         let message = Model::load(&with_metadata(&gguf, &key, value), Arc::new(Team::new(1))).unwrap_err().to_string();
         assert!(message.contains(&key) && message.contains(part), "{message:?} does not say {part:?}");
