@@ -64,6 +64,11 @@ impl Survey {
         self.hollow.as_ref()?.kv_bytes_per_block(block_len, ty)
     }
 
+    /// As [`Model::state_bytes`].
+    pub fn state_bytes(&self) -> usize {
+        self.hollow.as_ref().map_or(0, Model::state_bytes)
+    }
+
     /// As [`Model::pass_cost`].
     pub fn pass_cost(&self, rows: usize, logit_rows: usize) -> Option<PassCost> {
         self.hollow.as_ref().map(|model| model.pass_cost(rows, logit_rows))

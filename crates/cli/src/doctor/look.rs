@@ -148,6 +148,21 @@ mod tests {
     }
 
     #[test]
+    fn states_of_sequences_are_counted_with_keys_and_values() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let look = |shape: &str| {
+            let path = folder.path().join(shape).with_extension("gguf");
+            parkade_synth::Model::new(shape, 1, 1, None).expect("a shape").save(&path).expect("written");
+            let (code, json) = look_at(&[path.to_str().expect("a path"), "--format", "json"]);
+            assert_eq!(code, 0, "{json}");
+            serde_json::from_str::<Value>(&json).expect("JSON")["needs"].clone()
+        };
+        let (both, alone) = (look("tiny-lfm2"), look("tiny-mamba2"));
+        assert!(both["state_bytes_per_sequence"].as_u64() > Some(0) && both["kv_bytes_per_token"].as_u64() > Some(0));
+        assert!(alone["state_bytes_per_sequence"].as_u64() > Some(0) && alone["kv_cache_tokens"].is_null());
+    }
+
+    #[test]
     fn what_is_no_model_is_said_so() {
         let (code, text) = look_at(&["./nothing.gguf"]);
         assert!(code == 1 && text.contains("no model file at ./nothing.gguf"), "{text}");

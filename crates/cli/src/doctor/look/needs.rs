@@ -27,9 +27,12 @@ pub(super) struct Needs {
     pub kv_bytes_per_token: u64,
     /// For one sequence of the whole context.
     pub kv_bytes_for_context: u64,
-    /// What the KV cache would be, by `--kv-cache-mb` or half of what is free beside the weights, and the tokens that it holds.
+    /// What a sequence takes whatever its length, where layers keep a state; 0 for most models.
+    pub state_bytes_per_sequence: u64,
+    /// What the KV cache would be, by `--kv-cache-mb` or half of what is free beside the weights, and the tokens that it holds at most (of a
+    /// model of states alone none take any).
     pub kv_cache_bytes: u64,
-    pub kv_cache_tokens: u64,
+    pub kv_cache_tokens: Option<u64>,
     /// What can be taken now.
     pub memory_free: u64,
     /// Why that is not enough.
@@ -43,6 +46,7 @@ impl Needs {
         let LoadOptions { block_len, kv_type, .. } = LoadOptions::default();
         let block = survey.kv_bytes_per_block(block_len, kv_type)?;
         let each = (block / block_len) as u64;
+        let state = survey.state_bytes() as u64;
         let weight_bytes = survey.weight_bytes() as u64;
         let free = machine.memory_free;
         let mut problems = Vec::new();
@@ -56,11 +60,14 @@ impl Needs {
         let beside = free.saturating_sub(weight_bytes);
         let context = config.context_length as u64;
         // As `parkade serve` takes it: no more than its sequences can fill.
-        let useful = each.saturating_mul(context).saturating_mul(EngineConfig::default().max_seqs as u64);
+        let most = each.saturating_mul(context).saturating_add(state);
+        let useful = most.saturating_mul(EngineConfig::default().max_seqs as u64);
         let kv_cache_bytes = args.model.kv_cache_mb.map_or((beside / 2).min(useful), |mib| mib << 20);
-        if kv_cache_bytes < block as u64 && problems.is_empty() {
-            problems
-                .push(format!("the KV cache would have {kv_cache_bytes} bytes, and its smallest block takes {block}"));
+        let least = (block as u64).saturating_add(state);
+        if kv_cache_bytes < least && problems.is_empty() {
+            let problem =
+                format!("the KV cache would have {kv_cache_bytes} bytes, and what one sequence needs takes {least}");
+            problems.push(problem);
         }
         if args.model.kv_cache_mb.is_some() && kv_cache_bytes > beside && problems.is_empty() {
             let (cache, beside) = (gib(kv_cache_bytes), gib(beside));
@@ -69,9 +76,10 @@ impl Needs {
         Some(Needs {
             weight_bytes,
             kv_bytes_per_token: each,
+            state_bytes_per_sequence: state,
             kv_bytes_for_context: each.saturating_mul(context),
             kv_cache_bytes,
-            kv_cache_tokens: kv_cache_bytes / each.max(1),
+            kv_cache_tokens: kv_cache_bytes.checked_div(each),
             memory_free: free,
             problems,
         })

@@ -70,11 +70,20 @@ fn contents_lines(contents: &Contents) -> Vec<(&'static str, String)> {
 fn needs_lines(needs: &Needs) -> Vec<(&'static str, String)> {
     let kib = needs.kv_bytes_per_token as f64 / 1024.0;
     let whole = gib(needs.kv_bytes_for_context);
-    vec![
+    let cache = match needs.kv_cache_tokens {
+        Some(tokens) => format!("{}, which holds {tokens} tokens", gib(needs.kv_cache_bytes)),
+        None => format!("{}, for states", gib(needs.kv_cache_bytes)),
+    };
+    let mut lines = vec![
         ("memory", format!("weights {}, free {}", gib(needs.weight_bytes), gib(needs.memory_free))),
         ("KV", format!("{kib:.1} KiB a token, {whole} for the whole context")),
-        ("KV cache", format!("{}, which holds {} tokens", gib(needs.kv_cache_bytes), needs.kv_cache_tokens)),
-    ]
+        ("KV cache", cache),
+    ];
+    if needs.state_bytes_per_sequence > 0 {
+        let mib = needs.state_bytes_per_sequence as f64 / (1 << 20) as f64;
+        lines.push(("state", format!("{mib:.2} MiB a sequence, whatever its length")));
+    }
+    lines
 }
 
 fn speed_lines(speed: &Speed) -> Vec<(&'static str, String)> {
