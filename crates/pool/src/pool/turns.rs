@@ -13,6 +13,10 @@ use crate::{Class, Clock, Standing};
 /// By how much time, for its weight, a pool may be ahead whose first tokens go before others.
 const CREDIT: Duration = Duration::from_secs(2);
 
+/// How much of that it pays back at once, when its first tokens are out: as long, for their weight, may its streams pause for the others. The rest
+/// only counts against its next claims.
+const PAYBACK: Duration = Duration::from_millis(50);
+
 /// A step is not left earlier for an equal: to leave it and to go on with it costs something too.
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -36,8 +40,12 @@ struct Member {
     is_awaited: AtomicBool,
     /// It could have been stepped when the worker looked last.
     is_ready: AtomicBool,
-    /// The time that it has had, for its weight, in nanoseconds. Only the worker writes it.
+    /// The time that it has had, for its weight, in nanoseconds. Only the worker writes it, and the next.
     served: AtomicU64,
+    /// The same without what it need not pay back at once. By this it is chosen.
+    paced: AtomicU64,
+    /// It was chosen for a claim of its first tokens.
+    claimed: AtomicBool,
 }
 
 impl Member {
@@ -45,10 +53,9 @@ impl Member {
         u64::from(self.weight.load(Ordering::Relaxed).max(1))
     }
 
-    /// The time that it will have had after so much more.
-    fn served_after(&self, more: Duration) -> u64 {
-        let more = u64::try_from(more.as_nanos()).unwrap_or(u64::MAX) / self.weight();
-        self.served.load(Ordering::Relaxed).saturating_add(more)
+    /// So much time, for its weight.
+    fn weighted(&self, time: Duration) -> u64 {
+        u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) / self.weight()
     }
 
     fn wants(&self) -> bool {
@@ -80,44 +87,59 @@ impl Turns {
     pub(super) fn next(&self, ready: &[usize]) -> usize {
         // Whoever was away is taken to have had as much as the least of the others: absence earns no credit.
         let stayed = |&&member: &&usize| self.members[member].is_ready.load(Ordering::Relaxed);
-        let least = ready.iter().filter(stayed).map(|&member| self.members[member].served_after(Duration::ZERO)).min();
+        let stayed: Vec<&Member> = ready.iter().filter(stayed).map(|&member| &self.members[member]).collect();
+        let least = |time: fn(&Member) -> &AtomicU64| {
+            stayed.iter().map(|member| time(member).load(Ordering::Relaxed)).min().unwrap_or(0)
+        };
+        let (least_served, least_paced) = (least(|member| &member.served), least(|member| &member.paced));
         for (number, member) in self.members.iter().enumerate() {
             let is_ready = ready.contains(&number);
             if is_ready && !member.is_ready.load(Ordering::Relaxed) {
-                member.served.fetch_max(least.unwrap_or(0), Ordering::Relaxed);
+                member.served.fetch_max(least_served, Ordering::Relaxed);
+                member.paced.fetch_max(least_paced, Ordering::Relaxed);
             }
             member.is_ready.store(is_ready, Ordering::Relaxed);
         }
         let mut next = ready[0];
         for &member in &ready[1..] {
             let goes_before = match (self.has_claim(member, next), self.has_claim(next, member)) {
-                (false, false) => self.served(member) < self.served(next),
+                (false, false) => self.paced(member) < self.paced(next),
                 (claim, _) => claim,
             };
             next = if goes_before { member } else { next };
         }
+        let claimed = ready.iter().any(|&other| other != next && self.has_claim(next, other));
+        self.members[next].claimed.store(claimed, Ordering::Relaxed);
         next
     }
 
     /// A pool's step took so long.
     pub(super) fn spent(&self, member: usize, time: Duration) {
-        let member = &self.members[member];
-        member.served.store(member.served_after(time), Ordering::Relaxed);
+        let (own, number) = (&self.members[member], member);
+        let more = own.weighted(time);
+        own.served.store(own.served.load(Ordering::Relaxed).saturating_add(more), Ordering::Relaxed);
+        let mut paced = self.paced(number).saturating_add(more);
+        if own.claimed.load(Ordering::Relaxed) {
+            let others = self.members.iter().enumerate().filter(|(other, member)| *other != number && member.wants());
+            let least = others.map(|(other, _)| self.paced(other)).min().unwrap_or(u64::MAX);
+            paced = paced.min(least.saturating_add(PAYBACK_NANOS)).max(self.paced(number));
+        }
+        own.paced.store(paced, Ordering::Relaxed);
     }
 
     /// Whether a pool's step, which began then, should be left in the middle because it is another's turn.
     pub(super) fn is_over(&self, own: usize, began: Instant) -> bool {
         let elapsed = self.clock.since(began);
-        let served = self.members[own].served_after(elapsed);
+        let paced = self.paced(own).saturating_add(self.members[own].weighted(elapsed));
         let others = self.members.iter().enumerate().filter(|(number, member)| *number != own && member.wants());
         others.into_iter().any(|(other, _)| {
-            let has_had_less = elapsed >= SLICE && self.served(other) < served && !self.has_claim(own, other);
+            let has_had_less = elapsed >= SLICE && self.paced(other) < paced && !self.has_claim(own, other);
             has_had_less || self.has_claim(other, own)
         })
     }
 
-    fn served(&self, member: usize) -> u64 {
-        self.members[member].served.load(Ordering::Relaxed)
+    fn paced(&self, member: usize) -> u64 {
+        self.members[member].paced.load(Ordering::Relaxed)
     }
 
     /// Whether the first tokens of one pool go before all that another does.
@@ -154,6 +176,7 @@ impl Turns {
 }
 
 const CREDIT_NANOS: u64 = CREDIT.as_nanos() as u64;
+const PAYBACK_NANOS: u64 = PAYBACK.as_nanos() as u64;
 
 #[cfg(all(test, not(loom)))]
 mod tests {
@@ -209,6 +232,23 @@ mod tests {
         assert!((7_900..8_200).contains(&ahead.as_millis()), "two seconds at a weight of 4: {ahead:?}");
         let [one, other] = shares(&turns, [10 * MS; 2], 60).map(|time| time.as_secs_f64());
         assert!((one / other - 4.0).abs() < 0.5, "nobody waits for ever: {one} {other}");
+    }
+
+    #[test]
+    fn streams_pause_no_longer_than_a_moment_for_what_their_first_tokens_took() {
+        let (turns, _) = of([standing(Some(Class::Normal), Class::Normal, 4), standing(None, Class::Low, 1)]);
+        // A second of first tokens, then answers.
+        (0..100).for_each(|_| {
+            assert_eq!(turns.next(&[0, 1]), 0);
+            turns.spent(0, 10 * MS);
+        });
+        turns.show(0, standing(None, Class::Normal, 4), false);
+        let mut pause = Duration::ZERO;
+        while turns.next(&[0, 1]) == 1 {
+            turns.spent(1, 5 * MS);
+            pause += 5 * MS;
+        }
+        assert!((40..=60).contains(&pause.as_millis()), "{pause:?}");
     }
 
     #[test]
