@@ -23,6 +23,9 @@ const SLICE: Duration = Duration::from_millis(5);
 /// What the worker and the callers of several pools know of each other's pools.
 pub(super) struct Turns {
     members: Vec<Member>,
+    /// The least that any of those that could be stepped had had when one was chosen last, see [`Member::served`] and [`Member::paced`].
+    floor_served: AtomicU64,
+    floor_paced: AtomicU64,
     clock: Clock,
     rung: Mutex<bool>,
     bell: Condvar,
@@ -67,6 +70,8 @@ impl Turns {
     pub(super) fn new(members: usize, clock: Clock) -> Turns {
         Turns {
             members: (0..members).map(|_| Member::default()).collect(),
+            floor_served: AtomicU64::new(0),
+            floor_paced: AtomicU64::new(0),
             clock,
             rung: Mutex::new("pool.turns", false),
             bell: Condvar::new(),
@@ -85,21 +90,7 @@ impl Turns {
 
     /// Which of those that can be stepped is. `ready` is not empty, and in order.
     pub(super) fn next(&self, ready: &[usize]) -> usize {
-        // Whoever was away is taken to have had as much as the least of the others: absence earns no credit.
-        let stayed = |&&member: &&usize| self.members[member].is_ready.load(Ordering::Relaxed);
-        let stayed: Vec<&Member> = ready.iter().filter(stayed).map(|&member| &self.members[member]).collect();
-        let least = |time: fn(&Member) -> &AtomicU64| {
-            stayed.iter().map(|member| time(member).load(Ordering::Relaxed)).min().unwrap_or(0)
-        };
-        let (least_served, least_paced) = (least(|member| &member.served), least(|member| &member.paced));
-        for (number, member) in self.members.iter().enumerate() {
-            let is_ready = ready.contains(&number);
-            if is_ready && !member.is_ready.load(Ordering::Relaxed) {
-                member.served.fetch_max(least_served, Ordering::Relaxed);
-                member.paced.fetch_max(least_paced, Ordering::Relaxed);
-            }
-            member.is_ready.store(is_ready, Ordering::Relaxed);
-        }
+        self.settle(ready);
         let mut next = ready[0];
         for &member in &ready[1..] {
             let goes_before = match (self.has_claim(member, next), self.has_claim(next, member)) {
@@ -111,6 +102,28 @@ impl Turns {
         let claimed = ready.iter().any(|&other| other != next && self.has_claim(next, other));
         self.members[next].claimed.store(claimed, Ordering::Relaxed);
         next
+    }
+
+    /// Whoever was away is taken to have had as much as the least of those that stayed, or of those that were here last: absence earns no credit.
+    fn settle(&self, ready: &[usize]) {
+        type Time = fn(&Member) -> &AtomicU64;
+        let times: [(&AtomicU64, Time); 2] =
+            [(&self.floor_served, |member| &member.served), (&self.floor_paced, |member| &member.paced)];
+        for (floor, time) in times {
+            let time = |member: usize| time(&self.members[member]);
+            let least = |of: &dyn Fn(usize) -> bool| {
+                ready.iter().filter(|&&member| of(member)).map(|&member| time(member).load(Ordering::Relaxed)).min()
+            };
+            let stayed = |member: usize| self.members[member].is_ready.load(Ordering::Relaxed);
+            let least_stayed = least(&stayed).unwrap_or_else(|| floor.load(Ordering::Relaxed));
+            for &member in ready.iter().filter(|&&member| !stayed(member)) {
+                time(member).fetch_max(least_stayed, Ordering::Relaxed);
+            }
+            floor.fetch_max(least(&|_| true).unwrap_or(0), Ordering::Relaxed);
+        }
+        for (number, member) in self.members.iter().enumerate() {
+            member.is_ready.store(ready.contains(&number), Ordering::Relaxed);
+        }
     }
 
     /// A pool's step took so long.
@@ -257,6 +270,11 @@ mod tests {
         (0..1000).for_each(|_| turns.spent(turns.next(&[1]), 10 * MS));
         let [one, other] = shares(&turns, [10 * MS; 2], 2).map(|time| time.as_millis());
         assert!(one.abs_diff(other) <= 10, "{one} {other}");
+        // Nor if the others are away when it comes back.
+        (0..1000).for_each(|_| turns.spent(turns.next(&[1]), 10 * MS));
+        turns.spent(turns.next(&[0]), 10 * MS);
+        let [one, other] = shares(&turns, [10 * MS; 2], 2).map(|time| time.as_millis());
+        assert!(one.abs_diff(other) <= 20, "{one} {other}");
     }
 
     #[test]
