@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded, load, load_joint};
+use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded, Remedies, load, load_joint};
 
 use crate::args::{EmbeddingArgs, ModelArgs, SchedulingArgs};
 use crate::machine::Machine;
@@ -121,7 +121,7 @@ impl Models {
             kv_cache_bytes: embedding.embedding_kv_mb.map(|mib| mib << 20),
             pooling: options.pooling.take(),
             engine: EngineConfig {
-                kv_setting: "--embedding-kv-mb",
+                remedies: Remedies { kv: "--embedding-kv-mb", ..Remedies::default() },
                 max_batched_tokens: engine.max_batched_tokens.min(TOKENS_BESIDE),
                 ..engine
             },

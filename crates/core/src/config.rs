@@ -7,6 +7,7 @@ use parkade_pool::{Limits, Reserve};
 
 use crate::error::EngineError;
 use crate::parking_lot::HistoryScope;
+use crate::refusal::Remedies;
 
 /// Who decides which request runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,8 +84,8 @@ pub struct EngineConfig {
     pub reserve: Reserve,
     /// From whose answers the expected length of the next one is learnt.
     pub history: HistoryScope,
-    /// The setting that the memory for keys and values comes from, for messages.
-    pub kv_setting: &'static str,
+    /// Which settings more of each resource comes from, for messages.
+    pub remedies: Remedies,
     /// Weights and limits of the scheduler, which can be changed while it runs. [`max_queue_depth`](Self::max_queue_depth) stands for its
     /// `max_waiting`.
     pub limits: Limits,
@@ -103,7 +104,7 @@ impl Default for EngineConfig {
             step_target: Duration::from_millis(100),
             reserve: Reserve::default(),
             history: HistoryScope::default(),
-            kv_setting: "--kv-cache-mb",
+            remedies: Remedies::default(),
             limits: Limits::default(),
         }
     }

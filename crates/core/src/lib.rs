@@ -42,7 +42,7 @@ pub use parkade_pool::{
     TokenPrices, Turn, Worker,
 };
 pub use process_metrics::encode_process_metrics;
-pub use refusal::{Refusal, retry_seconds};
+pub use refusal::{Refusal, Remedies, retry_seconds};
 pub use request::{CacheScope, Request, RequestId, TaskKind};
 pub use requests::{End, LiveRequest, RequestState};
 pub use sampler::{NoDistribution, Sampler, Scratch as SamplerScratch};

@@ -214,7 +214,11 @@ struct Opened {
 impl Opened {
     /// The settings of its engine.
     fn engine(&self, options: &LoadOptions) -> EngineConfig {
-        EngineConfig { max_seqs: self.seqs, ..options.engine.clone() }
+        let mut engine = EngineConfig { max_seqs: self.seqs, ..options.engine.clone() };
+        if engine.max_seqs < options.engine.max_seqs {
+            engine.remedies.seqs = engine.remedies.kv;
+        }
+        engine
     }
 
     fn with(self, engine: Engine) -> Loaded {
@@ -284,7 +288,7 @@ fn open(
     let memory = sequence_memory(&model, options, beside)?;
     let SequenceMemory { blocks, slots, seqs, bytes: kv_cache_bytes } = memory;
     let memory_error = |error: ModelError| LoadError::Memory {
-        setting: options.engine.kv_setting,
+        setting: options.engine.remedies.kv,
         bytes: kv_cache_bytes,
         message: error.to_string(),
     };
@@ -301,7 +305,7 @@ fn open(
             max_seqs = seqs,
             "the states of {} sequences would take more than half of the KV cache; raise {} to run them at once",
             options.engine.max_seqs,
-            options.engine.kv_setting
+            options.engine.remedies.kv
         );
     }
     let (threads, tokenizer) = (team.threads(), Arc::new(tokenizer));
@@ -378,7 +382,7 @@ fn sequence_memory(model: &Model, options: &LoadOptions, beside: bool) -> Result
     };
     let shares = Shares { block_bytes, state_bytes: model.state_bytes(), most_blocks, max_seqs };
     shares.split(budget).ok_or_else(|| LoadError::Option {
-        option: options.engine.kv_setting,
+        option: options.engine.remedies.kv,
         value: format!("{:.1} MB", budget as f64 / 1e6),
         allowed: format!(
             "at least {:.1} MB, one block of {} tokens{}",

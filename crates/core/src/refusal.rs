@@ -150,6 +150,21 @@ impl Refusal {
     }
 }
 
+/// Which settings more of each resource comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remedies {
+    /// The memory for keys and values.
+    pub kv: &'static str,
+    /// Sequences at once.
+    pub seqs: &'static str,
+}
+
+impl Default for Remedies {
+    fn default() -> Self {
+        Remedies { kv: "--kv-cache-mb", seqs: "--max-seqs" }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! What a request needs of a model, in tokens and blocks.
 
 use crate::backend::Backend;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Remedies};
 use crate::request::Request;
 
 /// The sizes that bound every request.
@@ -11,8 +11,7 @@ pub(crate) struct RequestLimits {
     pub(crate) blocks: usize,
     pub(crate) block_len: usize,
     pub(crate) max_seqs: usize,
-    /// The setting that the blocks come from.
-    pub(crate) kv_setting: &'static str,
+    pub(crate) remedies: Remedies,
 }
 
 /// What a request takes if every answer becomes as long as it may.
@@ -27,14 +26,14 @@ pub(crate) struct Need {
 }
 
 impl RequestLimits {
-    pub(crate) fn of(backend: &dyn Backend, max_seqs: usize, kv_setting: &'static str) -> Self {
+    pub(crate) fn of(backend: &dyn Backend, max_seqs: usize, remedies: Remedies) -> Self {
         RequestLimits {
             context_length: backend.context_length(),
             blocks: backend.blocks(),
             block_len: backend.block_len(),
             // Each sequence that runs has a state.
             max_seqs: if backend.state_bytes() > 0 { max_seqs.min(backend.state_slots()) } else { max_seqs },
-            kv_setting,
+            remedies,
         }
     }
 
@@ -55,7 +54,7 @@ impl RequestLimits {
                 resource: "sequences at once",
                 needed: n,
                 total: self.max_seqs,
-                remedy: "--max-seqs",
+                remedy: self.remedies.seqs,
             });
         }
         let least = self.blocks_in_full(prompt, 1, n);
@@ -66,7 +65,7 @@ impl RequestLimits {
                 resource: "KV blocks",
                 needed: least,
                 total: self.blocks,
-                remedy: self.kv_setting,
+                remedy: self.remedies.kv,
             });
         }
         let longest = self.longest_answer(prompt, n);
@@ -94,8 +93,13 @@ impl RequestLimits {
 mod tests {
     use super::*;
 
-    const SMALL: RequestLimits =
-        RequestLimits { context_length: 100, blocks: 10, block_len: 4, max_seqs: 4, kv_setting: "--kv-cache-mb" };
+    const SMALL: RequestLimits = RequestLimits {
+        context_length: 100,
+        blocks: 10,
+        block_len: 4,
+        max_seqs: 4,
+        remedies: Remedies { kv: "--kv-cache-mb", seqs: "--max-seqs" },
+    };
 
     fn request(prompt: usize, max_tokens: Option<usize>, n: usize) -> Request {
         Request { max_tokens, n, ..Request::new("r", vec![1; prompt]) }

@@ -4,7 +4,7 @@ use crate::CpuLevel;
 use crate::elementwise::Activation;
 use crate::kv_cache::Span;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
-use crate::state_cache::{Pieces, SlotPair, StateCache};
+use crate::state_cache::StateRows;
 use crate::team::{Disjoint, Team};
 
 /// Channels of a piece of the state.
@@ -50,59 +50,26 @@ impl Convolution {
         channels.next_multiple_of(PIECE) * (taps - 1)
     }
 
-    /// Runs the rows of the spans, whose states begin at `start` in their slots. `out` is `[rows][channels]`.
+    /// Runs the rows of the spans. `out` is `[rows][channels]`.
     ///
     /// # Panics
     /// If sizes, rows or slots do not fit.
-    #[allow(clippy::too_many_arguments, reason = "where the state is, and what goes in and out")]
-    pub fn run(
-        &self,
-        team: &Team,
-        spans: &[Span<'_>],
-        states: &mut StateCache,
-        slots: &[SlotPair],
-        start: usize,
-        x: Convolved<'_>,
-        out: &mut [f32],
-    ) {
-        self.run_at(CpuLevel::current(), team, spans, states, slots, start, x, out);
+    pub fn run(&self, team: &Team, past: StateRows<'_>, x: Convolved<'_>, out: &mut [f32]) {
+        self.run_at(CpuLevel::current(), team, past, x, out);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "as above")]
-    fn run_at(
-        &self,
-        level: CpuLevel,
-        team: &Team,
-        spans: &[Span<'_>],
-        states: &mut StateCache,
-        slots: &[SlotPair],
-        start: usize,
-        x: Convolved<'_>,
-        out: &mut [f32],
-    ) {
+    fn run_at(&self, level: CpuLevel, team: &Team, past: StateRows<'_>, x: Convolved<'_>, out: &mut [f32]) {
         let (Convolved::Plain(input) | Convolved::Silu(input) | Convolved::Gated(input)) = x;
         let width = self.channels * if matches!(x, Convolved::Gated(_)) { 3 } else { 1 };
         let rows = out.len() / self.channels;
         assert!(out.len() == rows * self.channels && input.len() == rows * width, "the rows do not fit");
-        assert_eq!(spans.len(), slots.len(), "each span has its slots");
-        check_rows(spans, rows);
-        let pieces = Pieces { start, count: self.channels.div_ceil(PIECE), values: PIECE * (self.taps - 1) };
+        let pieces = (self.channels.div_ceil(PIECE), PIECE * (self.taps - 1));
         let grain = if out.len() < SMALL { usize::MAX } else { 1 };
         let out = Disjoint::new(out);
-        states.each(team, slots, pieces, grain, &|span, piece, state| {
-            dispatch(level, Piece { of: self, span: &spans[span], first: piece * PIECE, state, x, out: &out });
+        past.each(team, rows, pieces, grain, &|span, piece, state| {
+            dispatch(level, Piece { of: self, span, first: piece * PIECE, state, x, out: &out });
         });
     }
-}
-
-/// Panics unless the spans have rows of their own among `rows`.
-pub(crate) fn check_rows(spans: &[Span<'_>], rows: usize) {
-    let mut free = 0;
-    for span in spans {
-        assert!(span.first_row >= free, "spans come in order and share no rows");
-        free = span.first_row.checked_add(span.rows).expect("the span's rows overflow");
-    }
-    assert!(free <= rows, "a span ends at row {free} of {rows}");
 }
 
 /// A span's rows of neighbouring channels.
@@ -170,6 +137,7 @@ impl Kernel for Piece<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state_cache::{SlotPair, StateCache};
     use crate::testing::{Numbers, bits};
 
     const TAPS: usize = 4;
@@ -192,7 +160,13 @@ mod tests {
             let slots = [SlotPair { from: (step > 0).then_some((step % 2) as u32), to: 1 - (step % 2) as u32 }];
             let mut out = vec![0.0; rows * channels];
             let spans = [Span { first_row: 0, rows, past, blocks: &[] }];
-            convolution.run_at(level, &team, &spans, &mut states, &slots, 5, x, &mut out);
+            convolution.run_at(
+                level,
+                &team,
+                StateRows { spans: &spans, states: &mut states, slots: &slots, start: 5 },
+                x,
+                &mut out,
+            );
             past += rows;
             all.extend(out);
         }

@@ -68,6 +68,6 @@ pub use norm::{Norm, norm};
 pub use peak::dot_products;
 pub use recurrence::{Columns, KeyHeads, Recurrence, Update};
 pub use rope::{RopeLayout, RopeTable, rope};
-pub use state_cache::{SlotPair, StateCache};
+pub use state_cache::{SlotPair, StateCache, StateRows};
 pub use team::Team;
 pub use weight_type::WeightType;

@@ -2,10 +2,9 @@
 //! gated delta rule and RWKV 7 are three ways of one.
 
 use crate::CpuLevel;
-use crate::convolution::check_rows;
 use crate::kv_cache::Span;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
-use crate::state_cache::{Pieces, SlotPair, StateCache};
+use crate::state_cache::StateRows;
 use crate::team::{Disjoint, Team};
 
 /// Products below which a region would take longer than it saves.
@@ -106,44 +105,24 @@ impl Recurrence<'_> {
         heads * key * value.next_multiple_of(LANES)
     }
 
-    /// Runs the rows of the spans, whose states begin at `start` in their slots. `out` is `[rows][heads][value]`.
+    /// Runs the rows of the spans. `out` is `[rows][heads][value]`.
     ///
     /// # Panics
     /// If sizes, rows or slots do not fit.
-    pub fn run(
-        &self,
-        team: &Team,
-        spans: &[Span<'_>],
-        states: &mut StateCache,
-        slots: &[SlotPair],
-        start: usize,
-        out: &mut [f32],
-    ) {
-        self.run_at(CpuLevel::current(), team, spans, states, slots, start, out);
+    pub fn run(&self, team: &Team, past: StateRows<'_>, out: &mut [f32]) {
+        self.run_at(CpuLevel::current(), team, past, out);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "where the state is, and what comes out")]
-    fn run_at(
-        &self,
-        level: CpuLevel,
-        team: &Team,
-        spans: &[Span<'_>],
-        states: &mut StateCache,
-        slots: &[SlotPair],
-        start: usize,
-        out: &mut [f32],
-    ) {
+    fn run_at(&self, level: CpuLevel, team: &Team, past: StateRows<'_>, out: &mut [f32]) {
         let rows = out.len() / (self.heads * self.value);
-        assert_eq!(spans.len(), slots.len(), "each span has its slots");
-        check_rows(spans, rows);
         self.check(rows, out.len());
         let groups = self.value.div_ceil(LANES);
-        let pieces = Pieces { start, count: self.heads * groups, values: self.key * LANES };
+        let pieces = (self.heads * groups, self.key * LANES);
         let grain = if out.len() * self.key < SMALL { usize::MAX } else { 1 };
         let out = Disjoint::new(out);
-        states.each(team, slots, pieces, grain, &|span, piece, state| {
+        past.each(team, rows, pieces, grain, &|span, piece, state| {
             let (head, first) = (piece / groups, piece % groups * LANES);
-            dispatch(level, Piece { of: self, span: &spans[span], head, first, state, out: &out });
+            dispatch(level, Piece { of: self, span, head, first, state, out: &out });
         });
     }
 
@@ -277,6 +256,7 @@ fn replace_read<S: Simd>(s: S, state: &mut [f32], [decay, k, put, q]: [&[f32]; 4
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state_cache::{SlotPair, StateCache};
     use crate::testing::{Numbers, bits};
 
     const ROWS: usize = 9;
@@ -290,7 +270,12 @@ mod tests {
         for (step, &rows) in chunks.iter().enumerate() {
             let slots = [SlotPair { from: (step > 0).then_some((step % 2) as u32), to: 1 - (step % 2) as u32 }];
             let spans = [Span { first_row, rows, past: first_row, blocks: &[] }];
-            of.run_at(level, &team, &spans, &mut states, &slots, 3, &mut out);
+            of.run_at(
+                level,
+                &team,
+                StateRows { spans: &spans, states: &mut states, slots: &slots, start: 3 },
+                &mut out,
+            );
             first_row += rows;
         }
         out

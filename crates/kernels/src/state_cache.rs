@@ -2,6 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::error::KernelError;
+use crate::kv_cache::Span;
 use crate::team::{Disjoint, Team};
 
 /// Where a span's state is read, and where the pass leaves it.
@@ -40,12 +41,50 @@ impl SlotPair {
 
 /// Equal pieces of a slot, one after the other. A piece is computed by one thread, row after row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pieces {
+struct Pieces {
     /// Where in the slot the first begins.
-    pub start: usize,
-    pub count: usize,
+    start: usize,
+    count: usize,
     /// Values of a piece.
-    pub values: usize,
+    values: usize,
+}
+
+/// The rows of a pass, and the part of their sequences' states that is one operation's own.
+pub struct StateRows<'a> {
+    /// Each sequence's rows.
+    pub spans: &'a [Span<'a>],
+    /// All states.
+    pub states: &'a mut StateCache,
+    /// Where the state of each span is read and left.
+    pub slots: &'a [SlotPair],
+    /// Where in a slot the part begins.
+    pub start: usize,
+}
+
+impl StateRows<'_> {
+    /// Calls `f(span, piece, state)` for each of `count` pieces of `values` floats of each span's state, see [`StateCache::each`].
+    ///
+    /// # Panics
+    /// If there is not one pair for each span, spans share rows or have more than `rows`, or as [`StateCache::each`] does.
+    pub(crate) fn each(
+        self,
+        team: &Team,
+        rows: usize,
+        (count, values): (usize, usize),
+        grain: usize,
+        f: &(dyn Fn(&Span<'_>, usize, &mut [f32]) + Sync),
+    ) {
+        let StateRows { spans, states, slots, start } = self;
+        assert_eq!(spans.len(), slots.len(), "each span has its slots");
+        let mut free = 0;
+        for span in spans {
+            assert!(span.first_row >= free, "spans come in order and share no rows");
+            free = span.first_row.checked_add(span.rows).expect("the span's rows overflow");
+        }
+        assert!(free <= rows, "a span ends at row {free} of {rows}");
+        let pieces = Pieces { start, count, values };
+        states.each(team, slots, pieces, grain, &|span, piece, state| f(&spans[span], piece, state));
+    }
 }
 
 /// The states of sequences: slots of `values` floats.
@@ -95,7 +134,7 @@ impl StateCache {
     ///
     /// # Panics
     /// If the pairs do not pass [`SlotPair::check`], or the pieces end past the slot.
-    pub(crate) fn each(
+    fn each(
         &mut self,
         team: &Team,
         pairs: &[SlotPair],

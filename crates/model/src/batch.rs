@@ -1,6 +1,6 @@
 //! One ragged batch, and the checks that make it safe to run.
 
-use parkade_kernels::{KvCache, SlotPair, Span, StateCache};
+use parkade_kernels::{KvCache, SlotPair, Span, StateCache, StateRows};
 
 use crate::TokenId;
 use crate::config::ModelConfig;
@@ -54,6 +54,13 @@ pub(crate) struct Sequences<'a> {
     pub(crate) slots: &'a [SlotPair],
     pub(crate) kv: &'a mut KvCache,
     pub(crate) states: &'a mut StateCache,
+}
+
+impl Sequences<'_> {
+    /// The rows, and the part of their states from `start` on.
+    pub(crate) fn state_rows(&mut self, start: usize) -> StateRows<'_> {
+        StateRows { spans: self.spans, states: self.states, slots: self.slots, start }
+    }
 }
 
 /// Which rows a span has, and where in its sequence they are.

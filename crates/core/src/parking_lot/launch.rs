@@ -165,7 +165,7 @@ impl Rest {
             state_bytes,
             vocab,
             embedder,
-            kv_setting: config.kv_setting,
+            remedies: config.remedies,
             refused_before: AtomicU64::new(0),
         }
     }

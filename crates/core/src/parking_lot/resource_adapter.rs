@@ -170,7 +170,7 @@ mod tests {
             blocks: 100,
             block_len: 16,
             max_seqs: 8,
-            kv_setting: "--kv-cache-mb",
+            remedies: Default::default(),
         };
         ResourceAdapter::new(limits, None, false)
     }

@@ -14,7 +14,7 @@ use crate::figures::{
     StateFigures, Totals,
 };
 use crate::metrics::EngineMetrics;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Remedies};
 use crate::request::{Request, RequestId, TaskKind};
 use crate::requests::RequestState;
 use crate::stepper::Arrival;
@@ -42,8 +42,7 @@ pub struct InferenceWorkerPool {
     pub(super) state_bytes: usize,
     pub(super) vocab: usize,
     pub(super) embedder: Option<Embedder>,
-    /// The setting that its KV blocks come from.
-    pub(super) kv_setting: &'static str,
+    pub(super) remedies: Remedies,
     /// Requests that callers refused themselves. Relaxed: a sum for those who ask.
     pub(super) refused_before: AtomicU64,
 }
@@ -98,7 +97,7 @@ impl InferenceWorkerPool {
             Err(rejected) => {
                 stream.release();
                 rejected.task.0.outlet.refuse();
-                match refusal(rejected.error, self.kv_setting) {
+                match refusal(rejected.error, self.remedies) {
                     // A policy that has lost its worker takes no more, as one that drains; but nobody is shutting down.
                     Refusal::Draining { .. } if !self.shared.requests.have_a_worker() => Err(Refusal::Stopped),
                     // A moment of it has passed already; its client knows it by the whole.
@@ -316,7 +315,7 @@ pub(super) fn with_places(limits: Limits, max_queue_depth: usize) -> Limits {
 }
 
 /// The policy's refusal in the engine's words.
-fn refusal(error: PoolError, kv_setting: &'static str) -> Refusal {
+fn refusal(error: PoolError, remedies: Remedies) -> Refusal {
     let to_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     match error {
         PoolError::QueueFull { measure, waiting, limit, retry_after } => Refusal::QueueFull {
@@ -340,7 +339,7 @@ fn refusal(error: PoolError, kv_setting: &'static str) -> Refusal {
             resource: if unit == "sequences" { "sequences" } else { "KV blocks" },
             needed: to_usize(needed),
             total: to_usize(capacity),
-            remedy: if unit == "sequences" { "--max-seqs" } else { kv_setting },
+            remedy: if unit == "sequences" { remedies.seqs } else { remedies.kv },
         },
         PoolError::DeadlineUnreachable { needed, allowed } => Refusal::Deadline { estimate: needed, allowed },
         PoolError::Expired { .. } => Refusal::Deadline { estimate: Duration::ZERO, allowed: Duration::ZERO },

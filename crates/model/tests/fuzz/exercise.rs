@@ -117,10 +117,19 @@ fn compute(mut model: Model) -> Option<usize> {
         return None;
     }
     let slots: &[SlotPair] = if model.state_bytes() > 0 { &[SlotPair { from: None, to: 0 }] } else { &[] };
-    let mut logits = Vec::new();
+    let last = [rows - 1];
+    let (outputs, values) = match model.embedder() {
+        None => (Outputs::Logits(&last), vocab as usize),
+        Some(embedder) => (Outputs::Hidden(&last), embedder.hidden),
+    };
+    let mut out = Vec::new();
     let spans = [Span { first_row: 0, rows, past: 0, blocks: &[0] }];
-    let batch = Batch { tokens: &tokens, spans: &spans, states: slots, outputs: Outputs::Logits(&[rows - 1]) };
-    model.forward(&batch, &mut kv, &mut states, &mut logits).unwrap();
-    assert_eq!(logits.len(), vocab as usize);
+    let batch = Batch { tokens: &tokens, spans: &spans, states: slots, outputs };
+    model.forward(&batch, &mut kv, &mut states, &mut out).unwrap();
+    assert_eq!(out.len(), values);
+    if let Some(embedder) = model.embedder() {
+        model.finish(1, &mut out);
+        assert_eq!(out.len(), embedder.outputs);
+    }
     Some(model.weight_bytes())
 }

@@ -87,7 +87,13 @@ impl Seed {
 /// How many of [`all`] are small.
 pub const SMALL: usize = 6;
 
-/// Small models first, then some of those that the oracle has, and some whose layers carry states.
+const STATES: &[&str] = &["lfm2moe", "mamba2", "falcon-h1", "qwen3next", "qwen35", "rwkv7"];
+/// Several streams, layers of several shapes of heads with experts beside a feed-forward, experts in an
+/// encoder, a head that ranks, and MXFP4.
+const SPECIAL: &[&str] = &["gemma3n", "gemma4-moe", "nomic-bert-moe", "bert-rerank", "gpt-oss"];
+
+/// Small models first, then some of those that the oracle has, some whose layers carry states, and some that are
+/// unlike the rest.
 pub fn all() -> Vec<Seed> {
     let mut seeds = vec![sentencepiece(), byte_level()];
     seeds.extend(["gemma4", "bert", "t5", "rwkv"].map(of_scheme));
@@ -95,7 +101,7 @@ pub fn all() -> Vec<Seed> {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/tiny");
         seeds.push(Seed::of(&Gguf::open(&Path::new(path).join(format!("llama-{ty}.gguf"))).unwrap()));
     }
-    for shape in ["lfm2moe", "mamba2", "falcon-h1", "qwen3next", "qwen35", "rwkv7"] {
+    for shape in STATES.iter().chain(SPECIAL) {
         let model = parkade_synth::Model::new(&format!("tiny-{shape}"), 1, 1, None).unwrap();
         seeds.push(Seed::of(&Gguf::from_bytes(model.to_bytes().unwrap()).unwrap()));
     }

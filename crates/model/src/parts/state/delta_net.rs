@@ -97,10 +97,9 @@ impl DeltaNet {
         let (rows, width, keys) = (s.rows, self.space.convolved(), groups * state);
         self.project(team, s);
         let own = &mut s.states;
-        let Sequences { spans, slots, states, .. } = sequences;
         let projected = &own.projected[..rows * width];
         let convolved = room(&mut own.convolved, rows * width);
-        self.convolution.run(team, spans, states, slots, start, Convolved::Silu(projected), convolved);
+        self.convolution.run(team, sequences.state_rows(start), Convolved::Silu(projected), convolved);
         for (part, (norm, out)) in self.norms.iter().zip([&mut own.queries, &mut own.keys]).enumerate() {
             let to = room(&mut s.normed, rows * keys).chunks_exact_mut(keys);
             for (to, row) in to.zip(convolved.chunks_exact(width)) {
@@ -120,7 +119,7 @@ impl DeltaNet {
             values: Columns { x: convolved, width, first: 2 * keys },
             update: Update::Delta { decay: &own.decay, factor: &own.factor },
         }
-        .run(team, spans, states, slots, start + self.space.convolution_values(), out);
+        .run(team, sequences.state_rows(start + self.space.convolution_values()), out);
         self.norm.replace(team, &mut own.out, rows * inner, &mut s.normed);
         gate(team, Activation::Silu, &own.gates[..rows * inner], &mut own.out[..rows * inner]);
     }

@@ -72,9 +72,8 @@ impl Mamba2 {
             &s.activations,
             [(&self.gates, &mut *gates), (&self.mixed, &mut *projected), (&self.steps, &mut *steps)],
         );
-        let Sequences { spans, slots, states, .. } = sequences;
         let convolved = room(&mut own.convolved, rows * width);
-        self.convolution.run(team, spans, states, slots, start, Convolved::Silu(projected), convolved);
+        self.convolution.run(team, sequences.state_rows(start), Convolved::Silu(projected), convolved);
         let decay = room(&mut own.decay, rows * heads);
         for (steps, decay) in steps.chunks_exact_mut(heads).zip(decay.chunks_exact_mut(heads)) {
             for head in 0..heads {
@@ -95,7 +94,7 @@ impl Mamba2 {
             values: columns(0),
             update: Update::Add { decay, factor: steps, skip: &self.skip },
         }
-        .run(team, spans, states, slots, start + self.space.convolution_values(), out);
+        .run(team, sequences.state_rows(start + self.space.convolution_values()), out);
         gate(team, Activation::Silu, gates, out);
         if let Some(norm) = &self.norm {
             norm.replace(team, &mut own.out, rows * inner, &mut s.normed);

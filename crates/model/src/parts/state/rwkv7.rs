@@ -106,8 +106,7 @@ impl Rwkv7 {
         let values = s.rows * self.embedding;
         let x = room(&mut s.rwkv.x, values);
         norm.run(team, &s.hidden[..values], x);
-        let Sequences { spans, slots, states, .. } = sequences;
-        self.shift.run(team, spans, states, slots, start, Convolved::Plain(x), room(&mut s.rwkv.past, values));
+        self.shift.run(team, sequences.state_rows(start), Convolved::Plain(x), room(&mut s.rwkv.past, values));
     }
 }
 
@@ -168,7 +167,6 @@ impl TimeMix {
         self.project(team, s);
         self.keys(team, s);
         let own = &mut s.rwkv;
-        let Sequences { spans, slots, states, .. } = sequences;
         let out = room(&mut own.out, values);
         Recurrence {
             heads,
@@ -181,7 +179,7 @@ impl TimeMix {
             values: Columns::all(&s.v, cols),
             update: Update::Replace { decay: &own.decay, take: &own.take, put: &own.put },
         }
-        .run(team, spans, states, slots, start, out);
+        .run(team, sequences.state_rows(start), out);
         self.head_norm.replace(team, &mut own.out, values, &mut s.normed);
         // What a token says of itself.
         for (at, out) in own.out[..values].chunks_exact_mut(head).enumerate() {

@@ -42,8 +42,7 @@ impl ShortConvolution {
         let values = s.rows * self.channels;
         let projected = room(&mut s.states.projected, 3 * values);
         multiply(team, &s.activations, [(&self.input, &mut *projected)]);
-        let Sequences { spans, slots, states, .. } = sequences;
         let out = room(&mut s.states.out, values);
-        self.convolution.run(team, spans, states, slots, start, Convolved::Gated(projected), out);
+        self.convolution.run(team, sequences.state_rows(start), Convolved::Gated(projected), out);
     }
 }
