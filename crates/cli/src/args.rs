@@ -351,7 +351,7 @@ pub struct ListenArgs {
 
 /// More rows than this in a step hardly raise the throughput of a few cores, but every answer gets slower with them (measured with 2
 /// threads, see BENCHMARKING.md). Who waits in line instead starts later and is done sooner.
-fn default_max_seqs() -> usize {
+pub fn default_max_seqs() -> usize {
     std::thread::available_parallelism().map_or(16, |threads| (8 * threads.get()).clamp(16, 64))
 }
 

@@ -148,16 +148,15 @@ impl Streams {
         self.take_first(s);
         self.route(team, s);
         let mut coefficients = vec![0.0; streams * streams];
+        let mut before = vec![0.0; streams * width];
         let routes = s.gate.chunks_exact(streams);
         let states = s.streams.states[..s.rows * streams * width].chunks_exact_mut(streams * width);
         for (state, route) in states.zip(routes) {
             combine(&self.predict, route, &mut coefficients);
-            let mut at = vec![0.0; streams];
-            for e in 0..width {
-                at.iter_mut().enumerate().for_each(|(i, at)| *at = state[i * width + e]);
-                for (j, of_all) in coefficients.chunks_exact(streams).enumerate() {
-                    let sum: f32 = of_all.iter().zip(&at).map(|(c, x)| c * x).sum();
-                    state[j * width + e] = sum + at[j];
+            before.copy_from_slice(state);
+            for (state, of_all) in state.chunks_exact_mut(width).zip(coefficients.chunks_exact(streams)) {
+                for (part, coefficient) in before.chunks_exact(width).zip(of_all) {
+                    state.iter_mut().zip(part).for_each(|(x, y)| *x += coefficient * y);
                 }
             }
         }

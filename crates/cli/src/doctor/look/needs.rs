@@ -8,7 +8,7 @@ use parkade_kernels::Team;
 use parkade_model::{PassCost, Survey};
 use serde::Serialize;
 
-use crate::args::DoctorArgs;
+use crate::args::{DoctorArgs, default_max_seqs};
 use crate::doctor::checks::gib;
 use crate::loading;
 use crate::machine::Machine;
@@ -61,7 +61,7 @@ impl Needs {
         let context = config.context_length as u64;
         // As `parkade serve` takes it: no more than its sequences can fill.
         let most = each.saturating_mul(context).saturating_add(state);
-        let useful = most.saturating_mul(EngineConfig::default().max_seqs as u64);
+        let useful = most.saturating_mul(default_max_seqs() as u64);
         let kv_cache_bytes = args.model.kv_cache_mb.map_or((beside / 2).min(useful), |mib| mib << 20);
         let least = (block as u64).saturating_add(state);
         if kv_cache_bytes < least && problems.is_empty() {
