@@ -101,8 +101,11 @@ async def test_cancelling_a_task_cancels_its_request(engine):
 
 
 async def test_a_task_that_is_cancelled_while_it_hands_in_leaves_nothing(engine):
-    for _ in range(10):
-        task = asyncio.ensure_future(engine.acomplete("Once", **LONG))
+    async def first_piece():
+        await anext(engine.astream("Once", **LONG))
+
+    for work in [first_piece, lambda: engine.acomplete("Once", **LONG)] * 5:
+        task = asyncio.ensure_future(work())
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
