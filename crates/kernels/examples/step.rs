@@ -57,7 +57,8 @@ fn main() {
     {
         let blocks = (past + rows).div_ceil(16);
         let mut kv =
-            KvCache::new(&[KvShape { heads: KV_HEADS, dim: DIM }], streams * blocks, 16, KvType::F16).expect("a cache");
+            KvCache::new(&[KvShape { heads: KV_HEADS, dim: DIM, latent: None }], streams * blocks, 16, KvType::F16)
+                .expect("a cache");
         let tables: Vec<Vec<u32>> =
             (0..streams).map(|stream| (0..blocks).map(|block| (stream * blocks + block) as u32).collect()).collect();
         let spans: Vec<Span<'_>> = tables

@@ -45,15 +45,27 @@ pub struct Span<'a> {
 pub struct KvShape {
     /// How many there are.
     pub heads: usize,
-    /// Values of one head of one token.
+    /// Numbers of one head's key of one token.
     pub dim: usize,
+    /// How many of a key's first numbers are its value, if they are: then no values are stored. Else a value is as long as a key.
+    pub latent: Option<usize>,
 }
 
 impl KvShape {
     /// Bytes of the keys and of the values of one block.
     fn bytes(self, block_len: usize, ty: KvType) -> Option<(usize, usize)> {
         let row = self.heads.checked_mul(block_len)?.checked_mul(ty.bytes())?;
-        Some((row.checked_mul(self.dim)?, row.checked_mul(self.dim.checked_next_multiple_of(LANES)?)?))
+        Some((row.checked_mul(self.dim)?, row.checked_mul(self.stored_value()?)?))
+    }
+
+    /// Numbers of one head's value of one token.
+    pub(crate) fn value_dim(self) -> usize {
+        self.latent.unwrap_or(self.dim)
+    }
+
+    /// Numbers that are stored for a value; `None` on overflow.
+    fn stored_value(self) -> Option<usize> {
+        if self.latent.is_some() { Some(0) } else { self.dim.checked_next_multiple_of(LANES) }
     }
 
     fn key_page(self, block_len: usize, ty: KvType) -> usize {
@@ -61,7 +73,7 @@ impl KvShape {
     }
 
     fn value_page(self, block_len: usize, ty: KvType) -> usize {
-        block_len * self.dim.next_multiple_of(LANES) * ty.bytes()
+        block_len * self.stored_value().expect("the size of the cache was checked") * ty.bytes()
     }
 }
 
@@ -69,7 +81,7 @@ impl KvShape {
 ///
 /// Layout of a block for one layer and KV head: keys `[block_len / 16][head_dim][16 tokens]`, so that the
 /// lanes of a register are tokens; values `[block_len][head_dim, padded to 16]`, so that they are
-/// dimensions.
+/// dimensions. Where values are parts of keys there are keys alone.
 pub struct KvCache {
     layers: Vec<Place>,
     blocks: usize,
@@ -99,12 +111,19 @@ impl KvCache {
         if blocks == 0 {
             return Err(KernelError::invalid("blocks", blocks, "must be at least 1"));
         }
-        for &KvShape { heads, dim } in shapes {
+        for &KvShape { heads, dim, latent } in shapes {
             if heads == 0 {
                 return Err(KernelError::invalid("kv_heads", heads, "must be at least 1"));
             }
             if dim == 0 || !dim.is_multiple_of(2) {
                 return Err(KernelError::invalid("head_dim", dim, "must be even and at least 2"));
+            }
+            if let Some(latent) = latent.filter(|latent| !(1..=dim).contains(latent)) {
+                return Err(KernelError::invalid(
+                    "latent",
+                    latent,
+                    "a value has 1 number at least and no more than its key",
+                ));
             }
         }
         if u32::try_from(blocks).is_err() {
@@ -215,7 +234,8 @@ impl KvCache {
         }
     }
 
-    /// Stores the keys and values, `[rows][kv_heads][head_dim]`, of the spans' rows in `layer`.
+    /// Stores the keys and values, `[rows][kv_heads][head_dim]`, of the spans' rows in `layer`; without values where they are
+    /// parts of the keys.
     ///
     /// # Panics
     /// If a size, a row, a block or the layer does not exist, or two rows have the same place (then the
@@ -234,9 +254,10 @@ impl KvCache {
         v: &[f32],
     ) {
         let Place { shape, start } = self.place(layer);
-        let KvShape { heads, dim } = shape;
+        let KvShape { heads, dim, latent } = shape;
         let width = heads * dim;
-        assert!(k.len() == v.len() && k.len().is_multiple_of(width), "k and v are no whole rows");
+        let values = if latent.is_some() { 0 } else { k.len() };
+        assert!(v.len() == values && k.len().is_multiple_of(width), "k and v are no whole rows");
         self.check(spans, k.len() / width);
         let rows: usize = spans.iter().map(|span| span.rows).sum();
         let (block_len, ty) = (self.block_len, self.ty);
@@ -256,7 +277,7 @@ impl KvCache {
                     let (keys, values) =
                         unsafe { (keys.part(key..key + key_page), values.part(value..value + value_page)) };
                     let slot = position % block_len;
-                    let (k, v) = (&k[at..at + dim], &v[at..at + dim]);
+                    let (k, v) = (&k[at..at + dim], v.get(at..at + dim));
                     dispatch(level, Store { ty, slot, k, v, keys, values });
                 }
             }
@@ -272,7 +293,7 @@ struct Store<'a> {
     ty: KvType,
     slot: usize,
     k: &'a [f32],
-    v: &'a [f32],
+    v: Option<&'a [f32]>,
     keys: &'a mut [u8],
     values: &'a mut [u8],
 }
@@ -282,27 +303,29 @@ impl Kernel for Store<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let dim = self.k.len();
-        let padded = dim.next_multiple_of(LANES);
         let (group, lane) = (self.slot / LANES, self.slot % LANES);
-        for (part, (k, v)) in self.k.chunks(LANES).zip(self.v.chunks(LANES)).enumerate() {
-            let first_key = (group * dim + part * LANES) * LANES + lane;
-            let first_value = self.slot * padded + part * LANES;
+        for (part, k) in self.k.chunks(LANES).enumerate() {
+            let first = (group * dim + part * LANES) * LANES + lane;
             if self.ty == KvType::F32 {
-                for (d, (k, v)) in k.iter().zip(v).enumerate() {
-                    let at = (first_key + d * LANES) * 4;
+                for (d, k) in k.iter().enumerate() {
+                    let at = (first + d * LANES) * 4;
                     self.keys[at..at + 4].copy_from_slice(&k.to_ne_bytes());
-                    let at = (first_value + d) * 4;
-                    self.values[at..at + 4].copy_from_slice(&v.to_ne_bytes());
                 }
             } else {
-                let (k, v) = (halves(s, self.ty, k), halves(s, self.ty, v));
-                for (d, k) in k.iter().enumerate().take(dim - part * LANES) {
-                    let at = (first_key + d * LANES) * 2;
-                    self.keys[at..at + 2].copy_from_slice(&k.to_ne_bytes());
+                for (d, half) in halves(s, self.ty, k).iter().enumerate().take(k.len()) {
+                    let at = (first + d * LANES) * 2;
+                    self.keys[at..at + 2].copy_from_slice(&half.to_ne_bytes());
                 }
+            }
+        }
+        for (part, v) in self.v.unwrap_or_default().chunks(LANES).enumerate() {
+            let first = self.slot * dim.next_multiple_of(LANES) + part * LANES;
+            if self.ty == KvType::F32 {
+                self.values[first * 4..][..v.len() * 4].copy_from_slice(bytemuck::cast_slice(v));
+            } else {
                 // the padding of the last part is stored too: zeros
-                let at = first_value * 2;
-                self.values[at..at + 2 * LANES].copy_from_slice(bytemuck::cast_slice(&v));
+                let halves = halves(s, self.ty, v);
+                self.values[first * 2..][..2 * LANES].copy_from_slice(bytemuck::cast_slice(&halves));
             }
         }
     }
@@ -358,10 +381,6 @@ impl LayerView<'_> {
     pub fn shape(&self) -> KvShape {
         self.shape
     }
-
-    pub fn head_dim(&self) -> usize {
-        self.shape.dim
-    }
 }
 
 #[cfg(test)]
@@ -371,7 +390,8 @@ mod tests {
     #[test]
     fn hostile_sizes_are_errors() {
         let new = |layers, heads, dim, blocks, len| {
-            KvCache::new(&vec![KvShape { heads, dim }; layers], blocks, len, KvType::F16).map(|cache| cache.blocks())
+            let shape = KvShape { heads, dim, latent: None };
+            KvCache::new(&vec![shape; layers], blocks, len, KvType::F16).map(|cache| cache.blocks())
         };
         assert_eq!(new(2, 3, 64, 5, 16), Ok(5));
         assert_eq!(new(0, 3, 64, 5, 16), Ok(5));
@@ -389,6 +409,10 @@ mod tests {
         ] {
             assert!(matches!(new(layers, heads, dim, blocks, len), Err(KernelError::Invalid { .. })));
         }
+        for latent in [0, 65, usize::MAX] {
+            let shape = KvShape { heads: 1, dim: 64, latent: Some(latent) };
+            assert!(matches!(KvCache::new(&[shape], 1, 16, KvType::F16), Err(KernelError::Invalid { .. })));
+        }
         // the size can be said but not had
         let huge = new(1 << 10, 1 << 20, 128, u32::MAX as usize, 16);
         assert!(matches!(huge, Err(KernelError::OutOfMemory { .. } | KernelError::Invalid { .. })));
@@ -398,26 +422,36 @@ mod tests {
     fn the_price_of_a_block_is_what_it_takes() {
         for ty in [KvType::F32, KvType::F16, KvType::BF16] {
             for dim in [2, 64, 80, 100] {
-                let shapes = [KvShape { heads: 2, dim }, KvShape { heads: 5, dim: 6 }, KvShape { heads: 1, dim }];
+                let shape = KvShape { heads: 2, dim, latent: None };
+                let shapes = [shape, KvShape { heads: 5, dim: 6, ..shape }, KvShape { latent: Some(2), ..shape }];
                 let cache = KvCache::new(&shapes, 7, 32, ty).unwrap();
                 let price = KvCache::bytes_per_block(&shapes, 32, ty).unwrap();
                 assert_eq!(cache.memory_bytes(), 7 * price);
             }
         }
-        let endless = [KvShape { heads: usize::MAX, dim: 64 }];
+        let endless = [KvShape { heads: usize::MAX, dim: 64, latent: None }];
         assert_eq!(KvCache::bytes_per_block(&endless, 16, KvType::F16), None);
         assert_eq!(KvCache::new(&[], 7, 16, KvType::F16).unwrap().memory_bytes(), 0, "no layer has keys");
     }
 
     #[test]
+    fn values_that_are_parts_of_keys_take_no_memory() {
+        let latent = KvShape { heads: 1, dim: 576, latent: Some(512) };
+        let bytes = |shape| KvCache::bytes_per_block(&[shape], 16, KvType::F16).unwrap();
+        assert_eq!(bytes(latent), 16 * 576 * 2);
+        assert_eq!(bytes(KvShape { latent: None, ..latent }), 2 * bytes(latent));
+    }
+
+    #[test]
     fn a_copied_block_has_the_same_tokens_in_every_layer() {
         let team = Team::new(1);
-        let shapes = [KvShape { heads: 2, dim: 6 }, KvShape { heads: 1, dim: 20 }];
+        let shape = KvShape { heads: 2, dim: 6, latent: None };
+        let shapes = [shape, KvShape { heads: 1, dim: 20, latent: Some(18) }, KvShape { heads: 1, dim: 20, ..shape }];
         let mut cache = KvCache::new(&shapes, 3, 16, KvType::BF16).unwrap();
         let span = Span { first_row: 0, rows: 16, past: 0, blocks: &[2] };
         for (layer, shape) in shapes.iter().enumerate() {
             let rows: Vec<f32> = (0..16 * shape.heads * shape.dim).map(|i| i as f32).collect();
-            cache.append(&team, layer, &[span], &rows, &rows);
+            cache.append(&team, layer, &[span], &rows, if shape.latent.is_some() { &[] } else { &rows });
         }
         cache.copy_block(2, 0);
         for (layer, shape) in shapes.iter().enumerate() {

@@ -293,7 +293,7 @@ impl Model {
             layer.attend(team, &mut sequences, scratch);
             if index + 1 == layers.len() {
                 // Past the last attention, rows that nobody wants anything of matter to no one.
-                let width = if layer.attends() { config.heads * plan.layers[index].attention.head_dim } else { 0 };
+                let width = if layer.attends() { config.heads * plan.layers[index].attention.value_dim() } else { 0 };
                 scratch.keep(batch.outputs.rows(), config.embedding, width);
             }
             layer.finish(team, scratch);

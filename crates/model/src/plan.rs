@@ -140,6 +140,18 @@ impl LayerPlan {
     }
 }
 
+impl AttentionPlan {
+    /// Values of a latent, where latents are cached: they are keys and values at once.
+    fn cached_latent(&self) -> Option<usize> {
+        self.latent.as_ref().filter(|latent| latent.apart).map(|latent| latent.rank)
+    }
+
+    /// Values of what a head attends to.
+    pub(crate) fn value_dim(&self) -> usize {
+        self.cached_latent().unwrap_or(self.head_dim)
+    }
+}
+
 /// Which half of a layer reads what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Halves {
@@ -450,7 +462,12 @@ impl Plan {
     /// The heads of keys and values of the layers that have some of their own: those of the cache.
     pub fn kv_shapes(&self) -> Vec<KvShape> {
         let own = self.layers.iter().filter(|layer| layer.has_keys()).map(|layer| &layer.attention);
-        own.map(|attention| KvShape { heads: attention.kv_heads, dim: attention.head_dim }).collect()
+        let shape = |attention: &AttentionPlan| KvShape {
+            heads: attention.kv_heads,
+            dim: attention.head_dim,
+            latent: attention.cached_latent(),
+        };
+        own.map(shape).collect()
     }
 
     /// The layer of the KV cache that the attention of a layer uses.

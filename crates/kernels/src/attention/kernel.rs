@@ -1,5 +1,6 @@
 #![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
 
+use super::latents::Latents;
 use super::{CHUNK, SPLIT, Scoring};
 use crate::kv_cache::LayerView;
 use crate::simd::{Kernel, LANES, RowKernel, Simd};
@@ -21,6 +22,8 @@ pub(super) struct Rows<'a> {
     pub table: &'a [u32],
     /// The first position of the split.
     pub split: usize,
+    /// The values of the split's tokens where they are parts of keys.
+    pub latents: Option<Latents<'a>>,
     pub scoring: Scoring<'a>,
     /// Per row: weighted values (padded), then sixteen places of which two are used: the largest score
     /// and the sum of the weights.
@@ -35,9 +38,9 @@ impl<const T: u8> RowKernel for RowsOf<'_, T> {
     #[inline(always)]
     fn rows<S: Simd, const M: usize>(&mut self, s: S) {
         let rows = &mut self.0;
-        let dim = rows.view.head_dim();
+        let dim = rows.view.shape().dim;
         let padded = rows.row_len - LANES;
-        assert!(padded == dim.next_multiple_of(LANES) && rows.part.len() == M * rows.row_len);
+        assert!(padded == rows.view.shape().value_dim().next_multiple_of(LANES) && rows.part.len() == M * rows.row_len);
         let mut q = [std::ptr::null::<f32>(); M];
         let mut position = [0; M];
         for r in 0..M {
@@ -98,7 +101,7 @@ fn score_chunk<S: Simd, const T: u8, const M: usize>(
     keys: usize,
     scores: &mut [[f32; CHUNK]; M],
 ) {
-    let dim = rows.view.head_dim();
+    let dim = rows.view.shape().dim;
     let groups = keys.div_ceil(LANES);
     let step = vectors::<S, M>();
     let mut group = 0;
@@ -259,7 +262,11 @@ fn add_values<S: Simd, const T: u8, const M: usize>(
     let padded = rows.row_len - LANES;
     let mut values = [std::ptr::null::<u8>(); CHUNK / LANES];
     for (group, values) in values.iter_mut().enumerate().take(keys.div_ceil(LANES)) {
-        *values = rows.view.values(rows.table, rows.kv_head, chunk + group * LANES);
+        let position = chunk + group * LANES;
+        *values = match rows.latents {
+            Some(latents) => latents.values(position - rows.split),
+            None => rows.view.values(rows.table, rows.kv_head, position),
+        };
     }
     let most = vectors::<S, M>();
     let mut d = 0;
@@ -300,7 +307,7 @@ fn add_columns<S: Simd, const T: u8, const M: usize>(
     for key in 0..keys {
         let mut value = [s.float(0.0); 4];
         for v in 0..step {
-            // SAFETY: `values` gave [16][padded] elements for each sixteen of the first `keys` keys.
+            // SAFETY: each of `values` has [16][padded] elements, and there is one for each sixteen of the first `keys` keys.
             value[v] = unsafe {
                 let from = *values.get_unchecked(key / LANES);
                 s.load_as::<T>(from, key % LANES * padded + first + v * LANES)

@@ -5,6 +5,7 @@
 //! the batch, nor on how the prompt was cut, nor on which thread did which split.
 
 mod kernel;
+mod latents;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use crate::kv_cache::{KvCache, KvShape, KvType, LayerView, Span};
 use crate::simd::{BF16, F16, F32, LANES, dispatch_rows, max_rows};
 use crate::team::{Disjoint, Team};
 use kernel::{Merge, Rows, RowsOf};
+use latents::{LatentKeys, Latents};
 use std::ops::Range;
 
 /// Keys that share one rescaling of the online softmax.
@@ -63,8 +65,8 @@ impl Scoring<'_> {
 }
 
 /// Attention of the spans' rows over their sequences' keys and values, those of the rows themselves
-/// included (append them first). `q` and `out` are `[rows][heads][head_dim]`; rows of no span are left
-/// as they are.
+/// included (append them first). `q` is `[rows][heads][head_dim]`, and `out` too unless values are shorter;
+/// rows of no span are left as they are.
 ///
 /// # Panics
 /// If a size, row, block or layer does not exist, `heads` is no multiple of the layer's KV heads, or there is not one slope or sink for each head.
@@ -94,6 +96,9 @@ struct Tile {
     partial: usize,
 }
 
+/// Row blocks of a tile at most where its values are taken out of keys, so that this is done once for all of them.
+const LATENT_BLOCKS: usize = 8;
+
 /// What all tiles share.
 struct Plan<'a> {
     level: CpuLevel,
@@ -119,15 +124,17 @@ pub(crate) fn attention_at(
     out: &mut [f32],
 ) {
     let view = kv.layer(layer);
-    let KvShape { heads: kv_heads, dim } = view.shape();
+    let KvShape { heads: kv_heads, dim, .. } = view.shape();
     assert!(heads > 0 && heads.is_multiple_of(kv_heads), "{heads} heads over {kv_heads} KV heads");
     let width = heads.checked_mul(dim).expect("heads * head_dim overflows");
-    assert!(q.len() == out.len() && q.len().is_multiple_of(width), "q and out are no whole rows");
+    let rows = q.len() / width;
+    let is_whole = q.len() == rows * width && out.len() == rows * heads * view.shape().value_dim();
+    assert!(is_whole, "q and out are no whole rows");
     assert!(scoring.slopes.is_none_or(|slopes| slopes.len() == heads), "there is not one slope for each head");
     assert!(scoring.sinks.is_none_or(|sinks| sinks.len() == heads), "there is not one sink for each head");
-    kv.check(spans, q.len() / width);
+    kv.check(spans, rows);
     let plan = Plan { level, ty: kv.kv_type(), q, heads, group: heads / kv_heads, view, spans, scoring };
-    let mut tiles = plan.tiles(kv_heads);
+    let mut tiles = plan.tiles(kv_heads, plan.tile_rows(kv_heads, team.threads()));
     let splits: usize = tiles.iter().map(|tile| tile.splits.len()).sum();
     let out = Disjoint::new(out);
     // Few tiles and long contexts (a handful of streams): the splits run in parallel, too.
@@ -144,9 +151,21 @@ pub(crate) fn attention_at(
 }
 
 impl Plan<'_> {
+    /// Rows of a tile: a block of them. Where values are taken out of keys it is several, as long as all threads have some tiles or splits to do.
+    fn tile_rows(&self, kv_heads: usize, threads: usize) -> usize {
+        let block = max_rows(self.level);
+        if self.view.shape().latent.is_none() {
+            return block;
+        }
+        let units = |span: &Span<'_>| {
+            (span.rows * self.group).div_ceil(block) * kv_heads * (span.past + span.rows).div_ceil(SPLIT)
+        };
+        let units: usize = self.spans.iter().map(units).sum();
+        block * (units / (4 * threads)).clamp(1, LATENT_BLOCKS)
+    }
+
     /// The tiles of all spans, of each span the longest first.
-    fn tiles(&self, kv_heads: usize) -> Vec<Tile> {
-        let most = max_rows(self.level);
+    fn tiles(&self, kv_heads: usize, most: usize) -> Vec<Tile> {
         let mut tiles = Vec::new();
         for (span, Span { rows, past, .. }) in self.spans.iter().enumerate() {
             let tokens = past + rows;
@@ -166,7 +185,7 @@ impl Plan<'_> {
 
     /// Floats of a row's partial result: the weighted values, the largest score, the weights' sum.
     fn partial_len(&self) -> usize {
-        self.view.head_dim().next_multiple_of(LANES) + LANES
+        self.view.shape().value_dim().next_multiple_of(LANES) + LANES
     }
 
     /// Runs a tile's splits one after the other, merging as it goes.
@@ -222,6 +241,32 @@ impl Plan<'_> {
 
     /// Attention of a tile over the keys of one split, into `part`.
     fn run_split(&self, tile: &Tile, split: usize, part: &mut [f32]) {
+        if self.view.shape().latent.is_none() {
+            return self.run_block(tile, tile.rows.clone(), split, None, part);
+        }
+        let span = &self.spans[tile.span];
+        let (first, last) = (span.past + tile.rows.start / self.group, span.past + (tile.rows.end - 1) / self.group);
+        let seen = self.scoring.from(first).max(split * SPLIT) / CHUNK * CHUNK
+            ..self.scoring.to(last, span.past + span.rows).min((split + 1) * SPLIT);
+        let (ty, view, table, kv_head) = (self.ty, self.view, span.blocks, tile.kv_head);
+        let keys = LatentKeys { ty, view, table, kv_head, split: split * SPLIT, seen };
+        let most = max_rows(self.level);
+        keys.with_values(self.level, |values| {
+            for (start, part) in tile.rows.clone().step_by(most).zip(part.chunks_mut(most * self.partial_len())) {
+                self.run_block(tile, start..tile.rows.end.min(start + most), split, Some(values), part);
+            }
+        });
+    }
+
+    /// The same of a block of the tile's rows.
+    fn run_block(
+        &self,
+        tile: &Tile,
+        block: Range<usize>,
+        split: usize,
+        latents: Option<Latents<'_>>,
+        part: &mut [f32],
+    ) {
         let span = &self.spans[tile.span];
         let rows = Rows {
             q: self.q,
@@ -230,16 +275,17 @@ impl Plan<'_> {
             first_row: span.first_row,
             past: span.past,
             tokens: span.past + span.rows,
-            first: tile.rows.start,
+            first: block.start,
             kv_head: tile.kv_head,
             view: self.view,
             table: span.blocks,
             split: split * SPLIT,
+            latents,
             scoring: self.scoring,
             part,
             row_len: self.partial_len(),
         };
-        let count = tile.rows.len();
+        let count = block.len();
         match self.ty {
             KvType::F32 => dispatch_rows(self.level, count, &mut RowsOf::<F32>(rows)),
             KvType::F16 => dispatch_rows(self.level, count, &mut RowsOf::<F16>(rows)),
@@ -249,7 +295,7 @@ impl Plan<'_> {
 
     /// Adds the sinks' weights, divides by the weights' sums and stores the rows.
     fn finish(&self, tile: &Tile, total: &[f32], out: &Disjoint<'_, f32>) {
-        let dim = self.view.head_dim();
+        let dim = self.view.shape().value_dim();
         let row_len = self.partial_len();
         for (row, total) in tile.rows.clone().zip(total.chunks_exact(row_len)) {
             let token = self.spans[tile.span].first_row + row / self.group;

@@ -9,11 +9,12 @@ struct Sequence {
     table: Vec<u32>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Shape {
     heads: usize,
     kv_heads: usize,
     dim: usize,
+    latent: Option<usize>,
     block_len: usize,
     ty: KvType,
     scoring: Scoring<'static>,
@@ -31,15 +32,23 @@ const TWO_WAY: Scoring<'static> = Scoring { ahead: usize::MAX, ..SCORES };
 const NEAR: Scoring<'static> = Scoring { window: Some(31), ahead: 30, ..SCORES };
 const SLOPES: Scoring<'static> = Scoring { slopes: Some(&[0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625]), ..TWO_WAY };
 
-const SHAPE: Shape =
-    Shape { heads: 6, kv_heads: 2, dim: 64, block_len: 16, ty: KvType::F16, scoring: SCORES, sinks: None };
+const SHAPE: Shape = Shape {
+    heads: 6,
+    kv_heads: 2,
+    dim: 64,
+    latent: None,
+    block_len: 16,
+    ty: KvType::F16,
+    scoring: SCORES,
+    sinks: None,
+};
 
 impl Sequence {
     fn new(shape: Shape, tokens: usize, table: Vec<u32>, numbers: &mut Numbers) -> Sequence {
         Sequence {
             q: numbers.floats(tokens * shape.heads * shape.dim),
             k: numbers.floats(tokens * shape.kv_heads * shape.dim),
-            v: numbers.floats(tokens * shape.kv_heads * shape.dim),
+            v: numbers.floats(if shape.latent.is_some() { 0 } else { tokens * shape.kv_heads * shape.dim }),
             table,
         }
     }
@@ -63,10 +72,10 @@ fn step(
     let (wide, narrow) = (shape.heads * shape.dim, shape.kv_heads * shape.dim);
     let span = Span { first_row: 0, rows: tokens.len(), past: tokens.start, blocks: &sequence.table };
     let part = |x: &[f32], width: usize| x[tokens.start * width..tokens.end * width].to_vec();
-    let (k, v) = (part(&sequence.k, narrow), part(&sequence.v, narrow));
+    let (k, v) = (part(&sequence.k, narrow), part(&sequence.v, if shape.latent.is_some() { 0 } else { narrow }));
     kv.append_at(level, team, 0, &[span], &k, &v);
     let q = part(&sequence.q, wide);
-    let mut out = vec![0.0; q.len()];
+    let mut out = vec![0.0; tokens.len() * shape.heads * shape.latent.unwrap_or(shape.dim)];
     let sinks = shape.sinks();
     let scoring = Scoring { sinks: sinks.as_deref(), ..shape.scoring };
     attention_at(level, team, &q, shape.heads, kv, 0, &[span], scoring, &mut out);
@@ -74,7 +83,8 @@ fn step(
 }
 
 fn cache(shape: Shape, blocks: usize) -> KvCache {
-    KvCache::new(&[KvShape { heads: shape.kv_heads, dim: shape.dim }], blocks, shape.block_len, shape.ty).unwrap()
+    let Shape { kv_heads: heads, dim, latent, block_len, ty, .. } = shape;
+    KvCache::new(&[KvShape { heads, dim, latent }], blocks, block_len, ty).unwrap()
 }
 
 fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {
@@ -132,7 +142,7 @@ fn attention_agrees_with_the_definition() {
                     slopes: scoring.slopes.filter(|_| heads == 6),
                     ..scoring
                 };
-                let shape = Shape { heads, kv_heads, dim, block_len, ty, scoring, sinks };
+                let shape = Shape { heads, kv_heads, dim, latent: None, block_len, ty, scoring, sinks };
                 let tokens = 300usize;
                 let table = (0..tokens.div_ceil(block_len) as u32).collect();
                 let sequence = Sequence::new(shape, tokens, table, &mut numbers);
@@ -176,6 +186,37 @@ fn chunks_levels_threads_and_blocks_do_not_change_a_bit() {
                         done += len;
                     }
                     assert_eq!(done, tokens);
+                }
+            }
+        }
+    }
+}
+
+/// The rows' values are the first ones of their keys: stored once, and stored again as values, they give the same bits.
+#[test]
+fn values_in_keys_give_the_bits_of_values_of_their_own() {
+    let mut numbers = Numbers(7);
+    for (heads, kv_heads, dim, latent, scoring) in
+        [(20, 1, 48, 32, SCORES), (20, 1, 50, 50, WINDOW), (6, 2, 40, 7, CAPPED), (20, 1, 32, 24, TWO_WAY)]
+    {
+        for (ty, block_len) in [(KvType::F16, 16), (KvType::BF16, 32), (KvType::F32, 16)] {
+            let scoring = Scoring { scale: 3.0 / (dim as f32).sqrt(), ..scoring };
+            let own = Shape { heads, kv_heads, dim, block_len, ty, scoring, ..SHAPE };
+            let shape = Shape { latent: Some(latent), ..own };
+            let mut sequence = Sequence::new(shape, 300, (0..19).collect(), &mut numbers);
+            sequence.v = sequence.k.clone();
+            let twice = step(CpuLevel::Scalar, &Team::new(1), own, &mut cache(own, 20), &sequence, 0..300);
+            let want: Vec<f32> = twice.chunks_exact(dim).flat_map(|head| &head[..latent]).copied().collect();
+            let pieces: &[usize] = if scoring.ahead > 0 { &[300] } else { &[1, 2, 200, 61, 1, 35] };
+            for &level in CpuLevel::available() {
+                for threads in [1, 3] {
+                    let (team, mut kv) = (Team::new(threads), cache(shape, 20));
+                    let (mut got, mut done) = (Vec::new(), 0);
+                    for len in pieces {
+                        got.extend(step(level, &team, shape, &mut kv, &sequence, done..done + len));
+                        done += len;
+                    }
+                    assert_eq!(bits(&got), bits(&want), "{} threads {threads} {shape:?}", level.name());
                 }
             }
         }

@@ -55,6 +55,42 @@ macro_rules! fold {
 }
 pub(super) use fold;
 
+/// [`Simd::transpose`], for AVX-512 as well.
+///
+/// # Safety
+/// The processor has AVX2; 256 numbers are readable, and the rows of `to` writable.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn transpose(from: *const u16, to: *mut u16, stride: usize) {
+    // SAFETY: by the caller's promise; each register is a row of sixteen numbers.
+    unsafe {
+        let row = |i: usize| _mm256_loadu_si256(from.add(i * 16).cast());
+        let (first, last) = (
+            transpose_eight([0, 1, 2, 3, 4, 5, 6, 7].map(row)),
+            transpose_eight([8, 9, 10, 11, 12, 13, 14, 15].map(row)),
+        );
+        for i in 0..8 {
+            let low = _mm256_permute2x128_si256::<0x20>(first[i], last[i]);
+            let high = _mm256_permute2x128_si256::<0x31>(first[i], last[i]);
+            _mm256_storeu_si256(to.add(i * stride).cast(), low);
+            _mm256_storeu_si256(to.add((i + 8) * stride).cast(), high);
+        }
+    }
+}
+
+/// Transposes the left and the right halves of eight rows, each by itself.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose_eight(x: [__m256i; 8]) -> [__m256i; 8] {
+    let pairs = |i: usize| (_mm256_unpacklo_epi16(x[i], x[i + 1]), _mm256_unpackhi_epi16(x[i], x[i + 1]));
+    let [(a, e), (b, f), (c, g), (d, h)] = [0, 2, 4, 6].map(pairs);
+    let fours = |(a, b)| (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let [(a, b), (c, d), (e, f), (g, h)] = [(a, b), (c, d), (e, f), (g, h)].map(fours);
+    let eights = |(a, b)| [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)];
+    let [[a, b], [c, d], [e, f], [g, h]] = [(a, c), (b, d), (e, g), (f, h)].map(eights);
+    [a, b, c, d, e, f, g, h]
+}
+
 impl Simd for Avx2 {
     type I = Int;
     type F = Float;
@@ -195,6 +231,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn bits_to_float(self, a: Int) -> Float {
         both!(_mm256_castsi256_ps, a)
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const u16, to: *mut u16, stride: usize) {
+        lanes!(transpose(from, to, stride));
     }
 
     #[inline(always)]

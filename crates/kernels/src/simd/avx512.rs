@@ -1,6 +1,6 @@
 //! AVX-512 with VNNI: one register holds the sixteen lanes.
 
-use super::avx2::fold;
+use super::avx2::{self, fold};
 use super::{Kernel, RowKernel, Simd};
 use std::arch::x86_64::*;
 
@@ -146,6 +146,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn bits_to_float(self, a: __m512i) -> __m512 {
         lanes!(_mm512_castsi512_ps(a))
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const u16, to: *mut u16, stride: usize) {
+        lanes!(avx2::transpose(from, to, stride));
     }
 
     #[inline(always)]

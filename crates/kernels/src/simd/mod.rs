@@ -133,6 +133,15 @@ pub(crate) trait Simd: Copy {
     /// The bits as they are.
     fn bits_to_float(self, a: Self::I) -> Self::F;
 
+    /// Transposes sixteen rows of sixteen 16-bit numbers: the row `i` of `to`, which begins at `i * stride`, is the column `i` of `from`.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const u16, to: *mut u16, stride: usize) {
+        for at in 0..LANES * LANES {
+            // SAFETY: by the caller's promise.
+            unsafe { *to.add(at % LANES * stride + at / LANES) = *from.add(at) };
+        }
+    }
+
     fn float(self, value: f32) -> Self::F;
     unsafe fn load(self, from: *const f32) -> Self::F;
     unsafe fn load_f16(self, from: *const u16) -> Self::F;

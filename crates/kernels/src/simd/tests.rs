@@ -113,3 +113,27 @@ fn edge_cases_are_the_same_at_every_level() {
         assert_eq!(dispatch(level, Edges), first, "{}", level.name());
     }
 }
+
+struct Transpose<'a>(&'a [u16]);
+impl Kernel for Transpose<'_> {
+    type Output = Vec<u16>;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<u16> {
+        let mut out = vec![0; LANES * 20];
+        // SAFETY: the input has 256 numbers, and the output sixteen rows of twenty.
+        unsafe { s.transpose(self.0.as_ptr(), out.as_mut_ptr(), 20) };
+        out
+    }
+}
+
+#[test]
+fn transposing_makes_rows_of_columns_at_every_level() {
+    let x: Vec<u16> = (1..=256).collect();
+    for &level in CpuLevel::available() {
+        let out = dispatch(level, Transpose(&x));
+        for (i, row) in out.chunks_exact(20).enumerate() {
+            let column: Vec<u16> = x.iter().skip(i).step_by(LANES).copied().collect();
+            assert_eq!((&row[..LANES], &row[LANES..]), (&column[..], &[0; 4][..]), "{} row {i}", level.name());
+        }
+    }
+}

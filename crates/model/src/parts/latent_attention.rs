@@ -27,8 +27,10 @@ pub(crate) struct LatentAttention {
     /// The layer of the cache that its keys and values are in.
     place: usize,
     heads: usize,
-    /// Values of a head in the cache.
+    /// Values of a key's head in the cache.
     head_dim: usize,
+    /// Values of what a head attends to.
+    value_dim: usize,
     embedding: usize,
     scale: f32,
     plan: LatentPlan,
@@ -95,6 +97,7 @@ impl LatentAttention {
             place: plan.kv_place(layer),
             heads,
             head_dim,
+            value_dim: attention.value_dim(),
             embedding,
             scale: attention.scale,
             plan: latent_plan.clone(),
@@ -156,19 +159,18 @@ impl LatentAttention {
             rope(team, key_turned, 1, rotated, &s.positions, table);
             rope(team, turned, heads, rotated, &s.positions, table);
         }
-        let kv_heads = match &self.factors {
+        let queries = rows * heads * self.head_dim;
+        match &self.factors {
             Factors::Apart { keys, .. } => {
                 self.take_keys_in(team, keys, s);
-                1
+                kv.append(team, self.place, spans, &s.k[..rows * self.head_dim], &[]);
             }
             Factors::Together(linear) => {
                 self.make_heads(team, linear, s);
-                heads
+                kv.append(team, self.place, spans, &s.k[..queries], &s.latent.values[..queries]);
             }
-        };
-        let (queries, keys) = (rows * heads * self.head_dim, rows * kv_heads * self.head_dim);
-        kv.append(team, self.place, spans, &s.k[..keys], &s.latent.values[..keys]);
-        let attended = room(&mut s.attended, queries);
+        }
+        let attended = room(&mut s.attended, rows * heads * self.value_dim);
         let scoring = Scoring::scaled(self.scale);
         attention(team, &s.q[..queries], heads, kv, self.place, spans, scoring, attended);
     }
@@ -203,13 +205,9 @@ impl LatentAttention {
             q[..rank].copy_from_slice(&latent.whole[(head * rows + row) * rank..][..rank]);
             q[rank..].copy_from_slice(&latent.query_turned[index * rotated..][..rotated]);
         }
-        let keys = room(&mut s.k, rows * width).chunks_exact_mut(width);
-        let values = room(&mut latent.values, rows * width).chunks_exact_mut(width);
-        for (row, (key, value)) in keys.zip(values).enumerate() {
+        for (row, key) in room(&mut s.k, rows * width).chunks_exact_mut(width).enumerate() {
             key[..rank].copy_from_slice(&s.v[row * rank..][..rank]);
             key[rank..].copy_from_slice(&latent.key_turned[row * rotated..][..rotated]);
-            value[..rank].copy_from_slice(&key[..rank]);
-            value[rank..].fill(0.0);
         }
     }
 
@@ -271,7 +269,7 @@ impl LatentAttention {
                     team,
                     values,
                     &s.attended,
-                    self.head_dim,
+                    self.value_dim,
                     rows,
                     &mut s.inner,
                     &mut latent.by_head,
@@ -283,8 +281,8 @@ impl LatentAttention {
                 }
             }
             Factors::Together(_) => {
-                let attended = &s.attended[..rows * heads * self.head_dim];
-                columns(attended, self.head_dim, 0..value, room(&mut s.v, result));
+                let attended = &s.attended[..rows * heads * self.value_dim];
+                columns(attended, self.value_dim, 0..value, room(&mut s.v, result));
             }
         }
         s.activations.set(team, &s.v[..result], rows, heads * value, &[self.output.ty()]);

@@ -20,7 +20,7 @@ pub(crate) struct Scratch {
     pub(crate) v: Vec<f32>,
     /// What a norm replaces: Q, K, or what a half adds.
     pub(crate) normed: Vec<f32>,
-    /// Output of the attention, as the queries.
+    /// What the queries attend to, `[rows][heads][value_dim]`.
     pub(crate) attended: Vec<f32>,
     /// The gates of a feed-forward.
     pub(crate) gate: Vec<f32>,
@@ -120,7 +120,7 @@ pub(crate) struct LatentScratch {
     pub(crate) key_turned: Vec<f32>,
     /// What meets a matrix of each head, head by head.
     pub(crate) by_head: Vec<f32>,
-    /// Values as they are cached.
+    /// Values as they are cached, where it is not the latents.
     pub(crate) values: Vec<f32>,
 }
 

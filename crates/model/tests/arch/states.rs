@@ -65,6 +65,15 @@ fn layers_without_attention_have_no_keys() {
 }
 
 #[test]
+fn latents_are_cached_once() {
+    // Latents of 64 and 32 numbers, each with 16 rotated ones; or four heads of 48, and values beside.
+    for (name, bytes) in [("deepseek2", 3 * 80), ("deepseek2-lite-mla", 26 * 48), ("deepseek2-lite", 27 * 2 * 2 * 48)] {
+        let model = Model::load(&gguf(&format!("{name}-Q8_0")), Arc::new(Team::new(1))).unwrap();
+        assert_eq!(model.kv_bytes_per_block(16, KvType::F16), Some(16 * 2 * bytes), "{name}");
+    }
+}
+
+#[test]
 fn metadata_of_states_that_makes_no_sense_is_refused() {
     let refused = |name: &str, key: &str, value: Value, part: &str| {
         // One that sees texts both ways says how it pools.
