@@ -1,9 +1,9 @@
 //! A feed-forward with a gate, `down (activation (gate x) * up x)`, or without one, `down (activation (up x))`.
 
-use parkade_kernels::{Team, WeightType};
+use parkade_kernels::{Team, WeightType, for_each_row};
 
 use super::linear::{Linear, multiply};
-use super::scratch::{Scratch, room};
+use super::scratch::{LIGHT, Scratch, room};
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence, in_layer};
 use crate::plan::Activation;
@@ -84,7 +84,7 @@ impl Gated {
                 let gates = room(&mut s.gate, rows * cols);
                 multiply(team, &s.activations, [(gate, &mut *gates), (&self.up, &mut *ups)]);
                 if let Some(deviations) = self.cutoff {
-                    gates.chunks_exact_mut(cols).for_each(|gates| cut(gates, deviations));
+                    for_each_row(team, LIGHT, [(&mut *gates, cols)], |_, [gates]| cut(gates, deviations));
                 }
                 s.activations.set_gated(team, self.activation, gates, ups, rows, cols, &types);
             }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use parkade_kernels::{
     Activations, GroupedProduct, KvCache, MatrixStack, RopeTable, Scoring, Span, Team, WeightType, attention,
-    matmul_grouped, rope,
+    for_each_row, matmul_grouped, rope,
 };
 
 use super::linear::{Linear, multiply};
 use super::norm::Norm;
 use super::residual::Residual;
-use super::scratch::{Scratch, room};
+use super::scratch::{LIGHT, LatentScratch, Scratch, of_row, room};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence, in_layer};
@@ -149,12 +149,12 @@ impl LatentAttention {
         self.residual.read(team, s, &self.types);
         self.project(team, s);
         let whole = &s.latent.whole[..rows * (rank + rotated)];
-        columns(whole, rank + rotated, 0..rank, room(&mut s.v, rows * rank));
+        columns(team, whole, rank + rotated, 0..rank, room(&mut s.v, rows * rank));
         self.latent_norm.replace(team, &mut s.v, rows * rank, &mut s.normed);
         let key_turned = room(&mut s.latent.key_turned, rows * rotated);
-        columns(whole, rank + rotated, rank..rank + rotated, key_turned);
+        columns(team, whole, rank + rotated, rank..rank + rotated, key_turned);
         let turned = room(&mut s.latent.query_turned, rows * heads * rotated);
-        columns(&s.q[..rows * heads * (plain + rotated)], plain + rotated, plain..plain + rotated, turned);
+        columns(team, &s.q, plain + rotated, plain..plain + rotated, turned);
         if let Some(table) = &self.rope {
             rope(team, key_turned, 1, rotated, &s.positions, table);
             rope(team, turned, heads, rotated, &s.positions, table);
@@ -199,16 +199,15 @@ impl LatentAttention {
         let (rows, heads, width) = (s.rows, self.heads, rank + rotated);
         let latent = &mut s.latent;
         self.by_head(team, keys, &s.q, plain + rotated, rows, &mut s.inner, &mut latent.by_head, &mut latent.whole);
-        let q = room(&mut s.q, rows * heads * width);
-        for (index, q) in q.chunks_exact_mut(width).enumerate() {
+        for_each_row(team, LIGHT, [(room(&mut s.q, rows * heads * width), width)], |index, [q]| {
             let (row, head) = (index / heads, index % heads);
-            q[..rank].copy_from_slice(&latent.whole[(head * rows + row) * rank..][..rank]);
-            q[rank..].copy_from_slice(&latent.query_turned[index * rotated..][..rotated]);
-        }
-        for (row, key) in room(&mut s.k, rows * width).chunks_exact_mut(width).enumerate() {
-            key[..rank].copy_from_slice(&s.v[row * rank..][..rank]);
-            key[rank..].copy_from_slice(&latent.key_turned[row * rotated..][..rotated]);
-        }
+            q[..rank].copy_from_slice(of_row(&latent.whole, rank, head * rows + row));
+            q[rank..].copy_from_slice(of_row(&latent.query_turned, rotated, index));
+        });
+        for_each_row(team, LIGHT, [(room(&mut s.k, rows * width), width)], |row, [key]| {
+            key[..rank].copy_from_slice(of_row(&s.v, rank, row));
+            key[rank..].copy_from_slice(of_row(&latent.key_turned, rotated, row));
+        });
     }
 
     /// Makes the keys and values of each head of the latents, and puts the rotated parts of queries back.
@@ -217,20 +216,18 @@ impl LatentAttention {
         let (rows, heads, width) = (s.rows, self.heads, plain + rotated);
         s.inner.set(team, &s.v[..rows * rank], rows, rank, &[factors.ty()]);
         let made = room(&mut s.latent.whole, rows * factors.outputs());
-        multiply(team, &s.inner, [(factors, &mut *made)]);
-        for (q, turned) in
-            s.q[..rows * heads * width].chunks_exact_mut(width).zip(s.latent.query_turned.chunks(rotated))
-        {
-            q[plain..].copy_from_slice(turned);
-        }
-        let keys = room(&mut s.k, rows * heads * width).chunks_exact_mut(width);
-        let values = room(&mut s.latent.values, rows * heads * width).chunks_exact_mut(width);
-        for (index, ((made, key), out)) in made.chunks_exact(plain + value).zip(keys).zip(values).enumerate() {
+        multiply(team, &s.inner, [(factors, made)]);
+        let LatentScratch { whole: made, query_turned, key_turned, values, .. } = &mut s.latent;
+        let len = rows * heads * width;
+        let arrays = [&mut s.q[..len], room(&mut s.k, len), room(values, len)].map(|array| (array, width));
+        for_each_row(team, LIGHT, arrays, |index, [q, key, out]| {
+            q[plain..].copy_from_slice(of_row(query_turned, rotated, index));
+            let made = of_row(made, plain + value, index);
             key[..plain].copy_from_slice(&made[..plain]);
-            key[plain..].copy_from_slice(&s.latent.key_turned[index / heads * rotated..][..rotated]);
+            key[plain..].copy_from_slice(of_row(key_turned, rotated, index / heads));
             out[..value].copy_from_slice(&made[plain..]);
             out[value..].fill(0.0);
-        }
+        });
     }
 
     /// The products of the first values of each head, which are `width` apart, with the head's own matrix: `[heads][rows][outputs]`.
@@ -248,10 +245,10 @@ impl LatentAttention {
     ) {
         let (heads, cols) = (self.heads, factors.cols());
         let sorted = room(sorted, heads * rows * cols);
-        for (index, to) in sorted.chunks_exact_mut(cols).enumerate() {
+        for_each_row(team, LIGHT, [(&mut *sorted, cols)], |index, [to]| {
             let (head, row) = (index / rows, index % rows);
-            to.copy_from_slice(&x[(row * heads + head) * width..][..cols]);
-        }
+            to.copy_from_slice(&of_row(x, width, row * heads + head)[..cols]);
+        });
         activations.set(team, sorted, heads * rows, cols, &[factors.weight_type()]);
         let ends: Vec<usize> = (1..=heads).map(|head| head * rows).collect();
         let out = room(out, heads * rows * factors.rows());
@@ -275,14 +272,13 @@ impl LatentAttention {
                     &mut latent.by_head,
                     &mut latent.whole,
                 );
-                for (index, to) in room(&mut s.v, result).chunks_exact_mut(value).enumerate() {
+                for_each_row(team, LIGHT, [(room(&mut s.v, result), value)], |index, [to]| {
                     let (row, head) = (index / heads, index % heads);
-                    to.copy_from_slice(&latent.whole[(head * rows + row) * value..][..value]);
-                }
+                    to.copy_from_slice(of_row(&latent.whole, value, head * rows + row));
+                });
             }
             Factors::Together(_) => {
-                let attended = &s.attended[..rows * heads * self.value_dim];
-                columns(attended, self.value_dim, 0..value, room(&mut s.v, result));
+                columns(team, &s.attended, self.value_dim, 0..value, room(&mut s.v, result));
             }
         }
         s.activations.set(team, &s.v[..result], rows, heads * value, &[self.output.ty()]);
@@ -301,8 +297,8 @@ impl Query {
 }
 
 /// Some columns of rows of `width` values.
-fn columns(x: &[f32], width: usize, which: Range<usize>, out: &mut [f32]) {
-    for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(which.len())) {
-        out.copy_from_slice(&x[which.clone()]);
-    }
+fn columns(team: &Team, x: &[f32], width: usize, which: Range<usize>, out: &mut [f32]) {
+    for_each_row(team, LIGHT, [(out, which.len())], |row, [out]| {
+        out.copy_from_slice(&of_row(x, width, row)[which.clone()]);
+    });
 }

@@ -105,7 +105,7 @@ impl Layer {
             self.feed(team, s);
             streams.correct(team, s);
             embedding.make(team, s);
-            return streams.add(s);
+            return streams.add(team, s);
         }
         match self.halves {
             Halves::InTurn => {

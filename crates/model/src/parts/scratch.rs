@@ -180,6 +180,16 @@ pub(crate) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut buffer[..len]
 }
 
+/// Values of one row of `cols`.
+pub(crate) fn of_row(x: &[f32], cols: usize, row: usize) -> &[f32] {
+    &x[row * cols..][..cols]
+}
+
+/// Values that a thread takes at a time where each costs a few instructions; see [`parkade_kernels::for_each_row`].
+pub(crate) const LIGHT: usize = 16_384;
+/// The same where each costs an exponential or the like.
+pub(crate) const HEAVY: usize = 2_048;
+
 /// Moves the given rows, which ascend, to the front.
 fn gather(x: &mut [f32], rows: &[usize], cols: usize) {
     for (to, &from) in rows.iter().enumerate() {

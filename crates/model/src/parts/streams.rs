@@ -4,11 +4,11 @@
 //! Before a layer each stream is predicted from all of them; the layer works on the prediction of the first. What comes out of it corrects
 //! the others. By how much is said by a router that reads the first stream.
 
-use parkade_kernels::{GroupedProduct, MatrixStack, Team, add_assign, matmul_grouped, scale};
+use parkade_kernels::{GroupedProduct, MatrixStack, Team, add_assign, for_each_row, matmul_grouped, scale};
 
 use super::linear::{Linear, multiply};
 use super::norm::Norm;
-use super::scratch::{Scratch, StreamScratch, room};
+use super::scratch::{LIGHT, Scratch, StreamScratch, of_row, room};
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence, in_layer};
@@ -38,26 +38,24 @@ impl StreamEnds {
     pub(crate) fn begin(&self, team: &Team, s: &mut Scratch) {
         let (streams, width, rows) = (self.streams, self.embedding, s.rows);
         s.streams.width = streams * width;
-        let states = room(&mut s.streams.states, rows * streams * width);
-        for (state, hidden) in states.chunks_exact_mut(streams * width).zip(s.hidden.chunks_exact(width)) {
-            state[..width].copy_from_slice(hidden);
-        }
+        let values = rows * streams * width;
+        let states = room(&mut s.streams.states, values);
+        for_each_row(team, LIGHT, [(states, streams * width)], |row, [state]| {
+            state[..width].copy_from_slice(of_row(&s.hidden, width, row));
+        });
         self.turn(team, &self.first, 0, s);
-        let made = s.normed[..(streams - 1) * rows * width].chunks_exact(width);
-        for (index, made) in made.enumerate() {
-            let (stream, row) = (1 + index / rows, index % rows);
-            s.streams.states[(row * streams + stream) * width..][..width].copy_from_slice(made);
-        }
+        for_each_row(team, LIGHT, [(&mut s.streams.states[..values], streams * width)], |row, [state]| {
+            for (stream, state) in state.chunks_exact_mut(width).enumerate().skip(1) {
+                state.copy_from_slice(of_row(&s.normed, width, (stream - 1) * rows + row));
+            }
+        });
     }
 
     /// Makes the hidden states of the streams: the mean of the first and of the others, which are made as long.
     pub(crate) fn end(&self, team: &Team, s: &mut Scratch) {
         let (streams, width, rows) = (self.streams, self.embedding, s.rows);
         self.turn(team, &self.last, 1, s);
-        let states = s.streams.states.chunks_exact(streams * width);
-        for (hidden, state) in s.hidden[..rows * width].chunks_exact_mut(width).zip(states) {
-            hidden.copy_from_slice(&state[..width]);
-        }
+        take_first(team, streams, width, s);
         for made in s.normed[..(streams - 1) * rows * width].chunks_exact(rows * width) {
             add_assign(team, &mut s.hidden[..rows * width], made);
         }
@@ -71,20 +69,20 @@ impl StreamEnds {
         let Scratch { streams: StreamScratch { states, .. }, gate: sorted, normed, activations, .. } = s;
         let places = (streams - 1) * rows;
         let sorted = room(sorted, places * width);
-        for (index, to) in sorted.chunks_exact_mut(width).enumerate() {
+        for_each_row(team, LIGHT, [(&mut *sorted, width)], |index, [to]| {
             let (stream, row) = ((1 + index / rows) * step, index % rows);
-            to.copy_from_slice(&states[(row * streams + stream) * width..][..width]);
-        }
+            to.copy_from_slice(of_row(states, width, row * streams + stream));
+        });
         activations.set(team, sorted, places, width, &[matrices.weight_type()]);
         let ends: Vec<usize> = (1..streams).map(|stream| stream * rows).collect();
         let out = room(normed, places * width);
         let mut product = [GroupedProduct { weights: matrices, bias: None, out: &mut *out }];
         matmul_grouped(team, activations, &ends, &mut product);
-        for (index, made) in out.chunks_exact_mut(width).enumerate() {
-            let first = &states[index % rows * streams * width..][..width];
+        for_each_row(team, LIGHT, [(out, width)], |index, [made]| {
+            let first = of_row(states, width, index % rows * streams);
             let factor = length(first) / length(made);
             made.iter_mut().for_each(|x| *x *= factor);
-        }
+        });
     }
 }
 
@@ -145,22 +143,19 @@ impl Streams {
     /// Predicts the streams, and makes the first of them the hidden states. What goes beside attention is made too.
     pub(crate) fn predict(&self, team: &Team, s: &mut Scratch) {
         let (streams, width) = (self.streams, self.embedding);
-        self.take_first(s);
+        take_first(team, streams, width, s);
         self.route(team, s);
-        let mut coefficients = vec![0.0; streams * streams];
-        let mut before = vec![0.0; streams * width];
-        let routes = s.gate.chunks_exact(streams);
-        let states = s.streams.states[..s.rows * streams * width].chunks_exact_mut(streams * width);
-        for (state, route) in states.zip(routes) {
-            combine(&self.predict, route, &mut coefficients);
-            before.copy_from_slice(state);
+        let states = &mut s.streams.states[..s.rows * streams * width];
+        for_each_row(team, LIGHT, [(states, streams * width)], |row, [state]| {
+            let coefficients = combine(&self.predict, of_row(&s.gate, streams, row));
+            let before = state.to_vec();
             for (state, of_all) in state.chunks_exact_mut(width).zip(coefficients.chunks_exact(streams)) {
                 for (part, coefficient) in before.chunks_exact(width).zip(of_all) {
                     state.iter_mut().zip(part).for_each(|(x, y)| *x += coefficient * y);
                 }
             }
-        }
-        self.take_first(s);
+        });
+        take_first(team, streams, width, s);
         self.go_beside(team, s);
     }
 
@@ -189,10 +184,10 @@ impl Streams {
     pub(crate) fn correct(&self, team: &Team, s: &mut Scratch) {
         let (streams, width) = (self.streams, self.embedding);
         self.route(team, s);
-        let mut coefficients = vec![0.0; streams];
-        let rows = s.streams.states.chunks_exact_mut(streams * width).zip(s.gate.chunks_exact(streams));
-        for ((state, route), hidden) in rows.zip(s.hidden[..s.rows * width].chunks_exact_mut(width)) {
-            combine(&self.correct, route, &mut coefficients);
+        let states = &mut s.streams.states[..s.rows * streams * width];
+        let arrays = [(states, streams * width), (&mut s.hidden[..s.rows * width], width)];
+        for_each_row(team, LIGHT, arrays, |row, [state, hidden]| {
+            let coefficients = combine(&self.correct, of_row(&s.gate, streams, row));
             hidden.iter_mut().zip(&*state).for_each(|(made, predicted)| *made -= predicted);
             for (state, coefficient) in state.chunks_exact_mut(width).zip(&coefficients) {
                 state.iter_mut().zip(&*hidden).for_each(|(x, y)| *x += (coefficient + 1.0) * y);
@@ -200,26 +195,18 @@ impl Streams {
             for ((hidden, first), factor) in hidden.iter_mut().zip(&*state).zip(&self.correct_scale) {
                 *hidden = first * factor;
             }
-        }
+        });
     }
 
     /// Adds `delta` to all streams but the first.
-    pub(crate) fn add(&self, s: &mut Scratch) {
+    pub(crate) fn add(&self, team: &Team, s: &mut Scratch) {
         let (streams, width) = (self.streams, self.embedding);
-        let states = s.streams.states.chunks_exact_mut(streams * width);
-        for (state, delta) in states.zip(s.delta[..s.rows * width].chunks_exact(width)) {
+        let states = &mut s.streams.states[..s.rows * streams * width];
+        for_each_row(team, LIGHT, [(states, streams * width)], |row, [state]| {
             for state in state.chunks_exact_mut(width).skip(1) {
-                state.iter_mut().zip(delta).for_each(|(x, y)| *x += y);
+                state.iter_mut().zip(of_row(&s.delta, width, row)).for_each(|(x, y)| *x += y);
             }
-        }
-    }
-
-    fn take_first(&self, s: &mut Scratch) {
-        let width = self.embedding;
-        let states = s.streams.states.chunks_exact(self.streams * width);
-        for (hidden, state) in s.hidden[..s.rows * width].chunks_exact_mut(width).zip(states) {
-            hidden.copy_from_slice(&state[..width]);
-        }
+        });
     }
 
     /// Sets `gate`, `[rows][streams]`, to what the router says of the hidden states.
@@ -232,9 +219,14 @@ impl Streams {
     }
 }
 
+/// Makes the first of the streams the hidden states.
+fn take_first(team: &Team, streams: usize, width: usize, s: &mut Scratch) {
+    for_each_row(team, LIGHT, [(&mut s.hidden[..s.rows * width], width)], |row, [hidden]| {
+        hidden.copy_from_slice(of_row(&s.streams.states, width, row * streams));
+    });
+}
+
 /// The products of a small matrix's rows with a vector.
-fn combine(matrix: &[f32], x: &[f32], out: &mut [f32]) {
-    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(x.len())) {
-        *out = row.iter().zip(x).map(|(a, b)| a * b).sum();
-    }
+fn combine(matrix: &[f32], x: &[f32]) -> Vec<f32> {
+    matrix.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect()
 }

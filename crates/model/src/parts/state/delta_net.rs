@@ -1,10 +1,13 @@
 //! Gated delta nets: a short convolution, and behind it a state of each head in which a key's value is replaced.
 
-use parkade_kernels::{Activation, Columns, Convolution, Convolved, KeyHeads, Recurrence, Team, Update, gate};
+use parkade_kernels::{
+    Activation, Columns, Convolution, Convolved, KeyHeads, Recurrence, Team, Update, for_each_row, gate,
+};
 
 use super::super::linear::{Linear, multiply};
 use super::super::norm::Norm;
-use super::super::scratch::{Scratch, room};
+use super::super::scratch::{HEAVY, LIGHT, Scratch, of_row, room};
+use super::low_rank::sigmoid;
 use super::softplus;
 use crate::batch::Sequences;
 use crate::error::ModelError;
@@ -101,11 +104,11 @@ impl DeltaNet {
         let convolved = room(&mut own.convolved, rows * width);
         self.convolution.run(team, sequences.state_rows(start), Convolved::Silu(projected), convolved);
         for (part, (norm, out)) in self.norms.iter().zip([&mut own.queries, &mut own.keys]).enumerate() {
-            let to = room(&mut s.normed, rows * keys).chunks_exact_mut(keys);
-            for (to, row) in to.zip(convolved.chunks_exact(width)) {
-                to.copy_from_slice(&row[part * keys..(part + 1) * keys]);
-            }
-            norm.run(team, &s.normed[..rows * keys], room(out, rows * keys));
+            let own = room(&mut s.normed, rows * keys);
+            for_each_row(team, LIGHT, [(&mut *own, keys)], |row, [to]| {
+                to.copy_from_slice(&of_row(convolved, width, row)[part * keys..(part + 1) * keys]);
+            });
+            norm.run(team, own, room(out, rows * keys));
         }
         let out = room(&mut own.out, rows * inner);
         Recurrence {
@@ -149,11 +152,11 @@ impl DeltaNet {
                 }
             }
         }
-        replaced.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
-        for decay in decay.chunks_exact_mut(heads) {
-            for (head, decay) in decay.iter_mut().enumerate() {
-                *decay = (softplus(*decay + self.step_bias[head]) * self.fading[head]).exp();
+        for_each_row(team, HEAVY, [(replaced, heads), (decay, heads)], |_, [replaced, decay]| {
+            for head in 0..heads {
+                replaced[head] = sigmoid(replaced[head]);
+                decay[head] = (softplus(decay[head] + self.step_bias[head]) * self.fading[head]).exp();
             }
-        }
+        });
     }
 }

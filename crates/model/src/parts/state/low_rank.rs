@@ -1,9 +1,9 @@
 //! Two matrices around a narrow middle.
 
-use parkade_kernels::{Activations, Team, WeightType};
+use parkade_kernels::{Activations, Team, WeightType, for_each_row};
 
 use super::super::linear::{Linear, multiply};
-use super::super::scratch::room;
+use super::super::scratch::{HEAVY, LIGHT, room};
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence, in_layer};
 
@@ -56,15 +56,22 @@ impl LowRank {
         let narrow = room(narrow, rows * rank);
         multiply(team, activations, [(&self.down, &mut *narrow)]);
         if let Some(function) = function {
-            narrow.iter_mut().for_each(|x| *x = function(*x));
+            each(team, narrow, function);
         }
         activations.set(team, narrow, rows, rank, &[self.up.ty()]);
         let out = room(out, rows * cols);
         multiply(team, activations, [(&self.up, &mut *out)]);
         if let Some(bias) = &self.bias {
-            out.iter_mut().zip(bias.iter().cycle()).for_each(|(x, bias)| *x += bias);
+            for_each_row(team, LIGHT, [(out, cols)], |_, [row]| {
+                row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+            });
         }
     }
+}
+
+/// Replaces each value by that of a function that costs an exponential.
+pub(super) fn each(team: &Team, x: &mut [f32], function: impl Fn(f32) -> f32 + Sync) {
+    for_each_row(team, HEAVY, [(x, 1)], |_, [x]| x[0] = function(x[0]));
 }
 
 pub(super) fn sigmoid(x: f32) -> f32 {

@@ -1,10 +1,12 @@
 //! Mamba 2: a short convolution, and behind it a state of each head that fades as each token says.
 
-use parkade_kernels::{Activation, Columns, Convolution, Convolved, KeyHeads, Recurrence, Team, Update, gate};
+use parkade_kernels::{
+    Activation, Columns, Convolution, Convolved, KeyHeads, Recurrence, Team, Update, for_each_row, gate,
+};
 
 use super::super::linear::{Linear, multiply};
 use super::super::norm::Norm;
-use super::super::scratch::{Scratch, room};
+use super::super::scratch::{HEAVY, Scratch, room};
 use super::softplus;
 use crate::batch::Sequences;
 use crate::error::ModelError;
@@ -75,12 +77,12 @@ impl Mamba2 {
         let convolved = room(&mut own.convolved, rows * width);
         self.convolution.run(team, sequences.state_rows(start), Convolved::Silu(projected), convolved);
         let decay = room(&mut own.decay, rows * heads);
-        for (steps, decay) in steps.chunks_exact_mut(heads).zip(decay.chunks_exact_mut(heads)) {
+        for_each_row(team, HEAVY, [(&mut *steps, heads), (&mut *decay, heads)], |_, [steps, decay]| {
             for head in 0..heads {
                 steps[head] = softplus(steps[head] + self.step_bias[head]);
                 decay[head] = (steps[head] * self.fading[head]).exp();
             }
-        }
+        });
         let columns = |first| Columns { x: convolved, width, first };
         let out = room(&mut own.out, rows * inner);
         Recurrence {

@@ -2,12 +2,13 @@
 
 use parkade_kernels::{
     Activation, Columns, Convolution, Convolved, KeyHeads, Recurrence, Team, Update, WeightType, add_assign,
+    for_each_row,
 };
 
 use super::super::linear::{Linear, multiply};
 use super::super::norm::Norm;
-use super::super::scratch::{Scratch, room};
-use super::low_rank::{LowRank, sigmoid};
+use super::super::scratch::{HEAVY, LIGHT, RwkvScratch, Scratch, of_row, room};
+use super::low_rank::{LowRank, each, sigmoid};
 use crate::batch::Sequences;
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence, in_layer};
@@ -113,10 +114,14 @@ impl Rwkv7 {
 /// Makes the rows, mixed with those before them, the input of products.
 fn mix(team: &Team, s: &mut Scratch, mix: &[f32], types: &[WeightType]) {
     let (rows, cols) = (s.rows, mix.len());
-    let own = &mut s.rwkv;
-    let mixed = room(&mut own.mixed, rows * cols);
-    let all = mixed.iter_mut().zip(&own.x).zip(&own.past).zip(mix.iter().cycle());
-    all.for_each(|(((mixed, x), past), mix)| *mixed = x + (past - x) * mix);
+    let RwkvScratch { mixed, x, past, .. } = &mut s.rwkv;
+    let mixed = room(mixed, rows * cols);
+    for_each_row(team, LIGHT, [(&mut *mixed, cols)], |row, [mixed]| {
+        let (x, past) = (of_row(x, cols, row), of_row(past, cols, row));
+        for (mixed, ((x, past), mix)) in mixed.iter_mut().zip(x.iter().zip(past).zip(mix)) {
+            *mixed = x + (past - x) * mix;
+        }
+    });
     s.activations.set(team, mixed, rows, cols, types);
 }
 
@@ -181,15 +186,15 @@ impl TimeMix {
         }
         .run(team, sequences.state_rows(start), out);
         self.head_norm.replace(team, &mut own.out, values, &mut s.normed);
-        // What a token says of itself.
-        for (at, out) in own.out[..values].chunks_exact_mut(head).enumerate() {
-            let bonus = &self.bonus[at % heads * head..][..head];
-            let (q, k) = (&s.q[at * head..][..head], &s.k[at * head..][..head]);
+        let RwkvScratch { out, gates, .. } = own;
+        let out = &mut out[..values];
+        // What a token says of itself is added.
+        for_each_row(team, LIGHT, [(&mut *out, head)], |at, [out]| {
+            let [q, k, v, gates] = [&s.q, &s.k, &s.v, gates].map(|x| of_row(x, head, at));
+            let bonus = of_row(&self.bonus, head, at % heads);
             let own: f32 = q.iter().zip(k).zip(bonus).map(|((q, k), bonus)| q * k * bonus).sum();
-            out.iter_mut().zip(&s.v[at * head..]).for_each(|(out, v)| *out += own * v);
-        }
-        let out = &mut own.out[..values];
-        out.iter_mut().zip(&own.gates).for_each(|(out, gate)| *out *= gate);
+            out.iter_mut().zip(v).zip(gates).for_each(|((out, v), gate)| *out = (*out + own * v) * gate);
+        });
         s.activations.set(team, out, rows, cols, &[self.output.ty()]);
         multiply(team, &s.activations, [(&self.output, room(&mut s.delta, values))]);
         Recurrence::state_values(heads, head, head)
@@ -204,7 +209,7 @@ impl TimeMix {
         multiply(team, &s.activations, [(&self.receptance, room(&mut s.q, values))]);
         mix(team, s, mixes[1], &[self.decay.ty()]);
         self.decay.run(team, s.rows, &mut s.activations, &mut s.rwkv.narrow, &mut s.rwkv.decay, Some(f32::tanh));
-        s.rwkv.decay[..values].iter_mut().for_each(|x| *x = (FASTEST * sigmoid(*x)).exp());
+        each(team, &mut s.rwkv.decay[..values], |x| (FASTEST * sigmoid(x)).exp());
         mix(team, s, mixes[2], &[self.key.ty()]);
         multiply(team, &s.activations, [(&self.key, room(&mut s.k, values))]);
         let mut types = vec![self.value.ty()];
@@ -216,30 +221,39 @@ impl TimeMix {
         }
         if let Some(low) = &self.value_mix {
             low.run(team, s.rows, &mut s.activations, &mut s.rwkv.narrow, &mut s.rwkv.mixed, None);
-            let mixed = s.v[..values].iter_mut().zip(&s.rwkv.first_values).zip(&s.rwkv.mixed);
-            mixed.for_each(|((v, first), mix)| *v += (first - *v) * sigmoid(*mix));
+            let RwkvScratch { first_values, mixed, .. } = &s.rwkv;
+            for_each_row(team, HEAVY, [(&mut s.v[..values], cols)], |row, [v]| {
+                let others = of_row(first_values, cols, row).iter().zip(of_row(mixed, cols, row));
+                v.iter_mut().zip(others).for_each(|(v, (first, mix))| *v += (first - *v) * sigmoid(*mix));
+            });
         }
         mix(team, s, mixes[4], &[self.rate.ty()]);
         self.rate.run(team, s.rows, &mut s.activations, &mut s.rwkv.narrow, &mut s.rwkv.put, None);
-        s.rwkv.put[..values].iter_mut().for_each(|x| *x = sigmoid(*x));
+        each(team, &mut s.rwkv.put[..values], sigmoid);
         mix(team, s, mixes[5], &[self.gates.ty()]);
         self.gates.run(team, s.rows, &mut s.activations, &mut s.rwkv.narrow, &mut s.rwkv.gates, Some(sigmoid));
     }
 
     /// Makes of keys and rates what is taken out of the state and put in for it, and what of the keys is kept.
     fn keys(&self, team: &Team, s: &mut Scratch) {
-        let values = s.rows * self.removed.len();
+        let cols = self.removed.len();
+        let values = s.rows * cols;
         let own = &mut s.rwkv;
         let scaled = room(&mut s.normed, values);
-        let keys = s.k[..values].iter().zip(self.removed.iter().cycle());
-        scaled.iter_mut().zip(keys).for_each(|(scaled, (k, factor))| *scaled = k * factor);
-        self.to_length.run(team, scaled, room(&mut own.take, values));
-        let keys = s.k[..values].iter_mut().zip(&own.put).zip(self.kept.iter().cycle());
-        keys.for_each(|((k, rate), kept)| *k += *k * kept * (rate - 1.0));
-        for (put, take) in own.put[..values].iter_mut().zip(&mut own.take) {
-            *put *= *take;
-            *take = -*take;
-        }
+        for_each_row(team, LIGHT, [(&mut *scaled, cols)], |row, [scaled]| {
+            let keys = of_row(&s.k, cols, row).iter().zip(&self.removed);
+            scaled.iter_mut().zip(keys).for_each(|(scaled, (k, factor))| *scaled = k * factor);
+        });
+        let taken = room(&mut own.take, values);
+        self.to_length.run(team, scaled, taken);
+        let arrays = [(&mut s.k[..values], cols), (&mut own.put[..values], cols), (taken, cols)];
+        for_each_row(team, LIGHT, arrays, |_, [keys, put, take]| {
+            for (((k, put), take), kept) in keys.iter_mut().zip(put).zip(take).zip(&self.kept) {
+                *k += *k * kept * (*put - 1.0);
+                *put *= *take;
+                *take = -*take;
+            }
+        });
     }
 }
 
