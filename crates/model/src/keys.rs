@@ -157,6 +157,18 @@ impl<'a> Keys<'a> {
 
     /// A yes or no for each layer: an array of them, or a period, of whose layers only the last is a no. Without the key the period is `period`.
     pub(crate) fn pattern(&self, key: &'static str, layers: usize, period: usize) -> Result<Vec<bool>, ModelError> {
+        // As llama.cpp has it, a period of 0 is a yes for all.
+        self.pattern_by(key, layers, period, |layer, period| period == 0 || layer % period + 1 < period)
+    }
+
+    /// As [`pattern`](Self::pattern), where `yes` says it of a layer and a period.
+    pub(crate) fn pattern_by(
+        &self,
+        key: &'static str,
+        layers: usize,
+        period: usize,
+        yes: impl Fn(usize, usize) -> bool,
+    ) -> Result<Vec<bool>, ModelError> {
         let name = self.asked(key);
         let flags = match self.gguf.get(&name) {
             Some(Value::Array(Array::Bool(flags))) => Some(flags.clone()),
@@ -170,8 +182,7 @@ impl<'a> Keys<'a> {
             }
             None => {
                 let period = self.integer(key)?.map_or(period, |period| period as usize);
-                // As llama.cpp has it, a period of 0 is a yes for all.
-                Ok((0..layers).map(|layer| period == 0 || layer % period + 1 < period).collect())
+                Ok((0..layers).map(|layer| yes(layer, period)).collect())
             }
         }
     }

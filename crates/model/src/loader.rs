@@ -90,6 +90,25 @@ impl<'a> Loader<'a> {
         inputs: usize,
         outputs: [usize; N],
     ) -> Result<[Matrix; N], ModelError> {
+        let mut end = 0;
+        self.matrices_of(
+            name,
+            inputs,
+            outputs.map(|rows| {
+                end += rows;
+                std::iter::once(end - rows..end).collect()
+            }),
+        )
+    }
+
+    /// Matrices of the same inputs, whose outputs lie in these places of one tensor, which together are all of it.
+    pub(crate) fn matrices_of<const N: usize>(
+        &self,
+        name: &str,
+        inputs: usize,
+        places: [Vec<Range<usize>>; N],
+    ) -> Result<[Matrix; N], ModelError> {
+        let outputs = places.each_ref().map(|places| places.iter().map(Range::len).sum::<usize>());
         let all = outputs.iter().sum();
         let refused = |source| ModelError::Kernel { what: format!("tensor '{name}'"), source };
         if let Some(found) = self.survey {
@@ -102,13 +121,16 @@ impl<'a> Loader<'a> {
         let mut data = self.data.borrow_mut();
         self.gguf.read(tensor, &mut data)?;
         let row_bytes = data.len() / all;
-        let mut rest = &data[..];
         let mut matrices = Vec::with_capacity(N);
-        for rows in outputs {
-            let (own, others) = rest.split_at(rows * row_bytes);
-            let matrix = Matrix::from_bytes(self.team, tensor.ty, rows, inputs, own);
+        for (rows, places) in outputs.into_iter().zip(&places) {
+            let part = |place: &Range<usize>| &data[place.start * row_bytes..place.end * row_bytes];
+            // Without a copy where nothing lies between.
+            let bytes = match &places[..] {
+                [place] => Cow::Borrowed(part(place)),
+                places => places.iter().map(part).collect::<Vec<_>>().concat().into(),
+            };
+            let matrix = Matrix::from_bytes(self.team, tensor.ty, rows, inputs, &bytes);
             matrices.push(matrix.map_err(refused)?);
-            rest = others;
         }
         Ok(matrices.try_into().expect("a matrix was pushed for each of N"))
     }

@@ -95,6 +95,8 @@ pub struct LayerPlan {
     pub norms: NormOrder,
     /// The norm before attention, where norms come before.
     pub attention_norm: Presence,
+    /// Where norms come after sums, a second one behind attention: of the sum of what the layer was given and the first one's result.
+    pub second_attention_norm: Presence,
     /// Name of the norm before the feed-forward, if there is one.
     pub feed_forward_norm: &'static str,
     /// Factor of what a half adds.
@@ -415,6 +417,7 @@ impl Plan {
             halves: Halves::InTurn,
             norms: NormOrder::Before,
             attention_norm: Presence::Required,
+            second_attention_norm: Presence::Never,
             feed_forward_norm: "ffn_norm",
             residual_scale: 1.0,
             output_scale: Presence::Never,

@@ -91,6 +91,8 @@ impl PoolingType {
 
 /// The metadata key, after the architecture's name.
 const POOLING_TYPE: &str = "pooling_type";
+/// The same of the one that stands for a text whose score is asked for.
+pub(crate) const RANK_POOLING: &str = "classifier.pooling_type";
 
 /// How a text becomes an embedding, or a score.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,10 +113,13 @@ pub enum HeadPlan {
         /// Values that each gives.
         widths: Vec<usize>,
     },
-    /// A classifier: a dense layer with an activation where the file has one, then one that gives a score for each label.
+    /// A classifier: a dense layer with an activation where the file has one, then one that gives a score for each label. Where there is no
+    /// second the first gives them.
     Classifier {
         /// Of the first layer.
         activation: HeadActivation,
+        /// A norm without bias behind it, where the file has one: what keeps its root from zero.
+        norm: Option<f32>,
         /// How many scores there are.
         labels: usize,
         /// Whether the scores become probabilities.
@@ -127,12 +132,15 @@ pub enum HeadPlan {
 pub enum HeadActivation {
     /// The hyperbolic tangent.
     Tanh,
+    /// As [`Activation::Gelu`](crate::plan::Activation::Gelu).
+    Gelu,
 }
 
 impl HeadActivation {
     pub(crate) fn of(self, x: f32) -> f32 {
         match self {
             HeadActivation::Tanh => x.tanh(),
+            HeadActivation::Gelu => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
         }
     }
 }
@@ -158,7 +166,7 @@ impl EmbedsPlan {
                 if labels == 0 || labels > MAX_LABELS {
                     return Err(keys.wrong(key, format!("a list of {labels}"), format!("1 to {MAX_LABELS} labels")));
                 }
-                HeadPlan::Classifier { activation: HeadActivation::Tanh, labels, softmax: false }
+                HeadPlan::Classifier { activation: HeadActivation::Tanh, norm: None, labels, softmax: false }
             }
         };
         Ok(Some(EmbedsPlan { pooling, embeds, head }))
@@ -178,9 +186,20 @@ fn read(keys: &Keys<'_>, is_encoder: bool) -> Result<Option<(Pooling, Embeds)>, 
             Some(PoolingType::Mean) => Ok(Some((Pooling::Mean, Embeds::Texts))),
             Some(PoolingType::Cls) => Ok(Some((Pooling::First, Embeds::Texts))),
             Some(PoolingType::Last) => Ok(Some((Pooling::Last, Embeds::Texts))),
-            // In a causal model only the last token has seen both texts.
             Some(PoolingType::Rank) => {
-                Ok(Some((if is_encoder { Pooling::First } else { Pooling::Last }, Embeds::Scores)))
+                let pooling = match keys.integer(RANK_POOLING)? {
+                    Some(1) => Pooling::Mean,
+                    // In a causal model only the last token has seen both texts.
+                    None | Some(2) => {
+                        if is_encoder {
+                            Pooling::First
+                        } else {
+                            Pooling::Last
+                        }
+                    }
+                    Some(number) => return Err(keys.wrong(RANK_POOLING, number, "1 (mean) or 2 (cls)".to_owned())),
+                };
+                Ok(Some((pooling, Embeds::Scores)))
             }
             None => Err(keys.wrong(POOLING_TYPE, number, expected())),
         },

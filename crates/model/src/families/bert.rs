@@ -50,6 +50,7 @@ pub(super) fn jina(keys: &Keys<'_>, config: &ModelConfig) -> Result<Plan, ModelE
     plan.gate_by(Activation::Gelu);
     let alibi = keys.positive("attention.max_alibi_bias")?.unwrap_or(ALIBI);
     for layer in &mut plan.layers {
+        layer.second_attention_norm = Presence::Optional;
         layer.attention.alibi = Some(alibi);
         layer.attention.head_norms =
             HeadNorms { presence: Presence::Optional, over: NormOver::Whole, ..HeadNorms::NEVER };

@@ -116,7 +116,8 @@ impl Attention {
                 "attn_output_norm",
                 plan,
                 embedding,
-            )?,
+            )?
+            .with_second(loader, layer, "attn_norm_2", plan)?,
             q,
             own,
             q_norm: head_norm("attn_q_norm", heads)?,

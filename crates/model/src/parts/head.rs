@@ -3,8 +3,10 @@
 use parkade_kernels::{Activations, Team};
 
 use super::linear::{Linear, multiply};
+use super::norm::Norm;
 use crate::error::ModelError;
 use crate::loader::{Loader, Presence};
+use crate::plan::NormKind;
 use crate::pooling::{HeadActivation, HeadPlan};
 
 /// The layers of a head.
@@ -13,6 +15,8 @@ pub(crate) struct Head {
     layers: Vec<Linear>,
     /// Between the first of a classifier's layers and the last.
     activation: Option<HeadActivation>,
+    /// Behind that.
+    norm: Option<Norm>,
     softmax: bool,
     outputs: usize,
 }
@@ -29,16 +33,29 @@ impl Head {
                     layers.push(Linear::load(loader, &format!("dense_{number}"), inputs, outputs, Presence::Optional)?);
                     inputs = outputs;
                 }
-                Ok(Head { layers, activation: None, softmax: false, outputs: inputs })
+                Ok(Head { layers, activation: None, norm: None, softmax: false, outputs: inputs })
             }
-            &HeadPlan::Classifier { activation, labels, softmax } => {
-                let mut layers = Vec::new();
+            &HeadPlan::Classifier { activation, norm, labels, softmax } => {
                 let has_dense = loader.has("cls.weight");
+                // In some files that one gives the scores.
+                let has_last = loader.has("cls.output.weight") || !has_dense;
+                let linear = |name, outputs| Linear::load(loader, name, embedding, outputs, Presence::Optional);
+                let mut layers = Vec::new();
                 if has_dense {
-                    layers.push(Linear::load(loader, "cls", embedding, embedding, Presence::Optional)?);
+                    layers.push(linear("cls", if has_last { embedding } else { labels })?);
                 }
-                layers.push(Linear::load(loader, "cls.output", embedding, labels, Presence::Optional)?);
-                Ok(Head { layers, activation: has_dense.then_some(activation), softmax, outputs: labels })
+                if has_last {
+                    layers.push(linear("cls.output", labels)?);
+                }
+                let norm = match norm {
+                    Some(eps) if layers.len() > 1 => {
+                        let kind = NormKind::Layer { eps, bias: Presence::Never };
+                        Norm::load_if(Presence::Optional, loader, "cls.norm", &[embedding], kind)?
+                    }
+                    _ => None,
+                };
+                let activation = has_dense.then_some(activation);
+                Ok(Head { layers, activation, norm, softmax, outputs: labels })
             }
         }
     }
@@ -66,6 +83,9 @@ impl Head {
             multiply(team, &activations, [(linear, vectors)]);
             if let (0, Some(activation)) = (place, self.activation) {
                 vectors.iter_mut().for_each(|x| *x = activation.of(*x));
+                if let Some(norm) = &self.norm {
+                    norm.replace(team, vectors, texts * linear.outputs(), &mut Vec::new());
+                }
             }
         }
         if self.softmax {

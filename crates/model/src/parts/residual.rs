@@ -13,6 +13,8 @@ pub(crate) struct Residual {
     before: Option<Norm>,
     after: Option<Norm>,
     of_sum: Option<Norm>,
+    /// Of the sum of what the half read and what that norm gave.
+    second: Option<Norm>,
     scale: f32,
     embedding: usize,
 }
@@ -34,9 +36,23 @@ impl Residual {
             before: before.filter(|_| matches!(order, NormOrder::Before | NormOrder::Both)).map(norm).transpose()?,
             after: matches!(order, NormOrder::After | NormOrder::Both).then(|| norm(after)).transpose()?,
             of_sum: (order == NormOrder::AfterSum).then(|| norm(of_sum)).transpose()?,
+            second: None,
             scale: plan.layers[layer].residual_scale,
             embedding,
         })
+    }
+
+    /// The same with a second norm of that name, where the plan has one.
+    pub(crate) fn with_second(
+        self,
+        loader: &Loader<'_>,
+        layer: usize,
+        name: &str,
+        plan: &Plan,
+    ) -> Result<Residual, ModelError> {
+        let (presence, name) = (plan.layers[layer].second_attention_norm, in_layer(layer, name));
+        let second = Norm::load_if(presence, loader, &name, &[self.embedding], plan.norm)?;
+        Ok(Residual { second, ..self })
     }
 
     /// Makes the hidden states the input of products with matrices of these types.
@@ -53,6 +69,12 @@ impl Residual {
         let values = s.rows * self.embedding;
         if let Some(norm) = &self.after {
             norm.replace(team, &mut s.delta, values, &mut s.normed);
+        }
+        if let (Some(of_sum), Some(second)) = (&self.of_sum, &self.second) {
+            add_assign(team, &mut s.delta[..values], &s.hidden[..values]);
+            of_sum.replace(team, &mut s.delta, values, &mut s.normed);
+            add_assign(team, &mut s.hidden[..values], &s.delta[..values]);
+            return second.replace(team, &mut s.hidden, values, &mut s.normed);
         }
         let (hidden, delta) = (&mut s.hidden[..values], &s.delta[..values]);
         // The sum alone, where there is no factor: as it is in most models.

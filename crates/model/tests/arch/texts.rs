@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use parkade_kernels::{KvType, Span, Team};
-use parkade_model::gguf::Gguf;
+use parkade_model::gguf::{Gguf, Value};
 use parkade_model::tokenizer::{Bos, SpecialTokens, Tokenizer};
-use parkade_model::{Batch, Embeds, Model, Outputs, Pairs, Pooled, TokenId, normalize};
+use parkade_model::{Batch, Embeds, Model, Outputs, Pairs, Pooled, Pooling, TokenId, normalize};
 use serde::Deserialize;
 
 use crate::models::{TEXTS, sources};
-use crate::rewrite::widened;
+use crate::rewrite::{widened, with_metadata};
 use crate::runner::{BLOCK_LEN, table};
 
 /// With the weights in F32, the furthest from llama.cpp: in 1 - cosine, or of a score.
@@ -192,4 +192,23 @@ fn texts_and_pairs_are_the_tokens_of_llama_cpp() {
         }
         Ok("the same tokens".to_owned())
     });
+}
+
+#[test]
+fn an_encoder_pools_and_computes_as_its_file_says() {
+    let rerank = sources("modern-bert-rerank-Q8_0").remove(0).0;
+    let with = |key: &str, value: Value| with_metadata(&rerank, &format!("modern-bert.{key}"), value);
+    let pooling = |gguf: &Gguf| load(gguf, 1).embedder().unwrap().pooling;
+    assert_eq!(pooling(&rerank), Pooling::Mean);
+    assert_eq!(pooling(&with("classifier.pooling_type", 2u32.into())), Pooling::First);
+    let refused = |key: &str, value: Value, part: &str| {
+        let message = Model::load(&with(key, value), Arc::new(Team::new(1))).unwrap_err().to_string();
+        assert!(message.contains(key) && message.contains(part), "{message:?} does not say {part:?}");
+    };
+    refused("classifier.pooling_type", 3u32.into(), "is 3; expected 1 (mean) or 2 (cls)");
+    refused("hidden_activation", "relu".into(), "is relu; expected gelu or silu");
+    let text: &[TokenId] = &[1, 40, 25, 63, 2];
+    let score = |gguf: &Gguf| run(&mut load(gguf, 1), &[text], KvType::F32)[0][0];
+    assert_eq!(score(&with("hidden_activation", "gelu".into())), score(&rerank));
+    assert_ne!(score(&with("hidden_activation", "silu".into())), score(&rerank));
 }

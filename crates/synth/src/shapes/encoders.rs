@@ -146,6 +146,18 @@ pub(super) fn modern_bert(d: Dims) -> Draft {
     m
 }
 
+/// With a dense layer, GELU and a norm between the mean of a text and its score.
+pub(super) fn modern_bert_rerank(d: Dims) -> Draft {
+    let mut m = modern_bert(d);
+    m.set("pooling_type", RANK);
+    m.set("classifier.output_labels", labels(&["LABEL_0"]));
+    m.matrix("cls", &[d.width, d.width], 1.0);
+    m.norms(&["cls.norm"]);
+    m.floats("cls.output.weight", &[d.width], 0.0, 0.2);
+    m.bias("cls.output", &[1]);
+    m
+}
+
 /// Distances instead of positions.
 pub(super) fn jina_bert_v2(d: Dims) -> Draft {
     let mut m = encoder("jina-bert-v2", d, 1e-12, 2);
@@ -155,6 +167,27 @@ pub(super) fn jina_bert_v2(d: Dims) -> Draft {
         m.bias("ffn_down", &[d.width]);
         m.biased_norms(&["layer_output_norm"]);
     });
+    m
+}
+
+/// As Jina's model for code: norms of queries and keys, a second one behind attention, gates in one matrix with what they gate.
+pub(super) fn jina_bert_v2_code(d: Dims) -> Draft {
+    let mut m = encoder("jina-bert-v2", d, 1e-12, 2);
+    m.layers(|m, _| {
+        separate_attention(m);
+        m.biased_norms(&["attn_q_norm", "attn_k_norm", "attn_norm_2", "layer_output_norm"]);
+        m.fused_gated();
+        m.bias("ffn_down", &[d.width]);
+    });
+    m
+}
+
+/// As Jina's first rerankers: one matrix and a tanh make the score.
+pub(super) fn jina_bert_v2_rerank(d: Dims) -> Draft {
+    let mut m = jina_bert_v2(d);
+    m.set("pooling_type", RANK);
+    m.floats("cls.weight", &[d.width], 0.0, 0.1);
+    m.bias("cls", &[1]);
     m
 }
 

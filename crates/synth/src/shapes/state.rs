@@ -186,6 +186,18 @@ pub(super) fn qwen3next(d: Dims) -> Draft {
     delta_net("qwen3next", d, d.head / 4, &[("ssm_ba", 2)])
 }
 
+/// As older files hold it: what is convolved and the gates of the output are one matrix.
+pub(super) fn qwen3next_fused(d: Dims) -> Draft {
+    let mut m = qwen3next(d);
+    let gates = m.tensors.extract_if(.., |tensor| tensor.name.ends_with("attn_gate.weight")).collect::<Vec<_>>();
+    let mixed = m.tensors.iter_mut().filter(|tensor| tensor.name.ends_with("attn_qkv.weight"));
+    for (mixed, gates) in mixed.zip(gates) {
+        mixed.name = mixed.name.replace("attn_qkv", "ssm_in");
+        mixed.shape[1] += gates.shape[1];
+    }
+    m
+}
+
 /// The numbers of pairs that turn by each kind of position.
 fn sections(m: &mut Draft) {
     m.set("rope.dimension_sections", numbers([3, 3, 2, 0]));

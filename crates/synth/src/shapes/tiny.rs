@@ -128,6 +128,7 @@ fn states() -> Vec<Shape> {
         tiny("granitehybrid-dense", state::granite_hybrid, three),
         tiny("falcon-h1", state::falcon_h1, Dims { base: 1_000_000.0, ..three }),
         tiny("qwen3next", state::qwen3next, mixed),
+        tiny("qwen3next-fused", state::qwen3next_fused, mixed),
         tiny("qwen35", state::qwen35, delta),
         tiny("qwen35moe", state::qwen35moe, mixed),
         tiny("rwkv7", state::rwkv7, Dims { head: 64, ffn: 192, ..three }).vocabulary(Vocabulary::Rwkv),
@@ -138,6 +139,7 @@ fn encoders() -> Vec<Shape> {
     let bert = Dims { layers: 3, ffn: 192, context: 256, ..NARROW };
     let gated = Dims { layers: 3, ..NARROW };
     let four = Dims { layers: 4, used: 2, ..NARROW };
+    let near = Dims { base: 160_000.0, window: 16, ..four };
     let gemma = Dims { layers: 4, kv_heads: 1, ffn: 96, base: 1_000_000.0, window: 24, ..NARROW };
     let qwen3 = Dims { layers: 3, ffn: 128, base: 1_000_000.0, tied: true, ..TINY };
     vec![
@@ -146,9 +148,12 @@ fn encoders() -> Vec<Shape> {
         tiny("xlm-roberta", encoders::xlm_roberta, bert).vocabulary(Vocabulary::Unigram),
         tiny("nomic-bert", encoders::nomic_bert, Dims { base: 1000.0, ..gated }).vocabulary(Vocabulary::WordPiece),
         tiny("nomic-bert-moe", encoders::nomic_bert_moe, four).vocabulary(Vocabulary::Unigram),
-        tiny("modern-bert", encoders::modern_bert, Dims { base: 160_000.0, window: 16, ..four })
+        tiny("modern-bert", encoders::modern_bert, near).vocabulary(Vocabulary::MarkedLetters),
+        tiny("modern-bert-rerank", encoders::modern_bert_rerank, Dims { layers: 3, ..near })
             .vocabulary(Vocabulary::MarkedLetters),
         tiny("jina-bert-v2", encoders::jina_bert_v2, gated).vocabulary(Vocabulary::WordPiece),
+        tiny("jina-bert-v2-code", encoders::jina_bert_v2_code, gated).vocabulary(Vocabulary::WordPiece),
+        tiny("jina-bert-v2-rerank", encoders::jina_bert_v2_rerank, gated).vocabulary(Vocabulary::WordPiece),
         tiny("gemma-embedding", gemma::gemma_embedding, gemma).vocabulary(Vocabulary::Gemma),
         tiny("qwen3-embedding", encoders::qwen3_embedding, qwen3).vocabulary(Vocabulary::EndedLetters),
         tiny("bert-rerank", encoders::bert_rerank, bert).vocabulary(Vocabulary::WordPiece),

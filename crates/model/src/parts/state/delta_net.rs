@@ -1,5 +1,7 @@
 //! Gated delta nets: a short convolution, and behind it a state of each head in which a key's value is replaced.
 
+use std::ops::Range;
+
 use parkade_kernels::{
     Activation, Columns, Convolution, Convolved, KeyHeads, Recurrence, Team, Update, for_each_row, gate,
 };
@@ -59,6 +61,19 @@ impl Steps {
     }
 }
 
+/// Where in the matrix of older files queries, keys and values are, and where the gates: for each head of keys its query, its key, and the
+/// values and the gates of the heads that share it.
+fn fused_places(space: StateSpace) -> [Vec<Range<usize>>; 2] {
+    let StateSpace { inner, state, groups, .. } = space;
+    let values = inner / groups;
+    let each = |first: usize, len: usize| {
+        (0..groups).map(move |group| group * 2 * (state + values) + first).map(move |start| start..start + len)
+    };
+    let [queries, keys] = [0, state].map(|first| each(first, state));
+    let mixed = queries.chain(keys).chain(each(2 * state, values)).collect();
+    [mixed, each(2 * state + values, values).collect()]
+}
+
 impl DeltaNet {
     /// Loads that of a layer.
     pub(super) fn load(
@@ -71,14 +86,21 @@ impl DeltaNet {
     ) -> Result<DeltaNet, ModelError> {
         let StateSpace { inner, state, heads, .. } = space;
         let linear = |what, outputs| Linear::load(loader, &in_layer(layer, what), embedding, outputs, Presence::Never);
+        let fused = in_layer(layer, "ssm_in.weight");
+        let [mixed, gates] = if order == KeyHeads::Neighbours && loader.has(&fused) {
+            let matrices = loader.matrices_of(&fused, embedding, fused_places(space))?;
+            matrices.map(|matrix| Linear { matrix, bias: None })
+        } else {
+            [linear("attn_qkv", space.convolved())?, linear("attn_gate", inner)?]
+        };
         let eps = match plan.norm {
             NormKind::Rms { eps } | NormKind::Layer { eps, .. } => eps,
         };
         Ok(DeltaNet {
             space,
             order,
-            mixed: linear("attn_qkv", space.convolved())?,
-            gates: linear("attn_gate", inner)?,
+            mixed,
+            gates,
             steps: Steps::load(loader, layer, embedding, heads)?,
             convolution: super::convolution(loader, layer, space.taps, space.convolved())?,
             step_bias: loader.floats(&in_layer(layer, "ssm_dt.bias"), &[heads])?,
