@@ -134,7 +134,8 @@ impl Frame {
 
 /// The rules of `tokenizer.ggml.pre`.
 fn rules(vocabulary: &Vocabulary<'_>, warnings: &mut Vec<String>) -> Result<Rules, TokenizerError> {
-    let name = if vocabulary.model == "gemma4" { Some(vocabulary.model) } else { vocabulary.pre };
+    let name =
+        if ["gemma4", "whitespace"].contains(&vocabulary.model) { Some(vocabulary.model) } else { vocabulary.pre };
     let name = name.unwrap_or_else(|| {
         warnings.push(
             "tokenizer.ggml.pre is missing, so text is split into words by the rules of 'default'; \
@@ -143,7 +144,9 @@ fn rules(vocabulary: &Vocabulary<'_>, warnings: &mut Vec<String>) -> Result<Rule
         );
         "default"
     });
-    Rules::by_name(name).ok_or_else(|| {
+    // In a file of another model white space would have tokens.
+    let is_of_model = |rules: &Rules| rules.letters != Letters::Words || vocabulary.model == "whitespace";
+    Rules::by_name(name).filter(is_of_model).ok_or_else(|| {
         let like = |known: &&str| strsim::jaro_winkler(name, known);
         TokenizerError::PreTokenizer {
             found: name.chars().take(40).collect(),

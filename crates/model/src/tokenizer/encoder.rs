@@ -21,7 +21,7 @@ use crate::TokenId;
 /// Makes tokens of text.
 #[derive(Debug)]
 pub(super) enum Encoder {
-    Bpe { words: PreTokenizer, bpe: Bpe, letters: Letters },
+    Bpe { words: PreTokenizer, bpe: Bpe, letters: Letters, lower_case: bool },
     SentencePiece { pieces: SentencePiece, add_space: bool },
     Unigram(Unigram),
     WordPiece(WordPiece),
@@ -42,6 +42,7 @@ impl Encoder {
                 words: PreTokenizer::new(rules),
                 bpe: checked.bpe(vocabulary.merges, rules)?,
                 letters: rules.letters,
+                lower_case: vocabulary.lower_case.unwrap_or(false),
             },
             (Scheme::Bpe | Scheme::SentencePiece, _) => {
                 Encoder::SentencePiece { pieces: checked.sentencepiece(vocabulary.scores, unknown)?, add_space }
@@ -64,11 +65,19 @@ impl Encoder {
         out: &mut Vec<TokenId>,
     ) -> Result<(), TokenizerError> {
         match self {
-            Encoder::Bpe { words, bpe, letters: Letters::Bytes } => {
+            Encoder::Bpe { words, bpe, letters: Letters::Bytes, .. } => {
                 words.split(text, &mut |word| bpe.encode(word, scratch, out));
                 Ok(())
             }
-            Encoder::Bpe { words, bpe, letters: Letters::Characters { .. } } => {
+            Encoder::Bpe { bpe, letters: Letters::Words, lower_case, .. } => {
+                for word in text.split_whitespace() {
+                    let lower =
+                        lower_case.then(|| word.chars().filter_map(|c| c.to_lowercase().next()).collect::<String>());
+                    bpe.encode(lower.as_deref().unwrap_or(word), scratch, out);
+                }
+                Ok(())
+            }
+            Encoder::Bpe { words, bpe, letters: Letters::Characters { .. }, .. } => {
                 let marked = text.replace(' ', "\u{2581}");
                 words.split(&marked, &mut |word| bpe.encode(word, scratch, out));
                 Ok(())
@@ -96,7 +105,8 @@ impl Checked<'_> {
                     self.ids.get(text).copied().filter(|&id| self.kind(id).is_made_of_text())
                 });
             }
-            Letters::Characters { whole_lines } => {
+            Letters::Words | Letters::Characters { .. } => {
+                let whole_lines = rules.letters == Letters::Characters { whole_lines: true };
                 for (text, id) in self.texts() {
                     let mut chars = text.chars();
                     if let (Some(c), None) = (chars.next(), chars.next()) {

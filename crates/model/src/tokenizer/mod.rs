@@ -1,8 +1,8 @@
 //! Text to token ids and back, from the vocabulary in the GGUF file.
 //!
-//! Five kinds of vocabulary are read: BPE of bytes or characters (`gpt2`: GPT-2, Llama 3, Qwen, SmolLM; `gemma4`),
-//! SentencePiece's BPE (`llama`: Llama 2, Mistral, Gemma) and Unigram (`t5`: XLM-RoBERTa), WordPiece (`bert`), and RWKV's
-//! (`rwkv`). The ids are those that llama.cpp gives for the same file, with these differences: where special tokens overlap
+//! Five kinds of vocabulary are read: BPE of bytes or characters (`gpt2`: GPT-2, Llama 3, Qwen, SmolLM; `gemma4`;
+//! `whitespace`), SentencePiece's BPE (`llama`: Llama 2, Mistral, Gemma) and Unigram (`t5`: XLM-RoBERTa), WordPiece
+//! (`bert`), and RWKV's (`rwkv`). The ids are those that llama.cpp gives for the same file, with these differences: where special tokens overlap
 //! in a text, the leftmost counts here and the longest there; and WordPiece makes words as Hugging Face's tokenizers do.
 //!
 //! A text goes through three steps: special tokens are cut out (`special`), the rest is split into words

@@ -21,6 +21,7 @@ pub(super) enum Scheme {
 const NAMES: &[(&str, Scheme, &str)] = &[
     ("gpt2", Scheme::Bpe, "byte-level BPE"),
     ("gemma4", Scheme::Bpe, "BPE of characters"),
+    ("whitespace", Scheme::Bpe, "BPE of the characters of words"),
     ("llama", Scheme::SentencePiece, "SentencePiece"),
     ("t5", Scheme::Unigram, "Unigram"),
     ("bert", Scheme::WordPiece, "WordPiece"),

@@ -3,7 +3,7 @@
 /// A tokenizer's part of a GGUF file's metadata, unchecked. Absent keys are `None`.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary<'a> {
-    /// `tokenizer.ggml.model`: `gpt2`, `gemma4`, `llama`, `t5`, `bert` or `rwkv`.
+    /// `tokenizer.ggml.model`: `gpt2`, `gemma4`, `whitespace`, `llama`, `t5`, `bert` or `rwkv`.
     pub model: &'a str,
     /// `tokenizer.ggml.pre`: how text is split into words; for `gpt2` only.
     pub pre: Option<&'a str>,
@@ -13,7 +13,7 @@ pub struct Vocabulary<'a> {
     pub types: Option<&'a [i64]>,
     /// `tokenizer.ggml.scores`: the higher, the earlier a piece is merged or the likelier it is; for `llama` and `t5` only.
     pub scores: Option<&'a [f32]>,
-    /// `tokenizer.ggml.merges`: pairs with a space between, in the order of their ranks; for `gpt2` and `gemma4` only.
+    /// `tokenizer.ggml.merges`: pairs with a space between, in the order of their ranks; for `gpt2`, `gemma4` and `whitespace` only.
     pub merges: Option<&'a [String]>,
     /// `tokenizer.ggml.bos_token_id`.
     pub bos: Option<u32>,
@@ -37,7 +37,7 @@ pub struct Vocabulary<'a> {
     pub remove_extra_whitespaces: Option<bool>,
     /// `tokenizer.ggml.precompiled_charsmap`: what characters are replaced by; for `t5` only.
     pub character_map: Option<&'a [u8]>,
-    /// `tokenizer.ggml.normalizer.lowercase`; for `bert` only.
+    /// `tokenizer.ggml.normalizer.lowercase`; for `bert` and `whitespace` only.
     pub lower_case: Option<bool>,
     /// `tokenizer.ggml.normalizer.strip_accents`; for `bert` only, and as `lower_case` if it is missing.
     pub strip_accents: Option<bool>,

@@ -3,8 +3,8 @@
 use super::patterns::Cut::{Nowhere, Thousands};
 use super::patterns::{
     AFMOE_ASIAN, AYA, BAILING, BLOOM, CASED_SCRIPTS, CHINESE_AND_HANGUL, CHINESE_AND_KANA, DEEPSEEK, DIGITS,
-    EAST_ASIAN, EXAONE_MOE, GPT2, GPT4O, GRANITE_EMBEDDING, KIMI, LINES, LLAMA3, MINICPM5, NUMBERS, QWEN2, QWEN35,
-    SEED, SPARK, Stage, TEKKEN, THREE_DIGITS, UFAKZEKA, UP_TO_THREE_DIGITS, YOUTU,
+    EAST_ASIAN, EXAONE_MOE, GPT2, GPT4O, GRANITE_EMBEDDING, JAIS2, KIMI, LINES, LLAMA3, MINICPM5, NUMBERS, QWEN2,
+    QWEN35, SEED, SPARK, Stage, TEKKEN, THREE_DIGITS, UFAKZEKA, UP_TO_THREE_DIGITS, YOUTU,
 };
 
 /// What follows from the name of a pre-tokenizer, as llama.cpp has it.
@@ -24,6 +24,8 @@ pub(crate) struct Rules {
 pub(crate) enum Letters {
     /// Bytes, in GPT-2's alphabet.
     Bytes,
+    /// Characters of words, which are what lies between white space; that has no tokens. A character that is no token is spelled as below.
+    Words,
     /// Characters, with `▁` for a space; a character that is no token is spelled in tokens of bytes.
     Characters {
         /// A run of line ends that is a token is not merged from its parts (Gemma 4).
@@ -78,6 +80,7 @@ const FAMILIES: &[(&[&str], Rules)] = {
             &["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
             llama(&[LLAMA3]),
         ),
+        (&["jais-2"], plain(&[JAIS2])),
         (&["dbrx", "smaug-bpe", "chatglm-bpe"], plain(&[LLAMA3])),
         (&["glm4", "glm5"], whole_words(&[LLAMA3])),
         (
@@ -156,6 +159,7 @@ const FAMILIES: &[(&[&str], Rules)] = {
             &["gemma4", "granite-embed-multi-311m"],
             Rules { stages: &[LINES], add_bos: true, letters: Letters::Characters { whole_lines: true }, ..PLAIN },
         ),
+        (&["whitespace"], Rules { letters: Letters::Words, ..PLAIN }),
         (&["sarvam-moe"], Rules { stages: &[LINES], letters: Letters::Characters { whole_lines: false }, ..PLAIN }),
     ]
 };

@@ -49,6 +49,13 @@ fn split_stages<'t>(stages: &[(Regex, Cut)], text: &'t str, word: &mut impl FnMu
             Cut::Nowhere => {}
             Cut::LeaveLast => end = leave_last(text, start, end, false),
             Cut::LeaveLastButLines => end = leave_last(text, start, end, true),
+            Cut::Halves => {
+                end = leave_last(text, start, end, true);
+                split_stages(rest, &text[at..start], word);
+                halves(&text[start..end], |piece| split_stages(rest, piece, word));
+                at = end;
+                continue;
+            }
             Cut::Thousands => {
                 let mut left = found.as_str().chars().count();
                 for (offset, c) in found.as_str().char_indices() {
@@ -82,6 +89,20 @@ fn leave_last(text: &str, start: usize, end: usize, keep_lines: bool) -> usize {
     }
 }
 
+/// Calls `piece` with the pieces of a run of white space, the largest first; with anything else as it is.
+fn halves<'t>(mut run: &'t str, mut piece: impl FnMut(&'t str)) {
+    if run.ends_with(['\r', '\n']) || !run.chars().all(char::is_whitespace) {
+        return piece(run);
+    }
+    let mut left = run.chars().count();
+    while left > 0 {
+        let len = [512, 256, 128, 64, 32, 16, 8, 4, 2].into_iter().find(|&len| len <= left).unwrap_or(1);
+        let (first, others) = run.split_at(run.char_indices().nth(len).map_or(run.len(), |(at, _)| at));
+        piece(first);
+        (run, left) = (others, left - len);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +129,15 @@ mod tests {
         assert_eq!(words("gpt-2", "a \u{3000}b\u{a0}\u{a0}!"), ["a", " ", "\u{3000}", "b", "\u{a0}", "\u{a0}", "!"]);
         assert_eq!(words("llama-bpe", "a   b \n c \n\n  "), ["a", "  ", " b", " \n", " c", " \n\n", "  "]);
         assert_eq!(words("llama-bpe", " \r\n\t\tx"), [" \r\n", "\t", "\tx"]);
+    }
+
+    #[test]
+    fn a_run_of_white_space_goes_in_halves() {
+        let spaces = |lengths: &[usize]| lengths.iter().map(|&len| " ".repeat(len)).collect::<Vec<_>>();
+        assert_eq!(words("jais-2", &" ".repeat(1023)), spaces(&[512, 256, 128, 64, 32, 16, 8, 4, 2, 1]));
+        assert_eq!(words("jais-2", &format!("{}a", " ".repeat(8)))[..3], spaces(&[4, 2, 1]));
+        assert_eq!(words("jais-2", "a   b \n c \n\n  d"), ["a", "  ", " b", " \n", " c", " \n\n", " ", " d"]);
+        assert_eq!(words("jais-2", " \r\n\t\tx"), [" \r\n", "\t", "\tx"]);
     }
 
     #[test]

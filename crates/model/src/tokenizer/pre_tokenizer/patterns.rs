@@ -18,9 +18,12 @@ pub(super) enum Cut {
     LeaveLastButLines,
     /// After each digit that has a multiple of three behind it. What stands before the first digits goes with them.
     Thousands,
+    /// One that is white space and does not end in a line end goes in pieces of the largest power of two from 4 to 512 that fits, then of 2 and 1. One
+    /// that has text after it leaves its last character to the next word, unless it is the only one.
+    Halves,
 }
 
-use Cut::{LeaveLast, LeaveLastButLines, Nowhere};
+use Cut::{Halves, LeaveLast, LeaveLastButLines, Nowhere};
 
 macro_rules! contractions {
     () => {
@@ -99,6 +102,7 @@ pub(super) const LLAMA3: Stage = (
     words!(contracted!(), r"\p{L}+", r"\p{N}{1,3}", r"[^\s\p{L}\p{N}]+[\r\n]*", r"|\s*[\r\n]+|\s+"),
     LeaveLastButLines,
 );
+pub(super) const JAIS2: Stage = (LLAMA3.0, Halves);
 pub(super) const QWEN2: Stage =
     (words!(contracted!(), r"\p{L}+", r"\p{N}", r"[^\s\p{L}\p{N}]+[\r\n]*", r"|\s*[\r\n]+|\s+"), LeaveLastButLines);
 pub(super) const QWEN35: Stage = (
