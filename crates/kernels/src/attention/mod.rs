@@ -161,7 +161,8 @@ impl Plan<'_> {
             (span.rows * self.group).div_ceil(block) * kv_heads * (span.past + span.rows).div_ceil(SPLIT)
         };
         let units: usize = self.spans.iter().map(units).sum();
-        block * (units / (4 * threads)).clamp(1, LATENT_BLOCKS)
+        let wanted = if threads > 1 { 2 * threads } else { 1 };
+        block * (units / wanted).clamp(1, LATENT_BLOCKS)
     }
 
     /// The tiles of all spans, of each span the longest first.
