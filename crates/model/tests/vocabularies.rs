@@ -85,6 +85,14 @@ fn a_stream_makes_the_text_that_decoding_makes_in_all_schemes() {
 }
 
 #[test]
+fn letters_of_dna_come_back_as_letters() {
+    let (_, tokenizer, _) = small().into_iter().find(|(name, ..)| name == "hybriddna").unwrap();
+    let text = "the CCCCCC <dna>CCCCCCacgtacGATT</dna> test";
+    let ids = tokenizer.encode(text, SpecialTokens::AsText, Bos::Never).unwrap();
+    assert_eq!(tokenizer.decode(&ids), "the CCCCCC <dna>CCCCCCACGTAC<oov></dna> test");
+}
+
+#[test]
 fn a_pair_is_framed_as_its_model_was_trained() {
     let pair = |name: &str| {
         let (_, tokenizer, _) = small().into_iter().find(|(known, ..)| known == name).unwrap();

@@ -36,6 +36,7 @@ impl Tokenizer {
         };
         let spelling = match (scheme, &rules) {
             (Scheme::Longest, _) => Spelling::Escaped,
+            (_, Some(Rules { letters: Letters::Bytes, .. })) if vocabulary.model == "hybriddna" => Spelling::Dna,
             (_, Some(Rules { letters: Letters::Bytes, .. })) => Spelling::ByteLevel,
             _ => Spelling::SpaceMarks,
         };

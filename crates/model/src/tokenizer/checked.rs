@@ -10,7 +10,7 @@ use super::sentencepiece::SPACE;
 use super::special::Literals;
 use super::texts::Texts;
 use super::vocabulary::Vocabulary;
-use super::{TokenizerError, byte_level, markup};
+use super::{TokenizerError, byte_level, dna, markup};
 use crate::TokenId;
 
 /// How the texts of tokens are written in a vocabulary.
@@ -20,6 +20,8 @@ pub(super) enum Spelling {
     ByteLevel,
     /// As they are, but for `▁`, which is a space.
     SpaceMarks,
+    /// As the first, but for the mark behind letters of DNA.
+    Dna,
     /// With backslashes.
     Escaped,
 }
@@ -139,6 +141,7 @@ impl Spelling {
     fn decode(self, text: &str, out: &mut Vec<u8>) {
         match self {
             Spelling::ByteLevel => byte_level::decode(text, out),
+            Spelling::Dna => byte_level::decode(text.strip_suffix(dna::MARK).unwrap_or(text), out),
             Spelling::SpaceMarks => out.extend_from_slice(text.replace(SPACE, " ").as_bytes()),
             Spelling::Escaped => escaped::decode(text, out),
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::bpe::{self, Bpe};
 use super::character_map::CharacterMap;
 use super::checked::Checked;
+use super::dna::Dna;
 use super::keys::{MERGES, SCORES, TOKENS};
 use super::kind::Kind;
 use super::longest::Longest;
@@ -21,7 +22,7 @@ use crate::TokenId;
 /// Makes tokens of text.
 #[derive(Debug)]
 pub(super) enum Encoder {
-    Bpe { words: PreTokenizer, bpe: Bpe, letters: Letters, lower_case: bool },
+    Bpe { words: PreTokenizer, bpe: Bpe, letters: Letters, lower_case: bool, dna: Option<Dna> },
     SentencePiece { pieces: SentencePiece, add_space: bool },
     Unigram(Unigram),
     WordPiece(WordPiece),
@@ -43,6 +44,7 @@ impl Encoder {
                 bpe: checked.bpe(vocabulary.merges, rules)?,
                 letters: rules.letters,
                 lower_case: vocabulary.lower_case.unwrap_or(false),
+                dna: if vocabulary.model == "hybriddna" { Dna::new(checked.texts()) } else { None },
             },
             (Scheme::Bpe | Scheme::SentencePiece, _) => {
                 Encoder::SentencePiece { pieces: checked.sentencepiece(vocabulary.scores, unknown)?, add_space }
@@ -65,8 +67,14 @@ impl Encoder {
         out: &mut Vec<TokenId>,
     ) -> Result<(), TokenizerError> {
         match self {
-            Encoder::Bpe { words, bpe, letters: Letters::Bytes, .. } => {
-                words.split(text, &mut |word| bpe.encode(word, scratch, out));
+            Encoder::Bpe { words, bpe, letters: Letters::Bytes, dna, .. } => {
+                let mut plain = |text: &str, out: &mut Vec<TokenId>| {
+                    words.split(text, &mut |word| bpe.encode(word, scratch, out));
+                };
+                match dna {
+                    None => plain(text, out),
+                    Some(dna) => dna.encode(text, out, plain),
+                }
                 Ok(())
             }
             Encoder::Bpe { bpe, letters: Letters::Words, lower_case, .. } => {

@@ -1,7 +1,7 @@
 //! Text to token ids and back, from the vocabulary in the GGUF file.
 //!
-//! Five kinds of vocabulary are read: BPE of bytes or characters (`gpt2`: GPT-2, Llama 3, Qwen, SmolLM; `gemma4`;
-//! `whitespace`), SentencePiece's BPE (`llama`: Llama 2, Mistral, Gemma) and Unigram (`t5`: XLM-RoBERTa), WordPiece
+//! Five kinds of vocabulary are read: BPE of bytes or characters (`gpt2`: GPT-2, Llama 3, Qwen, SmolLM; `hybriddna`;
+//! `gemma4`; `whitespace`), SentencePiece's BPE (`llama`: Llama 2, Mistral, Gemma) and Unigram (`t5`: XLM-RoBERTa), WordPiece
 //! (`bert`), and RWKV's (`rwkv`). The ids are those that llama.cpp gives for the same file, with these differences: where special tokens overlap
 //! in a text, the leftmost counts here and the longest there; and WordPiece makes words as Hugging Face's tokenizers do.
 //!
@@ -15,6 +15,7 @@ mod bpe;
 mod byte_level;
 mod character_map;
 mod checked;
+mod dna;
 mod encoder;
 mod end_tokens;
 mod error;

@@ -20,6 +20,7 @@ pub(super) enum Scheme {
 /// The names in files.
 const NAMES: &[(&str, Scheme, &str)] = &[
     ("gpt2", Scheme::Bpe, "byte-level BPE"),
+    ("hybriddna", Scheme::Bpe, "byte-level BPE and DNA"),
     ("gemma4", Scheme::Bpe, "BPE of characters"),
     ("whitespace", Scheme::Bpe, "BPE of the characters of words"),
     ("llama", Scheme::SentencePiece, "SentencePiece"),

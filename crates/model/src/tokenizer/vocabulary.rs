@@ -3,9 +3,9 @@
 /// A tokenizer's part of a GGUF file's metadata, unchecked. Absent keys are `None`.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary<'a> {
-    /// `tokenizer.ggml.model`: `gpt2`, `gemma4`, `whitespace`, `llama`, `t5`, `bert` or `rwkv`.
+    /// `tokenizer.ggml.model`: `gpt2`, `hybriddna`, `gemma4`, `whitespace`, `llama`, `t5`, `bert` or `rwkv`.
     pub model: &'a str,
-    /// `tokenizer.ggml.pre`: how text is split into words; for `gpt2` only.
+    /// `tokenizer.ggml.pre`: how text is split into words; for `gpt2` and `hybriddna` only.
     pub pre: Option<&'a str>,
     /// `tokenizer.ggml.tokens`: the text of each token.
     pub tokens: &'a [String],
@@ -13,7 +13,7 @@ pub struct Vocabulary<'a> {
     pub types: Option<&'a [i64]>,
     /// `tokenizer.ggml.scores`: the higher, the earlier a piece is merged or the likelier it is; for `llama` and `t5` only.
     pub scores: Option<&'a [f32]>,
-    /// `tokenizer.ggml.merges`: pairs with a space between, in the order of their ranks; for `gpt2`, `gemma4` and `whitespace` only.
+    /// `tokenizer.ggml.merges`: pairs with a space between, in the order of their ranks; for those of BPE only.
     pub merges: Option<&'a [String]>,
     /// `tokenizer.ggml.bos_token_id`.
     pub bos: Option<u32>,
