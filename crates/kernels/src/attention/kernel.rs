@@ -1,11 +1,12 @@
 #![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
 
 use super::latents::Latents;
-use super::{CHUNK, SPLIT, Scoring};
+use super::{CHUNK, Scoring};
 use crate::kv_cache::LayerView;
 use crate::simd::{Kernel, LANES, RowKernel, Simd};
+use std::ops::Range;
 
-/// Some query rows over the keys of one split.
+/// Some query rows over keys of one split.
 pub(super) struct Rows<'a> {
     pub q: &'a [f32],
     pub heads: usize,
@@ -20,13 +21,15 @@ pub(super) struct Rows<'a> {
     pub kv_head: usize,
     pub view: LayerView<'a>,
     pub table: &'a [u32],
-    /// The first position of the split.
-    pub split: usize,
-    /// The values of the split's tokens where they are parts of keys.
+    /// The positions that are taken in now, from a multiple of [`CHUNK`] on.
+    pub positions: Range<usize>,
+    /// Whether they are the first of the split.
+    pub is_first: bool,
+    /// The values of these tokens where they are parts of keys.
     pub latents: Option<Latents<'a>>,
     pub scoring: Scoring<'a>,
-    /// Per row: weighted values (padded), then sixteen places of which two are used: the largest score
-    /// and the sum of the weights.
+    /// Per row: weighted values (padded), the weights in sixteen sums, then sixteen places of which two are
+    /// used: the largest score and the sum of the weights.
     pub part: &'a mut [f32],
     pub row_len: usize,
 }
@@ -39,7 +42,7 @@ impl<const T: u8> RowKernel for RowsOf<'_, T> {
     fn rows<S: Simd, const M: usize>(&mut self, s: S) {
         let rows = &mut self.0;
         let dim = rows.view.shape().dim;
-        let padded = rows.row_len - LANES;
+        let padded = rows.row_len - 2 * LANES;
         assert!(padded == rows.view.shape().value_dim().next_multiple_of(LANES) && rows.part.len() == M * rows.row_len);
         let mut q = [std::ptr::null::<f32>(); M];
         let mut position = [0; M];
@@ -49,12 +52,20 @@ impl<const T: u8> RowKernel for RowsOf<'_, T> {
             q[r] = rows.q[at..at + dim].as_ptr();
             position[r] = rows.past + token;
         }
-        rows.part.fill(0.0);
         // positions ascend
-        let end = rows.scoring.to(position[M - 1], rows.tokens).min(rows.split + SPLIT);
-        let begin = rows.scoring.from(position[0]).max(rows.split);
+        let end = rows.scoring.to(position[M - 1], rows.tokens).min(rows.positions.end);
+        let begin = rows.scoring.from(position[0]).max(rows.positions.start);
         let mut largest = [f32::NEG_INFINITY; M];
         let mut weights = [s.float(0.0); M];
+        if rows.is_first {
+            rows.part.fill(0.0);
+        } else {
+            for (r, part) in rows.part.chunks_exact(rows.row_len).enumerate() {
+                largest[r] = part[padded + LANES];
+                // SAFETY: sixteen sums are behind the values.
+                weights[r] = unsafe { s.load(part[padded..padded + LANES].as_ptr()) };
+            }
+        }
         let mut chunk = begin / CHUNK * CHUNK;
         while chunk < end {
             let keys = (end - chunk).min(CHUNK);
@@ -73,8 +84,10 @@ impl<const T: u8> RowKernel for RowsOf<'_, T> {
             chunk += CHUNK;
         }
         for (r, part) in rows.part.chunks_exact_mut(rows.row_len).enumerate() {
-            part[padded] = largest[r];
-            part[padded + 1] = s.sum(weights[r]);
+            // SAFETY: as above.
+            unsafe { s.store(weights[r], part[padded..padded + LANES].as_mut_ptr()) };
+            part[padded + LANES] = largest[r];
+            part[padded + LANES + 1] = s.sum(weights[r]);
         }
     }
 }
@@ -259,12 +272,12 @@ fn add_values<S: Simd, const T: u8, const M: usize>(
     weights: &[[f32; CHUNK]; M],
     fade: &[f32; LANES],
 ) {
-    let padded = rows.row_len - LANES;
+    let padded = rows.row_len - 2 * LANES;
     let mut values = [std::ptr::null::<u8>(); CHUNK / LANES];
     for (group, values) in values.iter_mut().enumerate().take(keys.div_ceil(LANES)) {
         let position = chunk + group * LANES;
         *values = match rows.latents {
-            Some(latents) => latents.values(position - rows.split),
+            Some(latents) => latents.values(position - rows.positions.start),
             None => rows.view.values(rows.table, rows.kv_head, position),
         };
     }
@@ -294,7 +307,7 @@ fn add_columns<S: Simd, const T: u8, const M: usize>(
     first: usize,
     step: usize,
 ) {
-    let (row_len, padded) = (rows.row_len, rows.row_len - LANES);
+    let (row_len, padded) = (rows.row_len, rows.row_len - 2 * LANES);
     let part = rows.part.as_mut_ptr();
     let mut sums = [[s.float(0.0); 4]; M];
     for r in 0..M {
@@ -340,14 +353,14 @@ impl Kernel for Merge<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let padded = self.row_len - LANES;
+        let last = self.row_len - LANES;
         let rows = self.total.chunks_exact_mut(self.row_len);
         for (total, part) in rows.zip(self.part.chunks_exact(self.row_len)) {
-            let (old, new) = (total[padded], part[padded]);
-            if part[padded + 1] == 0.0 {
+            let (old, new) = (total[last], part[last]);
+            if part[last + 1] == 0.0 {
                 continue; // the row sees no key of this split
             }
-            if total[padded + 1] == 0.0 {
+            if total[last + 1] == 0.0 {
                 total.copy_from_slice(part);
                 continue;
             }
@@ -362,7 +375,7 @@ impl Kernel for Merge<'_> {
                     s.store(sum, total.as_mut_ptr());
                 }
             }
-            total[padded] = now; // the sum of the weights beside it was merged like a value
+            total[last] = now; // the sums of the weights were merged like values
         }
     }
 }

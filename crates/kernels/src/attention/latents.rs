@@ -1,6 +1,6 @@
 //! Values that are parts of keys, laid out as values.
 
-use super::SPLIT;
+use super::CHUNK;
 use crate::CpuLevel;
 use crate::kv_cache::{KvType, LayerView};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
@@ -8,11 +8,11 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 thread_local! {
-    /// The values of a split. A thread keeps the memory: 256 KiB for latents of 512 numbers in 16 bits.
+    /// The values of a chunk. A thread keeps the memory: 64 KiB for latents of 512 numbers in 16 bits.
     static VALUES: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The values of a split's tokens, `[tokens][value_dim, padded to 16]`.
+/// The values of a chunk's tokens, `[tokens][value_dim, padded to 16]`.
 #[derive(Clone, Copy)]
 pub(super) struct Latents<'a> {
     values: &'a [u8],
@@ -21,23 +21,21 @@ pub(super) struct Latents<'a> {
 }
 
 impl Latents<'_> {
-    /// Those of sixteen tokens; the first is counted from the split's.
+    /// Those of sixteen tokens; the first is counted from the chunk's.
     #[inline(always)]
     pub fn values(&self, first: usize) -> *const u8 {
         self.values[first * self.stride..][..LANES * self.stride].as_ptr()
     }
 }
 
-/// The keys of a split of which values are parts.
+/// The keys of a chunk of which values are parts.
 pub(super) struct LatentKeys<'a> {
     pub ty: KvType,
     pub view: LayerView<'a>,
     pub table: &'a [u32],
     pub kv_head: usize,
-    /// The first position of the split.
-    pub split: usize,
-    /// The positions that matter, from a multiple of 16 on.
-    pub seen: Range<usize>,
+    /// Their positions, from a multiple of 16 on.
+    pub positions: Range<usize>,
 }
 
 impl LatentKeys<'_> {
@@ -46,7 +44,7 @@ impl LatentKeys<'_> {
         let width = self.view.shape().value_dim().next_multiple_of(LANES);
         let ty = self.ty;
         VALUES.with_borrow_mut(|values| {
-            let len = SPLIT * width * ty.bytes() / size_of::<u32>();
+            let len = CHUNK * width * ty.bytes() / size_of::<u32>();
             if values.len() < len {
                 values.resize(len, 0);
             }
@@ -70,9 +68,9 @@ impl Kernel for LayOut<'_> {
         let LayOut { keys, width, values } = self;
         let shape = keys.view.shape();
         let value_dim = shape.value_dim();
-        for position in keys.seen.clone().step_by(LANES) {
-            let from = keys.view.keys(keys.table, keys.kv_head, position);
-            let to = (position - keys.split) * width..(position - keys.split + LANES) * width;
+        for token in (0..keys.positions.len()).step_by(LANES) {
+            let from = keys.view.keys(keys.table, keys.kv_head, keys.positions.start + token);
+            let to = token * width..(token + LANES) * width;
             if keys.ty == KvType::F32 {
                 // SAFETY: `keys` gave [dim][16] elements, and a value has no more than a key.
                 unsafe { transpose_plainly(from.cast::<u32>(), 0..value_dim, &mut values[to], width) };

@@ -184,9 +184,9 @@ impl Plan<'_> {
         tiles
     }
 
-    /// Floats of a row's partial result: the weighted values, the largest score, the weights' sum.
+    /// Floats of a row's partial result: the weighted values, the weights, the largest score and the weights' sum.
     fn partial_len(&self) -> usize {
-        self.view.shape().value_dim().next_multiple_of(LANES) + LANES
+        self.view.shape().value_dim().next_multiple_of(LANES) + 2 * LANES
     }
 
     /// Runs a tile's splits one after the other, merging as it goes.
@@ -242,29 +242,35 @@ impl Plan<'_> {
 
     /// Attention of a tile over the keys of one split, into `part`.
     fn run_split(&self, tile: &Tile, split: usize, part: &mut [f32]) {
+        let split = split * SPLIT..(split + 1) * SPLIT;
         if self.view.shape().latent.is_none() {
-            return self.run_block(tile, tile.rows.clone(), split, None, part);
+            return self.run_block(tile, tile.rows.clone(), split, true, None, part);
         }
         let span = &self.spans[tile.span];
         let (first, last) = (span.past + tile.rows.start / self.group, span.past + (tile.rows.end - 1) / self.group);
-        let seen = self.scoring.from(first).max(split * SPLIT) / CHUNK * CHUNK
-            ..self.scoring.to(last, span.past + span.rows).min((split + 1) * SPLIT);
+        let begin = self.scoring.from(first).max(split.start) / CHUNK * CHUNK;
+        let end = self.scoring.to(last, span.past + span.rows).min(split.end);
         let (ty, view, table, kv_head) = (self.ty, self.view, span.blocks, tile.kv_head);
-        let keys = LatentKeys { ty, view, table, kv_head, split: split * SPLIT, seen };
         let most = max_rows(self.level);
-        keys.with_values(self.level, |values| {
-            for (start, part) in tile.rows.clone().step_by(most).zip(part.chunks_mut(most * self.partial_len())) {
-                self.run_block(tile, start..tile.rows.end.min(start + most), split, Some(values), part);
-            }
-        });
+        for chunk in (begin..end).step_by(CHUNK) {
+            let positions = chunk..end.min(chunk + CHUNK);
+            let keys = LatentKeys { ty, view, table, kv_head, positions: positions.clone() };
+            keys.with_values(self.level, |values| {
+                for (start, part) in tile.rows.clone().step_by(most).zip(part.chunks_mut(most * self.partial_len())) {
+                    let block = start..tile.rows.end.min(start + most);
+                    self.run_block(tile, block, positions.clone(), chunk == begin, Some(values), part);
+                }
+            });
+        }
     }
 
-    /// The same of a block of the tile's rows.
+    /// The same of a block of the tile's rows and some of the keys.
     fn run_block(
         &self,
         tile: &Tile,
         block: Range<usize>,
-        split: usize,
+        positions: Range<usize>,
+        is_first: bool,
         latents: Option<Latents<'_>>,
         part: &mut [f32],
     ) {
@@ -280,7 +286,8 @@ impl Plan<'_> {
             kv_head: tile.kv_head,
             view: self.view,
             table: span.blocks,
-            split: split * SPLIT,
+            positions,
+            is_first,
             latents,
             scoring: self.scoring,
             part,
