@@ -3,6 +3,8 @@
 use parkade_kernels::{KvCache, StateCache};
 use parkade_model::{Batch, Embedder, Model, ModelError, PausedPass};
 
+use crate::kv_groups::KvGroups;
+
 /// A model with its KV blocks, and slots for the states of sequences if its layers carry some. The engine decides which tokens go into which
 /// block, and which state into which slot; the backend computes.
 pub trait Backend: Send {
@@ -22,6 +24,10 @@ pub trait Backend: Send {
     fn blocks(&self) -> usize;
     /// How many tokens a block holds.
     fn block_len(&self) -> usize;
+    /// The groups of its layers: tables have a block of each for the same tokens ([`Span::blocks`](parkade_kernels::Span::blocks)).
+    fn kv_groups(&self) -> KvGroups {
+        KvGroups::new(&[None], self.block_len())
+    }
     /// How many slots for states there are: as many as sequences that may run, and more for snapshots.
     fn state_slots(&self) -> usize {
         0
@@ -135,6 +141,10 @@ impl Backend for ModelBackend {
 
     fn block_len(&self) -> usize {
         self.block_len
+    }
+
+    fn kv_groups(&self) -> KvGroups {
+        KvGroups::new(self.model.kv_layout().reaches(), self.block_len)
     }
 
     fn state_slots(&self) -> usize {

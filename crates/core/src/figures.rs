@@ -171,6 +171,8 @@ figures! {
     BlockFigures {
         /// Tokens in a KV block.
         tokens_each: usize = gauge "kv_blocks_tokens_each";
+        /// Groups of layers; a text has a KV block of each for the same tokens, but for those that a group's window has left behind.
+        groups: usize = gauge "kv_block_groups";
         /// KV blocks that there are.
         total: usize = gauge "kv_blocks";
         /// KV blocks that running requests hold.

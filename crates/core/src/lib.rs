@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod event;
 mod figures;
+mod kv_groups;
 mod load;
 mod memory;
 mod metrics;
@@ -35,6 +36,7 @@ pub use figures::{
     BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
     StateFigures, TenantFigures, Totals, WorkFigures,
 };
+pub use kv_groups::KvGroups;
 pub use load::{LoadError, LoadOptions, Loaded, load, load_joint};
 pub use metrics::{EngineMetrics, StepTime};
 pub use parkade_pool::{

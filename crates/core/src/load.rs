@@ -14,6 +14,7 @@ use crate::backend::{Backend, ModelBackend};
 use crate::config::EngineConfig;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::kv_groups::KvGroups;
 use crate::memory;
 use crate::parking_lot::Served;
 use crate::sequence_memory::{SequenceMemory, Shares};
@@ -360,33 +361,35 @@ fn threads(asked: Option<usize>) -> Result<usize, LoadError> {
 
 fn sequence_memory(model: &Model, options: &LoadOptions, beside: bool) -> Result<SequenceMemory, LoadError> {
     let config = model.config();
-    let block_bytes =
-        model.kv_bytes_per_block(options.block_len, options.kv_type).ok_or_else(|| LoadError::Option {
-            option: "block length",
-            value: options.block_len.to_string(),
-            allowed: "small enough to count its bytes".to_owned(),
-        })?;
-    let max_seqs = options.engine.max_seqs;
-    let of_all = |tokens: usize| tokens.div_ceil(options.block_len).saturating_mul(max_seqs);
+    let layout = model.kv_layout();
+    let block_bytes = layout.bytes_per_block(options.block_len, options.kv_type).ok_or_else(|| LoadError::Option {
+        option: "block length",
+        value: options.block_len.to_string(),
+        allowed: "small enough to count its bytes".to_owned(),
+    })?;
+    let (groups, max_seqs) = (KvGroups::new(layout.reaches(), options.block_len), options.engine.max_seqs);
+    let of_all = |tokens: usize| groups.most_blocks(tokens).saturating_mul(max_seqs);
     let useful = match beside {
         // More than this no set of running sequences could ever fill.
         false => of_all(config.context_length),
         // Texts are short as a rule; one may fill the context.
-        true => of_all(config.context_length.min(USUAL_TEXT)).max(config.context_length.div_ceil(options.block_len)),
+        true => of_all(config.context_length.min(USUAL_TEXT)).max(groups.most_blocks(config.context_length)),
     };
-    let useful = useful.clamp(1, MOST_BLOCKS);
+    let useful = useful.clamp(groups.count(), MOST_BLOCKS);
     let (budget, most_blocks) = match options.kv_cache_bytes {
         Some(bytes) if block_bytes > 0 => (bytes, usize::MAX),
         Some(bytes) => (bytes, useful),
         None => (memory::free_bytes() / if beside { 8 } else { 2 }, useful),
     };
-    let shares = Shares { block_bytes, state_bytes: model.state_bytes(), most_blocks, max_seqs };
+    let (state_bytes, groups) = (model.state_bytes(), groups.count());
+    let shares = Shares { block_bytes, groups, state_bytes, most_blocks, max_seqs };
     shares.split(budget).ok_or_else(|| LoadError::Option {
         option: options.engine.remedies.kv,
         value: format!("{:.1} MB", budget as f64 / 1e6),
         allowed: format!(
-            "at least {:.1} MB, one block of {} tokens{}",
+            "at least {:.1} MB, {} of {} tokens{}",
             shares.least() as f64 / 1e6,
+            if groups == 1 { "one block".to_owned() } else { format!("a block of each of {groups} groups of layers") },
             options.block_len,
             if shares.state_bytes > 0 { " and one state" } else { "" }
         ),

@@ -1,15 +1,16 @@
 //! What a request needs of a model, in tokens and blocks.
 
 use crate::backend::Backend;
+use crate::kv_groups::KvGroups;
 use crate::refusal::{Refusal, Remedies};
 use crate::request::Request;
 
 /// The sizes that bound every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestLimits {
     pub(crate) context_length: usize,
     pub(crate) blocks: usize,
-    pub(crate) block_len: usize,
+    pub(crate) groups: KvGroups,
     pub(crate) max_seqs: usize,
     pub(crate) remedies: Remedies,
 }
@@ -30,7 +31,7 @@ impl RequestLimits {
         RequestLimits {
             context_length: backend.context_length(),
             blocks: backend.blocks(),
-            block_len: backend.block_len(),
+            groups: backend.kv_groups(),
             // Each sequence that runs has a state.
             max_seqs: if backend.state_bytes() > 0 { max_seqs.min(backend.state_slots()) } else { max_seqs },
             remedies,
@@ -75,31 +76,45 @@ impl RequestLimits {
 
     /// Blocks for a prompt that `n` answers share, and for their own ends. The last token of an answer is never stored: nothing comes after it.
     pub(crate) fn blocks_in_full(&self, prompt: usize, answer: usize, n: usize) -> usize {
-        let shared = prompt / self.block_len;
-        let stored = prompt.saturating_add(answer.max(1) - 1);
-        shared.saturating_add(n.saturating_mul(stored.div_ceil(self.block_len) - shared))
+        self.groups.most_blocks_of(prompt, stored(prompt, answer), n)
+    }
+
+    /// Whether windows give blocks back before `prompt` and an answer are computed.
+    pub(crate) fn slides(&self, prompt: usize, answer: usize) -> bool {
+        self.groups.slides(stored(prompt, answer))
     }
 
     /// How long `n` answers can become in the context and in all blocks together.
     fn longest_answer(&self, prompt: usize, n: usize) -> usize {
-        let shared = prompt / self.block_len;
-        let per_answer = shared + self.blocks.saturating_sub(shared) / n;
-        let in_blocks = (per_answer.saturating_mul(self.block_len) + 1).saturating_sub(prompt);
-        in_blocks.min(self.context_length.saturating_sub(prompt))
+        // The first length that does not fit.
+        let (mut fits, mut most) = (0, self.context_length.saturating_sub(prompt) + 1);
+        while most - fits > 1 {
+            let middle = fits + (most - fits) / 2;
+            let in_blocks = self.blocks_in_full(prompt, middle, n) <= self.blocks;
+            *(if in_blocks { &mut fits } else { &mut most }) = middle;
+        }
+        fits
     }
+}
+
+/// Tokens of a prompt and an answer that are stored.
+fn stored(prompt: usize, answer: usize) -> usize {
+    prompt.saturating_add(answer.max(1) - 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SMALL: RequestLimits = RequestLimits {
-        context_length: 100,
-        blocks: 10,
-        block_len: 4,
-        max_seqs: 4,
-        remedies: Remedies { kv: "--kv-cache-mb", seqs: "--max-seqs" },
-    };
+    fn small() -> RequestLimits {
+        RequestLimits {
+            context_length: 100,
+            blocks: 10,
+            groups: KvGroups::new(&[None], 4),
+            max_seqs: 4,
+            remedies: Remedies { kv: "--kv-cache-mb", seqs: "--max-seqs" },
+        }
+    }
 
     fn request(prompt: usize, max_tokens: Option<usize>, n: usize) -> Request {
         Request { max_tokens, n, ..Request::new("r", vec![1; prompt]) }
@@ -107,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_last_token_needs_no_room() {
-        let blocks = |prompt, answer, n| SMALL.need(&request(prompt, Some(answer), n)).unwrap().blocks;
+        let blocks = |prompt, answer, n| small().need(&request(prompt, Some(answer), n)).unwrap().blocks;
         assert_eq!((blocks(4, 1, 1), blocks(4, 2, 1), blocks(4, 5, 1), blocks(4, 6, 1)), (1, 2, 2, 3));
         assert_eq!(blocks(4, 0, 1), 1);
         assert_eq!(blocks(6, 3, 3), 1 + 3, "the full block of the prompt is shared");
@@ -116,14 +131,14 @@ mod tests {
     #[test]
     fn an_open_end_takes_what_context_and_blocks_allow() {
         let answer = |limits: RequestLimits, prompt, n| limits.need(&request(prompt, None, n)).unwrap().answer;
-        assert_eq!(answer(SMALL, 6, 1), 35, "40 stored tokens and one that is not");
-        assert_eq!(answer(SMALL, 6, 3), 4 + 12 + 1 - 6);
-        assert_eq!(answer(RequestLimits { context_length: 20, ..SMALL }, 6, 1), 14);
+        assert_eq!(answer(small(), 6, 1), 35, "40 stored tokens and one that is not");
+        assert_eq!(answer(small(), 6, 3), 4 + 12 + 1 - 6);
+        assert_eq!(answer(RequestLimits { context_length: 20, ..small() }, 6, 1), 14);
     }
 
     #[test]
     fn what_can_never_fit_is_refused_with_the_figures() {
-        let refusal = |prompt, answer, n| SMALL.need(&request(prompt, answer, n)).unwrap_err();
+        let refusal = |prompt, answer, n| small().need(&request(prompt, answer, n)).unwrap_err();
         for answer in [None, Some(1), Some(usize::MAX)] {
             assert_eq!(refusal(100, answer, 1), Refusal::ContextLength { prompt_tokens: 100, limit: 100 });
         }
@@ -138,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_laid_to_the_field_that_makes_it_so() {
-        let param = |prompt, n| match SMALL.need(&request(prompt, Some(1), n)).unwrap_err() {
+        let param = |prompt, n| match small().need(&request(prompt, Some(1), n)).unwrap_err() {
             Refusal::RequestTooLarge { param, .. } => param,
             other => panic!("{other:?}"),
         };
@@ -149,24 +164,25 @@ mod tests {
 
     #[test]
     fn a_prompt_without_an_answer_may_fill_the_context() {
-        let roomy = RequestLimits { blocks: 1000, ..SMALL };
+        let roomy = RequestLimits { blocks: 1000, ..small() };
         assert_eq!(roomy.need(&request(100, Some(0), 1)), Ok(Need { answer: 0, blocks: 25, seqs: 1 }));
     }
 
     #[test]
     fn an_answer_that_is_too_long_is_cut_to_the_room() {
-        let roomy = RequestLimits { blocks: 1000, ..SMALL };
-        let cut = |limits: RequestLimits, prompt, most, n| limits.need(&request(prompt, Some(most), n)).unwrap().answer;
-        assert_eq!(cut(roomy, 90, 10, 1), 10);
-        assert_eq!(cut(roomy, 90, 11, 1), 10, "the context ends there");
-        assert_eq!(cut(roomy, 99, usize::MAX, 1), 1);
-        assert_eq!(cut(SMALL, 30, 12, 1), 11, "40 stored tokens and one that is not");
-        assert_eq!(cut(SMALL, 40, 5, 1), 1);
+        let roomy = RequestLimits { blocks: 1000, ..small() };
+        let cut =
+            |limits: &RequestLimits, prompt, most, n| limits.need(&request(prompt, Some(most), n)).unwrap().answer;
+        assert_eq!(cut(&roomy, 90, 10, 1), 10);
+        assert_eq!(cut(&roomy, 90, 11, 1), 10, "the context ends there");
+        assert_eq!(cut(&roomy, 99, usize::MAX, 1), 1);
+        assert_eq!(cut(&small(), 30, 12, 1), 11, "40 stored tokens and one that is not");
+        assert_eq!(cut(&small(), 40, 5, 1), 1);
         // Whatever is asked for, what is granted fits.
         for (prompt, n) in (1..=40).flat_map(|prompt| (1..=4).map(move |n| (prompt, n))) {
-            if let Ok(need) = SMALL.need(&request(prompt, Some(usize::MAX), n)) {
-                assert!(need.answer >= 1 && need.blocks <= SMALL.blocks, "{prompt} {n}: {need:?}");
-                assert!(SMALL.blocks_in_full(prompt, need.answer + 1, n) > SMALL.blocks, "{prompt} {n}: {need:?}");
+            if let Ok(need) = small().need(&request(prompt, Some(usize::MAX), n)) {
+                assert!(need.answer >= 1 && need.blocks <= small().blocks, "{prompt} {n}: {need:?}");
+                assert!(small().blocks_in_full(prompt, need.answer + 1, n) > small().blocks, "{prompt} {n}: {need:?}");
             }
         }
     }

@@ -5,6 +5,8 @@
 pub(crate) struct Shares {
     /// Bytes of a KV block; 0 for a model whose layers all carry states instead.
     pub(crate) block_bytes: usize,
+    /// Groups of layers: the shortest text has a block of each.
+    pub(crate) groups: usize,
     /// Bytes of a state; 0 for most models.
     pub(crate) state_bytes: usize,
     /// The most blocks that are of use.
@@ -28,9 +30,9 @@ pub(crate) struct SequenceMemory {
 const SNAPSHOTS_EACH: usize = 8;
 
 impl Shares {
-    /// Bytes without which nothing runs: a state and a block.
+    /// Bytes without which nothing runs: a state and a block of each group.
     pub(crate) fn least(&self) -> u64 {
-        self.block_bytes as u64 + self.state_bytes as u64
+        (self.block_bytes as u64).saturating_mul(self.groups as u64).saturating_add(self.state_bytes as u64)
     }
 
     /// The states of all sequences get at most half of `budget` bytes (and one is always there), snapshots a quarter, blocks the rest. `None` if
@@ -49,10 +51,11 @@ impl Shares {
     /// How many sequences may run, and how many slots there are.
     fn states(&self, budget: u64) -> (usize, usize) {
         let fit = |bytes: u64| usize::try_from(bytes / self.state_bytes as u64).unwrap_or(usize::MAX);
-        let seqs = fit(budget / 2).clamp(1, self.max_seqs.max(1));
+        let beside_blocks = fit(budget - (self.least() - self.state_bytes as u64));
+        let seqs = fit(budget / 2).min(beside_blocks).clamp(1, self.max_seqs.max(1));
         let snapshots = fit(budget / 4).min(seqs.saturating_mul(SNAPSHOTS_EACH));
-        // What `seqs` was raised to leaves room for a block, see `split`; snapshots never take it.
-        let snapshots = snapshots.min(fit(budget - self.least()));
+        // Snapshots leave room for blocks too.
+        let snapshots = snapshots.min(beside_blocks.saturating_sub(seqs));
         (seqs, seqs.saturating_add(snapshots).min(u32::MAX as usize))
     }
 }
@@ -61,7 +64,7 @@ impl Shares {
 mod tests {
     use super::*;
 
-    const SHARES: Shares = Shares { block_bytes: 5, state_bytes: 10, most_blocks: usize::MAX, max_seqs: 16 };
+    const SHARES: Shares = Shares { block_bytes: 5, groups: 1, state_bytes: 10, most_blocks: usize::MAX, max_seqs: 16 };
 
     fn split(shares: Shares, budget: u64) -> (usize, usize, usize) {
         let SequenceMemory { blocks, slots, seqs, bytes } = shares.split(budget).unwrap();
@@ -79,6 +82,12 @@ mod tests {
         }
         assert_eq!(split(SHARES, 15), (1, 1, 1));
         assert_eq!(SHARES.split(14), None);
+    }
+
+    #[test]
+    fn the_shortest_text_has_a_block_of_each_group() {
+        let grouped = Shares { groups: 6, ..SHARES };
+        assert_eq!((grouped.split(39), split(grouped, 40)), (None, (6, 1, 1)));
     }
 
     #[test]

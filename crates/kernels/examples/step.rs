@@ -4,8 +4,8 @@
 //! `cargo run --release -p parkade-kernels --example step [-- THREADS]`
 
 use parkade_kernels::{
-    Activation, Activations, KvCache, KvShape, KvType, Norm, RopeLayout, RopeTable, Scoring, Span, Team, WeightType,
-    attention, rope,
+    Activation, Activations, KvCache, KvLayout, KvShape, KvType, Norm, RopeLayout, RopeTable, Scoring, Span, Team,
+    WeightType, attention, rope,
 };
 use std::time::{Duration, Instant};
 
@@ -56,9 +56,8 @@ fn main() {
         [(1usize, 1usize, 128usize), (1, 1, 2000), (16, 1, 128), (16, 1, 1000), (1, 512, 0), (1, 512, 1500)]
     {
         let blocks = (past + rows).div_ceil(16);
-        let mut kv =
-            KvCache::new(&[KvShape { heads: KV_HEADS, dim: DIM, latent: None }], streams * blocks, 16, KvType::F16)
-                .expect("a cache");
+        let shape = KvShape { heads: KV_HEADS, dim: DIM, latent: None };
+        let mut kv = KvCache::new(KvLayout::reading_all(&[shape]), streams * blocks, 16, KvType::F16).expect("a cache");
         let tables: Vec<Vec<u32>> =
             (0..streams).map(|stream| (0..blocks).map(|block| (stream * blocks + block) as u32).collect()).collect();
         let spans: Vec<Span<'_>> = tables

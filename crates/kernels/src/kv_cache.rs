@@ -3,29 +3,11 @@
 use crate::CpuLevel;
 use crate::buffer::Buffer;
 use crate::error::KernelError;
+use crate::kv_layout::{GroupPlace, KvLayout};
+use crate::kv_shape::{KvShape, KvType};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use crate::team::{Disjoint, Team};
 use half::bf16;
-
-/// How keys and values are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs, reason = "the variants are the formats' own names")]
-#[non_exhaustive]
-pub enum KvType {
-    F32,
-    #[default]
-    F16,
-    BF16,
-}
-
-impl KvType {
-    pub(crate) fn bytes(self) -> usize {
-        match self {
-            KvType::F32 => 4,
-            KvType::F16 | KvType::BF16 => 2,
-        }
-    }
-}
 
 /// New rows of one sequence, and where its tokens live.
 #[derive(Debug, Clone, Copy)]
@@ -36,54 +18,20 @@ pub struct Span<'a> {
     pub rows: usize,
     /// Tokens of the sequence that are in the cache already; row i is the token at position `past + i`.
     pub past: usize,
-    /// The block table: the token at position p lives in `blocks[p / block_len]`.
+    /// The block table: in a cache of `groups` groups, what group g has of the token at position p lives in
+    /// `blocks[p / block_len * groups + g]`. Blocks that no row reads any more may be named by any number.
     pub blocks: &'a [u32],
-}
-
-/// The heads of one layer's keys and values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KvShape {
-    /// How many there are.
-    pub heads: usize,
-    /// Numbers of one head's key of one token.
-    pub dim: usize,
-    /// How many of a key's first numbers are its value, if they are: then no values are stored. Else a value is as long as a key.
-    pub latent: Option<usize>,
-}
-
-impl KvShape {
-    /// Bytes of the keys and of the values of one block.
-    fn bytes(self, block_len: usize, ty: KvType) -> Option<(usize, usize)> {
-        let row = self.heads.checked_mul(block_len)?.checked_mul(ty.bytes())?;
-        Some((row.checked_mul(self.dim)?, row.checked_mul(self.stored_value()?)?))
-    }
-
-    /// Numbers of one head's value of one token.
-    pub(crate) fn value_dim(self) -> usize {
-        self.latent.unwrap_or(self.dim)
-    }
-
-    /// Numbers that are stored for a value; `None` on overflow.
-    fn stored_value(self) -> Option<usize> {
-        if self.latent.is_some() { Some(0) } else { self.dim.checked_next_multiple_of(LANES) }
-    }
-
-    fn key_page(self, block_len: usize, ty: KvType) -> usize {
-        block_len * self.dim * ty.bytes()
-    }
-
-    fn value_page(self, block_len: usize, ty: KvType) -> usize {
-        block_len * self.stored_value().expect("the size of the cache was checked") * ty.bytes()
-    }
 }
 
 /// The paged cache of keys and values of all layers that have some of their own, each in its shape.
 ///
+/// A block belongs to one group of layers, see [`KvLayout`], and has a place for each layer of it.
 /// Layout of a block for one layer and KV head: keys `[block_len / 16][head_dim][16 tokens]`, so that the
 /// lanes of a register are tokens; values `[block_len][head_dim, padded to 16]`, so that they are
 /// dimensions. Where values are parts of keys there are keys alone.
 pub struct KvCache {
-    layers: Vec<Place>,
+    layout: KvLayout,
+    ranks: Vec<Rank>,
     blocks: usize,
     block_len: usize,
     ty: KvType,
@@ -91,27 +39,28 @@ pub struct KvCache {
     values: Buffer,
 }
 
-/// Where a layer's blocks lie.
+/// Where the layers of one rank have their blocks: one layer of each group.
 #[derive(Clone, Copy)]
-struct Place {
-    shape: KvShape,
-    /// Its first byte among the keys, and among the values.
+struct Rank {
+    /// The first byte among the keys, and among the values.
     start: (usize, usize),
+    /// Bytes from one block to the next, among the keys and among the values.
+    stride: (usize, usize),
 }
 
 impl KvCache {
-    /// A cache of `blocks` blocks of `block_len` tokens (16 or 32), for layers of these shapes. Without layers it takes no memory.
+    /// A cache of `blocks` blocks of `block_len` tokens (16 or 32). Without layers it takes no memory.
     ///
     /// # Errors
     /// If a size is zero, odd or not supported, or there is no memory for it.
-    pub fn new(shapes: &[KvShape], blocks: usize, block_len: usize, ty: KvType) -> Result<KvCache, KernelError> {
+    pub fn new(layout: KvLayout, blocks: usize, block_len: usize, ty: KvType) -> Result<KvCache, KernelError> {
         if block_len != 16 && block_len != 32 {
             return Err(KernelError::invalid("block_len", block_len, "use 16 or 32 tokens a block"));
         }
         if blocks == 0 {
             return Err(KernelError::invalid("blocks", blocks, "must be at least 1"));
         }
-        for &KvShape { heads, dim, latent } in shapes {
+        for KvShape { heads, dim, latent } in layout.places().iter().map(|place| place.shape) {
             if heads == 0 {
                 return Err(KernelError::invalid("kv_heads", heads, "must be at least 1"));
             }
@@ -129,35 +78,25 @@ impl KvCache {
         if u32::try_from(blocks).is_err() {
             return Err(KernelError::invalid("blocks", blocks, "block numbers have 32 bits"));
         }
-        let (mut layers, mut end) = (Vec::with_capacity(shapes.len()), (0, 0));
-        for &shape in shapes {
-            layers.push(Place { shape, start: end });
-            let next = || {
-                let (keys, values) = shape.bytes(block_len, ty)?;
-                Some((blocks.checked_mul(keys)?.checked_add(end.0)?, blocks.checked_mul(values)?.checked_add(end.1)?))
-            };
-            end = next().ok_or_else(|| {
-                let size = format!("{} layers, one of them {shape:?}, x {blocks} blocks", shapes.len());
-                KernelError::invalid("KV cache size", size, "the size overflows; ask for fewer blocks")
-            })?;
+        let overflow = || {
+            let size = format!("{} layers in {} groups x {blocks} blocks", layout.places().len(), layout.groups());
+            KernelError::invalid("KV cache size", size, "the size overflows; ask for fewer blocks")
+        };
+        let (mut ranks, mut end) = (Vec::new(), (0usize, 0usize));
+        for stride in layout.ranks(block_len, ty).ok_or_else(overflow)? {
+            ranks.push(Rank { start: end, stride });
+            let after = |start: usize, stride: usize| blocks.checked_mul(stride)?.checked_add(start);
+            end = after(end.0, stride.0).zip(after(end.1, stride.1)).ok_or_else(overflow)?;
         }
         let remedy = "lower the KV cache budget";
         let keys = Buffer::zeroed(end.0, "the KV cache (keys)", remedy)?;
         let values = Buffer::zeroed(end.1, "the KV cache (values)", remedy)?;
-        Ok(KvCache { layers, blocks, block_len, ty, keys, values })
+        Ok(KvCache { layout, ranks, blocks, block_len, ty, keys, values })
     }
 
-    /// Bytes that one block takes over all layers; `None` on overflow.
-    pub fn bytes_per_block(shapes: &[KvShape], block_len: usize, ty: KvType) -> Option<usize> {
-        shapes.iter().try_fold(0usize, |sum, shape| {
-            let (keys, values) = shape.bytes(block_len, ty)?;
-            sum.checked_add(keys)?.checked_add(values)
-        })
-    }
-
-    /// The shapes of all layers.
-    pub fn shapes(&self) -> impl ExactSizeIterator<Item = KvShape> {
-        self.layers.iter().map(|place| place.shape)
+    /// Which layers share a block.
+    pub fn layout(&self) -> &KvLayout {
+        &self.layout
     }
 
     /// Number of blocks.
@@ -180,46 +119,47 @@ impl KvCache {
         self.keys.len() + self.values.len()
     }
 
-    fn place(&self, layer: usize) -> Place {
-        assert!(layer < self.layers.len(), "layer {layer} of {}", self.layers.len());
-        self.layers[layer]
+    fn place(&self, layer: usize) -> (GroupPlace, Rank) {
+        let places = self.layout.places();
+        assert!(layer < places.len(), "layer {layer} of {}", places.len());
+        (places[layer], self.ranks[places[layer].rank])
     }
 
     pub(crate) fn layer(&self, layer: usize) -> LayerView<'_> {
-        let Place { shape, start } = self.place(layer);
-        let (key_page, value_page) =
-            (shape.key_page(self.block_len, self.ty), shape.value_page(self.block_len, self.ty));
-        let pages = self.blocks * shape.heads;
+        let (GroupPlace { shape, group, .. }, Rank { start, stride }) = self.place(layer);
         LayerView {
-            keys: &self.keys.as_slice()[start.0..][..pages * key_page],
-            values: &self.values.as_slice()[start.1..][..pages * value_page],
-            key_page,
-            value_page,
+            keys: &self.keys.as_slice()[start.0..][..self.blocks * stride.0],
+            values: &self.values.as_slice()[start.1..][..self.blocks * stride.1],
+            stride,
+            key_page: shape.key_page(self.block_len, self.ty),
+            value_page: shape.value_page(self.block_len, self.ty),
             shape,
             block_len: self.block_len,
+            group,
+            groups: self.layout.groups(),
         }
     }
 
-    /// Copies a block in all layers.
+    /// Copies a block.
     ///
     /// # Panics
     /// If there is no such block.
     pub fn copy_block(&mut self, from: u32, to: u32) {
         let (from, to) = (from as usize, to as usize);
         assert!(from < self.blocks && to < self.blocks, "block {from} or {to} of {}", self.blocks);
-        for Place { shape, start } in &self.layers {
-            let key = shape.heads * shape.key_page(self.block_len, self.ty);
-            let value = shape.heads * shape.value_page(self.block_len, self.ty);
+        for Rank { start, stride } in &self.ranks {
             let copy = |bytes: &mut [u8], start: usize, len: usize| {
                 bytes[start..].copy_within(from * len..(from + 1) * len, to * len);
             };
-            copy(self.keys.as_mut_slice(), start.0, key);
-            copy(self.values.as_mut_slice(), start.1, value);
+            copy(self.keys.as_mut_slice(), start.0, stride.0);
+            copy(self.values.as_mut_slice(), start.1, stride.1);
         }
     }
 
-    /// Panics unless every token of `spans` has a block and a row of its own in the batch of `rows` rows.
-    pub(crate) fn check(&self, spans: &[Span<'_>], rows: usize) {
+    /// Panics unless every token of `spans` that a row of `layer` may read has a block, and each row its place in the batch of `rows` rows.
+    pub(crate) fn check(&self, layer: usize, spans: &[Span<'_>], rows: usize) {
+        let (groups, group) = (self.layout.groups(), self.place(layer).0.group);
+        let reach = self.layout.reaches()[group];
         let mut free = 0;
         for span in spans {
             let end = span.first_row.checked_add(span.rows).expect("the span's rows overflow");
@@ -228,9 +168,10 @@ impl KvCache {
             assert!(end <= rows, "the span ends at row {end} of {rows}");
             let tokens = span.past.checked_add(span.rows).expect("the span's positions overflow");
             let needed = tokens.div_ceil(self.block_len);
-            assert!(span.blocks.len() >= needed, "{tokens} tokens need {needed} blocks");
-            let blocks = &span.blocks[..needed];
-            assert!(blocks.iter().all(|&b| (b as usize) < self.blocks), "no such block");
+            assert!(span.blocks.len() / groups >= needed, "{tokens} tokens need {needed} blocks of {groups} groups");
+            let first = KvLayout::first_read(reach, span.past) / self.block_len;
+            let mut blocks = span.blocks.iter().skip(group).step_by(groups).take(needed).skip(first);
+            assert!(blocks.all(|&b| (b as usize) < self.blocks), "no such block");
         }
     }
 
@@ -253,14 +194,14 @@ impl KvCache {
         k: &[f32],
         v: &[f32],
     ) {
-        let Place { shape, start } = self.place(layer);
+        let (GroupPlace { shape, group, .. }, Rank { start, stride }) = self.place(layer);
         let KvShape { heads, dim, latent } = shape;
         let width = heads * dim;
         let values = if latent.is_some() { 0 } else { k.len() };
         assert!(v.len() == values && k.len().is_multiple_of(width), "k and v are no whole rows");
-        self.check(spans, k.len() / width);
+        self.check(layer, spans, k.len() / width);
         let rows: usize = spans.iter().map(|span| span.rows).sum();
-        let (block_len, ty) = (self.block_len, self.ty);
+        let (block_len, ty, groups) = (self.block_len, self.ty, self.layout.groups());
         let (key_page, value_page) = (shape.key_page(block_len, ty), shape.value_page(block_len, ty));
         let keys = Disjoint::new(self.keys.as_mut_slice());
         let values = Disjoint::new(self.values.as_mut_slice());
@@ -269,9 +210,9 @@ impl KvCache {
             for span in spans {
                 for row in 0..span.rows {
                     let position = span.past + row;
-                    let block = span.blocks[position / block_len] as usize;
-                    let page = block * heads + head;
-                    let (key, value) = (start.0 + page * key_page, start.1 + page * value_page);
+                    let block = span.blocks[position / block_len * groups + group] as usize;
+                    let key = start.0 + block * stride.0 + head * key_page;
+                    let value = start.1 + block * stride.1 + head * value_page;
                     let at = (span.first_row + row) * width + head * dim;
                     // SAFETY: only this thread touches pages of this head, one at a time.
                     let (keys, values) =
@@ -351,30 +292,38 @@ fn halves<S: Simd>(s: S, ty: KvType, x: &[f32]) -> [u16; LANES] {
 pub(crate) struct LayerView<'a> {
     keys: &'a [u8],
     values: &'a [u8],
+    /// Bytes from one block to the next.
+    stride: (usize, usize),
     key_page: usize,
     value_page: usize,
     shape: KvShape,
     block_len: usize,
+    group: usize,
+    groups: usize,
 }
 
 impl LayerView<'_> {
+    /// The block of the token at a position.
+    #[inline(always)]
+    fn block(&self, table: &[u32], position: usize) -> usize {
+        table[position / self.block_len * self.groups + self.group] as usize
+    }
+
     /// The keys `[head_dim][16]` of the sixteen tokens from `position` on, which is a multiple of 16.
     #[inline(always)]
     pub fn keys(&self, table: &[u32], head: usize, position: usize) -> *const u8 {
-        let page = table[position / self.block_len] as usize * self.shape.heads + head;
-        let group = position % self.block_len / LANES;
+        let lanes = position % self.block_len / LANES;
         let len = self.key_page / (self.block_len / LANES);
-        let at = page * self.key_page + group * len;
+        let at = self.block(table, position) * self.stride.0 + head * self.key_page + lanes * len;
         self.keys[at..at + len].as_ptr()
     }
 
     /// The values `[16][head_dim padded to 16]` of the sixteen tokens from `position` on.
     #[inline(always)]
     pub fn values(&self, table: &[u32], head: usize, position: usize) -> *const u8 {
-        let page = table[position / self.block_len] as usize * self.shape.heads + head;
-        let group = position % self.block_len / LANES;
+        let lanes = position % self.block_len / LANES;
         let len = self.value_page / (self.block_len / LANES);
-        let at = page * self.value_page + group * len;
+        let at = self.block(table, position) * self.stride.1 + head * self.value_page + lanes * len;
         self.values[at..at + len].as_ptr()
     }
 
@@ -390,8 +339,8 @@ mod tests {
     #[test]
     fn hostile_sizes_are_errors() {
         let new = |layers, heads, dim, blocks, len| {
-            let shape = KvShape { heads, dim, latent: None };
-            KvCache::new(&vec![shape; layers], blocks, len, KvType::F16).map(|cache| cache.blocks())
+            let layout = KvLayout::reading_all(&vec![KvShape { heads, dim, latent: None }; layers]);
+            KvCache::new(layout, blocks, len, KvType::F16).map(|cache| cache.blocks())
         };
         assert_eq!(new(2, 3, 64, 5, 16), Ok(5));
         assert_eq!(new(0, 3, 64, 5, 16), Ok(5));
@@ -411,7 +360,10 @@ mod tests {
         }
         for latent in [0, 65, usize::MAX] {
             let shape = KvShape { heads: 1, dim: 64, latent: Some(latent) };
-            assert!(matches!(KvCache::new(&[shape], 1, 16, KvType::F16), Err(KernelError::Invalid { .. })));
+            assert!(matches!(
+                KvCache::new(KvLayout::reading_all(&[shape]), 1, 16, KvType::F16),
+                Err(KernelError::Invalid { .. })
+            ));
         }
         // the size can be said but not had
         let huge = new(1 << 10, 1 << 20, 128, u32::MAX as usize, 16);
@@ -424,20 +376,20 @@ mod tests {
             for dim in [2, 64, 80, 100] {
                 let shape = KvShape { heads: 2, dim, latent: None };
                 let shapes = [shape, KvShape { heads: 5, dim: 6, ..shape }, KvShape { latent: Some(2), ..shape }];
-                let cache = KvCache::new(&shapes, 7, 32, ty).unwrap();
-                let price = KvCache::bytes_per_block(&shapes, 32, ty).unwrap();
+                let layout = KvLayout::reading_all(&shapes);
+                let price = layout.bytes_per_block(32, ty).unwrap();
+                let cache = KvCache::new(layout, 7, 32, ty).unwrap();
                 assert_eq!(cache.memory_bytes(), 7 * price);
             }
         }
-        let endless = [KvShape { heads: usize::MAX, dim: 64, latent: None }];
-        assert_eq!(KvCache::bytes_per_block(&endless, 16, KvType::F16), None);
-        assert_eq!(KvCache::new(&[], 7, 16, KvType::F16).unwrap().memory_bytes(), 0, "no layer has keys");
+        let none = KvCache::new(KvLayout::reading_all(&[]), 7, 16, KvType::F16).unwrap();
+        assert_eq!(none.memory_bytes(), 0, "no layer has keys");
     }
 
     #[test]
     fn values_that_are_parts_of_keys_take_no_memory() {
         let latent = KvShape { heads: 1, dim: 576, latent: Some(512) };
-        let bytes = |shape| KvCache::bytes_per_block(&[shape], 16, KvType::F16).unwrap();
+        let bytes = |shape| KvLayout::reading_all(&[shape]).bytes_per_block(16, KvType::F16).unwrap();
         assert_eq!(bytes(latent), 16 * 576 * 2);
         assert_eq!(bytes(KvShape { latent: None, ..latent }), 2 * bytes(latent));
     }
@@ -447,7 +399,7 @@ mod tests {
         let team = Team::new(1);
         let shape = KvShape { heads: 2, dim: 6, latent: None };
         let shapes = [shape, KvShape { heads: 1, dim: 20, latent: Some(18) }, KvShape { heads: 1, dim: 20, ..shape }];
-        let mut cache = KvCache::new(&shapes, 3, 16, KvType::BF16).unwrap();
+        let mut cache = KvCache::new(KvLayout::reading_all(&shapes), 3, 16, KvType::BF16).unwrap();
         let span = Span { first_row: 0, rows: 16, past: 0, blocks: &[2] };
         for (layer, shape) in shapes.iter().enumerate() {
             let rows: Vec<f32> = (0..16 * shape.heads * shape.dim).map(|i| i as f32).collect();

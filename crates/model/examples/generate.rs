@@ -45,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         model.weight_bytes() >> 20,
         started.elapsed().as_secs_f64()
     );
-    let kv = model.new_kv_cache(16 * blocks_for(192).max(blocks_for(512)), BLOCK_LEN, KvType::F16)?;
+    let blocks = 16 * blocks_for(192).max(blocks_for(512)) * model.kv_layout().groups();
+    let kv = model.new_kv_cache(blocks, BLOCK_LEN, KvType::F16)?;
     let states = model.new_states(kv.blocks())?;
     let mut runner = Runner { model, kv, states, logits: Vec::new() };
     answer(&mut runner, &tokenizer, &prompt)?;
@@ -68,7 +69,7 @@ fn answer(runner: &mut Runner, tokenizer: &Tokenizer, prompt: &str) -> Result<()
     let ids = tokenizer.encode(prompt, SpecialTokens::Parse, Bos::AsModel)?;
     let mut stream = TextStream::new();
     print!("{prompt}");
-    let blocks = table(0, ids.len() + 48);
+    let blocks = runner.table(0, ids.len() + 48);
     let mut next = runner.step(&[(&ids, 0, &blocks)])?[0];
     for past in ids.len()..ids.len() + 48 {
         if tokenizer.is_end(next) {
@@ -132,8 +133,7 @@ impl Runner {
     fn generate(&mut self, prompts: &[Vec<TokenId>], new: usize) -> Result<(f64, f64), Box<dyn Error>> {
         let started = Instant::now();
         let length = prompts[0].len();
-        let each = blocks_for(length + new);
-        let tables: Vec<_> = (0..prompts.len()).map(|i| table(i * each, length + new)).collect();
+        let tables: Vec<_> = (0..prompts.len()).map(|i| self.table(i, length + new)).collect();
         let mut next = Vec::new();
         let at_once = CHUNK / length;
         for (prompts, tables) in prompts.chunks(at_once).zip(tables.chunks(at_once)) {
@@ -148,12 +148,14 @@ impl Runner {
         }
         Ok((prefilled, started.elapsed().as_secs_f64() - prefilled))
     }
+
+    /// The blocks of the sequence with this number, all of the same length.
+    fn table(&self, number: usize, tokens: usize) -> Vec<u32> {
+        let each = blocks_for(tokens) * self.model.kv_layout().groups();
+        (number * each..(number + 1) * each).map(|block| block as u32).collect()
+    }
 }
 
 fn blocks_for(tokens: usize) -> usize {
     tokens.div_ceil(BLOCK_LEN)
-}
-
-fn table(first: usize, tokens: usize) -> Vec<u32> {
-    (first..first + blocks_for(tokens)).map(|block| block as u32).collect()
 }

@@ -1,6 +1,6 @@
 //! One ragged batch, and the checks that make it safe to run.
 
-use parkade_kernels::{KvCache, SlotPair, Span, StateCache, StateRows};
+use parkade_kernels::{KvCache, KvLayout, SlotPair, Span, StateCache, StateRows};
 
 use crate::TokenId;
 use crate::config::ModelConfig;
@@ -154,25 +154,31 @@ impl BatchCheck {
         Ok(())
     }
 
-    /// The block table reaches over all positions and names existing blocks, and no block is written by two spans.
+    /// The block table reaches over all positions and names existing blocks for all that is read, and no block is written by two spans.
     fn check_blocks(&mut self, i: usize, span: &Span<'_>, end: usize, kv: &KvCache) -> Result<(), ModelError> {
-        let needed = end.div_ceil(kv.block_len());
+        let (block_len, groups) = (kv.block_len(), kv.layout().groups());
+        let needed = end.div_ceil(block_len) * groups;
         if span.blocks.len() < needed {
             return Err(ModelError::Batch(format!(
-                "span {i} has a block table of {} blocks; its {end} positions need {needed} blocks of {}",
+                "span {i} has a block table of {} blocks; its {end} positions need {needed} blocks of {block_len}",
                 span.blocks.len(),
-                kv.block_len()
             )));
         }
         self.written.resize(kv.blocks(), 0);
+        let reads = |reach: &Option<usize>| KvLayout::first_read(*reach, span.past) / block_len;
+        let first: Vec<usize> = kv.layout().reaches().iter().map(reads).collect();
         for (j, &block) in span.blocks[..needed].iter().enumerate() {
+            let place = j / groups;
+            if place < first[j % groups] {
+                continue;
+            }
             let Some(written) = self.written.get_mut(block as usize) else {
                 return Err(ModelError::Batch(format!(
                     "span {i} names KV block {block}; the cache has {} blocks",
                     kv.blocks()
                 )));
             };
-            if j >= span.past / kv.block_len() {
+            if place >= span.past / block_len {
                 if *written == self.checks + 1 {
                     return Err(ModelError::Batch(format!(
                         "KV block {block} is written twice, the second time by span {i}"

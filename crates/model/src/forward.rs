@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, KvShape, KvType, MatrixStack, StateCache, Team};
+use parkade_kernels::{KvCache, KvLayout, KvType, MatrixStack, StateCache, Team};
 
 use crate::batch::{Batch, BatchCheck, Extent, Outputs, PassCost, Sequences};
 use crate::config::ModelConfig;
@@ -24,7 +24,7 @@ use crate::pooling::Embedder;
 pub struct Model {
     config: ModelConfig,
     plan: Plan,
-    kv_shapes: Vec<KvShape>,
+    kv_layout: KvLayout,
     embedding: Embedding,
     layers: Vec<Layer>,
     head: Option<Head>,
@@ -86,11 +86,11 @@ impl Model {
         let layer = |index| Layer::load(loader, index, &config, &plan, &ropes);
         let layers = (0..config.layers).map(layer).collect::<Result<_, _>>()?;
         let head = plan.embeds.as_ref().map(|plan| Head::load(loader, config.embedding, &plan.head)).transpose()?;
-        let kv_shapes = plan.kv_shapes();
+        let kv_layout = KvLayout::new(&plan.kv_layers(config.context_length));
         Ok(Model {
             config,
             plan,
-            kv_shapes,
+            kv_layout,
             embedding,
             layers,
             head,
@@ -171,9 +171,9 @@ impl Model {
         self.layers.iter().filter_map(Layer::experts)
     }
 
-    /// Bytes that one block of a KV cache takes; `None` if they cannot be counted.
-    pub fn kv_bytes_per_block(&self, block_len: usize, ty: KvType) -> Option<usize> {
-        KvCache::bytes_per_block(&self.kv_shapes, block_len, ty)
+    /// Which layers' keys and values share a block of a KV cache, and what it takes.
+    pub fn kv_layout(&self) -> &KvLayout {
+        &self.kv_layout
     }
 
     /// A KV cache of this model's geometry.
@@ -181,7 +181,7 @@ impl Model {
     /// # Errors
     /// If there is not enough memory.
     pub fn new_kv_cache(&self, blocks: usize, block_len: usize, ty: KvType) -> Result<KvCache, ModelError> {
-        KvCache::new(&self.kv_shapes, blocks, block_len, ty)
+        KvCache::new(self.kv_layout.clone(), blocks, block_len, ty)
             .map_err(|source| ModelError::Kernel { what: format!("KV cache of {blocks} blocks"), source })
     }
 
@@ -324,14 +324,8 @@ impl Model {
     }
 
     fn check_caches(&self, kv: &KvCache, states: &StateCache) -> Result<(), ModelError> {
-        if !self.kv_shapes.iter().copied().eq(kv.shapes()) {
-            let text = |shapes: &[KvShape]| {
-                let first =
-                    shapes.first().map(|shape| format!(", the first with {} heads of {}", shape.heads, shape.dim));
-                format!("{} layers{}", shapes.len(), first.unwrap_or_default())
-            };
-            let found: Vec<_> = kv.shapes().collect();
-            return Err(ModelError::KvCache { found: text(&found), expected: text(&self.kv_shapes) });
+        if self.kv_layout != *kv.layout() {
+            return Err(ModelError::KvCache { found: kv.layout().to_string(), expected: self.kv_layout.to_string() });
         }
         let (found, expected) = (states.values(), self.plan.state_values());
         if found != expected {
@@ -364,10 +358,11 @@ mod tests {
         change(&mut plan);
         let team = Arc::new(Team::new(1));
         let mut model = Model::build(&Loader::new(&gguf, &team), config, plan, &team).unwrap();
-        let mut kv = model.new_kv_cache(1, 16, KvType::F32).unwrap();
+        let table: Vec<u32> = (0..).take(model.kv_layout().groups()).collect();
+        let mut kv = model.new_kv_cache(table.len(), 16, KvType::F32).unwrap();
         let mut states = model.new_states(0).unwrap();
         let tokens: Vec<_> = (1..13).collect();
-        let spans = [Span { first_row: 0, rows: tokens.len(), past: 0, blocks: &[0] }];
+        let spans = [Span { first_row: 0, rows: tokens.len(), past: 0, blocks: &table }];
         let batch = Batch { tokens: &tokens, spans: &spans, states: &[], outputs: Outputs::Logits(&[11]) };
         let mut out = Vec::new();
         model.forward(&batch, &mut kv, &mut states, &mut out).unwrap();

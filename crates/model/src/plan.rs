@@ -21,7 +21,7 @@
 //! | several streams of hidden states | [`Plan::streams`] and `parts/streams.rs` |
 //! | what layers are told of the token itself | [`Plan::layer_embedding`] and `parts/layer_embedding.rs` |
 
-use parkade_kernels::{KvShape, RopeLayout};
+use parkade_kernels::{KvLayer, KvShape, RopeLayout};
 
 use crate::config::{MAX_WIDTH, ModelConfig};
 use crate::error::ModelError;
@@ -161,6 +161,14 @@ pub enum Halves {
     InTurn,
     /// Both read what the layer was given.
     Parallel,
+}
+
+impl AttentionPlan {
+    /// How many keys up to its own a query sees at most; `None`: all, or also those behind it.
+    fn reach(&self) -> Option<usize> {
+        let nearest = self.window.into_iter().chain(self.chunk).min();
+        nearest.filter(|_| !self.both_ways)
+    }
 }
 
 /// Attention of grouped queries.
@@ -462,15 +470,22 @@ impl Plan {
         Ok(())
     }
 
-    /// The heads of keys and values of the layers that have some of their own: those of the cache.
-    pub fn kv_shapes(&self) -> Vec<KvShape> {
-        let own = self.layers.iter().filter(|layer| layer.has_keys()).map(|layer| &layer.attention);
-        let shape = |attention: &AttentionPlan| KvShape {
-            heads: attention.kv_heads,
-            dim: attention.head_dim,
-            latent: attention.cached_latent(),
-        };
-        own.map(shape).collect()
+    /// The layers that have keys and values of their own: those of the cache. `context` is the longest text.
+    pub fn kv_layers(&self, context: usize) -> Vec<KvLayer> {
+        let mut own: Vec<KvLayer> = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.attends()) {
+            let attention = &layer.attention;
+            let reach = attention.reach().filter(|&reach| reach < context);
+            if layer.has_keys() {
+                let (heads, dim, latent) = (attention.kv_heads, attention.head_dim, attention.cached_latent());
+                own.push(KvLayer { shape: KvShape { heads, dim, latent }, reach });
+            } else {
+                // It reads another layer's keys, and perhaps more of them than that.
+                let owner = own.get_mut(self.kv_place(index)).expect("a layer's keys are an earlier layer's");
+                owner.reach = owner.reach.zip(reach).map(|(one, other)| one.max(other));
+            }
+        }
+        own
     }
 
     /// The layer of the KV cache that the attention of a layer uses.

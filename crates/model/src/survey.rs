@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::{KvType, Team};
+use parkade_kernels::{KvLayout, Team};
 
 use crate::batch::PassCost;
 use crate::config::ModelConfig;
@@ -59,9 +59,9 @@ impl Survey {
         self.hollow.as_ref().map_or(0, |model| model.weight_bytes() + self.raw_bytes)
     }
 
-    /// As [`Model::kv_bytes_per_block`].
-    pub fn kv_bytes_per_block(&self, block_len: usize, ty: KvType) -> Option<usize> {
-        self.hollow.as_ref()?.kv_bytes_per_block(block_len, ty)
+    /// As [`Model::kv_layout`].
+    pub fn kv_layout(&self) -> Option<&KvLayout> {
+        self.hollow.as_ref().map(Model::kv_layout)
     }
 
     /// As [`Model::state_bytes`].

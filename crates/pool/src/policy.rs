@@ -86,6 +86,12 @@ pub trait Policy: Send + 'static {
     /// After [`Growth::ParkFirst`] the executor parks the victims, which makes their units really free, and asks again.
     fn grow(&mut self, now: Time, id: TaskId, amount: Units, free: Option<Units>) -> Growth;
 
+    /// A running task does without `amount` of what it holds, until it asks for that again; the executor has it free. If it is parked, it is
+    /// resumed with all of it: it begins anew. False if it stays set aside for the task.
+    fn lend(&mut self, _id: TaskId, _amount: Units) -> bool {
+        false
+    }
+
     /// The executor has parked this task, as it was told to. Its units are back.
     fn parked(&mut self, _id: TaskId) {}
 

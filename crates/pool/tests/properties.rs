@@ -34,6 +34,10 @@ enum Command {
         task: u16,
         amount: u8,
     },
+    Lend {
+        task: u16,
+        amount: u8,
+    },
     End {
         task: u16,
         failed: bool,
@@ -75,6 +79,7 @@ fn command() -> impl Strategy<Value = Command> {
         6 => (0..2_u8).prop_map(|worker| Command::Take { worker }),
         4 => (any::<u16>(), 0..64_u8, 0..4_u8).prop_map(|(task, prefill, decode)| Command::Progress { task, prefill, decode }),
         4 => (any::<u16>(), 1..4_u8).prop_map(|(task, amount)| Command::Grow { task, amount }),
+        2 => (any::<u16>(), 1..4_u8).prop_map(|(task, amount)| Command::Lend { task, amount }),
         3 => (any::<u16>(), any::<bool>()).prop_map(|(task, failed)| Command::End { task, failed }),
         1 => any::<u16>().prop_map(|task| Command::Cancel { task }),
         1 => any::<u16>().prop_map(|task| Command::Pause { task }),
@@ -222,6 +227,14 @@ impl World {
                 }
             }
             Command::Grow { task, amount } => self.grow(task, amount),
+            Command::Lend { task, amount } => {
+                if let Some(id) = Self::pick(&self.running, task) {
+                    let (amount, before) = (Units::from([amount.into()]), self.lot.stats().in_use);
+                    let lent = self.lot.lend(id, amount);
+                    let expected = if lent { before.saturating_sub(amount) } else { before };
+                    assert_eq!(self.lot.stats().in_use, expected);
+                }
+            }
             Command::End { task, failed } => {
                 if let Some(id) = Self::pick(&self.running, task) {
                     let ending = if failed { Ending::Failed } else { Ending::Completed };

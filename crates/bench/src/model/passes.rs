@@ -99,8 +99,8 @@ impl Passes {
         }
         let model = Model::load(&gguf, Arc::clone(&team)).map_err(|error| failed(error.to_string()))?;
         let load_seconds = start.elapsed().as_secs_f64();
-        let blocks = cases.iter().map(|case| case.blocks()).max().unwrap_or(1);
-        let each = model.kv_bytes_per_block(BLOCK_LEN, KvType::F16);
+        let blocks = cases.iter().map(|case| case.blocks()).max().unwrap_or(1) * model.kv_layout().groups();
+        let each = model.kv_layout().bytes_per_block(BLOCK_LEN, KvType::F16);
         fits(each.and_then(|each| each.checked_mul(blocks)), model.weight_bytes(), Machine::detect().memory_bytes)?;
         let kv = model.new_kv_cache(blocks, BLOCK_LEN, KvType::F16).map_err(|error| failed(error.to_string()))?;
         let sequences = cases.iter().map(|case| case.sequences()).max().unwrap_or(1);
@@ -111,7 +111,7 @@ impl Passes {
 
     /// Seconds that a case takes, what comes before it not included.
     pub(crate) fn time(&mut self, case: Case) -> Result<f64, BenchError> {
-        let each = case.longest().div_ceil(BLOCK_LEN) as u32;
+        let each = (case.longest().div_ceil(BLOCK_LEN) * self.model.kv_layout().groups()) as u32;
         let tables: Vec<Vec<u32>> =
             (0..case.sequences() as u32).map(|number| (number * each..(number + 1) * each).collect()).collect();
         let (Case::Prefill { depth, .. } | Case::Decode { depth, .. }) = case;
@@ -145,7 +145,9 @@ impl Passes {
             Case::Decode { tokens, .. } => (1, depth + tokens / 2),
         };
         let token_bytes = self.kv.memory_bytes() / (self.kv.blocks() * BLOCK_LEN);
-        (self.model.pass_cost(rows * sequences, sequences), sequences * context * token_bytes)
+        let reaches = self.kv.layout().reaches().iter();
+        let tokens: usize = reaches.map(|reach| reach.map_or(context, |reach| reach.min(context))).sum();
+        (self.model.pass_cost(rows * sequences, sequences), sequences * tokens * token_bytes)
     }
 
     fn tokens(&mut self, count: usize) -> Vec<TokenId> {

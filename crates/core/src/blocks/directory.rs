@@ -6,16 +6,9 @@ use std::hash::{BuildHasher, RandomState};
 use parkade_model::TokenId;
 use parkade_sync::Mutex;
 
+use super::hit::{Hit, Seen, Walk};
+use crate::kv_groups::KvGroups;
 use crate::request::CacheScope;
-
-/// What the prefix index has for a text, up to where the text can be gone on from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hit {
-    /// Blocks from the first on that are there.
-    pub blocks: usize,
-    /// Of these, the ones that no table holds: taking them takes from what is available.
-    pub idle: usize,
-}
 
 /// The hash of a block's tokens, of all tokens before it, and of the scope that they belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,48 +23,35 @@ pub(super) enum Before<C, B> {
     After(B),
 }
 
-/// What is known of an indexed block.
-#[derive(Clone, Copy, Debug)]
-struct Listed {
-    /// Whether any table holds it.
-    is_held: bool,
-    /// Whether a text can go on after it: always, unless the model keeps a state and there is none for it.
-    goes_on: bool,
-}
-
 /// The chained hashes of all indexed blocks, and whether a table holds each. Prices are read off it: unlike the index it does not
 /// compare tokens, so that texts with equal hashes would be priced wrongly, but never answered wrongly.
 #[derive(Debug)]
 pub struct PrefixDirectory {
-    block_len: usize,
+    groups: KvGroups,
     hasher: RandomState,
     /// Whether the model keeps a state.
     needs_state: bool,
-    listed: Mutex<HashMap<ChainHash, Listed>>,
+    listed: Mutex<HashMap<ChainHash, Seen>>,
 }
 
 impl PrefixDirectory {
-    pub(super) fn new(block_len: usize, needs_state: bool) -> Self {
+    pub(super) fn new(groups: KvGroups, needs_state: bool) -> Self {
         let listed = Mutex::new("blocks.directory", HashMap::new());
-        PrefixDirectory { block_len, hasher: RandomState::new(), needs_state, listed }
+        PrefixDirectory { groups, hasher: RandomState::new(), needs_state, listed }
     }
 
     /// What the prefix cache has in a scope for the first `limit` of `tokens`, in whole blocks, as of the worker's last look.
     pub fn look_up(&self, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> Hit {
-        let (mut hit, mut known) = (Hit::default(), Hit::default());
+        let mut walk = Walk::new(&self.groups);
         let mut before = Before::Start(scope);
-        for chunk in tokens[..limit.min(tokens.len())].chunks_exact(self.block_len) {
+        for chunk in tokens[..limit.min(tokens.len())].chunks_exact(self.groups.block_len()) {
             let hash = self.hash(before, chunk);
             // One short lock for each block: a long prompt does not keep the worker waiting.
-            let Some(&Listed { is_held, goes_on }) = self.listed.lock().get(&hash) else { break };
-            known.blocks += 1;
-            known.idle += usize::from(!is_held);
-            if goes_on {
-                hit = known;
-            }
+            let Some(&seen) = self.listed.lock().get(&hash) else { break };
+            walk.push(seen);
             before = Before::After(hash);
         }
-        hit
+        walk.hit()
     }
 
     /// The hash of a chain that ends with `tokens`.
@@ -80,7 +60,8 @@ impl PrefixDirectory {
     }
 
     pub(super) fn add(&self, hash: ChainHash) {
-        self.listed.lock().insert(hash, Listed { is_held: true, goes_on: !self.needs_state });
+        let seen = Seen { is_held: true, goes_on: !self.needs_state, windows: 0, held_windows: 0 };
+        self.listed.lock().insert(hash, seen);
     }
 
     pub(super) fn remove(&self, hash: ChainHash) {
@@ -95,6 +76,12 @@ impl PrefixDirectory {
     /// Notes whether there is a snapshot of the state after the block of `hash`.
     pub(super) fn set_state(&self, hash: ChainHash, has_state: bool) {
         self.listed.lock().entry(hash).and_modify(|listed| listed.goes_on = has_state);
+    }
+
+    /// Notes of which groups with windows there is a block beside that of `hash`, and which of these tables hold.
+    pub(super) fn set_windows(&self, hash: ChainHash, windows: u32, held_windows: u32) {
+        let set = |seen: &mut Seen| (seen.windows, seen.held_windows) = (windows, held_windows);
+        self.listed.lock().entry(hash).and_modify(set);
     }
 
     #[cfg(test)]

@@ -6,27 +6,31 @@ use std::sync::Arc;
 use parkade_model::TokenId;
 
 use super::block::{BlockCounts, BlockId};
-use super::directory::{Before, Hit, PrefixDirectory};
+use super::directory::{Before, PrefixDirectory};
+use super::hit::{Hit, Seen, Walk};
 use super::prefix::{Insertion, PrefixIndex};
-use super::states::{StateSlots, TableState};
-use super::table::BlockTable;
+use super::states::StateSlots;
+use super::table::{BlockTable, GIVEN_BACK};
+use super::windows::WindowBlocks;
+use crate::kv_groups::KvGroups;
 use crate::request::CacheScope;
 
 /// All KV blocks: which are free, used or cached, and the prefix index over them.
 #[derive(Debug)]
 pub struct BlockPool {
-    block_len: usize,
+    groups: KvGroups,
     /// By block: how many tables hold it.
-    holders: Vec<u32>,
-    free: Vec<BlockId>,
+    pub(super) holders: Vec<u32>,
+    pub(super) free: Vec<BlockId>,
     /// Cached blocks, least recently used first.
-    idle: BTreeSet<(u64, BlockId)>,
+    pub(super) idle: BTreeSet<(u64, BlockId)>,
     /// By block: when it was last given back, as in `idle`.
     idle_since: Vec<u64>,
     ticks: u64,
-    prefix: Option<PrefixIndex>,
+    pub(super) prefix: Option<PrefixIndex>,
+    pub(super) windows: WindowBlocks,
     /// If the model keeps a state.
-    states: Option<StateSlots>,
+    pub(super) states: Option<StateSlots>,
 }
 
 /// No block is free or cached.
@@ -44,22 +48,22 @@ pub struct Copy {
 }
 
 impl BlockPool {
-    /// A pool of `blocks` free blocks of `block_len` tokens each.
+    /// A pool of `blocks` free blocks.
     ///
     /// # Panics
-    /// If a block holds no token, or there are more than `u32::MAX` blocks.
-    pub fn new(blocks: usize, block_len: usize, prefix_cache: bool) -> Self {
-        assert!(block_len > 0, "a block holds at least one token");
+    /// If there are more than `u32::MAX` blocks.
+    pub fn new(blocks: usize, groups: KvGroups, prefix_cache: bool) -> Self {
         let last = u32::try_from(blocks).expect("blocks are numbered in 32 bits");
         BlockPool {
-            block_len,
             holders: vec![0; blocks],
             free: (0..last).rev().map(BlockId).collect(),
             idle: BTreeSet::new(),
             idle_since: vec![0; blocks],
             ticks: 0,
-            prefix: prefix_cache.then(|| PrefixIndex::new(blocks, block_len, false)),
+            prefix: prefix_cache.then(|| PrefixIndex::new(blocks, &groups, false)),
+            windows: WindowBlocks::new(blocks, &groups),
             states: None,
+            groups,
         }
     }
 
@@ -68,18 +72,18 @@ impl BlockPool {
     pub fn with_states(mut self, slots: usize, seqs: usize) -> Self {
         let blocks = self.holders.len();
         self.states = Some(StateSlots::new(slots, blocks, seqs));
-        self.prefix = self.prefix.map(|_| PrefixIndex::new(blocks, self.block_len, true));
+        self.prefix = self.prefix.map(|_| PrefixIndex::new(blocks, &self.groups, true));
         self
+    }
+
+    /// How texts fill blocks.
+    pub fn groups(&self) -> &KvGroups {
+        &self.groups
     }
 
     /// Tokens in a block.
     pub fn block_len(&self) -> usize {
-        self.block_len
-    }
-
-    /// Blocks that hold `tokens` tokens.
-    pub fn blocks_for(&self, tokens: usize) -> usize {
-        tokens.div_ceil(self.block_len)
+        self.groups.block_len()
     }
 
     /// What the prefix cache has, for other threads; `None` if there is no prefix cache.
@@ -105,20 +109,18 @@ impl BlockPool {
 
     /// What the prefix index has in a scope for the first `limit` of `tokens`, in whole blocks, up to where the text can go on.
     pub fn look_up(&self, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> Hit {
-        let (mut hit, mut known) = (Hit::default(), Hit::default());
-        for block in self.known(scope, tokens, limit) {
-            known.blocks += 1;
-            known.idle += usize::from(self.holders[block.index()] == 0);
-            if self.goes_on(block) {
-                hit = known;
-            }
+        let mut walk = Walk::new(&self.groups);
+        for first in self.known(scope, tokens, limit) {
+            let (windows, held_windows) = self.window_bits(first);
+            let is_held = self.holders[first.index()] > 0;
+            walk.push(Seen { is_held, goes_on: self.goes_on(first), windows, held_windows });
         }
-        hit
+        walk.hit()
     }
 
     /// How many of the first `limit` of `tokens` were seen in a scope before, whether or not the text can go on after them.
     pub fn known_tokens(&self, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> usize {
-        self.known(scope, tokens, limit).count() * self.block_len
+        self.known(scope, tokens, limit).count() * self.block_len()
     }
 
     /// Whether a text can go on after an indexed block: always, unless the model keeps a state and there is no snapshot of it.
@@ -135,7 +137,7 @@ impl BlockPool {
         let mut before = Before::Start(scope);
         let limit = limit.min(tokens.len());
         self.prefix.iter().flat_map(move |index| {
-            tokens[..limit].chunks_exact(self.block_len).map_while(move |chunk| {
+            tokens[..limit].chunks_exact(self.block_len()).map_while(move |chunk| {
                 let block = index.find(before, chunk)?;
                 before = Before::After(block);
                 Some(block)
@@ -146,67 +148,107 @@ impl BlockPool {
     /// Gives an empty table the blocks that [`look_up`](Self::look_up) found. Returns how many tokens they hold.
     pub fn attach(&mut self, table: &mut BlockTable, scope: &CacheScope, tokens: &[TokenId], limit: usize) -> usize {
         debug_assert!(table.is_empty(), "only an empty table can begin with cached blocks");
-        let mut known: Vec<BlockId> = self.known(scope, tokens, limit).collect();
-        known.truncate(known.iter().rposition(|&block| self.goes_on(block)).map_or(0, |last| last + 1));
-        for &block in &known {
-            self.hold(block);
-            table.blocks.push(block.0);
+        let places = self.look_up(scope, tokens, limit).places;
+        let known: Vec<BlockId> = self.known(scope, tokens, limit).take(places).collect();
+        let found = places * self.block_len();
+        table.first_places = (1..self.groups.count()).map(|group| self.groups.first_place(group, found)).collect();
+        for (place, &first) in known.iter().enumerate() {
+            self.hold(first);
+            table.blocks.push(first.0);
+            for group in 1..self.groups.count() {
+                let block = self.windows.beside(first)[group - 1].filter(|_| place >= table.first_places[group - 1]);
+                block.into_iter().for_each(|block| self.hold(block));
+                table.blocks.push(block.map_or(GIVEN_BACK, |block| block.0));
+            }
         }
-        table.indexed = known.len();
+        (table.places, table.indexed) = (places, places);
         if let (Some(states), Some(&last)) = (&mut self.states, known.last()) {
             states.attach(&mut table.state, last);
         }
-        known.len() * self.block_len
+        found
     }
 
-    /// Adds `blocks` blocks to a table, or none.
+    /// Adds `places` places to a table, each with a block of every group, or none.
     ///
     /// # Errors
-    /// If not so many are available.
-    pub fn grow(&mut self, table: &mut BlockTable, blocks: usize) -> Result<(), OutOfBlocks> {
+    /// If not so many blocks are available.
+    pub fn grow(&mut self, table: &mut BlockTable, places: usize) -> Result<(), OutOfBlocks> {
+        let blocks = places * self.groups.count();
         if self.counts().available() < blocks {
             return Err(OutOfBlocks);
         }
+        table.first_places.resize(self.groups.count() - 1, 0);
         for _ in 0..blocks {
             let block = self.take().expect("the available blocks were counted");
             table.blocks.push(block.0);
         }
+        table.places += places;
         Ok(())
     }
 
-    /// A second table over the first `blocks` blocks of `table`. It goes on from the same state.
-    pub fn share(&mut self, table: &BlockTable, blocks: usize) -> BlockTable {
-        let mut copy = BlockTable::new();
-        (copy.indexed, copy.unindexable) = (table.indexed.min(blocks), table.unindexable);
-        for block in table.iter().take(blocks) {
-            self.hold(block);
-            copy.blocks.push(block.0);
+    /// Gives back the blocks of groups with windows that no row reads from `position` on, all tokens before which are computed. Returns how
+    /// many blocks have become available by that.
+    pub fn slide(&mut self, table: &mut BlockTable, position: usize) -> usize {
+        let (before, groups) = (self.counts().available(), self.groups.count());
+        for group in 1..table.groups() {
+            let first = self.groups.first_place(group, position).min(table.places);
+            for place in table.first_places[group - 1]..first {
+                let block = std::mem::replace(&mut table.blocks[place * groups + group], GIVEN_BACK);
+                self.let_go(BlockId(block));
+            }
+            table.first_places[group - 1] = first.max(table.first_places[group - 1]);
         }
+        self.counts().available() - before
+    }
+
+    /// Whether a text can go on after the first `tokens` tokens of a table: its windows have left behind no block that is read from there on.
+    pub fn reaches_back(&self, table: &BlockTable, tokens: usize) -> bool {
+        let first = |group| self.groups.first_place(group, tokens);
+        (1..table.groups()).all(|group| table.first_places[group - 1] <= first(group))
+    }
+
+    /// A second table over the first `places` places of `table`. It goes on from the same state.
+    pub fn share(&mut self, table: &BlockTable, places: usize) -> BlockTable {
+        let mut copy = BlockTable::new();
+        (copy.places, copy.indexed, copy.unindexable) = (places, table.indexed.min(places), table.unindexable);
+        copy.first_places = table.first_places.iter().map(|&first| first.min(places)).collect();
+        copy.blocks = table.blocks[..places * table.groups()].to_vec();
+        copy.iter().for_each(|block| self.hold(block));
         if let Some(states) = &mut self.states {
             copy.state = states.share(&table.state);
         }
         copy
     }
 
-    /// Whether the block that the token at `position` will be written to is held by other tables too.
-    pub fn is_shared(&self, table: &BlockTable, position: usize) -> bool {
-        table.blocks.get(position / self.block_len).is_some_and(|&block| self.holders[block as usize] > 1)
+    /// How many of the blocks that the token at `position` will be written to are held by other tables too.
+    pub fn shared(&self, table: &BlockTable, position: usize) -> usize {
+        let place = position / self.block_len();
+        let blocks = table.blocks.iter().skip(place * table.groups()).take(table.groups());
+        blocks.filter(|&&block| block != GIVEN_BACK && self.holders[block as usize] > 1).count()
     }
 
-    /// Makes the block of the token at `position` the table's own. The backend must then copy its contents.
+    /// Makes the blocks of the token at `position` the table's own. The backend must then copy their contents.
     ///
     /// # Errors
-    /// If no block is available.
-    pub fn make_own(&mut self, table: &mut BlockTable, position: usize) -> Result<Option<Copy>, OutOfBlocks> {
-        if !self.is_shared(table, position) {
-            return Ok(None);
+    /// If not so many blocks are available; then nothing has changed.
+    pub fn make_own(&mut self, table: &mut BlockTable, position: usize) -> Result<Vec<Copy>, OutOfBlocks> {
+        if self.shared(table, position) > self.counts().available() {
+            return Err(OutOfBlocks);
         }
-        let place = position / self.block_len;
-        debug_assert!(place >= table.indexed, "an indexed block is full and is never written to");
-        let own = self.take().ok_or(OutOfBlocks)?;
-        let shared = BlockId(std::mem::replace(&mut table.blocks[place], own.0));
-        self.let_go(shared);
-        Ok(Some(Copy { from: shared, to: own }))
+        let place = position / self.block_len();
+        let mut copies = Vec::new();
+        for at in place * table.groups()..table.blocks.len().min((place + 1) * table.groups()) {
+            let from = BlockId(table.blocks[at]);
+            if self.holders[from.index()] < 2 {
+                continue;
+            }
+            debug_assert!(place >= table.indexed, "an indexed block is full and is never written to");
+            let to = self.take().expect("the available blocks were counted");
+            table.blocks[at] = to.0;
+            self.let_go(from);
+            copies.push(Copy { from, to });
+        }
+        Ok(copies)
     }
 
     /// Notes in the prefix index which blocks of `table` are full now: `computed` are the tokens whose keys and values are in it.
@@ -220,24 +262,26 @@ impl BlockPool {
         {
             return;
         }
-        let full = computed.len() / self.block_len;
+        let full = computed.len() / self.block_len();
         while let Some(index) = &mut self.prefix
             && !table.unindexable
             && table.indexed < full
         {
             let place = table.indexed;
-            let tokens = &computed[place * self.block_len..][..self.block_len];
+            let tokens = &computed[place * self.groups.block_len()..][..self.groups.block_len()];
             let before = match place.checked_sub(1) {
-                Some(before) => Before::After(BlockId(table.blocks[before])),
+                Some(before) => Before::After(table.first_group(before)),
                 None => Before::Start(scope),
             };
-            let block = BlockId(table.blocks[place]);
+            let block = table.first_group(place);
             match index.insert(block, before, tokens) {
-                Insertion::Added => {}
+                Insertion::Added => self.put_beside(table, place, block),
                 Insertion::Known(twin) => {
                     self.hold(twin);
-                    table.blocks[place] = twin.0;
+                    let at = place * table.groups();
+                    table.blocks[at] = twin.0;
                     self.let_go(block);
+                    self.put_beside(table, place, twin);
                 }
                 Insertion::Taken => {
                     table.unindexable = true;
@@ -245,6 +289,47 @@ impl BlockPool {
                 }
             }
             table.indexed += 1;
+        }
+    }
+
+    /// Lets the blocks of groups with windows be found beside the indexed one of the first group, or takes those that are there.
+    fn put_beside(&mut self, table: &mut BlockTable, place: usize, first: BlockId) {
+        for group in 1..table.groups() {
+            let at = place * table.groups() + group;
+            let block = table.blocks[at];
+            if block == GIVEN_BACK {
+                continue;
+            }
+            match self.windows.beside(first)[group - 1] {
+                None => self.windows.put(first, group - 1, BlockId(block)),
+                Some(twin) => {
+                    self.hold(twin);
+                    table.blocks[at] = twin.0;
+                    self.let_go(BlockId(block));
+                }
+            }
+        }
+        self.show_windows(first);
+    }
+
+    /// Of which groups with windows there are blocks beside an indexed one, and which of these tables hold, by bits.
+    fn window_bits(&self, first: BlockId) -> (u32, u32) {
+        let (mut there, mut held) = (0, 0);
+        for (bit, block) in self.windows.beside(first).iter().enumerate() {
+            let Some(block) = block else { continue };
+            there |= 1 << bit;
+            held |= u32::from(self.holders[block.index()] > 0) << bit;
+        }
+        (there, held)
+    }
+
+    /// Tells the directory about the blocks beside an indexed one.
+    fn show_windows(&self, first: BlockId) {
+        if self.groups.count() > 1
+            && let Some(index) = &self.prefix
+        {
+            let (there, held) = self.window_bits(first);
+            index.set_windows(first, there, held);
         }
     }
 
@@ -275,10 +360,11 @@ impl BlockPool {
     /// given up when the table keeps its next.
     pub fn keep_state(&mut self, table: &mut BlockTable, tokens: usize, rolls: bool) {
         if let (Some(states), Some(index)) = (&mut self.states, &self.prefix)
-            && tokens == table.indexed * self.block_len
+            && tokens == table.indexed * self.groups.block_len()
             && let Some(last) = table.indexed.checked_sub(1)
         {
-            states.keep(&mut table.state, BlockId(table.blocks[last]), rolls, index);
+            let block = table.first_group(last);
+            states.keep(&mut table.state, block, rolls, index);
         }
     }
 
@@ -289,7 +375,7 @@ impl BlockPool {
             states.release(state);
         }
         // The end of a text first: it is given up before its beginning, which other texts may share.
-        for block in std::mem::take(&mut table.blocks).into_iter().rev() {
+        for block in std::mem::take(&mut table.blocks).into_iter().rev().filter(|&block| block != GIVEN_BACK) {
             self.let_go(BlockId(block));
         }
     }
@@ -299,11 +385,7 @@ impl BlockPool {
             Some(block) => block,
             None => {
                 let (_, block) = self.idle.pop_first()?;
-                let index = self.prefix.as_mut().expect("only the prefix index keeps idle blocks");
-                index.remove(block);
-                if let Some(states) = &mut self.states {
-                    states.remove(block, index);
-                }
+                self.forget(block);
                 block
             }
         };
@@ -312,13 +394,33 @@ impl BlockPool {
         Some(block)
     }
 
+    /// What an idle block holds is not found again.
+    fn forget(&mut self, block: BlockId) {
+        if let Some(first) = self.windows.place_of(block) {
+            self.windows.remove(block);
+            self.show_windows(first);
+            return;
+        }
+        // Who holds a block of a group with a window holds the first group's beside it.
+        for beside in self.windows.remove_all(block) {
+            let was_idle = self.idle.remove(&(self.idle_since[beside.index()], beside));
+            debug_assert!(was_idle, "a block beside an idle one is idle");
+            self.free.push(beside);
+        }
+        let index = self.prefix.as_mut().expect("only the prefix index keeps idle blocks");
+        index.remove(block);
+        if let Some(states) = &mut self.states {
+            states.remove(block, index);
+        }
+    }
+
     fn hold(&mut self, block: BlockId) {
         let holders = &mut self.holders[block.index()];
         *holders += 1;
         if *holders == 1 {
             let was_idle = self.idle.remove(&(self.idle_since[block.index()], block));
             debug_assert!(was_idle, "only used and cached blocks can be shared");
-            self.prefix.iter().for_each(|index| index.set_held(block, true));
+            self.show_held(block, true);
         }
     }
 
@@ -328,8 +430,9 @@ impl BlockPool {
         if *holders > 0 {
             return;
         }
-        if let Some(index) = self.prefix.as_ref().filter(|index| index.contains(block)) {
-            index.set_held(block, false);
+        let is_indexed = self.prefix.as_ref().is_some_and(|index| index.contains(block));
+        if is_indexed || self.windows.place_of(block).is_some() {
+            self.show_held(block, false);
             self.ticks += 1;
             self.idle_since[block.index()] = self.ticks;
             self.idle.insert((self.ticks, block));
@@ -338,40 +441,11 @@ impl BlockPool {
         }
     }
 
-    /// Checks that every block is in exactly one state and that the holders are the tables given.
-    ///
-    /// # Panics
-    /// If a block is lost, held twice by count but once by table, or both free and used.
-    pub fn audit<'a>(&self, tables: impl IntoIterator<Item = &'a BlockTable>) {
-        let mut held = vec![0u32; self.holders.len()];
-        let mut states: Vec<&TableState> = Vec::new();
-        for table in tables {
-            states.push(&table.state);
-            table.iter().for_each(|block| held[block.index()] += 1);
-            let index = self.prefix.as_ref();
-            assert!(
-                table.iter().take(table.indexed).all(|block| index.is_some_and(|index| index.contains(block))),
-                "a recorded block is not indexed"
-            );
+    /// Tells the directory that a block has got its first holder, or has lost its last one.
+    fn show_held(&self, block: BlockId, is_held: bool) {
+        match self.windows.place_of(block) {
+            Some(first) => self.show_windows(first),
+            None => self.prefix.iter().for_each(|index| index.set_held(block, is_held)),
         }
-        assert_eq!(held, self.holders, "the holders of each block are the tables that name it");
-        let mut idle_or_free = vec![false; self.holders.len()];
-        for block in self.idle.iter().map(|&(_, block)| block).chain(self.free.iter().copied()) {
-            assert!(!std::mem::replace(&mut idle_or_free[block.index()], true), "{block:?} is available twice");
-            assert_eq!(self.holders[block.index()], 0, "{block:?} is available and held");
-        }
-        for &(_, block) in &self.idle {
-            assert!(
-                self.prefix.as_ref().is_some_and(|index| index.contains(block)),
-                "{block:?} is cached but not indexed"
-            );
-        }
-        if let Some(slots) = &self.states {
-            slots.audit(states.into_iter(), self.prefix.as_ref());
-        }
-        let used = held.iter().filter(|&&count| count > 0).count();
-        assert_eq!(self.free.len() + self.idle.len() + used, self.holders.len(), "free + cached + used = total");
-        let indexed = self.prefix.as_ref().map_or(0, PrefixIndex::len);
-        assert!(indexed <= self.idle.len() + used, "only cached and used blocks are indexed");
     }
 }

@@ -7,6 +7,7 @@ use parkade_model::TokenId;
 
 use super::block::BlockId;
 use super::directory::{Before, ChainHash, PrefixDirectory};
+use crate::kv_groups::KvGroups;
 use crate::request::CacheScope;
 
 /// Full blocks by their chained hashes. A hash only finds the place to look: tokens and what is before them are compared too, so that equal
@@ -54,12 +55,12 @@ pub(super) enum Insertion {
 }
 
 impl PrefixIndex {
-    pub(super) fn new(blocks: usize, block_len: usize, needs_state: bool) -> Self {
+    pub(super) fn new(blocks: usize, groups: &KvGroups, needs_state: bool) -> Self {
         PrefixIndex {
             entries: HashMap::new(),
             places: vec![None; blocks],
             children: vec![0; blocks],
-            directory: Arc::new(PrefixDirectory::new(block_len, needs_state)),
+            directory: Arc::new(PrefixDirectory::new(groups.clone(), needs_state)),
         }
     }
 
@@ -87,6 +88,13 @@ impl PrefixIndex {
     pub(super) fn set_state(&self, block: BlockId, has_state: bool) {
         if let Some(hash) = self.places[block.index()] {
             self.directory.set_state(hash, has_state);
+        }
+    }
+
+    /// Notes of which groups with windows there is a block beside an indexed one, and which of these tables hold.
+    pub(super) fn set_windows(&self, block: BlockId, windows: u32, held_windows: u32) {
+        if let Some(hash) = self.places[block.index()] {
+            self.directory.set_windows(hash, windows, held_windows);
         }
     }
 
@@ -151,7 +159,7 @@ mod tests {
 
     #[test]
     fn texts_with_equal_hashes_are_never_taken_for_each_other() {
-        let mut index = PrefixIndex::new(4, 2, false);
+        let mut index = PrefixIndex::new(4, &KvGroups::new(&[None], 2), false);
         let (first, second, third) = (BlockId(0), BlockId(1), BlockId(2));
         let everybody = CacheScope::default();
         let start = Before::Start(&everybody);
@@ -169,7 +177,7 @@ mod tests {
 
     #[test]
     fn equal_texts_of_two_scopes_are_never_taken_for_each_other_even_if_their_hashes_are_equal() {
-        let mut index = PrefixIndex::new(4, 2, false);
+        let mut index = PrefixIndex::new(4, &KvGroups::new(&[None], 2), false);
         let (first, second) = (BlockId(0), BlockId(1));
         let (ada, bob) = (CacheScope::default().within("key", "ada"), CacheScope::default().within("key", "bob"));
         assert_ne!(index.hash(Before::Start(&ada), &[1, 2]), index.hash(Before::Start(&bob), &[1, 2]));

@@ -5,7 +5,11 @@ use parkade_kernels::SlotPair;
 use super::block::BlockId;
 use super::states::TableState;
 
-/// The blocks of one sequence, in the order of its tokens: the token at position `p` lives in block `p / block_len`.
+/// What stands in a table for a block that was given back.
+pub(super) const GIVEN_BACK: u32 = u32::MAX;
+
+/// The blocks of one sequence, in the order of its tokens: what group `g` of `groups` has of the token at position `p` lives in block
+/// `p / block_len * groups + g`. Those that a group's window has left behind are given back.
 ///
 /// It is made empty, filled by a [`BlockPool`](super::BlockPool), and must be given back to it.
 #[derive(Debug, Default)]
@@ -13,9 +17,13 @@ use super::states::TableState;
 pub struct BlockTable {
     /// Plain numbers, because that is what the kernels read.
     pub(super) blocks: Vec<u32>,
-    /// How many of its blocks, from the first on, are in the prefix index.
+    /// Places of it, each with a block of every group.
+    pub(super) places: usize,
+    /// By group behind the first, from which place on its blocks are there.
+    pub(super) first_places: Vec<usize>,
+    /// How many of its places, from the first on, are in the prefix index.
     pub(super) indexed: usize,
-    /// Whether later blocks may join them; not so when another text has taken their place in the index.
+    /// Whether later ones may join them; not so when another text has taken their place in the index.
     pub(super) unindexable: bool,
     /// The state after its tokens, if the model keeps one.
     pub(super) state: TableState,
@@ -27,14 +35,14 @@ impl BlockTable {
         BlockTable::default()
     }
 
-    /// How many blocks it has.
+    /// How many places it has.
     pub fn len(&self) -> usize {
-        self.blocks.len()
+        self.places
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.places == 0
     }
 
     /// Its blocks as the kernels want them.
@@ -52,9 +60,23 @@ impl BlockTable {
         self.state.pair()
     }
 
-    /// Its blocks.
+    /// The blocks that it holds.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = BlockId> + '_ {
-        self.blocks.iter().map(|&block| BlockId(block))
+        self.blocks.iter().filter(|&&block| block != GIVEN_BACK).map(|&block| BlockId(block))
+    }
+
+    /// How many blocks it holds.
+    pub fn held(&self) -> usize {
+        self.blocks.len() - self.first_places.iter().sum::<usize>()
+    }
+
+    /// The block of the first group at a place.
+    pub(super) fn first_group(&self, place: usize) -> BlockId {
+        BlockId(self.blocks[place * self.groups()])
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        1 + self.first_places.len()
     }
 }
 

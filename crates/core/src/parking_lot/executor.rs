@@ -180,6 +180,10 @@ impl MemoryPolicy for Granted<'_, '_> {
         }
     }
 
+    fn lend(&mut self, key: TaskId, blocks: usize) -> bool {
+        self.context.lend(key, Units::from([blocks as u64]))
+    }
+
     fn sits_out(&self, key: TaskId) -> bool {
         self.context.sits_out(key)
     }

@@ -12,6 +12,7 @@ use parkade_sync::Mutex;
 use crate::backend::Backend;
 use crate::config::{EngineConfig, SchedulerKind};
 use crate::error::EngineError;
+use crate::kv_groups::KvGroups;
 use crate::metrics::EngineMetrics;
 use crate::requests::LiveRequests;
 use crate::stepper::{Census, Stepper};
@@ -100,7 +101,7 @@ struct Rest {
     config: EngineConfig,
     has_classes: bool,
     max_seqs: usize,
-    block_len: usize,
+    groups: KvGroups,
     state_bytes: usize,
     vocab: usize,
     embedder: Option<parkade_model::Embedder>,
@@ -113,7 +114,7 @@ impl Prepared {
         let metrics = Arc::new(EngineMetrics::new());
         let state_bytes = backend.state_bytes();
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), clock.clone());
-        let (limits, vocab, embedder) = (stepper.limits(), stepper.vocab(), stepper.embedder());
+        let (limits, vocab, embedder) = (stepper.limits().clone(), stepper.vocab(), stepper.embedder());
         let capacity = [("KV blocks", limits.blocks as u64), ("sequences", limits.max_seqs as u64)];
         let policy = policy(
             config.scheduler,
@@ -126,6 +127,7 @@ impl Prepared {
         let (parks, has_classes) = (policy.parks(), policy.has_classes());
         // Where nobody is parked, what others hold now cannot be counted on: they may end first.
         let reserves_full = !parks || config.reserve == Reserve::Full;
+        let (max_seqs, groups) = (limits.max_seqs, limits.groups.clone());
         let adapter = ResourceAdapter::new(limits, stepper.prefix_directory(), reserves_full);
         adapter.learn_from(config.history);
         let requests = Arc::new(LiveRequests::new(ReplayLimits::default(), Arc::clone(&metrics), clock.clone()));
@@ -135,8 +137,7 @@ impl Prepared {
         let thread_name = "parkade-engine".to_owned();
         let pool_config = PoolConfig { thread_name, timekeeper: true, clock: clock.clone(), ..PoolConfig::of(policy) };
         let executor = LlmExecutor::new(stepper, Arc::clone(&shared), parks.then_some(config.slow_reader));
-        let (max_seqs, block_len) = (limits.max_seqs, limits.block_len);
-        let rest = Rest { shared, metrics, config, has_classes, max_seqs, block_len, state_bytes, vocab, embedder };
+        let rest = Rest { shared, metrics, config, has_classes, max_seqs, groups, state_bytes, vocab, embedder };
         Ok(Prepared { pool_config, executor, rest })
     }
 
@@ -149,7 +150,7 @@ impl Prepared {
 
 impl Rest {
     fn over(self, pool: WorkerPool<LlmExecutor>) -> InferenceWorkerPool {
-        let Rest { shared, metrics, config, has_classes, max_seqs, block_len, state_bytes, vocab, embedder } = self;
+        let Rest { shared, metrics, config, has_classes, max_seqs, groups, state_bytes, vocab, embedder } = self;
         shared.requests.are_run_by(pool.handle());
         InferenceWorkerPool {
             pool,
@@ -161,7 +162,7 @@ impl Rest {
             max_seqs,
             max_queue_depth: config.max_queue_depth,
             stream_capacity: config.stream_capacity,
-            block_len,
+            groups,
             state_bytes,
             vocab,
             embedder,

@@ -91,7 +91,6 @@ impl ResourceAdapter {
     }
 
     fn price_of(&self, request: &Request, need: &Need) -> ResourceCost {
-        let RequestLimits { block_len, .. } = self.limits;
         let prompt = request.prompt.len();
         // The last token of a prompt is always computed, for its logits; an echo needs the logits of all.
         let cacheable = if request.echo_logprobs { 0 } else { prompt - 1 };
@@ -99,14 +98,16 @@ impl ResourceAdapter {
         let hit = self.prefix.as_ref().map(look_up).unwrap_or_default();
         // Blocks that running requests hold cost no memory; idle cached ones do, because they could be given to others. With full
         // reservations nothing is deducted: those others may end first.
-        let shared = if self.reserve_full { 0 } else { hit.blocks - hit.idle };
+        // Those of windows are shared only for a while, if the text goes on behind the windows.
+        let in_windows = if self.limits.slides(prompt, need.answer) { 0 } else { hit.held_in_windows };
+        let shared = if self.reserve_full { 0 } else { hit.held + in_windows };
         let blocks = self.limits.blocks_in_full(prompt, 1, request.n);
         // A text that is only read has no answer.
         let expected = if need.answer == 0 { 0 } else { self.history.lock().expect(&request.tenant, need.answer) };
         let expected_blocks = self.limits.blocks_in_full(prompt, expected, request.n);
-        let cached_tokens = hit.blocks * block_len;
+        let cached_tokens = hit.places * self.limits.groups.block_len();
         ResourceCost {
-            blocks: (blocks - shared) as u64,
+            blocks: blocks.saturating_sub(shared) as u64,
             expected_growth: (expected_blocks - blocks) as u64,
             worst_growth: (need.blocks - blocks) as u64,
             seqs: need.seqs as u64,
@@ -163,12 +164,13 @@ fn check_shape(request: &Request) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kv_groups::KvGroups;
 
     fn adapter() -> ResourceAdapter {
         let limits = RequestLimits {
             context_length: 1000,
             blocks: 100,
-            block_len: 16,
+            groups: KvGroups::new(&[None], 16),
             max_seqs: 8,
             remedies: Default::default(),
         };

@@ -13,6 +13,7 @@ use crate::figures::{
     BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
     StateFigures, Totals,
 };
+use crate::kv_groups::KvGroups;
 use crate::metrics::EngineMetrics;
 use crate::refusal::{Refusal, Remedies};
 use crate::request::{Request, RequestId, TaskKind};
@@ -38,7 +39,7 @@ pub struct InferenceWorkerPool {
     pub(super) max_seqs: usize,
     pub(super) max_queue_depth: usize,
     pub(super) stream_capacity: usize,
-    pub(super) block_len: usize,
+    pub(super) groups: KvGroups,
     pub(super) state_bytes: usize,
     pub(super) vocab: usize,
     pub(super) embedder: Option<Embedder>,
@@ -220,7 +221,8 @@ impl InferenceWorkerPool {
             },
             sequences: SequenceFigures { running: census.running_seqs, limit: self.max_seqs },
             kv_blocks: BlockFigures {
-                tokens_each: self.block_len,
+                tokens_each: self.groups.block_len(),
+                groups: self.groups.count(),
                 total: blocks.total,
                 used: blocks.used,
                 cached: blocks.cached,

@@ -33,6 +33,8 @@ pub(super) struct Active {
     pub(super) granted: usize,
     /// Of these, the ones that were taken from the block pool.
     pub(super) taken: usize,
+    /// Blocks that had been granted, that windows have left behind, and that the policy has again.
+    pub(super) lent: usize,
     pub(super) submitted: Instant,
     pub(super) admitted: Instant,
     pub(super) first_token: Option<Instant>,
@@ -68,6 +70,7 @@ impl Active {
             settings: Settings { answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs },
             granted,
             taken: 0,
+            lent: 0,
             submitted,
             admitted: now,
             first_token: None,
@@ -111,8 +114,16 @@ impl Active {
     pub(super) fn grant(&mut self, blocks: usize) {
         if blocks > 0 {
             self.granted += blocks;
+            self.lent = self.lent.saturating_sub(blocks);
             self.outlet.request().set_blocks(self.granted);
         }
+    }
+
+    /// Of what was granted, the policy has so many blocks again.
+    pub(super) fn lend(&mut self, blocks: usize) {
+        self.granted -= blocks;
+        self.lent += blocks;
+        self.outlet.request().set_blocks(self.granted);
     }
 
     pub(super) fn release(&mut self, pool: &mut BlockPool) {

@@ -37,6 +37,11 @@ pub(crate) trait MemoryPolicy {
     /// Whether a request may have more blocks.
     fn ask(&mut self, ask: &Ask) -> Grant;
 
+    /// A request does without so many of the blocks that were granted to it, until it asks for them again. False if they stay set aside for it.
+    fn lend(&mut self, _key: TaskId, _blocks: usize) -> bool {
+        false
+    }
+
     /// Whether a request leaves this step to others, and keeps what it has.
     fn sits_out(&self, _key: TaskId) -> bool {
         false

@@ -126,18 +126,18 @@ impl Stepper {
         let embedder = backend.embedder();
         // Cached tokens have no hidden states, and those of an encoder depend on what comes behind them.
         let caches = embedder.is_none_or(|embedder| embedder.pooling == Pooling::Last && !embedder.is_whole);
-        let mut pool = BlockPool::new(limits.blocks, limits.block_len, config.prefix_cache && caches);
+        let mut pool = BlockPool::new(limits.blocks, limits.groups.clone(), config.prefix_cache && caches);
         if backend.state_bytes() > 0 {
             pool = pool.with_states(backend.state_slots(), limits.max_seqs);
         }
         Stepper {
             vocabulary,
             metrics,
-            limits,
             pool,
             requests: BTreeMap::new(),
             running: Vec::new(),
-            budget: StepBudget::new(config.step_target, config.max_batched_tokens, limits.block_len),
+            budget: StepBudget::new(config.step_target, config.max_batched_tokens, limits.groups.block_len()),
+            limits,
             ended: Vec::new(),
             logits: Vec::new(),
             scratch: Scratch::default(),
@@ -149,8 +149,8 @@ impl Stepper {
         }
     }
 
-    pub(crate) fn limits(&self) -> RequestLimits {
-        self.limits
+    pub(crate) fn limits(&self) -> &RequestLimits {
+        &self.limits
     }
 
     pub(crate) fn vocab(&self) -> usize {
@@ -217,6 +217,8 @@ impl Stepper {
         active.paused_since = None;
         active.parkings += 1;
         active.taken = 0;
+        // It computes all again when it is resumed, and then has what it had at first.
+        active.granted += std::mem::take(&mut active.lent);
         active.outlet.parked();
         self.running.retain(|&other| other != key);
         true
@@ -302,7 +304,7 @@ impl Stepper {
                     "the last token is never computed in advance"
                 );
                 assert!(seq.proposed == 0 || self.is_in_left(*key), "proposals do not outlive their pass");
-                assert!(seq.table.len() >= self.pool.blocks_for(seq.computed), "what was computed has its blocks");
+                assert!(seq.table.len() >= self.pool.groups().places(seq.computed), "what was computed has its blocks");
                 assert!(
                     !self.pool.has_states() || seq.table.has_state() == (seq.computed > 0) || self.is_in_left(*key),
                     "what was computed has its state"

@@ -152,7 +152,7 @@ impl Stepper {
     fn due(&self, (key, choice): (TaskId, usize)) -> Instant {
         let active = &self.requests[&key];
         let seq = &active.seqs[choice];
-        let cached = self.cached(active, seq).blocks * self.pool.block_len();
+        let cached = self.cached(active, seq).places * self.pool.block_len();
         seq.last_token.unwrap_or(active.submitted) + self.budget.prefill_time(seq.missing() - cached)
     }
 
@@ -167,6 +167,7 @@ impl Stepper {
     /// Adds up to `most` tokens of a sequence to the plan, if it may have the blocks. Returns how many.
     fn take_part(&mut self, seq: (TaskId, usize), most: usize, planning: &mut Planning<'_>) -> usize {
         let (key, choice) = seq;
+        self.slide(seq, planning.memory);
         while self.missing(seq) > 0 {
             if !self.pool.has_room_for_state(&self.requests[&key].seqs[choice].table) {
                 // Others go on from its state or have taken the last slot; both are over with the next passes.
@@ -207,12 +208,36 @@ impl Stepper {
         0
     }
 
+    /// Gives back the blocks that a sequence's windows have left behind, and lends to the policy what its request will not take again soon.
+    fn slide(&mut self, (key, choice): (TaskId, usize), memory: &mut dyn MemoryPolicy) {
+        let groups = self.pool.groups().count();
+        let Some(active) = self.requests.get_mut(&key).filter(|active| groups > 1 && !active.parked) else { return };
+        let is_followed = active.seqs.iter().any(|seq| seq.stage == Stage::Following);
+        let seq = &mut active.seqs[choice];
+        // Answers that are resumed with it go on from the prompt's last whole block.
+        let whole = seq.prompt_len - seq.prompt_len % self.pool.block_len();
+        let position = if is_followed { seq.computed.min(whole) } else { seq.computed };
+        active.taken = active.taken.saturating_sub(self.pool.slide(&mut seq.table, position));
+        // What it took and others hold too does not come back by that.
+        let held: usize = active.seqs.iter().map(|seq| seq.table.held()).sum();
+        let of_others = active.taken.saturating_sub(held);
+        // One answer that streams takes at most a chunk's blocks again before its windows leave as many behind.
+        let streams = active.seqs.len() == 1 && active.seqs[choice].is_decoding();
+        let soon = (groups - 1) * self.pool.groups().places_at_once();
+        let spare = if streams { (active.granted - active.taken).saturating_sub(soon) } else { 0 };
+        active.taken -= of_others;
+        if of_others + spare > 0 && memory.lend(key, of_others + spare) {
+            active.lend(of_others + spare);
+        }
+    }
+
     /// What a sequence would take part with: cached blocks if it has none yet, its rows, and the blocks that are new for it.
     fn wish(&self, key: TaskId, choice: usize, most: usize) -> Wish {
         let active = &self.requests[&key];
         let seq = &active.seqs[choice];
         let hit = self.cached(active, seq);
-        let past = seq.computed + hit.blocks * self.pool.block_len();
+        let past = seq.computed + hit.places * self.pool.block_len();
+        let most = most.min(self.pool.groups().rows_in_a_pass());
         let mut rows = (seq.tokens.len() - past).min(if self.is_whole() { usize::MAX } else { most });
         if active.echo.is_some() {
             rows = rows.min((MOST_LOGITS / self.backend.vocab()).max(1));
@@ -226,9 +251,10 @@ impl Stepper {
         if self.pool.has_states() && !seq.is_decoding() {
             rows = seq.rows_to_a_snapshot(past, rows, fork, self.pool.block_len());
         }
-        let grown = self.pool.blocks_for(past + rows).saturating_sub(hit.blocks.max(seq.table.len()));
-        let own = usize::from(self.pool.is_shared(&seq.table, past));
-        Wish { rows, fork, grown, blocks: grown + hit.idle + own }
+        let groups = self.pool.groups();
+        let grown = groups.places(past + rows).saturating_sub(hit.places.max(seq.table.len()));
+        let own = self.pool.shared(&seq.table, past);
+        Wish { rows, fork, grown, blocks: grown * groups.count() + hit.idle + own }
     }
 
     /// Takes the blocks and notes the sequence in the plan.
@@ -246,10 +272,10 @@ impl Stepper {
                 self.metrics.work.prompt_tokens_cached.inc_by(seq.computed as u64);
             }
         }
-        let copy = self.pool.make_own(&mut seq.table, seq.computed).expect("the blocks were available");
+        let copies = self.pool.make_own(&mut seq.table, seq.computed).expect("the blocks were available");
         self.pool.grow(&mut seq.table, wish.grown).expect("the blocks were available");
         self.pool.begin_pass(&mut seq.table, seq.computed + wish.rows, seq.proposed > 0);
-        plan.copies.extend(copy.map(|copy| (key, copy)));
+        plan.copies.extend(copies.into_iter().map(|copy| (key, copy)));
         let last = wish.rows == seq.missing();
         let wanted = match self.embedder {
             Some(embedder) => embedder.pooling.rows(seq.computed, wish.rows, seq.tokens.len()),
@@ -285,7 +311,7 @@ struct Wish {
     rows: usize,
     /// Where its tokens went on differently from those of a text that was seen before, if the model keeps a state.
     fork: usize,
-    /// Blocks to add to its table.
+    /// Places to add to its table.
     grown: usize,
     /// Blocks that are taken from the available ones: new ones, idle cached ones, and a copy of a shared one.
     blocks: usize,

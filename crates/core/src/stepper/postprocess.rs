@@ -195,13 +195,14 @@ impl Stepper {
                 !is_new || seqs[share.choice].computed == prompt_len,
                 "all answers get their first token together"
             );
-            if !is_new && self.pool.has_states() {
-                // It goes on from the snapshot nearest to its end.
+            let tokens = if is_new { prompt_len } else { prompt_len - prompt_len % self.pool.block_len() };
+            let table = &seqs[share.choice].table;
+            if !is_new && (self.pool.has_states() || !self.pool.reaches_back(table, tokens)) {
+                // It goes on from what the prefix cache has nearest to its end.
                 seqs[choice].stage = Stage::Live;
                 continue;
             }
-            let tokens = if is_new { prompt_len } else { prompt_len - prompt_len % self.pool.block_len() };
-            let table = self.pool.share(&seqs[share.choice].table, self.pool.blocks_for(tokens));
+            let table = self.pool.share(&seqs[share.choice].table, self.pool.groups().places(tokens));
             let seq = &mut seqs[choice];
             (seq.table, seq.computed, seq.stage) = (table, tokens, Stage::Live);
         }

@@ -36,8 +36,8 @@ impl Stepper {
             // Other answers are about to share the prompt's last block, and each writes behind it for itself.
             return;
         }
-        let blocks = seq.table.len().max(self.pool.blocks_for(seq.tokens.len()));
-        let most = (blocks * self.pool.block_len() - seq.tokens.len())
+        let places = seq.table.len().max(self.pool.groups().places(seq.tokens.len()));
+        let most = (places * self.pool.block_len() - seq.tokens.len())
             // One token comes without any proposal.
             .min(active.settings.answer.saturating_sub(seq.generated() + 1))
             .min(room);

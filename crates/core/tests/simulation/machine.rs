@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parkade_core::{Backend, BackendError, Batch, Decoder, Pass, SlotPair, Span, TokenId, Vocabulary};
+use parkade_core::{Backend, BackendError, Batch, Decoder, KvGroups, Pass, SlotPair, Span, TokenId, Vocabulary};
 use parkade_sync::Mutex;
 
 use crate::world::{Fault, World};
@@ -66,15 +66,18 @@ pub fn mix(mut z: u64) -> u64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Slot {
     position: usize,
+    group: usize,
     text: Text,
 }
 
-const EMPTY: Slot = Slot { position: usize::MAX, text: Text(0) };
+const EMPTY: Slot = Slot { position: usize::MAX, group: 0, text: Text(0) };
 /// What is read where something else should stand.
 const GARBAGE: Text = Text(0x5bad_5bad_5bad_5bac);
 
 pub struct Machine {
     blocks: Vec<Vec<Slot>>,
+    /// By group behind the first, how many tokens up to its own a row reads.
+    windows: Vec<usize>,
     block_len: usize,
     context_length: usize,
     world: Arc<Mutex<World>>,
@@ -89,22 +92,35 @@ const LAYERS: u32 = 4;
 impl Machine {
     pub fn new(
         blocks: usize,
+        windows: &[usize],
         states: usize,
         block_len: usize,
         context_length: usize,
         world: Arc<Mutex<World>>,
     ) -> Self {
-        let blocks = vec![vec![EMPTY; block_len]; blocks];
-        Machine { blocks, block_len, context_length, world, states: vec![GARBAGE; states], left: Vec::new() }
+        let (blocks, windows) = (vec![vec![EMPTY; block_len]; blocks], windows.to_vec());
+        Machine { blocks, windows, block_len, context_length, world, states: vec![GARBAGE; states], left: Vec::new() }
     }
 
-    fn slot(&mut self, span: &Span<'_>, position: usize) -> &mut Slot {
-        &mut self.blocks[span.blocks[position / self.block_len] as usize][position % self.block_len]
+    /// What a group has at a position.
+    fn slot(&mut self, span: &Span<'_>, position: usize, group: usize) -> &mut Slot {
+        let block = span.blocks[position / self.block_len * (1 + self.windows.len()) + group] as usize;
+        &mut self.blocks[block][position % self.block_len]
     }
 
     fn text_at(&mut self, span: &Span<'_>, position: usize) -> Text {
-        let slot = *self.slot(span, position);
-        if slot.position == position { slot.text } else { GARBAGE }
+        let slot = *self.slot(span, position, 0);
+        if (slot.position, slot.group) == (position, 0) { slot.text } else { GARBAGE }
+    }
+
+    /// Whether the groups with windows have what the first has, where they read it.
+    fn agrees(&mut self, span: &Span<'_>, last: usize) -> bool {
+        (1..).zip(self.windows.clone()).all(|(group, window)| {
+            ((last + 1).saturating_sub(window)..=last).all(|position| {
+                let text = self.slot(span, position, 0).text;
+                *self.slot(span, position, group) == Slot { position, group, text }
+            })
+        })
     }
 
     fn write(&mut self, batch: &Batch<'_>) {
@@ -120,7 +136,10 @@ impl Machine {
             }
             for row in 0..span.rows {
                 text = text.then(batch.tokens[span.first_row + row]);
-                *self.slot(span, span.past + row) = Slot { position: span.past + row, text };
+                let position = span.past + row;
+                for group in 0..=self.windows.len() {
+                    *self.slot(span, position, group) = Slot { position, group, text };
+                }
             }
             if let Some(pair) = batch.states.get(at) {
                 self.states[pair.to as usize] = text;
@@ -142,7 +161,10 @@ impl Machine {
         for &row in batch.outputs.rows() {
             let span = batch.spans.iter().find(|span| (span.first_row..span.first_row + span.rows).contains(&row));
             // The sequence may be gone; nobody may look at its logits then.
-            let text = span.map(|span| self.text_at(span, span.past + row - span.first_row));
+            let text = span.map(|span| {
+                let position = span.past + row - span.first_row;
+                if self.agrees(span, position) { self.text_at(span, position) } else { GARBAGE }
+            });
             logits.extend(text.map_or([f32::NAN; VOCAB], Text::logits));
         }
         Pass::Done
@@ -164,6 +186,11 @@ impl Backend for Machine {
 
     fn block_len(&self) -> usize {
         self.block_len
+    }
+
+    fn kv_groups(&self) -> KvGroups {
+        let reaches: Vec<Option<usize>> = std::iter::once(None).chain(self.windows.iter().copied().map(Some)).collect();
+        KvGroups::new(&reaches, self.block_len).in_steps_of(4, 16)
     }
 
     fn state_slots(&self) -> usize {

@@ -51,7 +51,9 @@ fn simulate(scheduler: SchedulerKind, seed: u64, requests: usize) {
     let world = Arc::new(Mutex::new("simulation.world", World::new(scheduler, seed, requests, clock.clone())));
     // Every other seed has a model that keeps states: as many as sequences, or some more for snapshots.
     let states = if seed % 2 == 1 { 12 + seed as usize % 12 / 2 } else { 0 };
-    let machine = Machine::new(64, states, 4, 96, Arc::clone(&world));
+    // Every third has layers that read only so many of the last tokens.
+    let (blocks, windows) = if seed % 3 == 2 { (128, &[10, 30][..]) } else { (64, &[][..]) };
+    let machine = Machine::new(blocks, windows, states, 4, 96, Arc::clone(&world));
     let (engine, mut worker) =
         Engine::by_hand(Box::new(machine), Arc::new(Syllables), config(scheduler), clock).unwrap();
     world.lock().opens(engine.clone());

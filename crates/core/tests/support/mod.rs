@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parkade_core::{
-    Backend, BackendError, Batch, Decoder, Event, FinishReason, Pass, RequestStream, SlotPair, Span, TokenId,
+    Backend, BackendError, Batch, Decoder, Event, FinishReason, KvGroups, Pass, RequestStream, SlotPair, Span, TokenId,
     Vocabulary,
 };
 
@@ -94,10 +94,14 @@ impl Controls {
 struct Slot {
     token: TokenId,
     position: usize,
+    group: usize,
 }
 
 pub struct FakeBackend {
     blocks: Vec<Vec<Option<Slot>>>,
+    groups: KvGroups,
+    /// By group behind the first, how many tokens up to its own a row reads.
+    windows: Vec<usize>,
     context_length: usize,
     block_len: usize,
     /// The states of sequences.
@@ -110,7 +114,23 @@ pub struct FakeBackend {
 impl FakeBackend {
     pub fn new(blocks: usize, block_len: usize, context_length: usize) -> Self {
         let blocks = vec![vec![None; block_len]; blocks];
-        FakeBackend { blocks, context_length, block_len, slots: Vec::new(), left: Vec::new(), controls: Arc::default() }
+        FakeBackend {
+            blocks,
+            groups: KvGroups::new(&[None], block_len),
+            windows: Vec::new(),
+            context_length,
+            block_len,
+            slots: Vec::new(),
+            left: Vec::new(),
+            controls: Arc::default(),
+        }
+    }
+
+    /// One with groups of layers that read only so many tokens, from multiples of `chunk` on, and in a pass of at most `rows` rows.
+    pub fn with_windows(self, windows: &[usize], chunk: usize, rows: usize) -> Self {
+        let reaches: Vec<Option<usize>> = std::iter::once(None).chain(windows.iter().copied().map(Some)).collect();
+        let groups = KvGroups::new(&reaches, self.block_len).in_steps_of(chunk, rows);
+        FakeBackend { groups, windows: windows.to_vec(), ..self }
     }
 
     /// One that keeps states, in so many slots.
@@ -123,18 +143,42 @@ impl FakeBackend {
 const RUBBISH: u64 = 12345;
 
 impl FakeBackend {
-    fn slot(&mut self, span: &Span<'_>, row: usize) -> &mut Option<Slot> {
-        let position = span.past + row;
-        &mut self.blocks[span.blocks[position / self.block_len] as usize][position % self.block_len]
+    /// What a group has at a position.
+    fn slot(&mut self, span: &Span<'_>, position: usize, group: usize) -> &mut Option<Slot> {
+        let block = span.blocks[position / self.block_len * self.groups.count() + group] as usize;
+        &mut self.blocks[block][position % self.block_len]
     }
 
     fn store(&mut self, batch: &Batch<'_>, wanted: impl Fn(usize) -> bool) {
         for span in batch.spans {
             for row in (0..span.rows).filter(|row| wanted(span.first_row + row)) {
-                let token = batch.tokens[span.first_row + row];
-                *self.slot(span, row) = Some(Slot { token, position: span.past + row });
+                let (token, position) = (batch.tokens[span.first_row + row], span.past + row);
+                for group in 0..self.groups.count() {
+                    *self.slot(span, position, group) = Some(Slot { token, position, group });
+                }
             }
         }
+    }
+
+    /// The tokens up to a position, as the first group has them, and a sign if another group does not have the same where it reads.
+    fn found(&mut self, span: &Span<'_>, last: usize) -> Vec<TokenId> {
+        let mut found = Vec::new();
+        for position in 0..=last {
+            found.push(match *self.slot(span, position, 0) {
+                Some(slot) if (slot.position, slot.group) == (position, 0) => slot.token,
+                Some(slot) => slot.token + 1000,
+                None => 2000,
+            });
+        }
+        for (group, window) in (1..).zip(self.windows.clone()) {
+            for position in (last + 1).saturating_sub(window)..=last {
+                let expected = Some(Slot { token: found[position], position, group });
+                if *self.slot(span, position, group) != expected {
+                    found.push(4000);
+                }
+            }
+        }
+        found
     }
 
     /// Checks the slots of a pass and spoils those that it writes. Returns the states that the spans begin with.
@@ -177,15 +221,7 @@ impl FakeBackend {
                 continue;
             };
             let span = &batch.spans[place];
-            let mut found: Vec<TokenId> = (0..=span.past + row - span.first_row)
-                .map(|position| {
-                    match self.blocks[span.blocks[position / self.block_len] as usize][position % self.block_len] {
-                        Some(slot) if slot.position == position => slot.token,
-                        Some(slot) => slot.token + 1000,
-                        None => 2000,
-                    }
-                })
-                .collect();
+            let mut found = self.found(span, span.past + row - span.first_row);
             let state = batch.states.get(place).map(|pair| begun[&pair.to]);
             if state.is_some_and(|state| state != state_after(START, &found[..span.past])) {
                 found.push(3000);
@@ -211,6 +247,10 @@ impl Backend for FakeBackend {
 
     fn block_len(&self) -> usize {
         self.block_len
+    }
+
+    fn kv_groups(&self) -> KvGroups {
+        self.groups.clone()
     }
 
     fn state_slots(&self) -> usize {
@@ -251,9 +291,16 @@ impl Backend for FakeBackend {
             assert_eq!(span.first_row, next_row, "spans follow each other");
             assert!(span.rows > 0 && span.past + span.rows <= self.context_length);
             next_row += span.rows;
-            for place in span.past / self.block_len..(span.past + span.rows).div_ceil(self.block_len) {
-                let block = span.blocks[place] as usize;
-                assert!(!std::mem::replace(&mut written[block], true), "block {block} is written by two sequences");
+            let (places, groups) = ((span.past + span.rows).div_ceil(self.block_len), self.groups.count());
+            for place in span.past / self.block_len..places {
+                for &block in &span.blocks[place * groups..][..groups] {
+                    let written = std::mem::replace(&mut written[block as usize], true);
+                    assert!(!written, "block {block} is written by two sequences");
+                }
+            }
+            for group in 1..groups {
+                let mut read = self.groups.first_place(group, span.past)..places;
+                assert!(read.all(|place| (span.blocks[place * groups + group] as usize) < self.blocks.len()));
             }
         }
         assert_eq!(next_row, batch.tokens.len(), "the spans cover all rows");
@@ -277,8 +324,14 @@ impl Backend for FakeBackend {
         assert_eq!(batch.tokens, tokens, "it goes on with the rows that it began with");
         for span in batch.spans {
             for row in (0..span.rows).filter(|row| (span.first_row + row) % 2 == 0) {
-                let slot = Slot { token: batch.tokens[span.first_row + row], position: span.past + row };
-                assert!(*self.slot(span, row) == Some(slot), "somebody wrote to a block of a pass that was left");
+                let (token, position) = (batch.tokens[span.first_row + row], span.past + row);
+                for group in 0..self.groups.count() {
+                    let slot = Some(Slot { token, position, group });
+                    assert!(
+                        *self.slot(span, position, group) == slot,
+                        "somebody wrote to a block of a pass that was left"
+                    );
+                }
             }
         }
         for pair in batch.states {

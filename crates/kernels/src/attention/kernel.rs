@@ -1,8 +1,9 @@
 #![allow(clippy::needless_range_loop, reason = "a row or register number indexes several arrays at once")]
 
+use super::Scoring;
 use super::latents::Latents;
-use super::{CHUNK, Scoring};
 use crate::kv_cache::LayerView;
+use crate::kv_layout::CHUNK;
 use crate::simd::{Kernel, LANES, RowKernel, Simd};
 use std::ops::Range;
 

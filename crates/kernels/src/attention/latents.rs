@@ -2,7 +2,8 @@
 
 use super::CHUNK;
 use crate::CpuLevel;
-use crate::kv_cache::{KvType, LayerView};
+use crate::kv_cache::LayerView;
+use crate::kv_shape::KvType;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 use std::cell::RefCell;
 use std::ops::Range;

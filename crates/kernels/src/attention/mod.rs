@@ -10,15 +10,15 @@ mod latents;
 mod tests;
 
 use crate::CpuLevel;
-use crate::kv_cache::{KvCache, KvShape, KvType, LayerView, Span};
+use crate::kv_cache::{KvCache, LayerView, Span};
+use crate::kv_layout::CHUNK;
+use crate::kv_shape::{KvShape, KvType};
 use crate::simd::{BF16, F16, F32, LANES, dispatch_rows, max_rows};
 use crate::team::{Disjoint, Team};
 use kernel::{Merge, Rows, RowsOf};
 use latents::{LatentKeys, Latents};
 use std::ops::Range;
 
-/// Keys that share one rescaling of the online softmax.
-pub(crate) const CHUNK: usize = 64;
 /// Keys that one thread takes when a long context is divided among threads.
 pub(crate) const SPLIT: usize = 256;
 
@@ -132,7 +132,7 @@ pub(crate) fn attention_at(
     assert!(is_whole, "q and out are no whole rows");
     assert!(scoring.slopes.is_none_or(|slopes| slopes.len() == heads), "there is not one slope for each head");
     assert!(scoring.sinks.is_none_or(|sinks| sinks.len() == heads), "there is not one sink for each head");
-    kv.check(spans, rows);
+    kv.check(layer, spans, rows);
     let plan = Plan { level, ty: kv.kv_type(), q, heads, group: heads / kv_heads, view, spans, scoring };
     let mut tiles = plan.tiles(kv_heads, plan.tile_rows(kv_heads, team.threads()));
     let splits: usize = tiles.iter().map(|tile| tile.splits.len()).sum();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::kv_layout::{KvLayer, KvLayout};
 use crate::testing::{Numbers, bits, nmse};
 
 /// A sequence's tokens and where they live.
@@ -84,7 +85,7 @@ fn step(
 
 fn cache(shape: Shape, blocks: usize) -> KvCache {
     let Shape { kv_heads: heads, dim, latent, block_len, ty, .. } = shape;
-    KvCache::new(&[KvShape { heads, dim, latent }], blocks, block_len, ty).unwrap()
+    KvCache::new(KvLayout::reading_all(&[KvShape { heads, dim, latent }]), blocks, block_len, ty).unwrap()
 }
 
 fn reference(shape: Shape, sequence: &Sequence) -> Vec<f64> {
@@ -261,6 +262,38 @@ fn the_place_of_the_blocks_does_not_matter_nor_what_they_held() {
         let got = step(CpuLevel::current(), &team, shape, &mut kv, &sequence, 0..tokens);
         assert_eq!(bits(&got), bits(&want));
     }
+}
+
+#[test]
+fn what_a_window_has_left_behind_is_not_read() {
+    let mut numbers = Numbers(6);
+    let team = Team::new(2);
+    let (shape, tokens) = (Shape { scoring: WINDOW, ..SHAPE }, 600usize);
+    let sequence = Sequence::new(shape, tokens, (0..38).collect(), &mut numbers);
+    let want = step(CpuLevel::current(), &team, shape, &mut cache(shape, 38), &sequence, 0..tokens);
+    let heads = KvShape { heads: shape.kv_heads, dim: shape.dim, latent: None };
+    let layer = |heads, reach| KvLayer { shape: heads, reach };
+    // The windows are in the second of two groups; those of the first have other heads, and so blocks are larger than they need.
+    let layers = [layer(heads, WINDOW.window), layer(KvShape { heads: 3, dim: 80, latent: None }, None)];
+    let mut kv = KvCache::new(KvLayout::new(&layers), 12, shape.block_len, shape.ty).unwrap();
+    assert_eq!(kv.layout().reaches(), [None, WINDOW.window]);
+    let (mut table, mut free, mut got) = (Vec::new(), (0..12).collect::<Vec<u32>>(), Vec::new());
+    let (mut next, mut numbers) = (0, Numbers(7));
+    while next < tokens {
+        let gone = KvLayout::first_read(WINDOW.window, next) / shape.block_len;
+        for entry in table.iter_mut().skip(1).step_by(2).take(gone).filter(|entry| **entry != u32::MAX) {
+            free.push(std::mem::replace(entry, u32::MAX));
+        }
+        let end = tokens.min(next + 1 + numbers.below(40));
+        while table.len() < 2 * end.div_ceil(shape.block_len) {
+            table.extend([u32::MAX, free.pop().expect("the window's blocks are enough")]);
+        }
+        let part =
+            Sequence { table: table.clone(), q: sequence.q.clone(), k: sequence.k.clone(), v: sequence.v.clone() };
+        got.extend(step(CpuLevel::current(), &team, shape, &mut kv, &part, next..end));
+        next = end;
+    }
+    assert_eq!(bits(&got), bits(&want));
 }
 
 #[test]

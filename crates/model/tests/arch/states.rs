@@ -57,7 +57,7 @@ fn layers_without_attention_have_no_keys() {
     {
         let model = Model::load(&gguf(&format!("{name}-Q8_0")), Arc::new(Team::new(1))).unwrap();
         let kv = model.new_kv_cache(2, BLOCK_LEN, KvType::F16).unwrap();
-        assert_eq!((model.plan().kv_shapes().len(), kv.shapes().len()), (layers, layers), "{name}");
+        assert_eq!(model.plan().kv_layers(model.config().context_length).len(), layers, "{name}");
         assert_eq!(kv.memory_bytes() == 0, layers == 0, "{name}");
         assert!(model.state_bytes() > 0, "{name}");
         assert_eq!(model.new_states(3).unwrap().memory_bytes(), 3 * model.state_bytes(), "{name}");
@@ -69,7 +69,7 @@ fn latents_are_cached_once() {
     // Latents of 64 and 32 numbers, each with 16 rotated ones; or four heads of 48, and values beside.
     for (name, bytes) in [("deepseek2", 3 * 80), ("deepseek2-lite-mla", 26 * 48), ("deepseek2-lite", 27 * 2 * 2 * 48)] {
         let model = Model::load(&gguf(&format!("{name}-Q8_0")), Arc::new(Team::new(1))).unwrap();
-        assert_eq!(model.kv_bytes_per_block(16, KvType::F16), Some(16 * 2 * bytes), "{name}");
+        assert_eq!(model.kv_layout().bytes_per_block(16, KvType::F16), Some(16 * 2 * bytes), "{name}");
     }
 }
 

@@ -110,7 +110,8 @@ fn compute(mut model: Model) -> Option<usize> {
     let vocab = model.config().vocab as u32;
     let rows = model.config().context_length.min(3);
     let tokens: Vec<u32> = (0..rows as u32).map(|n| (n * 7 + 1) % vocab).collect();
-    let mut kv = model.new_kv_cache(1, 16, KvType::F16).ok()?;
+    let table: Vec<u32> = (0..).take(model.kv_layout().groups()).collect();
+    let mut kv = model.new_kv_cache(table.len(), 16, KvType::F16).ok()?;
     // A small file can ask for much; who serves it has a budget.
     let mut states = model.new_states(usize::from(model.state_bytes() <= LARGEST_STATE)).ok()?;
     if states.slots() == 0 {
@@ -123,7 +124,7 @@ fn compute(mut model: Model) -> Option<usize> {
         Some(embedder) => (Outputs::Hidden(&last), embedder.hidden),
     };
     let mut out = Vec::new();
-    let spans = [Span { first_row: 0, rows, past: 0, blocks: &[0] }];
+    let spans = [Span { first_row: 0, rows, past: 0, blocks: &table }];
     let batch = Batch { tokens: &tokens, spans: &spans, states: slots, outputs };
     model.forward(&batch, &mut kv, &mut states, &mut out).unwrap();
     assert_eq!(out.len(), values);

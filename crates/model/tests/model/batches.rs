@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, KvShape, KvType, Span, Team};
+use parkade_kernels::{KvCache, KvLayout, KvShape, KvType, Span, Team};
 use parkade_model::{Batch, Model, ModelError, Outputs, TokenId};
 use proptest::prelude::*;
 
@@ -105,7 +105,8 @@ fn logit_rows_that_are_no_rows_or_not_in_order() {
 #[test]
 fn a_cache_of_another_model() {
     let mut runner = runner();
-    runner.kv = KvCache::new(&[KvShape { heads: 2, dim: 16, latent: None }; 2], 4, BLOCK_LEN, KvType::F32).unwrap();
+    let layout = KvLayout::reading_all(&[KvShape { heads: 2, dim: 16, latent: None }; 2]);
+    runner.kv = KvCache::new(layout, 4, BLOCK_LEN, KvType::F32).unwrap();
     let message = run(&mut runner, &[1], &[span(0, 1, 0, &[0])], &[]).unwrap_err().to_string();
     assert!(
         message.contains("2 heads of 16") && message.contains("needs 2 layers, the first with 2 heads of 8"),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parkade_kernels::{KvCache, KvType, SlotPair, Span, StateCache, Team};
+use parkade_kernels::{KvCache, KvLayout, KvType, SlotPair, Span, StateCache, Team};
 use parkade_model::gguf::Gguf;
 use parkade_model::{Batch, Model, Outputs, TokenId};
 
@@ -34,7 +34,7 @@ impl Runner {
     }
 
     pub fn of(model: Model, blocks: usize, ty: KvType) -> Runner {
-        let kv = model.new_kv_cache(blocks, BLOCK_LEN, ty).unwrap();
+        let kv = model.new_kv_cache(blocks * model.kv_layout().groups(), BLOCK_LEN, ty).unwrap();
         let states = model.new_states(2 * blocks).unwrap();
         Runner { model, kv, states, in_place: true, at: HashMap::new() }
     }
@@ -57,8 +57,10 @@ impl Runner {
         let tokens: Vec<TokenId> = parts.iter().flat_map(|p| p.tokens).copied().collect();
         let mut spans = Vec::new();
         let mut first_row = 0;
-        for part in parts {
-            spans.push(Span { first_row, rows: part.tokens.len(), past: part.past, blocks: part.blocks });
+        let tables: Vec<Vec<u32>> =
+            parts.iter().map(|part| grouped(self.kv.layout(), part.past, part.blocks)).collect();
+        for (part, blocks) in parts.iter().zip(&tables) {
+            spans.push(Span { first_row, rows: part.tokens.len(), past: part.past, blocks });
             first_row += part.tokens.len();
         }
         let logit_rows: Vec<usize> = (0..tokens.len()).collect();
@@ -78,6 +80,18 @@ impl Runner {
         let blocks = table(0, tokens.len());
         self.step(&[Part { tokens, past: 0, blocks: &blocks }]).remove(0)
     }
+}
+
+/// The table with a block of each group for each of `blocks`, but for what is behind the groups' windows.
+pub fn grouped(layout: &KvLayout, past: usize, blocks: &[u32]) -> Vec<u32> {
+    let mut table = Vec::new();
+    for (place, &block) in blocks.iter().enumerate() {
+        for (group, &reach) in layout.reaches().iter().enumerate() {
+            let is_gone = place < KvLayout::first_read(reach, past) / BLOCK_LEN;
+            table.push(if is_gone { u32::MAX } else { block * layout.groups() as u32 + group as u32 });
+        }
+    }
+    table
 }
 
 /// A block table for `tokens` positions from block `first` on.

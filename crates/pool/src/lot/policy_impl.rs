@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Lot;
-use super::task::State;
+use super::task::{State, Task};
 use crate::{
     Class, ConfigError, Decision, Ending, Growth, Limits, Outlook, Placement, Policy, PolicyStats, PoolError, Progress,
     Standing, TaskId, TaskSpec, TaskState, Time, Units, Work,
@@ -76,6 +76,16 @@ impl Policy for Lot {
             self.observe(free);
         }
         self.grow_or_park(now, id, amount)
+    }
+
+    fn lend(&mut self, id: TaskId, amount: Units) -> bool {
+        let may = |task: &Task| task.state == State::Running && !task.full && amount.fits_in(task.held.units());
+        if !self.tasks.get(id).is_some_and(may) {
+            return false;
+        }
+        self.memory.lend(self.tasks.at_mut(id.index), amount);
+        self.settled = false;
+        true
     }
 
     fn parked(&mut self, id: TaskId) {

@@ -70,6 +70,8 @@ pub(crate) struct Task {
     pub(crate) decoded: u64,
     /// What it has grown by.
     pub(crate) grown: Units,
+    /// What it had and does without for now.
+    pub(crate) lent: Units,
     /// The growth that it was parked for, until it is granted. It is resumed when this is there too, and has it set aside.
     pub(crate) asked: Units,
     pub(crate) held: Reservation,
@@ -103,6 +105,7 @@ impl Task {
             work: spec.work,
             decoded: 0,
             grown: Units::ZERO,
+            lent: Units::ZERO,
             asked: Units::ZERO,
             held: Reservation::default(),
         }
@@ -121,9 +124,9 @@ impl Task {
         }
     }
 
-    /// What it needs in order to start or to resume.
+    /// What it needs in order to start or to resume, and holds while it runs.
     pub(crate) fn need(&self) -> Units {
-        self.cost.now.saturating_add(self.grown)
+        self.cost.now.saturating_add(self.grown).saturating_sub(self.lent)
     }
 
     /// What is set aside for it on top: its worst case, if it is reserved in full, and what it was parked for.

@@ -137,6 +137,11 @@ impl<'a, E: Executor> StepContext<'a, E> {
         self.shared.command(|state| state.policy.grow(now, id, amount, free))
     }
 
+    /// Says that a running task does without `amount` of its units until it asks for them again, see [`Policy::lend`](crate::Policy::lend).
+    pub fn lend(&mut self, id: TaskId, amount: Units) -> bool {
+        self.shared.command(|state| state.policy.lend(id, amount))
+    }
+
     /// Says what this step has done for a task. To be said before the task is said to have ended, or its last tokens are
     /// charged to nobody.
     pub fn progress(&mut self, task: TaskId, prefill: u64, decode: u64) {

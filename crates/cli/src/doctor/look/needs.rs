@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parkade_bench::Roofline;
-use parkade_core::{EngineConfig, LoadOptions};
+use parkade_core::{EngineConfig, KvGroups, LoadOptions};
 use parkade_kernels::Team;
 use parkade_model::{PassCost, Survey};
 use serde::Serialize;
@@ -24,13 +24,14 @@ const PREFILL_SHARE: f64 = 0.4;
 pub(super) struct Needs {
     /// The weights as they will lie in memory.
     pub weight_bytes: u64,
+    /// While no window has left anything behind.
     pub kv_bytes_per_token: u64,
-    /// For one sequence of the whole context.
+    /// For one sequence of the whole context, at its most.
     pub kv_bytes_for_context: u64,
     /// What a sequence takes whatever its length, where layers keep a state; 0 for most models.
     pub state_bytes_per_sequence: u64,
-    /// What the KV cache would be, by `--kv-cache-mb` or half of what is free beside the weights, and the tokens that it holds at most (of a
-    /// model of states alone none take any).
+    /// What the KV cache would be, by `--kv-cache-mb` or half of what is free beside the weights, and the tokens of the longest texts that it
+    /// holds (of a model of states alone none take any).
     pub kv_cache_bytes: u64,
     pub kv_cache_tokens: Option<u64>,
     /// What can be taken now.
@@ -44,8 +45,10 @@ impl Needs {
     pub(super) fn of(survey: &Survey, args: &DoctorArgs, machine: &Machine) -> Option<Needs> {
         let config = survey.config()?;
         let LoadOptions { block_len, kv_type, .. } = LoadOptions::default();
-        let block = survey.kv_bytes_per_block(block_len, kv_type)?;
-        let each = (block / block_len) as u64;
+        let layout = survey.kv_layout()?;
+        let (block, groups) =
+            (layout.bytes_per_block(block_len, kv_type)? as u64, KvGroups::new(layout.reaches(), block_len));
+        let bytes_for = |tokens: usize| block.saturating_mul(groups.most_blocks(tokens) as u64);
         let state = survey.state_bytes() as u64;
         let weight_bytes = survey.weight_bytes() as u64;
         let free = machine.memory_free;
@@ -58,12 +61,12 @@ impl Needs {
         }
         problems.extend(loading::options(&args.model, EngineConfig::default(), machine).err().map(|e| e.to_string()));
         let beside = free.saturating_sub(weight_bytes);
-        let context = config.context_length as u64;
         // As `parkade serve` takes it: no more than its sequences can fill.
-        let most = each.saturating_mul(context).saturating_add(state);
+        let for_context = bytes_for(config.context_length);
+        let most = for_context.saturating_add(state);
         let useful = most.saturating_mul(default_max_seqs() as u64);
         let kv_cache_bytes = args.model.kv_cache_mb.map_or((beside / 2).min(useful), |mib| mib << 20);
-        let least = (block as u64).saturating_add(state);
+        let least = bytes_for(1).saturating_add(state);
         if kv_cache_bytes < least && problems.is_empty() {
             let problem =
                 format!("the KV cache would have {kv_cache_bytes} bytes, and what one sequence needs takes {least}");
@@ -75,15 +78,21 @@ impl Needs {
         }
         Some(Needs {
             weight_bytes,
-            kv_bytes_per_token: each,
+            kv_bytes_per_token: bytes_for(1) / block_len as u64,
             state_bytes_per_sequence: state,
-            kv_bytes_for_context: each.saturating_mul(context),
+            kv_bytes_for_context: for_context,
             kv_cache_bytes,
-            kv_cache_tokens: kv_cache_bytes.checked_div(each),
+            kv_cache_tokens: tokens_in(kv_cache_bytes, for_context, config.context_length),
             memory_free: free,
             problems,
         })
     }
+}
+
+/// The tokens of texts as long as the context in so many bytes, parts of a text included.
+fn tokens_in(bytes: u64, for_context: u64, context: usize) -> Option<u64> {
+    let tokens = (u128::from(bytes) * context as u128).checked_div(u128::from(for_context))?;
+    u64::try_from(tokens).ok()
 }
 
 /// How fast a model will be here. An estimate: nothing of the model is run.

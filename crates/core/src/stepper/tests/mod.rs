@@ -4,6 +4,7 @@ mod promises;
 mod random;
 mod real;
 mod states;
+mod windows;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -90,14 +90,28 @@ struct Party {
     known: Option<Arc<Mutex<Vec<Vec<TokenId>>>>>,
 }
 
+/// What the model keeps of a text.
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    /// A state, with so many slots more than sequences.
+    States {
+        spare: usize,
+    },
+    /// Some layers keep only the last tokens.
+    Windows,
+}
+
 impl Party {
-    fn new(chunk: usize, prefix_cache: bool, states: Option<usize>, moody: u64) -> Party {
+    fn new(chunk: usize, prefix_cache: bool, kind: Kind, moody: u64) -> Party {
         // The largest request alone needs 3 answers of 70 tokens.
         let config = EngineConfig { prefix_cache, max_batched_tokens: chunk, max_seqs: 8, ..EngineConfig::default() };
-        let mut backend = FakeBackend::new(54, 4, CONTEXT);
-        if let Some(spare) = states {
-            backend = backend.with_states(8 + spare);
-        }
+        let backend = match kind {
+            Kind::Plain => FakeBackend::new(54, 4, CONTEXT),
+            Kind::States { spare } => FakeBackend::new(54, 4, CONTEXT).with_states(8 + spare),
+            // Each answer takes up to 7 and 10 more.
+            Kind::Windows => FakeBackend::new(54 + 51, 4, CONTEXT).with_windows(&[6, 17], 4, 8),
+        };
         let mut bench = Bench { capacity: 24, ..Bench::with(backend, config) };
         let known = (moody % 2 == 1).then(|| Arc::new(Mutex::new("tests.known", Vec::new())));
         bench.stepper.proposer =
@@ -112,7 +126,7 @@ impl Party {
         while let Some(&key) = tight.parked.first()
             && bench.stepper.requests.get(&key).is_none_or(|active| {
                 let blocks: usize =
-                    active.seqs.iter().map(|seq| bench.stepper.pool.blocks_for(seq.tokens.len() + 1)).sum();
+                    active.seqs.iter().map(|seq| bench.stepper.pool.groups().most_blocks(seq.tokens.len() + 1)).sum();
                 blocks <= bench.stepper.pool.counts().available() && active.seqs.len() <= bench.stepper.free().seqs
             })
         {
@@ -215,8 +229,8 @@ impl Party {
 }
 
 /// Each step audits every block, each request gets one outcome, and every answer is right.
-fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, states: Option<usize>, moody: u64) {
-    let mut party = Party::new(chunk, prefix_cache, states, moody);
+fn everything(acts: Vec<Act>, chunk: usize, prefix_cache: bool, kind: Kind, moody: u64) {
+    let mut party = Party::new(chunk, prefix_cache, kind, moody);
     acts.into_iter().for_each(|act| party.act(act));
     party.end();
 }
@@ -225,12 +239,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
     fn whatever_happens_each_answer_is_right_and_no_block_is_lost(acts in acts(), chunk in 1usize..40, prefix_cache: bool, moody: u64) {
-        everything(acts, chunk, prefix_cache, None, moody);
+        everything(acts, chunk, prefix_cache, Kind::Plain, moody);
     }
 
     #[test]
     fn so_it_is_with_states_and_no_slot_is_lost(acts in acts(), chunk in 1usize..40, prefix_cache: bool, spare in 0usize..12, moody: u64) {
-        everything(acts, chunk, prefix_cache, Some(spare), moody);
+        everything(acts, chunk, prefix_cache, Kind::States { spare }, moody);
+    }
+
+    #[test]
+    fn so_it_is_with_windows_that_give_their_blocks_back(acts in acts(), chunk in 1usize..40, prefix_cache: bool, moody: u64) {
+        everything(acts, chunk, prefix_cache, Kind::Windows, moody);
     }
 }
 
@@ -247,7 +266,7 @@ fn answers_that_propose_together_keep_a_place_for_the_end() {
     acts.extend(vec![Act::Step; 8]);
     acts.push(admit(2, 2, 1, 0));
     acts.extend(vec![Act::Step; 2]);
-    everything(acts, 17, false, None, 7_004_523_759_289_126_417);
+    everything(acts, 17, false, Kind::Plain, 7_004_523_759_289_126_417);
 }
 
 /// Found by the test above: what was proposed behind a prompt whose last row was a chunk of its own stood in the block that its other answers
@@ -289,5 +308,5 @@ fn nothing_is_proposed_before_the_answers_share_their_prompt() {
             family,
         })
     };
-    everything(acts.into_iter().map(act).collect(), 1, true, None, 7_371_406_291_509_495_407);
+    everything(acts.into_iter().map(act).collect(), 1, true, Kind::Plain, 7_371_406_291_509_495_407);
 }

@@ -10,9 +10,27 @@ use parkade_model::tokenizer::Tokenizer;
 use super::*;
 use crate::backend::ModelBackend;
 
-/// Llama with weights of three types, and some families whose layers carry states from token to token.
-const MODELS: [&str; 7] =
-    ["llama-F32", "llama-Q4_1", "llama-Q4_K_S", "tiny-lfm2", "tiny-falcon-h1", "tiny-qwen3next", "tiny-rwkv7"];
+/// Llama with weights of three types, some families whose layers carry states from token to token, and some with windows in some layers.
+const MODELS: [&str; 9] = [
+    "llama-F32",
+    "llama-Q4_1",
+    "llama-Q4_K_S",
+    "tiny-lfm2",
+    "tiny-falcon-h1",
+    "tiny-qwen3next",
+    "tiny-rwkv7",
+    "tiny-gemma3",
+    "tiny-gpt-oss",
+];
+
+fn has_windows(model: &str) -> bool {
+    ["tiny-gemma3", "tiny-gpt-oss"].contains(&model)
+}
+
+/// A length of prompts: long enough for windows to leave blocks behind, where there are some.
+fn length(model: &str, tokens: usize) -> usize {
+    tokens + if has_windows(model) { 130 } else { 0 }
+}
 
 fn open(model: &str) -> Gguf {
     if model.starts_with("tiny-") {
@@ -28,10 +46,12 @@ fn bench(model: &str, prefix_cache: bool) -> Bench {
     let gguf = open(model);
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     let loaded = Model::load(&gguf, Arc::new(Team::new(2))).unwrap();
-    let kv = loaded.new_kv_cache(64, 16, KvType::F16).unwrap();
+    let groups = loaded.kv_layout().groups();
+    assert_eq!(groups > 1, has_windows(model));
+    let kv = loaded.new_kv_cache(64 * groups, 16, KvType::F16).unwrap();
     let states = loaded.new_states(12).unwrap();
-    assert_eq!(loaded.state_bytes() > 0, model.starts_with("tiny-"));
-    let backend = ModelBackend::new(loaded, kv, states, 64, 16);
+    assert_eq!(loaded.state_bytes() > 0, model.starts_with("tiny-") && !has_windows(model));
+    let backend = ModelBackend::new(loaded, kv, states, 64 * groups, 16);
     let config = EngineConfig { prefix_cache, max_batched_tokens: 24, max_seqs: 8, ..EngineConfig::default() };
     Bench::over(Box::new(backend), Arc::new(tokenizer), config)
 }
@@ -72,19 +92,19 @@ fn by_answer(collected: &Collected) -> Vec<Event> {
 #[test]
 fn a_parked_sequence_resumes_with_the_same_bits() {
     for ty in MODELS {
-        let open = bench(ty, false).answers(&lively("r", 37, Vec::new()));
+        let open = bench(ty, false).answers(&lively("r", length(ty, 37), Vec::new()));
         let text: Vec<char> = open.answers[&1].text.chars().collect();
         // A stop string that comes up in the middle of one answer.
         let stop = vec![text[text.len() / 2..].iter().take(3).collect()];
-        let request = lively("r", 37, stop);
+        let request = lively("r", length(ty, 37), stop);
         let undisturbed = bench(ty, false).answers(&request);
         assert!(undisturbed.answers[&1].stop_string.is_some(), "{ty}: {undisturbed:?}");
         for (moment, prefix_cache) in [(0, true), (1, false), (2, true), (3, false), (4, true)] {
             let mut bench = bench(ty, prefix_cache);
             let (key, mut stream) = bench.admit(&request);
-            let (_, mut other) = bench.admit(&lively("other", 20, Vec::new()));
-            for step in 0..400 {
-                if step % 5 == moment && bench.stepper.park(key) {
+            let (_, mut other) = bench.admit(&lively("other", length(ty, 20), Vec::new()));
+            for step in 0..600 {
+                if step % 5 == moment && step < 400 && bench.stepper.park(key) {
                     bench.step();
                     bench.stepper.resume(key);
                 }
@@ -105,7 +125,11 @@ fn proposals_change_no_token_and_no_bit() {
             let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
             Request { sampling, n: 1, ..lively(&format!("greedy {prompt}"), prompt, Vec::new()) }
         };
-        let requests = [lively("r37", 37, Vec::new()), greedy(20), lively("r55", 55, Vec::new()), greedy(41)];
+        let (drawn, greedy) = (
+            |tokens| lively(&format!("r{tokens}"), length(ty, tokens), Vec::new()),
+            |tokens| greedy(length(ty, tokens)),
+        );
+        let requests = [drawn(37), greedy(20), drawn(55), greedy(41)];
         let undisturbed: Vec<Collected> = requests.iter().map(|request| bench(ty, false).answers(request)).collect();
         let texts = requests.iter().zip(&undisturbed).flat_map(|(request, collected)| {
             let text = |answer: &Answer| request.prompt.iter().chain(&answer.tokens).copied().collect();
@@ -119,7 +143,7 @@ fn proposals_change_no_token_and_no_bit() {
                 if steps % 4 == 0 && guests.len() < requests.len() {
                     guests.push(bench.admit(&requests[guests.len()]));
                 }
-                if steps % 11 == 10 && bench.stepper.park(guests[0].0) {
+                if steps % 11 == 10 && steps < 300 && bench.stepper.park(guests[0].0) {
                     bench.step();
                     bench.stepper.resume(guests[0].0);
                 }
@@ -167,7 +191,7 @@ impl MemoryPolicy for Hasty {
 fn a_pass_that_is_left_goes_on_with_the_same_bits() {
     for ty in MODELS {
         let requests: Vec<Request> =
-            [37, 20, 55].map(|prompt| lively(&format!("r{prompt}"), prompt, Vec::new())).into();
+            [37, 20, 55].map(|prompt| lively(&format!("r{prompt}"), length(ty, prompt), Vec::new())).into();
         let undisturbed: Vec<_> =
             requests.iter().map(|request| by_answer(&bench(ty, false).answers(request))).collect();
         let mut bench = bench(ty, true);

@@ -64,7 +64,7 @@ fn what_the_gate_is_told_is_what_the_stepper_finds() {
         let told = directory.look_up(&text.cache_scope, &whole, limit);
         assert_eq!(told, bench.stepper.pool.look_up(&text.cache_scope, &whole, limit), "{limit}");
         assert_eq!(
-            told.blocks * 4,
+            told.places * 4,
             if limit >= 60 {
                 60
             } else if limit >= 48 {

@@ -105,6 +105,12 @@ impl Ledger {
         reservation.units = reservation.units.saturating_add(units);
     }
 
+    /// Takes `units` of a reservation back that is with its executor. The next observation shows them.
+    pub(crate) fn lend(&mut self, reservation: &mut Reservation, units: Units) {
+        self.in_use = minus(self.in_use, units);
+        reservation.units = minus(reservation.units, units);
+    }
+
     /// Sets aside no more than this for the rest of the task.
     pub(crate) fn lower_promise(&mut self, reservation: &mut Reservation, most: Units) {
         let given_back = reservation.promise.saturating_sub(most);
@@ -155,6 +161,8 @@ mod tests {
         assert_eq!(ledger.unpromised(), units(3), "a promise is not raised");
         ledger.lower_promise(&mut held, Units::ZERO);
         assert_eq!(ledger.unpromised(), units(4));
+        ledger.lend(&mut held, units(2));
+        assert_eq!((ledger.free(), held.units()), (units(6), units(4)));
         ledger.release(held);
         assert_eq!((ledger.free(), ledger.unpromised()), (units(10), units(10)));
     }

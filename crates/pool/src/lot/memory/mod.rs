@@ -127,6 +127,7 @@ impl Memory {
             self.forecast.remove(task.steps(), index);
         }
         let held = std::mem::take(&mut task.held);
+        task.lent = Units::ZERO;
         self.first_tokens_due[task.class] -= u32::from(task.decoded == 0);
         self.parkable[task.standing] -= u32::from(task.parkable);
         if task.state == State::Parking {
@@ -154,11 +155,20 @@ impl Memory {
     /// Lets a running task grow by what fits.
     pub(super) fn grow(&mut self, task: &mut Task, amount: Units) {
         self.ledger.grow(&mut task.held, amount);
-        task.grown = task.grown.saturating_add(amount);
+        let again = amount.min(task.lent);
+        task.lent = task.lent.saturating_sub(again);
+        task.grown = task.grown.saturating_add(amount.saturating_sub(again));
         // It goes on, so it has what it was parked for, even if that has turned out to be less.
         task.asked = Units::ZERO;
         let promise = task.promise();
         self.ledger.lower_promise(&mut task.held, promise);
+        self.forecast_is_stale = true;
+    }
+
+    /// A running task does without some of what it holds.
+    pub(super) fn lend(&mut self, task: &mut Task, amount: Units) {
+        self.ledger.lend(&mut task.held, amount);
+        task.lent = task.lent.saturating_add(amount);
         self.forecast_is_stale = true;
     }
 
