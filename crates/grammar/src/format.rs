@@ -1,0 +1,69 @@
+//! What an answer may be.
+
+use serde_json::Value;
+
+/// What an answer may be, as APIs ask for it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// Any JSON object.
+    JsonObject,
+    /// JSON by a schema (draft 2020-12 and before). The answer is written without white space, its properties in the order of the schema.
+    JsonSchema {
+        /// The schema.
+        schema: Value,
+        /// Whether `oneOf` must be enforced to the letter; if not, it is taken as `anyOf` where its branches cannot be told apart.
+        strict: bool,
+    },
+    /// Text that matches a regular expression from its first to its last character.
+    Regex(String),
+    /// One of these texts.
+    Choice(Vec<String>),
+    /// A grammar in llama.cpp's notation; it begins at `root`.
+    Gbnf(String),
+    /// A grammar in Lark's notation, as llguidance has it; it begins at `start`.
+    Lark(String),
+}
+
+impl Format {
+    /// A text that tells formats apart.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Format::JsonObject => "object".to_owned(),
+            Format::JsonSchema { schema, strict: true } => format!("strict schema {schema}"),
+            Format::JsonSchema { schema, strict: false } => format!("schema {schema}"),
+            Format::Regex(pattern) => format!("regex {pattern}"),
+            Format::Choice(texts) => format!("choice {texts:?}"),
+            Format::Gbnf(text) => format!("gbnf {text}"),
+            Format::Lark(text) => format!("lark {text}"),
+        }
+    }
+
+    /// Bytes of what came with the request.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Format::JsonObject => 0,
+            Format::JsonSchema { schema, .. } => bytes_of(schema),
+            Format::Regex(text) | Format::Gbnf(text) | Format::Lark(text) => text.len(),
+            Format::Choice(texts) => texts.iter().map(|text| text.len() + 1).sum(),
+        }
+    }
+}
+
+/// About as many bytes as a value has when it is written, without writing it. What is nested deeper than serde_json reads is not asked of it.
+fn bytes_of(value: &Value) -> usize {
+    let mut bytes = 0;
+    let mut rest = vec![value];
+    while let Some(value) = rest.pop() {
+        bytes += 2;
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => bytes += 4,
+            Value::String(text) => bytes += text.len(),
+            Value::Array(items) => rest.extend(items),
+            Value::Object(members) => {
+                bytes += members.keys().map(|key| key.len() + 3).sum::<usize>();
+                rest.extend(members.values());
+            }
+        }
+    }
+    bytes
+}
