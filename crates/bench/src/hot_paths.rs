@@ -37,7 +37,7 @@ impl SamplerPath {
     /// Never: the logits hold a distribution.
     pub fn choose(&mut self, count: usize) -> Result<(), NoDistribution> {
         for _ in 0..count {
-            let token = self.sampler.choose(&self.logits, &mut self.scratch)?;
+            let token = self.sampler.choose(&self.logits, None, &mut self.scratch)?;
             self.sampler.accept(token);
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parkade_grammar::{Format, Grammar, GrammarError};
 use parkade_model::Embedder;
 use parkade_model::tokenizer::Tokenizer;
 use parkade_pool::{Clock, DrainWaiting, JointWorker, Limits, Worker};
@@ -99,6 +100,15 @@ impl Engine {
 
     fn over(pool: InferenceWorkerPool) -> Engine {
         Engine { inner: Arc::new(Inner { pool }) }
+    }
+
+    /// Compiles what answers are to be, for [`Request::format`], or finds it among what was compiled. It takes up to a second and is to be done where that
+    /// keeps nobody waiting.
+    ///
+    /// # Errors
+    /// What is wrong with the format, and where.
+    pub fn compile(&self, format: &Format) -> Result<Arc<Grammar>, GrammarError> {
+        self.inner.pool.compile(format)
     }
 
     /// Prices a request. The price holds for [`submit_priced`](Self::submit_priced), and its deadlines count from now.

@@ -137,6 +137,12 @@ pub enum RequestError {
         /// What went wrong.
         message: String,
     },
+    /// Its answer cannot go on in the format that was asked for, within the limits of what that may cost.
+    #[error("the answer could not go on in the format that was asked for: {message}")]
+    Format {
+        /// What went wrong.
+        message: String,
+    },
     /// The server was shut down before it was complete.
     #[error("the server shut down before the answer was complete")]
     ShuttingDown,
@@ -156,6 +162,7 @@ impl RequestError {
             | RequestError::NoLogits
             | RequestError::Forward { .. }
             | RequestError::Text { .. }
+            | RequestError::Format { .. }
             | RequestError::Panicked { .. }
             | RequestError::Stopped => "error",
         }

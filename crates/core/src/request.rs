@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parkade_grammar::Grammar;
 use parkade_model::{Embedder, Embeds, TokenId};
 use parkade_pool::Class;
 
@@ -105,7 +106,9 @@ pub struct Request {
     pub max_tokens: Option<usize>,
     /// Strings that end the answer. They are not part of the text that is delivered.
     pub stop: Vec<String>,
-    /// Takes the model's end-of-text tokens for ordinary ones.
+    /// What its answers may be, compiled for the engine's vocabulary ([`Engine::compile`](crate::Engine::compile)). A text that is whole ends.
+    pub format: Option<Arc<Grammar>>,
+    /// Takes the model's end-of-text tokens for ordinary ones, except where a [`format`](Self::format) lets a text end.
     pub ignore_eos: bool,
     /// `Some(n)`: each token comes with its log-probability and those of the `n` likeliest tokens.
     pub logprobs: Option<usize>,
@@ -146,6 +149,7 @@ impl Request {
             sampling: SamplingParams::default(),
             max_tokens: None,
             stop: Vec::new(),
+            format: None,
             ignore_eos: false,
             logprobs: None,
             n: 1,
@@ -200,6 +204,10 @@ impl Request {
                 "stop",
                 format!("a stop string has {long} bytes; at most {} are allowed", Self::MAX_STOP_BYTES),
             ));
+        }
+        if let Some(format) = self.format.as_ref().filter(|format| format.vocab() > vocab) {
+            let message = format!("the format was compiled for {} tokens, and the model has {vocab}", format.vocab());
+            return Err(Refusal::invalid("format", message));
         }
         if let Some(count) = self.logprobs {
             within("logprobs", count, 0, Self::MAX_LOGPROBS)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parkade_grammar::Tokens;
 use parkade_model::TokenId;
 use parkade_model::tokenizer::{TextStream, Tokenizer};
 
@@ -11,6 +12,10 @@ pub trait Vocabulary: Send + Sync {
     fn is_end(&self, id: TokenId) -> bool;
     /// A decoder for one new sequence.
     fn decoder(self: Arc<Self>) -> Box<dyn Decoder>;
+    /// The tokens for answers that have a format; `None` if there can be none.
+    fn tokens(self: Arc<Self>) -> Option<Arc<dyn Tokens>> {
+        None
+    }
 }
 
 /// Turns the tokens of one sequence into text, never half a character.
@@ -31,6 +36,34 @@ impl Vocabulary for Tokenizer {
 
     fn decoder(self: Arc<Self>) -> Box<dyn Decoder> {
         Box::new(TokenizerDecoder { tokenizer: self, text: TextStream::new() })
+    }
+
+    fn tokens(self: Arc<Self>) -> Option<Arc<dyn Tokens>> {
+        Some(Arc::new(TokenizerTokens(self)))
+    }
+}
+
+struct TokenizerTokens(Arc<Tokenizer>);
+
+impl Tokens for TokenizerTokens {
+    fn count(&self) -> usize {
+        self.0.vocab_size()
+    }
+
+    fn bytes(&self, id: TokenId) -> &[u8] {
+        self.0.written_bytes(id)
+    }
+
+    fn is_special(&self, id: TokenId) -> bool {
+        self.0.is_control(id) || self.0.is_markup(id) || self.0.token_bytes(id).is_empty()
+    }
+
+    fn is_end(&self, id: TokenId) -> bool {
+        Tokenizer::is_end(&self.0, id)
+    }
+
+    fn encode(&self, text: &str) -> Option<Vec<TokenId>> {
+        self.0.encode_further(text)
     }
 }
 

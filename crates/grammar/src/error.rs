@@ -36,6 +36,9 @@ impl GrammarError {
         if text.contains("oneOf constraints are not supported") {
             return GrammarError::new("`oneOf` has branches that cannot be told apart; make them `anyOf`");
         }
+        if text.starts_with("NoExtensionBias") {
+            return GrammarError::new("no text has this format, or none that the model's tokens can write");
+        }
         let first = text.lines().next().unwrap_or_default();
         let of_regex = text.lines().find_map(|line| line.strip_prefix("error: "));
         let place = first.trim_start_matches("at ").split_once("): ").and_then(|(place, said)| {

@@ -34,7 +34,7 @@ impl Default for Limits {
             references: 1024,
             count: 1 << 16,
             time: Duration::from_secs(1),
-            lexer_states: 20_000,
+            lexer_states: 8_000,
             mask_fuel: 100_000,
             cache_bytes: 64 << 20,
         }

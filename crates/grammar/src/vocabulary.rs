@@ -50,7 +50,9 @@ impl Vocabulary {
         if !ends.is_empty() {
             trie = trie.with_eos_tokens(&ends);
         }
-        let is_canonical = tokens.encode("a").is_some();
+        // What is forced must be writable to its end; where bytes are missing that is seen mask by mask.
+        let writes_all = (b' '..=b'~').all(|byte| trie.token_id_at_bytes(&[byte]).is_some());
+        let is_canonical = writes_all && tokens.encode("a").is_some();
         Ok(Arc::new(Vocabulary { tokens, trie, is_canonical }))
     }
 }

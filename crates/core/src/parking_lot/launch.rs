@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use parkade_grammar::Grammars;
 use parkade_pool::{
     Capacity, Clock, Fifo, JointWorker, Policy, PolicyConfig, PoolConfig, Reserve, StartError, Worker, WorkerPool,
 };
@@ -105,6 +106,7 @@ struct Rest {
     state_bytes: usize,
     vocab: usize,
     embedder: Option<parkade_model::Embedder>,
+    grammars: Option<Grammars>,
 }
 
 impl Prepared {
@@ -113,6 +115,7 @@ impl Prepared {
         config.validate()?;
         let metrics = Arc::new(EngineMetrics::new());
         let state_bytes = backend.state_bytes();
+        let grammars = Arc::clone(&vocabulary).tokens().map(Grammars::new);
         let stepper = Stepper::new(backend, vocabulary, &config, Arc::clone(&metrics), clock.clone());
         let (limits, vocab, embedder) = (stepper.limits().clone(), stepper.vocab(), stepper.embedder());
         let capacity = [("KV blocks", limits.blocks as u64), ("sequences", limits.max_seqs as u64)];
@@ -137,7 +140,8 @@ impl Prepared {
         let thread_name = "parkade-engine".to_owned();
         let pool_config = PoolConfig { thread_name, timekeeper: true, clock: clock.clone(), ..PoolConfig::of(policy) };
         let executor = LlmExecutor::new(stepper, Arc::clone(&shared), parks.then_some(config.slow_reader));
-        let rest = Rest { shared, metrics, config, has_classes, max_seqs, groups, state_bytes, vocab, embedder };
+        let rest =
+            Rest { shared, metrics, config, has_classes, max_seqs, groups, state_bytes, vocab, embedder, grammars };
         Ok(Prepared { pool_config, executor, rest })
     }
 
@@ -150,7 +154,8 @@ impl Prepared {
 
 impl Rest {
     fn over(self, pool: WorkerPool<LlmExecutor>) -> InferenceWorkerPool {
-        let Rest { shared, metrics, config, has_classes, max_seqs, groups, state_bytes, vocab, embedder } = self;
+        let Rest { shared, metrics, config, has_classes, max_seqs, groups, state_bytes, vocab, embedder, grammars } =
+            self;
         shared.requests.are_run_by(pool.handle());
         InferenceWorkerPool {
             pool,
@@ -166,6 +171,7 @@ impl Rest {
             state_bytes,
             vocab,
             embedder,
+            grammars,
             remedies: config.remedies,
             refused_before: AtomicU64::new(0),
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parkade_grammar::{Format, Grammar, GrammarError, Grammars};
 use parkade_model::Embedder;
 use parkade_pool::{Class, Drain, DrainWaiting, Limits, PoolError, TaskState, WorkerPool};
 
@@ -43,6 +44,8 @@ pub struct InferenceWorkerPool {
     pub(super) state_bytes: usize,
     pub(super) vocab: usize,
     pub(super) embedder: Option<Embedder>,
+    /// Of answers with a format, if the vocabulary has any.
+    pub(super) grammars: Option<Grammars>,
     pub(super) remedies: Remedies,
     /// Requests that callers refused themselves. Relaxed: a sum for those who ask.
     pub(super) refused_before: AtomicU64,
@@ -55,6 +58,17 @@ impl InferenceWorkerPool {
     /// Why it was refused: a field that is not allowed, or no room.
     pub fn submit(&self, request: Request) -> Result<RequestStream, Refusal> {
         self.submit_priced(self.price(request)?)
+    }
+
+    /// Compiles what answers are to be, see [`Engine::compile`](crate::Engine::compile).
+    ///
+    /// # Errors
+    /// What is wrong with the format, and where.
+    pub fn compile(&self, format: &Format) -> Result<Arc<Grammar>, GrammarError> {
+        match &self.grammars {
+            Some(grammars) => grammars.compile(format),
+            None => Err(GrammarError { reason: "the model's vocabulary has no formats".to_owned(), place: None }),
+        }
     }
 
     /// Prices a request, see [`Engine::price`](crate::Engine::price).

@@ -53,13 +53,18 @@ impl Sampler {
         Sampler { params, random, generated: HashMap::new(), prompt }
     }
 
-    /// Chooses a token. Each choice draws once from the generator, or not at all.
+    /// Chooses a token, of those that are `allowed` if that is given: a bit for each, 32 in a word. Each choice draws once from the generator, or not at all.
     ///
     /// # Errors
     /// If the logits hold no distribution.
-    pub fn choose(&mut self, logits: &[f32], scratch: &mut Scratch) -> Result<TokenId, NoDistribution> {
+    pub fn choose(
+        &mut self,
+        logits: &[f32],
+        allowed: Option<&[u32]>,
+        scratch: &mut Scratch,
+    ) -> Result<TokenId, NoDistribution> {
         let Scratch { logits: edited, weights, candidates, ranking } = scratch;
-        let logits = self.adjust(logits, edited);
+        let logits = self.adjust(logits, allowed, edited);
         let largest = softmax::largest(logits).ok_or(NoDistribution)?;
         let token = if self.params.temperature < GREEDY {
             logits.iter().position(|&logit| logit == largest).expect("the largest logit is one of them")
@@ -82,12 +87,12 @@ impl Sampler {
         *self.generated.entry(token).or_default() += 1;
     }
 
-    /// Bias and penalties, in a copy if there are any.
-    fn adjust<'a>(&self, logits: &'a [f32], copy: &'a mut Vec<f32>) -> &'a [f32] {
+    /// Bias, penalties and what is allowed, in a copy if there are any.
+    fn adjust<'a>(&self, logits: &'a [f32], allowed: Option<&[u32]>, copy: &'a mut Vec<f32>) -> &'a [f32] {
         let params = &*self.params;
         let repetition = params.repetition_penalty;
         let counted = params.presence_penalty != 0.0 || params.frequency_penalty != 0.0;
-        if params.logit_bias.is_empty() && repetition == 1.0 && !counted {
+        if params.logit_bias.is_empty() && repetition == 1.0 && !counted && allowed.is_none() {
             return logits;
         }
         copy.clear();
@@ -107,6 +112,9 @@ impl Sampler {
             for (&id, &count) in &self.generated {
                 copy[id as usize] -= params.presence_penalty + params.frequency_penalty * count as f32;
             }
+        }
+        if let Some(allowed) = allowed {
+            forbid_others(copy, allowed);
         }
         copy
     }
@@ -159,6 +167,22 @@ impl Sampler {
     /// From 0 up to, but without, 1, with 53 random bits.
     fn uniform(&mut self) -> f64 {
         (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Takes away the logits of all tokens that are not among those that are allowed.
+fn forbid_others(logits: &mut [f32], allowed: &[u32]) {
+    let words = allowed.iter().copied().chain(std::iter::repeat(0));
+    for (logits, word) in logits.chunks_mut(32).zip(words) {
+        match word {
+            u32::MAX => {}
+            0 => logits.fill(f32::NEG_INFINITY),
+            _ => {
+                for (bit, logit) in logits.iter_mut().enumerate() {
+                    *logit = if word >> bit & 1 == 1 { *logit } else { f32::NEG_INFINITY };
+                }
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ fn draws(params: &SamplingParams, logits: &[f32], seed: u64, count: usize) -> Ve
     let mut scratch = Scratch::default();
     // A new sampler for each draw, so that penalties do not build up.
     (0..count)
-        .map(|draw| sampler(params.clone(), &[], seed + draw as u64).choose(logits, &mut scratch).unwrap())
+        .map(|draw| sampler(params.clone(), &[], seed + draw as u64).choose(logits, None, &mut scratch).unwrap())
         .collect()
 }
 
@@ -27,12 +27,12 @@ fn logits_of(probabilities: &[f32]) -> Vec<f32> {
 #[test]
 fn greedy_takes_the_lowest_id_among_equals() {
     let params = SamplingParams::greedy();
-    assert_eq!(sampler(params, &[], 0).choose(&[1.0, 3.0, 2.0, 3.0], &mut Scratch::default()), Ok(1));
+    assert_eq!(sampler(params, &[], 0).choose(&[1.0, 3.0, 2.0, 3.0], None, &mut Scratch::default()), Ok(1));
 }
 
 /// Chooses a token and takes it.
 fn sample(sampler: &mut Sampler, logits: &[f32], scratch: &mut Scratch) -> Result<TokenId, NoDistribution> {
-    sampler.choose(logits, scratch).inspect(|&token| sampler.accept(token))
+    sampler.choose(logits, None, scratch).inspect(|&token| sampler.accept(token))
 }
 
 #[test]
@@ -120,9 +120,12 @@ fn logits_that_are_no_distribution_are_an_error() {
         SamplingParams { top_p: 0.5, ..SamplingParams::default() },
     ] {
         let mut scratch = Scratch::default();
-        assert_eq!(sampler(params.clone(), &[], 0).choose(&[0.0, f32::NAN], &mut scratch), Err(NoDistribution));
-        assert_eq!(sampler(params.clone(), &[], 0).choose(&[f32::NEG_INFINITY; 3], &mut scratch), Err(NoDistribution));
-        assert_eq!(sampler(params, &[], 0).choose(&[f32::NEG_INFINITY, 0.0], &mut scratch), Ok(1));
+        assert_eq!(sampler(params.clone(), &[], 0).choose(&[0.0, f32::NAN], None, &mut scratch), Err(NoDistribution));
+        assert_eq!(
+            sampler(params.clone(), &[], 0).choose(&[f32::NEG_INFINITY; 3], None, &mut scratch),
+            Err(NoDistribution)
+        );
+        assert_eq!(sampler(params, &[], 0).choose(&[f32::NEG_INFINITY, 0.0], None, &mut scratch), Ok(1));
     }
 }
 

@@ -14,6 +14,7 @@ use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
 
 use super::sequence::{Sequence, Settings, Stage};
+use super::structure::Structure;
 
 /// A request on its way to the stepper: taken, but not yet admitted.
 pub(crate) struct Arrival {
@@ -61,10 +62,13 @@ impl Active {
         let sampling = Arc::new(request.sampling.clone());
         let stop = StopMatcher::new(&request.stop);
         outlet.request().set_state(RequestState::Running);
+        let matcher = request.format.as_ref().map(|format| format.matcher());
+        let sequence = |choice| {
+            let structure = matcher.clone().map(Structure::new);
+            Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop, structure)
+        };
         Active {
-            seqs: (0..request.n)
-                .map(|choice| Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop))
-                .collect(),
+            seqs: (0..request.n).map(sequence).collect(),
             scope: request.cache_scope.clone(),
             outlet,
             settings: Settings { answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs },

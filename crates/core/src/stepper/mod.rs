@@ -5,6 +5,7 @@
 //! which steps are timed (which only sizes later budgets and changes no result), and who may have memory is asked of a [`MemoryPolicy`].
 
 mod active;
+mod masks;
 mod memory_policy;
 mod paused_pass;
 mod plan;
@@ -12,6 +13,7 @@ mod postprocess;
 mod proposal;
 mod sequence;
 mod step_budget;
+mod structure;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use parkade_pool::{Clock, TaskId};
 
 use active::Active;
 pub(crate) use active::Arrival;
+use masks::Masks;
 pub(crate) use memory_policy::{Ask, Free, Grant, MemoryPolicy};
 use paused_pass::Turn;
 use proposal::Proposer;
@@ -59,6 +62,7 @@ pub(crate) struct Stepper {
     clock: Clock,
     /// Nobody proposes yet but the tests.
     proposer: Option<Box<dyn Proposer>>,
+    masks: Masks,
 }
 
 /// A request that has ended. Its blocks are free. Its last event is sent when this is dropped, after the policy has taken it off
@@ -145,6 +149,7 @@ impl Stepper {
             left: Vec::new(),
             clock,
             proposer: None,
+            masks: Masks::default(),
             backend,
         }
     }

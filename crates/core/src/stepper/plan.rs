@@ -280,7 +280,10 @@ impl Stepper {
         let wanted = match self.embedder {
             Some(embedder) => embedder.pooling.rows(seq.computed, wish.rows, seq.tokens.len()),
             None if echo => 0..wish.rows,
-            None => wish.rows - usize::from(last) * (1 + seq.proposed)..wish.rows,
+            None if seq.wants_all_logits(&active.settings) => {
+                wish.rows - usize::from(last) * (1 + seq.proposed)..wish.rows
+            }
+            None => wish.rows - usize::from(last)..wish.rows,
         };
         plan.shares.push(Share {
             key,

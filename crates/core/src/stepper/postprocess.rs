@@ -24,6 +24,7 @@ impl Stepper {
         let (turn, parked) = self.next_turn(now, memory);
         let mut report = StepReport { parked, ..StepReport::default() };
         let Some(mut turn) = turn else { return report };
+        self.begin_masks(&turn.plan);
         let planned = self.clock.now();
         // A panic is a failure like any other: what the pass had begun is given up with the requests that were part of it.
         let result = catch_unwind(AssertUnwindSafe(|| self.forward(&turn, &|| memory.interrupts())));
@@ -88,7 +89,7 @@ impl Stepper {
                 self.echo(share, rows);
                 self.share_prompt(share);
                 if complete {
-                    self.accept(share, &proposals, &rows[rows.len() - (1 + proposals.len()) * width..], now);
+                    self.accept(share, &proposals, rows, now);
                 }
             }));
             if let Err(panic) = chosen {
@@ -114,7 +115,11 @@ impl Stepper {
 
     /// Chooses and accepts a token, and more as long as it is the one that was proposed: then the row behind it counts too.
     fn accept(&mut self, share: &Share, proposals: &[TokenId], rows: &[f32], now: Instant) {
-        let mut rows = rows.chunks_exact(self.backend.vocab());
+        let wanted = 1 + proposals.len();
+        let given = rows.chunks_exact(self.backend.vocab());
+        // An echo has more rows; of what is forced there may be none but the last.
+        let (before, without) = (given.len().saturating_sub(wanted), wanted.saturating_sub(given.len()));
+        let mut rows = std::iter::repeat_n(&[][..], without).chain(given.skip(before));
         let first = rows.next().expect("who is complete has a row of logits");
         self.next_tokens(share.key, first, now);
         for (&proposal, logits) in proposals.iter().zip(rows) {

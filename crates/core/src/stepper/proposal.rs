@@ -8,6 +8,8 @@
 //! A state cannot be rolled back: a pass with proposals leaves it in another slot, which counts if all are accepted. Else the sequence goes on from
 //! the one before, and computes again what was accepted.
 //!
+//! What a format forces is proposed too; it is certain, so it needs neither a choice nor logits.
+//!
 //! A sequence proposes only what fits into the blocks that its next token needs anyway, so no policy has to know.
 
 use parkade_model::TokenId;
@@ -24,8 +26,10 @@ pub(crate) trait Proposer: Send {
 impl Stepper {
     /// Lets a sequence that is about to compute its next token compute guesses behind it.
     pub(super) fn propose(&mut self, (key, choice): (TaskId, usize)) {
-        let Some(proposer) = &mut self.proposer else { return };
         let active = self.requests.get_mut(&key).expect("only who is here takes part");
+        if self.proposer.is_none() && active.seqs[choice].structure.is_none() {
+            return;
+        }
         let room = active.outlet.room().saturating_sub(active.events_per_step());
         let seq = &mut active.seqs[choice];
         if !self.pool.can_keep_state(&seq.table) {
@@ -42,7 +46,11 @@ impl Stepper {
             .min(active.settings.answer.saturating_sub(seq.generated() + 1))
             .min(room);
         if most > 0 {
-            let mut proposals = proposer.propose(&seq.tokens, most);
+            let mut proposals = match (&seq.structure, &mut self.proposer) {
+                (Some(structure), _) => structure.forced(most),
+                (None, Some(proposer)) => proposer.propose(&seq.tokens, most),
+                (None, None) => Vec::new(),
+            };
             proposals.truncate(most);
             seq.propose(&proposals);
         }

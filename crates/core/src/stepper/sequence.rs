@@ -13,6 +13,8 @@ use crate::sampling::SamplingParams;
 use crate::stop::{Scan, StopMatcher};
 use crate::vocabulary::{Decoder, Vocabulary};
 
+use super::structure::Structure;
+
 /// A pass is cut in two for a snapshot that spares at least so many blocks.
 const WORTH_A_PASS: usize = 4;
 
@@ -33,6 +35,8 @@ pub(super) struct Sequence {
     pub(super) stage: Stage,
     pub(super) sampler: Sampler,
     pub(super) stop: StopMatcher,
+    /// Where it stands in its format, if it has one.
+    pub(super) structure: Option<Structure>,
     pub(super) text: Box<dyn Decoder>,
     pub(super) last_token: Option<Instant>,
 }
@@ -86,6 +90,7 @@ impl Sequence {
         vocabulary: &Arc<dyn Vocabulary>,
         sampling: &Arc<SamplingParams>,
         stop: &StopMatcher,
+        structure: Option<Structure>,
     ) -> Self {
         Sequence {
             tokens: request.prompt.clone(),
@@ -97,6 +102,7 @@ impl Sequence {
             stage: if choice == 0 { Stage::Live } else { Stage::Following },
             sampler: Sampler::new(Arc::clone(sampling), &request.prompt, seed, choice),
             stop: stop.clone(),
+            structure,
             text: Arc::clone(vocabulary).decoder(),
             last_token: None,
         }
@@ -172,10 +178,36 @@ impl Sequence {
             // Only the prompt was wanted.
             return Ok(Next { generated: false, said: None, finish: Some(self.finish(FinishReason::Length)) });
         }
-        let id = self.sampler.choose(logits, scratch).map_err(|_| RequestError::NoLogits)?;
+        let id = self.choose(logits, vocabulary, scratch)?;
         let logprob = settings.logprobs.map(|alternatives| logprob(logits, id, alternatives, scratch));
         let logprob = logprob.transpose().map_err(|_| RequestError::NoLogits)?;
         self.accept(id, logprob, settings, vocabulary)
+    }
+
+    /// The next token: the one that is forced, or one of those that may come. Nothing is drawn for a token that is forced, so it needs no logits.
+    fn choose(
+        &mut self,
+        logits: &[f32],
+        vocabulary: &dyn Vocabulary,
+        scratch: &mut Scratch,
+    ) -> Result<TokenId, RequestError> {
+        let Some(structure) = &mut self.structure else {
+            return self.sampler.choose(logits, None, scratch).map_err(|_| RequestError::NoLogits);
+        };
+        if let Some(id) = structure.take_forced() {
+            return Ok(id);
+        }
+        let mask = structure.mask()?;
+        let id = self.sampler.choose(logits, Some(mask), scratch).map_err(|_| RequestError::NoLogits)?;
+        if !vocabulary.is_end(id) {
+            structure.accept(id)?;
+        }
+        Ok(id)
+    }
+
+    /// Whether the pass that computes its next tokens is to leave logits for all that are proposed: not for those that are forced, if nobody asks.
+    pub(super) fn wants_all_logits(&self, settings: &Settings) -> bool {
+        self.structure.is_none() || settings.logprobs.is_some()
     }
 
     /// Adds a token to the answer, whoever chose it.
@@ -188,7 +220,7 @@ impl Sequence {
     ) -> Result<Next, RequestError> {
         self.sampler.accept(id);
         self.tokens.push(id);
-        if vocabulary.is_end(id) && !settings.ignore_eos {
+        if vocabulary.is_end(id) && (!settings.ignore_eos || self.structure.is_some()) {
             return Ok(Next { generated: true, said: None, finish: Some(self.finish(FinishReason::Stop)) });
         }
         let piece = self.text.push(id).map_err(|message| RequestError::Text { id, message })?;
@@ -198,8 +230,11 @@ impl Sequence {
                 (before, Some(Finish { reason: FinishReason::Stop, text: String::new(), stop_string: Some(stop) }))
             }
         };
-        let is_full = self.generated() >= settings.answer;
-        let finish = stopped.or_else(|| is_full.then(|| self.finish(FinishReason::Length)));
+        let ended = match self.structure.as_ref().is_some_and(Structure::is_over) {
+            true => Some(FinishReason::Stop),
+            false => (self.generated() >= settings.answer).then_some(FinishReason::Length),
+        };
+        let finish = stopped.or_else(|| ended.map(|reason| self.finish(reason)));
         Ok(Next { generated: true, said: Some(Said { id, text, logprob }), finish })
     }
 

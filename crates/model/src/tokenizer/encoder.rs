@@ -101,6 +101,17 @@ impl Encoder {
     }
 }
 
+impl Encoder {
+    /// Appends the tokens of a text that goes on another one, if there is a way to know them.
+    pub(super) fn encode_further(&self, text: &str, out: &mut Vec<TokenId>) -> bool {
+        match self {
+            Encoder::SentencePiece { pieces, .. } => pieces.encode(&text.replace(' ', "\u{2581}"), out).is_ok(),
+            Encoder::Bpe { .. } | Encoder::Longest(_) => self.encode(text, &mut bpe::Scratch::default(), out).is_ok(),
+            Encoder::Unigram(_) | Encoder::WordPiece(_) => false,
+        }
+    }
+}
+
 impl Checked<'_> {
     fn bpe(&self, merges: Option<&[String]>, rules: Rules) -> Result<Bpe, TokenizerError> {
         let (mut characters, mut words) = (HashMap::new(), HashMap::new());

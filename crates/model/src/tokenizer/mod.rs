@@ -115,6 +115,14 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// The tokens of a text that goes on another one: without BOS and without the space that some vocabularies put before a text. `None` if the
+    /// vocabulary cannot express it, or makes other tokens of a text's beginning than of what is in its midst.
+    pub fn encode_further(&self, text: &str) -> Option<Vec<TokenId>> {
+        let mut ids = Vec::with_capacity(text.len() / 4 + 2);
+        let is_encoded = text.len() <= MAX_TEXT_BYTES && self.encoder.encode_further(text, &mut ids);
+        is_encoded.then_some(ids)
+    }
+
     /// The tokens of two texts that are judged together, as a reranker's query and document are: what the model's file
     /// puts before, between and after them, and the texts with their special tokens as text.
     ///

@@ -1,5 +1,6 @@
 //! A stepper over a fake model, and answers worked out by hand to compare with.
 
+mod formats;
 mod promises;
 mod random;
 mod real;
@@ -152,7 +153,7 @@ fn expected(request: &Request) -> Vec<(Answer, usize)> {
         let mut answer = Answer { reason: Some(FinishReason::Length), ..Answer::default() };
         let mut generated = 0;
         while generated < longest {
-            let id = sampler.choose(&fakes::logits_after(&tokens), &mut Scratch::default()).unwrap();
+            let id = sampler.choose(&fakes::logits_after(&tokens), None, &mut Scratch::default()).unwrap();
             sampler.accept(id);
             tokens.push(id);
             generated += 1;

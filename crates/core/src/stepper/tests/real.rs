@@ -11,7 +11,7 @@ use super::*;
 use crate::backend::ModelBackend;
 
 /// Llama with weights of three types, some families whose layers carry states from token to token, and some with windows in some layers.
-const MODELS: [&str; 9] = [
+pub(super) const MODELS: [&str; 9] = [
     "llama-F32",
     "llama-Q4_1",
     "llama-Q4_K_S",
@@ -43,8 +43,13 @@ fn open(model: &str) -> Gguf {
 }
 
 fn bench(model: &str, prefix_cache: bool) -> Bench {
+    let tokenizer = Tokenizer::from_gguf(&open(model)).unwrap();
+    bench_with(model, Arc::new(tokenizer), prefix_cache)
+}
+
+/// The model's weights with other words.
+pub(super) fn bench_with(model: &str, vocabulary: Arc<dyn Vocabulary>, prefix_cache: bool) -> Bench {
     let gguf = open(model);
-    let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     let loaded = Model::load(&gguf, Arc::new(Team::new(2))).unwrap();
     let groups = loaded.kv_layout().groups();
     assert_eq!(groups > 1, has_windows(model));
@@ -53,10 +58,10 @@ fn bench(model: &str, prefix_cache: bool) -> Bench {
     assert_eq!(loaded.state_bytes() > 0, model.starts_with("tiny-") && !has_windows(model));
     let backend = ModelBackend::new(loaded, kv, states, 64 * groups, 16);
     let config = EngineConfig { prefix_cache, max_batched_tokens: 24, max_seqs: 8, ..EngineConfig::default() };
-    Bench::over(Box::new(backend), Arc::new(tokenizer), config)
+    Bench::over(Box::new(backend), vocabulary, config)
 }
 
-fn lively(name: &str, prompt: usize, stop: Vec<String>) -> Request {
+pub(super) fn lively(name: &str, prompt: usize, stop: Vec<String>) -> Request {
     Request {
         max_tokens: Some(24),
         sampling: SamplingParams {
@@ -78,7 +83,7 @@ fn lively(name: &str, prompt: usize, stop: Vec<String>) -> Request {
 }
 
 /// The events of each answer; how those of several answers are interleaved is not promised.
-fn by_answer(collected: &Collected) -> Vec<Event> {
+pub(super) fn by_answer(collected: &Collected) -> Vec<Event> {
     assert!(collected.is_done(), "{:?}", collected.last);
     let mut events = collected.events.clone();
     events.pop();

@@ -101,6 +101,7 @@ impl Generation {
             sampling: self.sampling.clone(),
             max_tokens,
             stop: self.stop.clone(),
+            format: None,
             ignore_eos: self.ignore_eos,
             logprobs: None,
             n: self.n,

@@ -91,6 +91,7 @@ impl TextFields {
             class: identity.class(self.class),
             rank: self.rank,
             timeout: deadlines.timeout,
+            format: None,
             ttft_slo: deadlines.ttft_slo,
             ..Request::new(String::new(), tokens)
         })
