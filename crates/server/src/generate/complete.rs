@@ -42,6 +42,7 @@ pub(crate) async fn complete<O: Operation>(
     let (shared, sender) = (state.clone(), identity.clone());
     let task = prepare(&state, inline, move || O::read(&shared, &raw.parse()?.value, &sender, deadlines)).await?;
     tell_ignored(&state, task.ignored.as_ref(), &log);
+    let task = if task.format.is_some() { prepare(&state, false, move || task.compile()).await? } else { task };
     let (stream, encoder, n) = (task.stream, task.encoder.clone(), task.requests.first().map_or(0, |first| first.n));
     let mut answers = Answers::submit(&state, &identity, log, task)?;
     if stream {

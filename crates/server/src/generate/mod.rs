@@ -43,5 +43,5 @@ pub use model_entry::ModelEntry;
 pub(crate) use model_entry::unix_seconds;
 pub(crate) use refusals::PromptLength;
 pub use state::{AppState, DEFAULT_MODEL};
-pub(crate) use task::Task;
+pub(crate) use task::{Task, WantedFormat};
 pub(crate) use texts::{Sender, TextOperation, Texts, handle as embed, wait_for_all};

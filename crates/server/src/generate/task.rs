@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use parkade_core::Request;
+use parkade_core::{Format, Place, Request};
 
 use crate::generate::{Encoder, IgnoredFields, ModelEntry};
+use crate::http::ApiError;
 
 /// Work for the engine, and how its answer is written.
 pub(crate) struct Task {
@@ -18,4 +19,37 @@ pub(crate) struct Task {
     /// What of the body nobody reads.
     pub ignored: Option<IgnoredFields>,
     pub encoder: Arc<dyn Encoder>,
+    /// What the answers may be, as long as that is not compiled.
+    pub format: Option<WantedFormat>,
+}
+
+/// What a body says that answers may be.
+#[derive(Clone, Debug)]
+pub(crate) struct WantedFormat {
+    pub format: Format,
+    /// The field that says it.
+    pub param: String,
+}
+
+impl Task {
+    /// Compiles the format, if one is asked for, and gives it to the requests. It takes up to a second.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn compile(mut self) -> Result<Task, ApiError> {
+        let Some(WantedFormat { format, param }) = self.format.take() else { return Ok(self) };
+        let compiled = self.model.engine.compile(&format).map_err(|error| {
+            let place = match error.place {
+                Some(Place::Pointer(pointer)) => pointer,
+                Some(Place::Line(line)) => format!(" in line {line}"),
+                None => String::new(),
+            };
+            let message = format!("{param}{place} cannot be used as a format: {}", error.reason);
+            ApiError::invalid_value(param, message)
+        })?;
+        for request in &mut self.requests {
+            request.format = Some(Arc::clone(&compiled));
+        }
+        Ok(self)
+    }
 }

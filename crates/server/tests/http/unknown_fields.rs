@@ -82,7 +82,7 @@ async fn what_other_servers_heed_is_refused_by_name() {
         ("samplers", json!(["top_k", "temperature"])),
         ("t_max_predict_ms", json!(5)),
         ("reasoning_effort", json!("high")),
-        ("json_schema", json!({})),
+        ("structural_tag", json!("{}")),
         ("xtc_probability", json!(0.5)),
         ("options", json!({"temperature": 1})),
     ] {

@@ -63,7 +63,8 @@ impl Endpoint {
             Self::Chat => Chat::read,
             Self::Completions => Completions::read,
         };
-        let Task { model, requests, prompt_field, .. } = read(state, body, &Identity::Anonymous, Deadlines::default())?;
+        let task = read(state, body, &Identity::Anonymous, Deadlines::default())?;
+        let Task { model, requests, prompt_field, .. } = task.compile()?;
         let submit = |mut request| {
             complete(&mut request);
             model.engine.submit(request).map_err(|refusal| ApiError::from_refusal(refusal, prompt_field))

@@ -52,8 +52,8 @@ impl Operation for Chat {
         let mut request = generation.request(form.head.id.clone(), tokens, max_tokens, identity, deadlines);
         request.logprobs = logprobs;
         let encoder = Arc::new(Chat { form, n: generation.n });
-        let (requests, stream) = (vec![request], generation.stream);
-        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder })
+        let (requests, stream, format) = (vec![request], generation.stream, generation.format);
+        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
     }
 }
 

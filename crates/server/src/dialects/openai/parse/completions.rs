@@ -67,7 +67,8 @@ impl Operation for Completions {
         }
         let echoes = echo.then_some(echoes);
         let encoder = Arc::new(Completions { form, prompts: requests.len(), n: generation.n, echoes });
-        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream: generation.stream, ignored, encoder })
+        let Generation { stream, format, .. } = generation;
+        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
     }
 }
 

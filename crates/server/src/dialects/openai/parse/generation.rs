@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, describe, wrong_type};
 use crate::dialects::openai::encode::{Form, Head};
-use crate::dialects::openai::parse::known_fields;
+use crate::dialects::openai::parse::{format, known_fields};
 use crate::dialects::openai::service_tier;
-use crate::generate::{Deadlines, ModelEntry, PromptLength};
+use crate::generate::{Deadlines, ModelEntry, PromptLength, WantedFormat};
 use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
@@ -32,6 +32,8 @@ const MAX_SALT_BYTES: usize = 256;
 pub(crate) struct Generation {
     pub sampling: SamplingParams,
     pub stop: Vec<String>,
+    /// What the answers may be.
+    pub format: Option<WantedFormat>,
     pub ignore_eos: bool,
     /// Answers to each prompt.
     pub n: usize,
@@ -56,6 +58,7 @@ impl Generation {
         Ok(Self {
             sampling: sampling(fields, vocab)?,
             stop: stop(fields)?,
+            format: format::read(fields)?,
             ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
             n,
             stream,

@@ -4,6 +4,7 @@ mod calls;
 mod chat;
 mod completions;
 mod embeddings;
+mod format;
 mod generation;
 mod known_fields;
 mod messages;

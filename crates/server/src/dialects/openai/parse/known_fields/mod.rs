@@ -233,8 +233,7 @@ mod tests {
             ("samplers", json!(["top_k"])),
             ("t_max_predict_ms", json!(100)),
             ("reasoning_effort", json!("low")),
-            ("json_schema", json!({})),
-            ("guided_json", json!({})),
+            ("structural_tag", json!("{}")),
             ("min_tokens", json!(3)),
             ("dry_multiplier", json!(0.8)),
             ("eos_token_id", json!(2)),
@@ -244,7 +243,6 @@ mod tests {
             ("instructions", json!("be brief")),
             ("system", json!("be brief")),
             ("input_prefix", json!("a")),
-            ("json_mode", json!(true)),
             ("lora_adapter", json!("a")),
             ("num_ctx", json!(100)),
             ("num_predict", json!(5)),
@@ -341,12 +339,12 @@ mod tests {
     #[test]
     fn unknown_fields_are_named_wherever_they_stand() {
         let body = json!({
-            "temprature": 1, "nothing": null, "stream_options": {"foo": 1}, "response_format": {"type": "text", "schema": {}},
+            "temprature": 1, "nothing": null, "stream_options": {"foo": 1}, "response_format": {"type": "text", "sort": {}},
         });
         let unknown = check_body(&body, Endpoint::Chat).expect("nothing is refused");
         let mut unknown: Vec<_> = unknown.split(", ").collect();
         unknown.sort_unstable();
-        assert_eq!(unknown, ["response_format.schema", "stream_options.foo", "temprature"]);
+        assert_eq!(unknown, ["response_format.sort", "stream_options.foo", "temprature"]);
         let usage = json!({"stream_options": {"include_usage": true, "continuous_usage_stats": true}});
         let error = check_body(&usage, Endpoint::Chat).expect_err("a member that is refused");
         assert_eq!(error.param(), Some("stream_options.continuous_usage_stats"));

@@ -1,12 +1,12 @@
 //! Where an answer ends, what form it has, and what comes with it.
 
 use crate::dialects::openai::parse::known_fields::Nothing::{
-    AtMost, EmptyList, EmptyObject, EmptyText, False, Number, OnlyWord, True, TypeIs, Word,
+    AtMost, EmptyList, EmptyObject, EmptyText, False, Number, OnlyWord, True, Word,
 };
 use crate::dialects::openai::parse::known_fields::Place::{Both, Chat, Completions};
 use crate::dialects::openai::parse::known_fields::{Adjusts, Row, adjusts, refused};
 
-const NO_GRAMMAR: &str = "output cannot be constrained here; describe the format in the prompt";
+const NO_SUCH_FORMAT: &str = "use response_format, structured_outputs or grammar";
 const TEXT_ONLY: &str = "this server reads and writes text only; leave it out";
 const NOT_IN_ANSWER: &str = "answers have no such member here; leave it out";
 const USE_LOGPROBS: &str = "use logprobs";
@@ -59,18 +59,9 @@ pub(super) const ENDS: &[Row] = &[
 ];
 
 pub(super) const FORM: &[Row] = &[
-    refused(Both, &["response_format"], &[TypeIs("text")], NO_GRAMMAR),
-    refused(Both, &["structured_outputs"], &[EmptyObject, False], NO_GRAMMAR),
-    refused(
-        Both,
-        &["json_schema", "guided_json", "grammar", "guided_regex", "guided_grammar"],
-        &[EmptyText],
-        NO_GRAMMAR,
-    ),
-    refused(Both, &["grammar_string", "regex", "regex_pattern", "ebnf", "structural_tag"], &[EmptyText], NO_GRAMMAR),
-    refused(Both, &["guided_structural_tag", "format"], &[EmptyText], NO_GRAMMAR),
-    refused(Both, &["guided_choice", "preserved_tokens", "constraints", "force_words_ids"], &[EmptyList], NO_GRAMMAR),
-    refused(Both, &["json_mode", "guided_json_object"], &[False], NO_GRAMMAR),
+    refused(Both, &["grammar_string", "regex_pattern", "structural_tag"], &[EmptyText], NO_SUCH_FORMAT),
+    refused(Both, &["guided_structural_tag", "format"], &[EmptyText], NO_SUCH_FORMAT),
+    refused(Both, &["preserved_tokens", "constraints", "force_words_ids"], &[EmptyList], NO_SUCH_FORMAT),
     refused(Both, &["verbosity"], &[Word("medium")], "ask for a shorter or longer answer in the prompt"),
     refused(Chat, &["audio"], &[], TEXT_ONLY),
     refused(Chat, &["modalities"], &[OnlyWord("text")], "only [\"text\"] is possible"),

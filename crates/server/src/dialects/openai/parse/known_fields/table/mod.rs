@@ -5,9 +5,9 @@ mod plain;
 mod prompt;
 mod sampling;
 
-use super::Nothing::False;
+use super::Nothing::{EmptyText, False};
 use super::Place::Both;
-use super::{Adjusts, Row, adjusts, harmless, read};
+use super::{Adjusts, Row, adjusts, harmless, read, refused};
 pub(crate) use sampling::PENALTY_WINDOWS;
 
 /// All fields of both endpoints.
@@ -31,7 +31,17 @@ pub(super) const NESTED: &[(&str, &[Row])] = &[
             ),
         ],
     ),
-    ("response_format", &[read(Both, &["type"])]),
+    ("response_format", &[read(Both, &["type", "json_schema", "schema"])]),
+    (
+        "structured_outputs",
+        &[
+            read(Both, &["json", "regex", "choice", "grammar", "json_object"]),
+            refused(Both, &["structural_tag"], &[EmptyText], "use json, regex, choice or grammar"),
+            // How white space and fallbacks are: answers by a schema have no white space.
+            harmless(Both, &["whitespace_pattern", "disable_any_whitespace", "disable_additional_properties"]),
+            harmless(Both, &["disable_fallback"]),
+        ],
+    ),
 ];
 
 const USAGE: Adjusts = &[(&["include_usage"], &[False])];

@@ -12,6 +12,11 @@ pub(super) const ROWS: &[Row] = &[
     read(Both, &["max_tokens", "max_completion_tokens", "n_predict", "stop", "ignore_eos", "logprobs", "logit_bias"]),
     read(Both, &["temperature", "top_p", "top_k", "min_p", "typical_p", "typ_p", "seed"]),
     read(Both, &["presence_penalty", "frequency_penalty", "repetition_penalty", "repeat_penalty"]),
+    read(
+        Both,
+        &["response_format", "structured_outputs", "json_schema", "guided_json", "guided_json_object", "json_mode"],
+    ),
+    read(Both, &["guided_regex", "regex", "guided_choice", "choice", "guided_grammar", "grammar", "ebnf"]),
     read(Chat, &["messages", "tools", "tool_choice", "parallel_tool_calls", "documents", "top_logprobs"]),
     read(Chat, &["chat_template_kwargs", "add_generation_prompt"]),
     read(Completions, &["prompt", "echo"]),
