@@ -20,7 +20,7 @@ WRONG = [
     ({"logit_bias": {"-1": 1}}, "logit_bias", "invalid_value", "'-1'"),
     ({"top_logprobs": 2}, "top_logprobs", "invalid_value", "logprobs"),
     ({"temprature": 1}, "temprature", "unknown_parameter", "temprature"),
-    ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter", "response_format"),
+    ({"response_format": {"type": "yaml"}}, "response_format.type", "invalid_value", "yaml"),
     ({"stream": True}, "stream", "unsupported_parameter", "stream()"),
     ({"model": "other"}, "model", "unsupported_parameter", "one model"),
     ({"user": "ada"}, "user", "unsupported_parameter", "tenant"),

@@ -51,7 +51,8 @@ class Options(Scheduling, total=False):
     """The options of a request: the fields of OpenAI's API, with their defaults, and what schedules it.
 
     ``priority`` orders the requests of one tenant, lower first. ``logprobs`` of a chat is a bool with ``top_logprobs``
-    beside it, and of a text the number of alternatives.
+    beside it, and of a text the number of alternatives. ``response_format``, ``json_schema``, ``regex``, ``choice`` and
+    ``grammar`` (GBNF or Lark) say what the answer may be; one of them at most.
     """
 
     max_tokens: Optional[int]
@@ -70,6 +71,11 @@ class Options(Scheduling, total=False):
     logprobs: Union[bool, int, None]
     top_logprobs: Optional[int]
     ignore_eos: Optional[bool]
+    response_format: Optional[Mapping[str, Any]]
+    json_schema: Union[Mapping[str, Any], str, None]
+    regex: Optional[str]
+    choice: Optional[Sequence[str]]
+    grammar: Optional[str]
     cache_salt: Optional[str]
     priority: Optional[int]
     tools: Optional[Sequence[Mapping[str, Any]]]
