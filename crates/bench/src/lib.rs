@@ -3,6 +3,7 @@
 mod bounds;
 pub mod engine;
 mod error;
+pub mod grammar;
 pub mod hot_paths;
 pub mod load;
 mod locate;
@@ -58,6 +59,8 @@ pub enum BenchCommand {
     Engine(engine::Options),
     /// How many decisions a second does the parking lot make, and how much memory does a waiting task take?
     Pool(pool::Options),
+    /// What does an answer with a format cost beside the model?
+    Grammar(grammar::Options),
     /// What do Parkade's locks cost beside parking_lot's and std's, and who waits for how long?
     Locks(locks::Options),
     /// What do clients of OpenAI-compatible servers see, one server beside another?
@@ -84,6 +87,7 @@ pub fn run(args: BenchArgs, locate: &Locate<'_>) -> Result<(), BenchError> {
         BenchCommand::Locks(options) => locks::run(options)?,
         BenchCommand::Model(options) => model::run(options, locate)?,
         BenchCommand::Engine(options) => engine::run(options, locate)?,
+        BenchCommand::Grammar(options) => grammar::run(options, locate)?,
     };
     args.output.deliver(&report)
 }
@@ -125,7 +129,7 @@ mod tests {
     fn without_a_name_all_are_told() {
         assert!(parse("bench").expect("nothing is missing").command.is_none());
         let text = super::overview();
-        for name in ["quick", "model", "engine", "pool", "locks", "serve", "overload"] {
+        for name in ["quick", "model", "engine", "pool", "grammar", "locks", "serve", "overload"] {
             assert!(text.lines().any(|line| line.starts_with(&format!("parkade bench {name} "))), "{name}: {text}");
         }
     }

@@ -53,7 +53,7 @@ pub use stream::RequestStream;
 pub use vocabulary::{Decoder, Vocabulary};
 
 // What this API speaks of and the crates below define, so that it can be used alone.
-pub use parkade_grammar::{Format, Grammar, GrammarError, Matcher, Place, Tokens};
+pub use parkade_grammar::{Format, Grammar, GrammarError, Grammars, Matcher, Place, Tokens};
 pub use parkade_kernels::{KvCache, KvType, SlotPair, Span, Team};
 pub use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
 pub use parkade_model::gguf::{Gguf, GgufError};

@@ -19,7 +19,7 @@ pub const SCHEMA: u32 = 1;
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// Which benchmark: `quick`, `model`, `engine`, `pool`, `locks`, `serve` or `overload`.
+    /// Which benchmark: `quick`, `model`, `engine`, `pool`, `grammar`, `locks`, `serve` or `overload`.
     pub benchmark: &'static str,
     /// One line that says what was measured.
     pub title: String,
