@@ -118,7 +118,7 @@ pub fn run(options: Options, locate: &Locate<'_>) -> Result<Report, BenchError> 
         // The vocabulary is sorted with the first one.
         let sorting = Instant::now();
         grammars.compile(&Format::Regex("a".to_owned())).map_err(|error| BenchError::Engine(error.to_string()))?;
-        report.figure(&format!("{name}_sort_ms"), Some(sorting.elapsed().as_secs_f64() * 1e3), "ms");
+        report.figure(format!("{name}_sort_ms"), Some(sorting.elapsed().as_secs_f64() * 1e3), "ms");
         let mut masks = Vec::new();
         for (what, format, answer) in formats() {
             let measured = measure(&grammars, &format, &answer, &tokenizer, options.repeats)?;
@@ -127,7 +127,7 @@ pub fn run(options: Options, locate: &Locate<'_>) -> Result<Report, BenchError> 
         }
         report.tables.push(table);
         let p99 = masks.into_iter().collect::<Samples>().percentile(99.0);
-        report.figure(&format!("{name}_mask_p99_us"), p99, "us");
+        report.figure(format!("{name}_mask_p99_us"), p99, "us");
         report.checks.push(Check::at_most(format!("p99 of a mask, {name} vocabulary, us"), p99, MASK));
     }
     Ok(report)

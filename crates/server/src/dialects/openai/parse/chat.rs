@@ -199,10 +199,7 @@ fn tools(fields: &Fields<'_>) -> Result<Option<Value>, ApiError> {
         Some(Value::String(choice)) if choice == "auto" => Ok(tools),
         Some(other) => Err(ApiError::unsupported(
             "tool_choice",
-            format!(
-                "tool_choice is {}; allowed: 'auto', 'none' (a call cannot be forced: output cannot be constrained here)",
-                describe(other)
-            ),
+            format!("tool_choice is {}; allowed: 'auto', 'none' (a call cannot be forced here)", describe(other)),
         )),
     }
 }
