@@ -5,7 +5,7 @@ use std::thread;
 
 use llguidance::ParserFactory;
 use llguidance::api::{ParserLimits, TopLevelGrammar};
-use llguidance::toktrie::InferenceCapabilities;
+use llguidance::toktrie::{InferenceCapabilities, TokTrie, TokenId};
 use parkade_sync::Mutex;
 use serde_json::json;
 
@@ -21,6 +21,11 @@ const WHITE_SPACE: &str = r" |\n[ \t]{0,20}";
 
 /// Bytes that a grammar takes for each of its text, about: symbols, rules and their names.
 const PART: usize = 64;
+
+/// How many texts the lexer is warmed up with, how long they are, and what that may cost (about 20 ms).
+const WARM_TEXTS: usize = 8;
+const WARM_TOKENS: usize = 64;
+const WARM_FUEL: u64 = 300_000;
 
 /// Compiles formats for one vocabulary, and keeps what was compiled.
 pub struct Grammars {
@@ -180,8 +185,41 @@ fn compile_within(
 /// The matcher at its beginning, once it is known that a text can begin at all; and the bytes of what its lexer knows.
 fn begin(factory: &ParserFactory, parsed: TopLevelGrammar) -> Result<(llguidance::Matcher, usize), GrammarError> {
     let parser = factory.create_parser(parsed).map_err(GrammarError::said)?;
-    let bytes = parser.parser.lexer_stats().num_bytes;
+    // Clones share one lexer.
+    let sharer = parser.clone();
     let mut matcher = llguidance::Matcher::new(Ok(parser));
     matcher.compute_mask().map_err(GrammarError::said)?;
-    Ok((matcher, bytes))
+    warm_up(&matcher, factory.tok_env().tok_trie());
+    Ok((matcher, sharer.parser.lexer_stats().num_bytes))
+}
+
+/// Draws some texts, so that the lexer knows most states before the first answer comes to them. The same format is always drawn the same texts.
+fn warm_up(matcher: &llguidance::Matcher, trie: &TokTrie) {
+    let byte = |byte: u8| trie.token_id_at_bytes(&[byte]);
+    let endings: Vec<TokenId> = b"\",}]:".iter().filter_map(|&ending| byte(ending)).collect();
+    let bytes: Vec<TokenId> = (0..=255).filter_map(byte).collect();
+    let (mut random, mut fuel) = (1u64, 0);
+    let mut below = |most: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % most
+    };
+    for _ in 0..WARM_TEXTS {
+        let mut matcher = matcher.clone();
+        for _ in 0..WARM_TOKENS {
+            let forced = matcher.compute_ff_tokens();
+            if matcher.consume_tokens(&forced).is_err() || matcher.is_stopped() {
+                break;
+            }
+            let Ok(mask) = matcher.compute_mask() else { break };
+            fuel += matcher.last_step_stats().map_or(0, |stats| stats.lexer_cost);
+            let among = |ids: &[TokenId]| ids.iter().copied().filter(|&id| mask.is_allowed(id)).collect::<Vec<_>>();
+            let mut allowed = if below(2) == 0 { among(&endings) } else { Vec::new() };
+            if allowed.is_empty() {
+                allowed = among(&bytes);
+            }
+            if allowed.is_empty() || fuel > WARM_FUEL || matcher.consume_token(allowed[below(allowed.len())]).is_err() {
+                break;
+            }
+        }
+    }
 }
