@@ -170,20 +170,31 @@ impl Sampler {
     }
 }
 
-/// Takes away the logits of all tokens that are not among those that are allowed.
+/// Takes away the logits of all tokens that are not among those that are allowed. Of each word the fewer bits are looked at: nearly all tokens may
+/// come next inside of a text, and few between texts.
 fn forbid_others(logits: &mut [f32], allowed: &[u32]) {
     let words = allowed.iter().copied().chain(std::iter::repeat(0));
     for (logits, word) in logits.chunks_mut(32).zip(words) {
-        match word {
-            u32::MAX => {}
-            0 => logits.fill(f32::NEG_INFINITY),
-            _ => {
-                for (bit, logit) in logits.iter_mut().enumerate() {
-                    *logit = if word >> bit & 1 == 1 { *logit } else { f32::NEG_INFINITY };
-                }
-            }
+        let below = logits.len();
+        let places = |word| bits(word).take_while(move |&bit| bit < below);
+        if word.count_ones() > 16 {
+            places(!word).for_each(|bit| logits[bit] = f32::NEG_INFINITY);
+        } else {
+            let mut kept = [0.0; 32];
+            places(word).for_each(|bit| kept[bit] = logits[bit]);
+            logits.fill(f32::NEG_INFINITY);
+            places(word).for_each(|bit| logits[bit] = kept[bit]);
         }
     }
+}
+
+/// The places of the ones in a word, lowest first.
+fn bits(mut word: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros() as usize;
+        word &= word.wrapping_sub(1);
+        (bit < 32).then_some(bit)
+    })
 }
 
 /// A scaled logit below which a token's probability is 0 in the arithmetic used here.

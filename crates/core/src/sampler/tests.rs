@@ -219,3 +219,39 @@ fn any_logit() -> impl Strategy<Value = f32> {
         1 => prop::sample::select(vec![0.0, -0.0, 1e30, -1e30, f32::NEG_INFINITY, f32::MIN_POSITIVE]),
     ]
 }
+
+#[test]
+fn only_what_is_allowed_is_chosen_whatever_the_rest_says() {
+    let logits: Vec<f32> = (0..75).map(|at| (at * 37 % 75) as f32 / 10.0).collect();
+    let with = |ids: &[usize]| {
+        let mut words = vec![0u32; 75usize.div_ceil(32)];
+        ids.iter().for_each(|&id| words[id / 32] |= 1 << (id % 32));
+        words
+    };
+    let most: Vec<usize> = (0..75).filter(|id| id % 7 != 3).collect();
+    for ids in [vec![0], vec![74], vec![5, 33, 40, 70], most] {
+        for params in [
+            SamplingParams::greedy(),
+            SamplingParams::default(),
+            SamplingParams { top_k: 3, ..SamplingParams::default() },
+        ] {
+            let mut scratch = Scratch::default();
+            let words = with(&ids);
+            let seen: Vec<usize> = (0..50)
+                .map(|seed| {
+                    sampler(params.clone(), &[], seed).choose(&logits, Some(&words), &mut scratch).unwrap() as usize
+                })
+                .collect();
+            assert!(seen.iter().all(|id| ids.contains(id)), "{seen:?} of {ids:?}");
+            if params.temperature == 0.0 {
+                let best = ids.iter().max_by(|a, b| logits[**a].total_cmp(&logits[**b])).unwrap();
+                assert_eq!(seen[0], *best);
+            }
+        }
+        // What is beyond the mask is not allowed.
+        let beyond = sampler(SamplingParams::default(), &[], 1).choose(&logits, Some(&[1]), &mut Scratch::default());
+        assert_eq!(beyond, Ok(0));
+    }
+    let none = sampler(SamplingParams::default(), &[], 1).choose(&logits, Some(&[]), &mut Scratch::default());
+    assert_eq!(none, Err(NoDistribution));
+}
