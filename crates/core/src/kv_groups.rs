@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parkade_kernels::KvLayout;
 
 /// Rows that a sequence may always have in a pass, however short the windows are.
-const LEAST_ROWS: usize = 256;
+const LEAST_ROWS: usize = 512;
 
 /// The groups of a model's layers: a text has a block of each group for the same tokens, and those of a group with a window are given back
 /// when the window has left them behind. The first group keeps all.
@@ -31,6 +31,13 @@ impl KvGroups {
         // Blocks are given back between passes: what a pass writes beyond the window is there for one pass.
         let rows = windows.iter().min().map_or(usize::MAX, |&window| window.max(LEAST_ROWS));
         KvGroups { block_len, windows, chunk: KvLayout::CHUNK, rows }
+    }
+
+    /// Where passes have at most so many rows anyway, or as many as a block.
+    #[must_use]
+    pub fn in_passes_of(self, rows: usize) -> KvGroups {
+        let rows = if self.windows.is_empty() { self.rows } else { self.rows.min(rows.max(self.block_len)) };
+        KvGroups { rows, ..self }
     }
 
     /// Of a backend that reads keys from multiples of `chunk` on, and computes at most `rows` rows of a sequence in a pass.
@@ -106,7 +113,10 @@ mod tests {
     fn a_text_never_has_more_blocks_than_its_price() {
         let groups = KvGroups::new(&[None, Some(20), Some(300)], 16);
         let rows = groups.rows_in_a_pass();
-        assert_eq!((groups.count(), rows), (3, 256));
+        assert_eq!((groups.count(), rows), (3, 512));
+        let narrow = groups.clone().in_passes_of(48);
+        assert_eq!((narrow.rows_in_a_pass(), groups.clone().in_passes_of(1).rows_in_a_pass()), (48, 16));
+        assert!(narrow.most_blocks(5_000) < groups.most_blocks(5_000));
         for pass in [1, 16, 100, rows] {
             let (mut past, mut most) = (0, 0);
             while past < 5_000 {
@@ -119,13 +129,13 @@ mod tests {
                 past = end;
             }
         }
-        assert!(groups.most_blocks(100_000) < 100_000 / 16 + 100, "windows take no more than their own");
+        assert!(groups.most_blocks(100_000) < 100_000 / 16 + 140, "windows take no more than their own");
     }
 
     #[test]
     fn without_windows_it_is_what_the_tokens_fill() {
         let groups = KvGroups::new(&[None], 4);
-        assert_eq!(groups.rows_in_a_pass(), usize::MAX);
+        assert_eq!(groups.clone().in_passes_of(8).rows_in_a_pass(), usize::MAX);
         assert_eq!((groups.most_blocks(0), groups.most_blocks(9)), (0, 3));
         assert_eq!(groups.most_blocks_of(6, 8, 3), 1 + 3, "the full block is shared");
     }

@@ -367,7 +367,8 @@ fn sequence_memory(model: &Model, options: &LoadOptions, beside: bool) -> Result
         value: options.block_len.to_string(),
         allowed: "small enough to count its bytes".to_owned(),
     })?;
-    let (groups, max_seqs) = (KvGroups::new(layout.reaches(), options.block_len), options.engine.max_seqs);
+    let EngineConfig { max_seqs, max_batched_tokens, .. } = options.engine;
+    let groups = KvGroups::new(layout.reaches(), options.block_len).in_passes_of(max_batched_tokens);
     let of_all = |tokens: usize| groups.most_blocks(tokens).saturating_mul(max_seqs);
     let useful = match beside {
         // More than this no set of running sequences could ever fill.

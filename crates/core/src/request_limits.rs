@@ -27,11 +27,11 @@ pub(crate) struct Need {
 }
 
 impl RequestLimits {
-    pub(crate) fn of(backend: &dyn Backend, max_seqs: usize, remedies: Remedies) -> Self {
+    pub(crate) fn of(backend: &dyn Backend, max_seqs: usize, most_rows: usize, remedies: Remedies) -> Self {
         RequestLimits {
             context_length: backend.context_length(),
             blocks: backend.blocks(),
-            groups: backend.kv_groups(),
+            groups: backend.kv_groups().in_passes_of(most_rows),
             // Each sequence that runs has a state.
             max_seqs: if backend.state_bytes() > 0 { max_seqs.min(backend.state_slots()) } else { max_seqs },
             remedies,

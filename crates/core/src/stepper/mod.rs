@@ -126,7 +126,7 @@ impl Stepper {
         metrics: Arc<EngineMetrics>,
         clock: Clock,
     ) -> Self {
-        let limits = RequestLimits::of(&*backend, config.max_seqs, config.remedies);
+        let limits = RequestLimits::of(&*backend, config.max_seqs, config.max_batched_tokens, config.remedies);
         let embedder = backend.embedder();
         // Cached tokens have no hidden states, and those of an encoder depend on what comes behind them.
         let caches = embedder.is_none_or(|embedder| embedder.pooling == Pooling::Last && !embedder.is_whole);
