@@ -10,9 +10,9 @@
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parkade_pool::{Clock, Placement, PoolHandle, TaskId};
+use parkade_pool::{Clock, Ending, Placement, PoolHandle, TaskId};
 use tokio::sync::Notify;
 
 use crate::event::{Event, RequestError, Usage};
@@ -164,6 +164,23 @@ impl LiveRequest {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether the policy has it end because its time is over: what came after that does not count.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.task.get().is_some_and(|(pool, task)| pool.stop_of(*task) == Some(Ending::Expired))
+    }
+
+    /// That its time is over, if it is.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<RequestError> {
+        let passed = self.limits().filter(|&limit| limit <= now).max()?;
+        Some(RequestError::Deadline { allowed: passed.duration_since(self.metadata.submitted_at) })
+    }
+
+    /// Its deadlines. A first token that has come has kept its own.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = Instant> {
+        let TaskMetadata { deadline, first_token_deadline, .. } = self.metadata;
+        [deadline, first_token_deadline.filter(|_| self.generated() == 0)].into_iter().flatten()
     }
 
     /// Its own reader has left. A request is wanted as long as its own reader or somebody who reads along is there; whoever of

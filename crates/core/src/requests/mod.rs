@@ -170,15 +170,13 @@ impl LiveRequests {
 
     /// Why the policy ended a request that had not failed by itself, in line or when it had run.
     pub(crate) fn verdict(&self, request: &LiveRequest, in_line: bool) -> RequestError {
-        if request.is_cancelled() {
+        // Whoever is in line is told at once, perhaps under the policy's lock.
+        let has_expired = !in_line && request.has_expired();
+        if request.is_cancelled() && !has_expired {
             return RequestError::Cancelled;
         }
-        let TaskMetadata { deadline, first_token_deadline, submitted_at, .. } = request.metadata;
-        // A first token that has come has kept its deadline.
-        let limits = [deadline, first_token_deadline.filter(|_| request.generated() == 0)];
-        let allowed = |limit: Instant| RequestError::Deadline { allowed: limit.duration_since(submitted_at) };
-        if let Some(passed) = limits.into_iter().flatten().filter(|&limit| limit <= self.clock.now()).max() {
-            return allowed(passed);
+        if let Some(overdue) = request.overdue(self.clock.now()) {
+            return overdue;
         }
         if self.closing.load(Ordering::Relaxed) {
             return RequestError::ShuttingDown;
@@ -187,11 +185,11 @@ impl LiveRequests {
             return RequestError::Stopped;
         }
         // The parking lot gives up who waits and cannot be done in time any more.
-        let given_up = limits.into_iter().flatten().min().filter(|_| in_line);
+        let given_up = request.limits().min().filter(|_| in_line);
         // Nobody else is ended while there is a worker, but by a panic that the worker has outlived.
         given_up.map_or_else(
             || RequestError::Panicked { message: "it was part of a step that panicked".to_owned() },
-            allowed,
+            |limit| RequestError::Deadline { allowed: limit.duration_since(request.metadata.submitted_at) },
         )
     }
 

@@ -255,7 +255,9 @@ impl Stepper {
         let left: Vec<TaskId> =
             self.requests.iter().filter(|(_, active)| active.outlet.is_closed()).map(|(&key, _)| key).collect();
         for key in left {
-            self.fail(key, RequestError::Cancelled, now);
+            let request = self.requests[&key].outlet.request();
+            let overdue = if request.has_expired() { request.overdue(now) } else { None };
+            self.fail(key, overdue.unwrap_or(RequestError::Cancelled), now);
         }
     }
 

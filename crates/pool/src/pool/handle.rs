@@ -4,11 +4,12 @@ use std::sync::Weak;
 
 use super::executor::Executor;
 use super::shared::Shared;
-use crate::TaskId;
+use crate::{Ending, TaskId};
 
 /// What can be done from outside without knowing what the pool runs.
 pub(super) trait Control: Send + Sync {
     fn cancel(&self, id: TaskId) -> bool;
+    fn stop_of(&self, id: TaskId) -> Option<Ending>;
     fn unpause(&self, id: TaskId) -> bool;
     fn wake(&self);
     fn is_alive(&self) -> bool;
@@ -22,6 +23,10 @@ impl<E: Executor> Control for Shared<E> {
             state.policy.settle(now);
             known
         })
+    }
+
+    fn stop_of(&self, id: TaskId) -> Option<Ending> {
+        self.read(|state| state.policy.stop_of(id))
     }
 
     fn unpause(&self, id: TaskId) -> bool {
@@ -57,6 +62,11 @@ impl PoolHandle {
     /// See [`WorkerPool::cancel`](super::WorkerPool::cancel).
     pub fn cancel(&self, id: TaskId) -> bool {
         self.pool.upgrade().is_some_and(|pool| pool.cancel(id))
+    }
+
+    /// As what a task will end that is to stop; `None` if it is not, or has ended.
+    pub fn stop_of(&self, id: TaskId) -> Option<Ending> {
+        self.pool.upgrade().and_then(|pool| pool.stop_of(id))
     }
 
     /// See [`WorkerPool::unpause`](super::WorkerPool::unpause).
