@@ -1,8 +1,6 @@
 //! Formats that would take too much: each is refused or compiled, within the limits.
 
-mod bytes;
-
-use bytes::{END, grammars, has};
+use crate::bytes::{END, grammars, has};
 use parkade_grammar::Format;
 use serde_json::{Value, json};
 

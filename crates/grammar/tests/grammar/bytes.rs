@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parkade_grammar::{Grammars, Limits, Tokens};
+use parkade_grammar::{Grammar, Grammars, Limits, Tokens};
 
 /// Each byte is a token, and 256 ends the text.
 struct Bytes(Vec<[u8; 1]>);
@@ -41,4 +41,20 @@ pub fn grammars() -> Grammars {
 /// Whether a mask has a token.
 pub fn has(mask: &[u32], id: u32) -> bool {
     mask[id as usize / 32] >> (id % 32) & 1 == 1
+}
+
+/// Whether a text is one of the grammar's, by the masks alone.
+pub fn accepts(grammar: &Grammar, text: &str) -> bool {
+    let mut matcher = grammar.matcher();
+    let mut mask = Vec::new();
+    for id in text.bytes().map(u32::from).chain([END]) {
+        matcher.mask(&mut mask).expect("it goes on");
+        if !has(&mask, id) {
+            return false;
+        }
+        if id != END {
+            matcher.accept(id).expect("the mask has it");
+        }
+    }
+    true
 }
