@@ -198,6 +198,15 @@ fn check(request: &Request, collected: &Collected) {
     assert_eq!(usage.prompt_tokens, request.prompt.len());
 }
 
+/// Runs a request and returns how many of its tokens were cached, and its answer.
+fn cached(bench: &mut Bench, request: &Request) -> (usize, Vec<TokenId>) {
+    let collected = bench.answers(request);
+    check(request, &collected);
+    bench.stepper.audit();
+    let Some(Event::Done(usage)) = collected.last else { panic!("{:?}", collected.last) };
+    (usage.cached_tokens, collected.answers[&0].tokens.clone())
+}
+
 fn letters(seed: u64, count: usize) -> Vec<TokenId> {
     (0..count as u64).map(|at| fakes::FIRST_LETTER + ((seed * 31 + at * at * 7 + at) % 37) as TokenId).collect()
 }

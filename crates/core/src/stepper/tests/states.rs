@@ -13,15 +13,6 @@ fn roomy() -> Bench {
     bench(40, EngineConfig { max_seqs: 8, ..EngineConfig::default() })
 }
 
-/// Runs a request and returns how many of its tokens were cached, and its answer.
-fn cached(bench: &mut Bench, request: &Request) -> (usize, Vec<TokenId>) {
-    let collected = bench.answers(request);
-    check(request, &collected);
-    bench.stepper.audit();
-    let Some(Event::Done(usage)) = collected.last else { panic!("{:?}", collected.last) };
-    (usage.cached_tokens, collected.answers[&0].tokens.clone())
-}
-
 fn of(name: &str, prompt: &[TokenId]) -> Request {
     Request { prompt: prompt.to_vec(), ..request(name, prompt.len(), 11) }
 }

@@ -15,14 +15,6 @@ fn of(name: &str, prompt: &[TokenId], answer: usize) -> Request {
     Request { prompt: prompt.to_vec(), ..request(name, prompt.len(), answer) }
 }
 
-fn cached(bench: &mut Bench, request: &Request) -> (usize, Vec<TokenId>) {
-    let collected = bench.answers(request);
-    check(request, &collected);
-    bench.stepper.audit();
-    let Some(Event::Done(usage)) = collected.last else { panic!("{:?}", collected.last) };
-    (usage.cached_tokens, collected.answers[&0].tokens.clone())
-}
-
 /// Grants what was set aside, and notes what is lent.
 #[derive(Default)]
 struct Lender {
