@@ -164,7 +164,7 @@ fn a_file_or_an_option_that_cannot_be_used_is_named() {
         ..LoadOptions::default()
     };
     let error = load(&path, &told("lama3")).err().unwrap().to_string();
-    assert!(error.starts_with("--chat-template lama3 is neither a built-in template nor a file"), "{error}");
+    assert!(error.starts_with("--chat-template 'lama3' is neither a built-in template nor a file"), "{error}");
     assert!(load(&path, &told("llama3")).unwrap().template.is_some());
     let huge = LoadOptions { kv_cache_bytes: Some(1 << 60), ..LoadOptions::default() };
     let error = load(&path, &huge).err().unwrap().to_string();

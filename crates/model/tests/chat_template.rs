@@ -357,6 +357,11 @@ fn a_template_comes_from_a_file_or_is_refused_with_the_names_that_there_are() {
     assert!(matches!(GivenTemplate::find(path), Err(TemplateError::SourceTooLong { .. })));
     let error = GivenTemplate::find("lama3").unwrap_err().to_string();
     assert!(error.contains("the nearest name is 'llama3'; built in: bailing"), "{error}");
+    for unlike in ["", " ", "?", "zzzz", "/no/such/file.jinja"] {
+        let error = GivenTemplate::find(unlike).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("--chat-template '{unlike}' is neither")), "{error}");
+        assert!(error.contains("nor a file; built in: bailing"), "{error}");
+    }
     let error = GivenTemplate::find(folder.path().to_str().unwrap()).unwrap_err().to_string();
     assert!(error.contains("cannot be read"), "{error}");
 }

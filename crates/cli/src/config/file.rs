@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command};
+use parkade_model::nearest;
 use parkade_server::{in_plain_words, read_text};
 use toml::{Table, Value};
 
@@ -35,14 +36,14 @@ pub enum ConfigError {
         message: String,
     },
     /// A key that no command knows.
-    #[error("{}: unknown key `{key}`; the nearest valid key is `{nearest}` (`parkade serve --print-config` shows all)", path.display())]
+    #[error("{}: unknown key `{key}`{} (`parkade serve --print-config` shows all)", path.display(), suggestion(.nearest.as_deref()))]
     UnknownKey {
         /// The file.
         path: PathBuf,
         /// The key, with its section.
         key: String,
         /// The valid key that looks most like it.
-        nearest: String,
+        nearest: Option<String>,
     },
     /// A value that the flag would refuse too.
     #[error("{}: key `{key}`: {message}", path.display())]
@@ -158,7 +159,10 @@ fn all_keys(command: &Command) -> Vec<String> {
 }
 
 fn unknown(key: &str, valid: Vec<String>, path: &Path) -> ConfigError {
-    let like = |candidate: &String| strsim::jaro_winkler(key, candidate);
-    let nearest = valid.into_iter().max_by(|a, b| like(a).total_cmp(&like(b))).unwrap_or_default();
+    let nearest = nearest(key, valid.iter().map(String::as_str)).map(str::to_owned);
     ConfigError::UnknownKey { path: path.to_owned(), key: key.to_owned(), nearest }
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!("; the nearest valid key is `{nearest}`"))
 }

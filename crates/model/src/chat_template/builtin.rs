@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{Limits, TemplateError};
+use crate::likeness::nearest;
 
 macro_rules! templates {
     ($($name:literal),* $(,)?) => {
@@ -77,10 +78,9 @@ impl GivenTemplate {
             return Ok(GivenTemplate { name, source: source.to_owned() });
         }
         if !Path::new(name_or_file).exists() {
-            let like = |known: &&str| strsim::jaro_winkler(name_or_file, known);
             return Err(TemplateError::Unknown {
                 name: name_or_file.to_owned(),
-                nearest: names().max_by(|a, b| like(a).total_cmp(&like(b))).unwrap_or_default(),
+                nearest: nearest(name_or_file, names()),
                 names: names().collect::<Vec<_>>().join(", "),
             });
         }

@@ -2,6 +2,8 @@
 
 use parkade_jinja::{Error, ErrorKind, Limits};
 
+use crate::likeness::suggestion;
+
 /// Why a chat template was refused, or a prompt could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -18,13 +20,14 @@ pub enum TemplateError {
     },
     /// A template that was asked for and is not there.
     #[error(
-        "--chat-template {name} is neither a built-in template nor a file; the nearest name is '{nearest}'; built in: {names}"
+        "--chat-template '{name}' is neither a built-in template nor a file{}; built in: {names}",
+        suggestion(*.nearest)
     )]
     Unknown {
         /// What was asked for.
         name: String,
         /// The name that is most like it.
-        nearest: &'static str,
+        nearest: Option<&'static str>,
         /// All names.
         names: String,
     },

@@ -10,6 +10,7 @@ use super::strip::Stripping;
 use super::vocabulary::Vocabulary;
 use super::{Tokenizer, TokenizerError};
 use crate::TokenId;
+use crate::likeness::nearest;
 
 impl Tokenizer {
     /// Makes a tokenizer of a vocabulary. Ids of special tokens that are outside of it, and flags that ask for a token which is not named,
@@ -147,12 +148,9 @@ fn rules(vocabulary: &Vocabulary<'_>, warnings: &mut Vec<String>) -> Result<Rule
     });
     // In a file of another model white space would have tokens.
     let is_of_model = |rules: &Rules| rules.letters != Letters::Words || vocabulary.model == "whitespace";
-    Rules::by_name(name).filter(is_of_model).ok_or_else(|| {
-        let like = |known: &&str| strsim::jaro_winkler(name, known);
-        TokenizerError::PreTokenizer {
-            found: name.chars().take(40).collect(),
-            nearest: Rules::names().max_by(|a, b| like(a).total_cmp(&like(b))).unwrap_or_default(),
-            supported: Rules::names().collect::<Vec<_>>().join(", "),
-        }
+    Rules::by_name(name).filter(is_of_model).ok_or_else(|| TokenizerError::PreTokenizer {
+        found: name.chars().take(40).collect(),
+        nearest: nearest(name, Rules::names()),
+        supported: Rules::names().collect::<Vec<_>>().join(", "),
     })
 }

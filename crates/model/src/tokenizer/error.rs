@@ -1,6 +1,7 @@
 //! Why a vocabulary was refused, or a text could not be encoded.
 
 use crate::gguf::GgufError;
+use crate::likeness::suggestion;
 
 /// Why a vocabulary was refused, or a text could not be encoded: the key, the place in it, the value, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -21,14 +22,15 @@ pub enum TokenizerError {
     },
     /// A way to split text into words that is not built in.
     #[error(
-        "tokenizer.ggml.pre is '{found}', which is not supported; the nearest name is '{nearest}'; supported: {supported}; \
-         tokens would come out wrong, so the model is refused: choose another, or convert it again if the name is a mistake"
+        "tokenizer.ggml.pre is '{found}', which is not supported{}; supported: {supported}; \
+         tokens would come out wrong, so the model is refused: choose another, or convert it again if the name is a mistake",
+        suggestion(*.nearest)
     )]
     PreTokenizer {
         /// The name in the file.
         found: String,
         /// The name that is most like it.
-        nearest: &'static str,
+        nearest: Option<&'static str>,
         /// The names that are.
         supported: String,
     },
