@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use parkade_bench::{BenchArgs, Format};
-use parkade_core::{DrainWaiting, EngineConfig, PoolingType, Reserve, SchedulerKind};
+use parkade_core::{DrainWaiting, EngineConfig, ModelConfig, PoolingType, Reserve, SchedulerKind};
 use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StringDeserializer};
@@ -133,8 +133,8 @@ pub struct ModelArgs {
     pub kv_cache_mb: Option<u64>,
     /// Longest sequence in tokens, prompt and answer together; less than the model was made for takes less memory
     /// [default: what the model was made for]
-    #[arg(long, value_name = "N", env = "PARKADE_CTX_SIZE", hide_env = true, value_parser = whole::<u32>(16..=1 << 26))]
-    pub ctx_size: Option<u32>,
+    #[arg(long, value_name = "N", env = "PARKADE_CTX_SIZE", hide_env = true, value_parser = whole::<usize>(ModelConfig::CONTEXT))]
+    pub ctx_size: Option<usize>,
     /// How an embedding model pools its hidden states [default: as its file says]
     #[arg(long, value_name = "HOW", env = "PARKADE_POOLING", hide_env = true, value_parser = pooling_parser())]
     pub pooling: Option<PoolingType>,

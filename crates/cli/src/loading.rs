@@ -42,7 +42,7 @@ pub fn options(args: &ModelArgs, engine: EngineConfig, machine: &Machine) -> Res
     Ok(LoadOptions {
         threads: Some(threads(args, machine)),
         kv_cache_bytes: args.kv_cache_mb.map(|mib| mib << 20),
-        context: args.ctx_size.map(|tokens| tokens as usize),
+        context: args.ctx_size,
         pooling: args.pooling,
         chat_template: args.chat_template.clone(),
         engine,

@@ -1,12 +1,11 @@
 //! From a model file to a running engine.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parkade_kernels::{KvType, Team};
 use parkade_model::chat_template::{ChatTemplate, GivenTemplate, TemplateError};
-use parkade_model::gguf::{Gguf, GgufError, SplitName};
+use parkade_model::gguf::{Gguf, GgufError};
 use parkade_model::tokenizer::{Tokenizer, TokenizerError};
 use parkade_model::{Embeds, Model, ModelConfig, ModelError, Pairs, PoolingType};
 
@@ -156,7 +155,8 @@ pub enum LoadError {
 /// # Errors
 /// With the file or option that is at fault, the value, and the remedy.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
-    let (opened, backend) = open(path, options, &team(options)?, false)?;
+    let team = team(options)?;
+    let (opened, backend) = open(path, read(path, options)?, options, &team, false)?;
     let engine = Engine::start(backend, Arc::clone(&opened.tokenizer), opened.engine(options))?;
     Ok(opened.with(engine))
 }
@@ -170,16 +170,17 @@ pub fn load_joint(
     (path, options): (&Path, &LoadOptions),
     (beside, options_beside): (&Path, &LoadOptions),
 ) -> Result<(Loaded, Loaded), LoadError> {
-    if name_of(path) == name_of(beside) {
+    let team = team(options)?;
+    let (gguf, gguf_beside) = (read(path, options)?, read(beside, options_beside)?);
+    if gguf.stem() == gguf_beside.stem() {
         return Err(LoadError::Option {
             option: "--embedding-model",
             value: beside.display().to_string(),
             allowed: "a file of another name than the first model's: requests tell them by it".to_owned(),
         });
     }
-    let team = team(options)?;
-    let (embedder, second) = open(beside, options_beside, &team, true)?;
-    let (first, backend) = open(path, options, &team, false)?;
+    let (embedder, second) = open(beside, gguf_beside, options_beside, &team, true)?;
+    let (first, backend) = open(path, gguf, options, &team, false)?;
     let served = |opened: &Opened, backend, options: &LoadOptions| Served {
         backend,
         vocabulary: Arc::clone(&opened.tokenizer) as Arc<dyn Vocabulary>,
@@ -241,9 +242,20 @@ impl Opened {
     }
 }
 
-/// Reads a model file, and takes the memory for its KV cache. `beside`: it is an embedder beside another model.
+/// Reads what a model file says.
+fn read(path: &Path, options: &LoadOptions) -> Result<Gguf, LoadError> {
+    let file_error = |source| LoadError::File { path: path.to_owned(), source };
+    let mut gguf = Gguf::open(path).map_err(file_error)?;
+    if let Some(pooling) = options.pooling {
+        pooling.say(&mut gguf).map_err(file_error)?;
+    }
+    Ok(gguf)
+}
+
+/// Reads a model's weights, and takes the memory for its KV cache. `beside`: it is an embedder beside another model.
 fn open(
     path: &Path,
+    gguf: Gguf,
     options: &LoadOptions,
     team: &Arc<Team>,
     beside: bool,
@@ -257,10 +269,6 @@ fn open(
         });
     }
     let file_error = |source| LoadError::File { path: path.to_owned(), source };
-    let mut gguf = Gguf::open(path).map_err(file_error)?;
-    if let Some(pooling) = options.pooling {
-        pooling.say(&mut gguf).map_err(file_error)?;
-    }
     let mut tokenizer =
         Tokenizer::from_gguf(&gguf).map_err(|source| LoadError::Tokenizer { path: path.to_owned(), source })?;
     let template = template(&gguf, path, options, &mut tokenizer)?;
@@ -268,7 +276,10 @@ fn open(
         ModelError::ContextSize { asked, most } => LoadError::Option {
             option: "--ctx-size",
             value: asked.to_string(),
-            allowed: format!("from 1 to {most}, what the model was made for: its answers past that would be noise"),
+            allowed: format!(
+                "from {} to {most}, what the model was made for: its answers past that would be noise",
+                ModelConfig::CONTEXT.start()
+            ),
         },
         source => LoadError::Model { path: path.to_owned(), source },
     })?;
@@ -282,7 +293,7 @@ fn open(
     }
     let ranks = model.embedder().is_some_and(|embedder| embedder.embeds == Embeds::Scores);
     let pairs = ranks.then(|| Pairs::from_gguf(&gguf)).transpose().map_err(file_error)?;
-    let name = name_of(path);
+    let name = gguf.stem().unwrap_or("model").to_owned();
     drop(gguf);
 
     let config = model.config().clone();
@@ -316,16 +327,6 @@ fn open(
     let opened =
         Opened { tokenizer, template, pairs, config, name, threads, weight_bytes, kv_cache_bytes, seqs, warnings };
     Ok((opened, backend))
-}
-
-/// The file's name without its ending, and without the number of a part.
-fn name_of(path: &Path) -> String {
-    let text =
-        |name: Option<&OsStr>| name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
-    match SplitName::parse(&text(path.file_name())) {
-        Some(split) => split.stem,
-        None => text(path.file_stem()),
-    }
 }
 
 /// The template that was given, or else the file's.

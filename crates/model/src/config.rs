@@ -1,6 +1,6 @@
 //! A model's geometry, from the metadata and checked.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::error::ModelError;
 use crate::gguf::Gguf;
@@ -50,6 +50,9 @@ pub(crate) const MAX_WIDTH: u32 = 1 << 20;
 pub(crate) const MAX_CONTEXT: u32 = 1 << 26;
 
 impl ModelConfig {
+    /// What a context may be, in tokens; of a model no more than it was made for.
+    pub const CONTEXT: RangeInclusive<usize> = 1..=MAX_CONTEXT as usize;
+
     /// Reads the geometry from a file's metadata (and the vocabulary's size from its embedding table). `context` is the most positions that
     /// are wanted.
     pub(crate) fn read(
@@ -71,7 +74,7 @@ impl ModelConfig {
             return Err(keys.wrong("nextn_predict_layers", next_token_layers, expected));
         }
         let trained_context = keys.size("context_length", MAX_CONTEXT)?;
-        if let Some(asked) = context.filter(|&asked| asked == 0 || asked > trained_context) {
+        if let Some(asked) = context.filter(|asked| !Self::CONTEXT.contains(asked) || *asked > trained_context) {
             return Err(ModelError::ContextSize { asked, most: trained_context });
         }
         Ok(ModelConfig {

@@ -41,7 +41,8 @@ pub(super) fn run(
     let mut sides = Vec::new();
     for &scheduler in schedulers {
         let engine = EngineConfig { scheduler, max_seqs: most, max_queue_depth: 2 * most, ..EngineConfig::default() };
-        let load_options = LoadOptions { threads: options.subject.threads, engine, ..LoadOptions::default() };
+        let (threads, context) = (options.subject.threads, options.ctx_size);
+        let load_options = LoadOptions { threads, context, engine, ..LoadOptions::default() };
         let loaded = load(path, &load_options).map_err(|error| BenchError::Engine(error.to_string()))?;
         fits(options, &loaded)?;
         let (engine, vocab) = (loaded.engine, loaded.config.vocab);

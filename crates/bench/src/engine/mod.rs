@@ -9,7 +9,8 @@ use crate::report::{Check, Report, Table};
 use crate::subject::Subject;
 use crate::{BenchError, prometheus, runtime};
 use parkade_core::{
-    Class, Engine, EngineConfig, EngineSnapshot, Event, LoadOptions, Loaded, Request, SchedulerKind, TokenId, load,
+    Class, Engine, EngineConfig, EngineSnapshot, Event, LoadOptions, Loaded, ModelConfig, Request, SchedulerKind,
+    TokenId, load,
 };
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -49,6 +50,9 @@ pub struct Options {
     /// Seconds before that, in which the requests arrive
     #[arg(long, default_value_t = 3.0)]
     pub warmup_seconds: f64,
+    /// Longest sequence in tokens [default: what the model was made for]
+    #[arg(long, value_name = "N")]
+    pub ctx_size: Option<usize>,
     /// Tokens of a prompt
     #[arg(long, default_value_t = 64)]
     pub prompt_tokens: usize,
@@ -168,6 +172,7 @@ fn check(options: &Options) -> Result<(), BenchError> {
     let answer = if options.prompt_batchsize.is_empty() { 1 } else { 2 };
     within("--running", 1..=MOST_SEQUENCES, &[options.running])?;
     within("--tenants", 1..=MOST, &[options.tenants])?;
+    within("--ctx-size", ModelConfig::CONTEXT, options.ctx_size.as_slice())?;
     within("--prompt-tokens", 1..=MOST, &[options.prompt_tokens])?;
     within("--output-tokens", answer..=MOST, &[options.output_tokens])?;
     within("--prompt-batchsize", 1..=MOST_SEQUENCES, &options.prompt_batchsize)?;
@@ -184,6 +189,7 @@ fn measure(
 ) -> Result<Measured, BenchError> {
     let load_options = LoadOptions {
         threads: options.subject.threads,
+        context: options.ctx_size,
         engine: EngineConfig {
             scheduler,
             max_seqs: options.running,
@@ -347,6 +353,7 @@ mod tests {
             waiting: vec![0, 20],
             seconds: 0.5,
             warmup_seconds: 0.2,
+            ctx_size: None,
             prompt_tokens: 8,
             output_tokens: 4,
             tenants: 3,
@@ -386,6 +393,18 @@ mod tests {
         }
         let many = Options { prompt_batchsize: vec![100_000], ..options() };
         assert!(run(many, &tiny).expect_err("too many").to_string().contains("--prompt-batchsize is 100000"));
+    }
+
+    #[test]
+    fn a_context_is_what_requests_are_held_against() {
+        for prompt_batchsize in [Vec::new(), vec![2]] {
+            let within = |ctx_size| Options { ctx_size, prompt_batchsize: prompt_batchsize.clone(), ..options() };
+            let failed = |ctx_size| run(within(Some(ctx_size)), &tiny).expect_err("too short, or none").to_string();
+            assert!(failed(11).contains("the model's context has 11"), "{}", failed(11));
+            assert!(failed(0).contains("--ctx-size is 0; it must be from 1 to"), "{}", failed(0));
+            assert!(failed(1 << 20).contains("--ctx-size is 1048576; it must be from 1 to"), "{}", failed(1 << 20));
+            run(within(Some(12)), &tiny).expect("a report");
+        }
     }
 
     #[test]

@@ -54,17 +54,16 @@ impl Report {
             let named = |error| format!("{}: {error}", path.display());
             let mut gguf = Gguf::open(&path).map_err(named)?;
             args.model.pooling.map_or(Ok(()), |pooling| pooling.say(&mut gguf)).map_err(named)?;
-            Ok((path, gguf))
+            Ok(gguf)
         });
-        let (path, gguf) = match opened {
+        let gguf = match opened {
             Ok(opened) => opened,
             Err(problem) => {
                 let problems = vec![problem];
                 return Report { loads: false, problems, warnings: vec![], contents: None, needs: None, speed: None };
             }
         };
-        let context = args.model.ctx_size.map(|tokens| tokens as usize);
-        let survey = Survey::of(&gguf, context);
+        let survey = Survey::of(&gguf, args.model.ctx_size);
         let mut problems: Vec<String> = survey.problems().iter().map(ToString::to_string).collect();
         let mut warnings: Vec<String> = gguf
             .unusable()
@@ -78,7 +77,7 @@ impl Report {
         let needs = Needs::of(&survey, args, machine);
         problems.extend(needs.iter().flat_map(|needs| needs.problems.iter().cloned()));
         let speed = Speed::estimate(&survey, args, machine);
-        let contents = Some(Contents::of(&path, &gguf, &survey));
+        let contents = Some(Contents::of(&gguf, &survey));
         Report { loads: problems.is_empty(), problems, warnings, contents, needs, speed }
     }
 }

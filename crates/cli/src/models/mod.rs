@@ -6,7 +6,7 @@ mod hub_model;
 
 use std::path::{Path, PathBuf};
 
-use parkade_model::gguf::SplitName;
+use parkade_model::gguf::Gguf;
 
 pub use aliases::{Alias, aliases};
 pub use hub_model::{ChoiceError, HubModel, parts};
@@ -82,14 +82,10 @@ fn locate_in(name: &str, models: &Path) -> Result<PathBuf, ModelError> {
     }
 }
 
-/// The files of the model that `path` leads to: several if it is split.
+/// The files of the model that `path` leads to: several if it is split. One that cannot be opened is by itself; whoever loads it hears why.
 #[must_use]
 pub fn files_of(path: &Path) -> Vec<PathBuf> {
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(SplitName::parse);
-    match name {
-        Some(name) => name.all().map(|part| path.with_file_name(part)).collect(),
-        None => vec![path.to_owned()],
-    }
+    Gguf::open(path).map_or_else(|_| vec![path.to_owned()], |gguf| gguf.files().to_vec())
 }
 
 /// The files below a directory that a hub could have given, as paths relative to it, in order.

@@ -2,7 +2,8 @@
 //!
 //! [`Gguf::open`] reads the whole header of a file of version 2 or 3 and checks it before it returns: every count, length, type,
 //! alignment, shape and offset. [`Gguf::read`] then reads tensors, one at a time. The file is not mapped, and not
-//! needed when its tensors have been read. A model that is split into several files is opened by any of them.
+//! needed when its tensors have been read. A model that is split into several files is opened by any of them; one that does not say so is whole,
+//! whatever it is called.
 //!
 //! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
@@ -17,7 +18,7 @@ mod value;
 pub mod write;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use error::GgufError;
 pub use header::TensorInfo;
@@ -35,6 +36,8 @@ pub struct Gguf {
     /// The file, or the parts of a split model in order.
     sources: Vec<Source>,
     header: Header,
+    /// Where they are; none for a file in memory.
+    files: Vec<PathBuf>,
     /// The file's name without folder and extension, and without the number of a part.
     stem: Option<String>,
 }
@@ -46,11 +49,14 @@ impl Gguf {
     /// If a file cannot be read, or anything in its header is wrong: see [`GgufError`].
     pub fn open(path: &Path) -> Result<Gguf, GgufError> {
         let (source, header) = open_one(path)?;
-        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
-        let Some(split) = Split::of(&header)? else { return Ok(Gguf { sources: vec![source], header, stem }) };
-        let (sources, header) = split::open(path, split)?;
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(SplitName::parse);
-        Ok(Gguf { sources, header, stem: name.map(|name| name.stem).or(stem) })
+        let Some(split) = Split::of(&header)? else {
+            let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
+            return Ok(Gguf { sources: vec![source], header, files: vec![path.to_owned()], stem });
+        };
+        let name = split.name(path)?;
+        let files: Vec<PathBuf> = name.all().map(|part| path.with_file_name(part)).collect();
+        let (sources, header) = split::open(path, split, &files)?;
+        Ok(Gguf { sources, header, files, stem: Some(name.stem) })
     }
 
     /// A file that is already in memory.
@@ -62,13 +68,18 @@ impl Gguf {
         let header = header::parse(&source)?;
         match Split::of(&header)? {
             Some(split) => Err(GgufError::Split { part: split.number + 1, count: split.count }),
-            None => Ok(Gguf { sources: vec![source], header, stem: None }),
+            None => Ok(Gguf { sources: vec![source], header, files: Vec::new(), stem: None }),
         }
     }
 
     /// The file's name without folder and extension, and without the number of a part; `None` for a file in memory.
     pub fn stem(&self) -> Option<&str> {
         self.stem.as_deref()
+    }
+
+    /// The file, or the parts of a split model in order; none for a file in memory. What a file says of itself counts, not what it is called.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The model's name: `general.name`, else the file's name without its extension, else `model`.

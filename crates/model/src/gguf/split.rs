@@ -1,7 +1,9 @@
 //! Models in several files, as llama.cpp's gguf-split makes them: `NAME-00001-of-00003.gguf` and so on, side by side.
 //!
-//! The first has the model's metadata. Each says which part it is, of how many, and how many tensors all of them have together.
+//! The first has the model's metadata. Each says which part it is, of how many, and how many tensors all of them have together: `split.no`,
+//! `split.count` and `split.tensors.count`. A file without these is whole whatever it is called, and the name of a part must agree with them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::error::GgufError;
@@ -60,38 +62,59 @@ pub(super) struct Split {
 }
 
 impl Split {
-    /// `None` if the file is no part of others.
+    /// `None` if the file is no part of others: it has none of the three keys, or all of one part, or was joined of parts, which leaves a
+    /// count of 0.
     pub(super) fn of(header: &Header) -> Result<Option<Split>, GgufError> {
-        let get = |key: &str| match header.keys.get(key) {
-            Some(&index) => Ok(&header.metadata[index].1),
-            None => Err(GgufError::MissingKey { key: key.to_owned() }),
+        let find = |key: &str| header.keys.get(key).map(|&index| &header.metadata[index].1);
+        let get = |key: &str| match (find(key), header.unusable.get(key)) {
+            (Some(value), _) => Ok(value),
+            (None, Some(problem)) => Err(GgufError::Unusable { key: key.to_owned(), problem: problem.clone() }),
+            (None, None) => Err(GgufError::MissingKey { key: key.to_owned() }),
         };
-        let wrong = |key: &str, value: &Value, expected: String| GgufError::Invalid {
-            field: key.to_owned(),
-            found: value.to_string(),
-            expected,
-        };
-        let Ok(count) = get(COUNT) else { return Ok(None) };
-        let bounded = count.integer().and_then(|n| u32::try_from(n).ok()).filter(|&n| n <= MAX_PARTS);
-        let parts = bounded.ok_or_else(|| wrong(COUNT, count, format!("0 to {MAX_PARTS}")))?;
-        if parts <= 1 {
+        if [NUMBER, COUNT, TENSORS].iter().all(|&key| find(key).is_none() && !header.unusable.contains_key(key)) {
             return Ok(None);
         }
-        let number = get(NUMBER)?;
-        let own = number.integer().and_then(|n| u32::try_from(n).ok()).filter(|&n| n < parts);
-        let tensors = get(TENSORS)?;
-        let all = tensors.integer().and_then(|n| u64::try_from(n).ok()).filter(|&n| n <= MAX_TENSORS);
-        Ok(Some(Split {
-            number: own.ok_or_else(|| wrong(NUMBER, number, format!("0 to {}", parts - 1)))?,
-            count: parts,
-            tensors: all.ok_or_else(|| wrong(TENSORS, tensors, format!("0 to {MAX_TENSORS}")))?,
-        }))
+        let count = bounded(COUNT, get(COUNT)?, 0, MAX_PARTS.into())? as u32;
+        let is_only = count == 1 && find(NUMBER).is_none() && find(TENSORS).is_none();
+        if count == 0 || is_only {
+            return Ok(None);
+        }
+        let number = bounded(NUMBER, get(NUMBER)?, 0, u64::from(count) - 1)? as u32;
+        let own = header.tensors.len() as u64;
+        let (least, most) = if count == 1 { (own, own) } else { (0, MAX_TENSORS) };
+        let tensors = bounded(TENSORS, get(TENSORS)?, least, most)?;
+        Ok((count > 1).then_some(Split { number, count, tensors }))
+    }
+
+    /// The part's name, by which the others are found.
+    pub(super) fn name(self, path: &Path) -> Result<SplitName, GgufError> {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(SplitName::parse);
+        let (part, count) = (self.number + 1, self.count);
+        name.filter(|name| (name.part, name.count) == (part, count)).ok_or_else(|| GgufError::SplitName {
+            path: path.to_owned(),
+            part,
+            count,
+        })
     }
 }
 
+/// The value of a key, between two numbers.
+fn bounded(key: &str, value: &Value, least: u64, most: u64) -> Result<u64, GgufError> {
+    let number = value.integer().and_then(|n| u64::try_from(n).ok()).filter(|n| (least..=most).contains(n));
+    number.ok_or_else(|| GgufError::Invalid {
+        field: key.to_owned(),
+        found: value.to_string(),
+        expected: if least == most { most.to_string() } else { format!("{least} to {most}") },
+    })
+}
+
 /// All parts of the model of which `path` is one, and the header that they make together.
-pub(super) fn open(path: &Path, split: Split) -> Result<(Vec<Source>, Header), GgufError> {
-    let paths = paths(path, split)?;
+pub(super) fn open(path: &Path, split: Split, paths: &[PathBuf]) -> Result<(Vec<Source>, Header), GgufError> {
+    let missing: Vec<_> = paths.iter().filter(|part| !part.is_file()).filter_map(|part| part.file_name()).collect();
+    if !missing.is_empty() {
+        let names = missing.join(OsStr::new(", ")).to_string_lossy().into_owned();
+        return Err(GgufError::MissingParts { names, count: split.count });
+    }
     let (first, mut header) = open_part(&paths[0], None)?;
     let mut sources = vec![first];
     for (number, path) in paths.iter().enumerate().skip(1) {
@@ -105,20 +128,6 @@ pub(super) fn open(path: &Path, split: Split) -> Result<(Vec<Source>, Header), G
         return Err(GgufError::WrongPart { path: path.to_owned(), problem });
     }
     Ok((sources, header))
-}
-
-/// Where the parts are: beside the one at `path`, under its name.
-fn paths(path: &Path, split: Split) -> Result<Vec<PathBuf>, GgufError> {
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(SplitName::parse);
-    let name = name.filter(|name| (name.part, name.count) == (split.number + 1, split.count));
-    let Some(name) = name else {
-        return Err(GgufError::SplitName { path: path.to_owned(), part: split.number + 1, count: split.count });
-    };
-    let missing: Vec<String> = name.all().filter(|part| !path.with_file_name(part).is_file()).collect();
-    if !missing.is_empty() {
-        return Err(GgufError::MissingParts { names: missing.join(", "), count: split.count });
-    }
-    Ok(name.all().map(|part| path.with_file_name(part)).collect())
 }
 
 /// Opens a part; all but the first are held against the first's header.

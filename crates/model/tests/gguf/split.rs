@@ -114,13 +114,74 @@ fn parts_that_do_not_belong_together_are_refused() {
     says(refused(|parts| parts[1].all_tensors = 5), &["00002-of", "has split.tensors.count int32 5", "int32 4"]);
     says(refused(|parts| parts[2].count = 4), &["00003-of", "has split.count uint16 4"]);
     says(refused(|parts| parts[2].no = 1), &["00003-of", "is part 2, and by its name part 3"]);
-    says(refused(|parts| parts[2].count = 1), &["00003-of", "is no part of a split model"]);
+    says(refused(|parts| parts[2].count = 0), &["00003-of", "is no part of a split model"]);
+    says(refused(|parts| parts[2].count = 1), &["00003-of", "split.no is uint16 2; expected 0"]);
+    says(refused(|parts| parts.swap(1, 2)), &["00002-of", "is part 3, and by its name part 2"]);
     says(
         refused(|parts| parts[1].architecture = Some("qwen2")),
         &["general.architecture string \"qwen2\"", "\"llama\""],
     );
     says(refused(|parts| parts[2].tensors[0] = "b"), &["00003-of", "tensor 'b'", "before it has too"]);
     says(refused(|parts| parts[2].tensors.truncate(1)), &["all parts have 4 tensors, and they have 3"]);
+}
+
+#[test]
+fn a_file_that_does_not_say_that_it_is_a_part_is_whole_whatever_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    // As joining leaves it, and as splitting into one part does.
+    for (count, no, all_tensors) in [(None, None, None), (Some(0), Some(2), Some(9)), (Some(1), Some(0), Some(1))] {
+        let path = folder.path().join("my-model-00002-of-00003.gguf");
+        write_whole(&path, [("split.count", count), ("split.no", no), ("split.tensors.count", all_tensors)]);
+        for name in ["my-model-00002-of-00003.gguf", "other.gguf"] {
+            let named = folder.path().join(name);
+            std::fs::rename(folder.path().join("my-model-00002-of-00003.gguf"), &named).unwrap();
+            let gguf = Gguf::open(&named).unwrap();
+            assert_eq!((gguf.files(), gguf.stem()), (&[named.clone()][..], name.strip_suffix(".gguf")));
+        }
+    }
+}
+
+#[test]
+fn numbers_of_a_part_that_are_missing_or_contradict_each_other_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my-model-00001-of-00001.gguf");
+    for (count, no, all_tensors, said) in [
+        (None, Some(0), Some(1), "'split.count' is missing"),
+        (None, None, Some(1), "'split.count' is missing"),
+        (Some(2), None, Some(1), "'split.no' is missing"),
+        (Some(2), Some(0), None, "'split.tensors.count' is missing"),
+        (Some(1), Some(1), Some(1), "split.no is uint16 1; expected 0"),
+        (Some(1), Some(0), Some(2), "split.tensors.count is uint16 2; expected 1"),
+        (Some(2), Some(2), Some(1), "split.no is uint16 2; expected 0 to 1"),
+        (Some(2), Some(0), Some(1), "part 1 of 2"),
+    ] {
+        write_whole(&path, [("split.count", count), ("split.no", no), ("split.tensors.count", all_tensors)]);
+        let message = Gguf::open(&path).unwrap_err().to_string();
+        assert!(message.contains(said), "{said}: {message}");
+    }
+}
+
+#[test]
+fn the_files_of_a_model_are_its_parts_in_order_whichever_is_opened() {
+    let folder = written(&parts());
+    let all: Vec<PathBuf> = (1..=3).map(|number| path(folder.path(), number)).collect();
+    for part in &all {
+        assert_eq!(Gguf::open(part).unwrap().files(), all);
+    }
+}
+
+/// One tensor, and what is said of parts.
+fn write_whole(path: &Path, keys: [(&str, Option<u16>); 3]) {
+    let mut writer = GgufWriter::new();
+    for (key, value) in keys {
+        if let Some(value) = value {
+            writer.set(key, value);
+        }
+    }
+    writer.tensor("a", WeightType::F32, &[4]).unwrap();
+    let mut file = Vec::new();
+    writer.write(&mut file, |tensor| Ok(vec![0; tensor.bytes])).unwrap();
+    std::fs::write(path, file).unwrap();
 }
 
 #[test]

@@ -1,13 +1,10 @@
 //! What a file holds.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use parkade_model::Survey;
 use parkade_model::gguf::{Gguf, TensorInfo, Value};
 use serde::Serialize;
-
-use crate::models;
 
 /// What a file holds, as far as it can be told.
 #[derive(Debug, Serialize)]
@@ -47,7 +44,7 @@ pub(super) struct TypeShare {
 }
 
 impl Contents {
-    pub(super) fn of(path: &Path, gguf: &Gguf, survey: &Survey) -> Contents {
+    pub(super) fn of(gguf: &Gguf, survey: &Survey) -> Contents {
         let text = |key: &str| gguf.get_str(key).ok().flatten().map(str::to_owned);
         let config = survey.config();
         let license = gguf.metadata().filter_map(|(key, value)| match value {
@@ -59,7 +56,7 @@ impl Contents {
             None => model,
         });
         Contents {
-            files: models::files_of(path).iter().map(|file| file.display().to_string()).collect(),
+            files: gguf.files().iter().map(|file| file.display().to_string()).collect(),
             file_bytes: gguf.file_size(),
             name: gguf.name().to_owned(),
             architecture: text("general.architecture"),
