@@ -431,4 +431,6 @@ pub struct DoctorArgs {
     pub format: Format,
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub embedding: EmbeddingArgs,
 }

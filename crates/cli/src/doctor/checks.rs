@@ -3,18 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use parkade_core::{EngineConfig, Event, SamplingParams};
+use parkade_core::EngineConfig;
 use parkade_kernels::CpuLevel;
 
-use super::Finding;
-use crate::args::ModelArgs;
+use super::{Finding, trial};
+use crate::args::{EmbeddingArgs, ModelArgs};
+use crate::loading::Models;
 use crate::machine::Machine;
 use crate::pull::Digest;
 use crate::{directories, loading, models};
-
-/// What the test answer continues, and how far.
-const TEST_PROMPT: &str = "The capital of France is";
-const TEST_TOKENS: usize = 16;
 
 pub(super) fn processor(machine: &Machine) -> Finding {
     let level = CpuLevel::current();
@@ -115,87 +112,58 @@ fn tempfile_in(path: &Path) -> std::io::Result<()> {
     std::fs::remove_file(probe)
 }
 
-pub(super) fn model_file(args: &ModelArgs) -> Result<(PathBuf, u64), Finding> {
-    let path = models::locate(&args.model)
-        .map_err(|error| Finding::fail("model", format!("'{}' cannot be used", args.model), error.to_string()))?;
+/// The files of a model, and their size together.
+pub(super) fn model_files(subject: &'static str, model: &str) -> Result<(Vec<PathBuf>, u64), Finding> {
+    let path = models::locate(model)
+        .map_err(|error| Finding::fail(subject, format!("'{model}' cannot be used"), error.to_string()))?;
     let files = models::files_of(&path);
     let size =
         files.iter().map(|file| std::fs::metadata(file).map(|metadata| metadata.len())).sum::<std::io::Result<u64>>();
     let size =
-        size.map_err(|error| Finding::fail("model", format!("{}: {error}", path.display()), "check its permissions"))?;
-    Ok((path, size))
+        size.map_err(|error| Finding::fail(subject, format!("{}: {error}", path.display()), "check its permissions"))?;
+    Ok((files, size))
 }
 
-pub(super) fn checksum(path: &Path) -> Finding {
+pub(super) fn checksum(subject: &'static str, path: &Path) -> Finding {
     let expected =
         if path == directories::default_model() { Digest::parse(models::DEFAULT_SHA256) } else { Digest::noted(path) };
     let shown = path.display();
     let Some(expected) = expected else {
-        return Finding::ok("model", format!("{shown} (no checksum is known for it)"));
+        return Finding::ok(subject, format!("{shown} (no checksum is known for it)"));
     };
     match Digest::of_file(path) {
-        Ok(found) if found == expected => Finding::ok("model", format!("{shown}, checksum right")),
+        Ok(found) if found == expected => Finding::ok(subject, format!("{shown}, checksum right")),
         Ok(found) => Finding::fail(
-            "model",
+            subject,
             format!("{shown}: its SHA-256 is {found} and should be {expected}"),
             "the file is damaged: delete it, then `make setup` or `parkade pull` fetches it again",
         ),
-        Err(error) => Finding::fail("model", format!("{shown}: {error}"), "check its permissions"),
+        Err(error) => Finding::fail(subject, format!("{shown}: {error}"), "check its permissions"),
     }
 }
 
-/// Whether the model gives an answer, after what is wrong with its metadata.
-pub(super) fn answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Vec<Finding> {
-    match try_answer(path, args, machine) {
-        Ok(Answer { text, warnings }) => {
-            let warn = |warning| {
-                Finding::warn("metadata", warning, "the model works without it; a newer conversion may be better")
-            };
-            warnings.into_iter().map(warn).chain([Finding::ok("answer", text)]).collect()
-        }
-        Err(message) => vec![Finding::fail("answer", "the model gives none", message)],
-    }
-}
-
-struct Answer {
-    text: String,
-    /// Of the model's metadata.
-    warnings: Vec<String>,
-}
-
-/// Loads the model and has it continue a sentence.
-fn try_answer(path: &Path, args: &ModelArgs, machine: &Machine) -> Result<Answer, String> {
+/// Whether the models do what they are for, after what is wrong with their metadata.
+pub(super) fn answers(args: &ModelArgs, embedding: &EmbeddingArgs, machine: &Machine) -> Vec<Finding> {
     let engine = EngineConfig { max_seqs: 1, ..EngineConfig::default() };
-    let options = loading::options(args, engine, machine).map_err(|error| error.to_string())?;
     let started = Instant::now();
-    let loaded = parkade_core::load(path, &options).map_err(|error| error.to_string())?;
-    let load_time = started.elapsed();
-    let mut request = loaded.completion("doctor", TEST_PROMPT).map_err(|error| error.to_string())?;
-    request.sampling = SamplingParams::greedy();
-    request.max_tokens = Some(TEST_TOKENS);
-    request.ignore_eos = true;
-    let mut stream = loaded.engine.submit(request).map_err(|error| error.to_string())?;
-    let mut continued = String::new();
-    loop {
-        match stream.blocking_next() {
-            Some(Event::Token { text, .. } | Event::Finished { text, .. }) => continued.push_str(&text),
-            Some(Event::Failed(error)) => return Err(error.to_string()),
-            None => return Err("the engine ended without an answer".to_owned()),
-            Some(Event::Done(usage)) => {
-                let decoding = usage.total.saturating_sub(usage.first_token.unwrap_or(usage.total)).as_secs_f64();
-                let pace = if decoding > 0.0 {
-                    format!(", {:.0} tok/s", (usage.completion_tokens.saturating_sub(1)) as f64 / decoding)
-                } else {
-                    String::new()
-                };
-                let first_line = continued.trim().lines().next().unwrap_or_default();
-                let load_time = load_time.as_secs_f64();
-                let text = format!("loaded in {load_time:.1} s{pace}: \"{TEST_PROMPT} {first_line}\"");
-                return Ok(Answer { text, warnings: loaded.warnings });
-            }
-            Some(_) => {}
-        }
+    let found = Models::find(args, embedding, engine, machine).map_err(|error| error.to_string());
+    let loaded = found.and_then(|models| models.load().map_err(|error| error.to_string()));
+    let load_time = started.elapsed().as_secs_f64();
+    let (first, beside) = match loaded {
+        Ok(loaded) => loaded,
+        Err(message) => return vec![Finding::fail("answer", "the model gives none", message)],
+    };
+    let mut findings = Vec::new();
+    for loaded in [Some(first), beside].into_iter().flatten() {
+        findings.extend(loaded.warnings.iter().map(|warning| {
+            Finding::warn("metadata", warning, "the model works without it; a newer conversion may be better")
+        }));
+        findings.push(match trial::answer(&loaded) {
+            Ok(answer) => Finding::ok("answer", format!("loaded in {load_time:.1} s{answer}")),
+            Err(message) => Finding::fail("answer", "the model gives none", message),
+        });
     }
+    findings
 }
 
 #[cfg(test)]
@@ -248,13 +216,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("m.gguf");
         std::fs::write(&path, "abc").expect("written");
-        assert_eq!(checksum(&path).verdict, Verdict::Ok);
+        assert_eq!(checksum("model", &path).verdict, Verdict::Ok);
         let sidecar = crate::pull::sidecar_of(&path);
         std::fs::write(&sidecar, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  m.gguf\n")
             .expect("written");
-        assert_eq!(checksum(&path).verdict, Verdict::Ok);
+        assert_eq!(checksum("model", &path).verdict, Verdict::Ok);
         std::fs::write(&path, "abd").expect("written");
-        assert_eq!(checksum(&path).verdict, Verdict::Fail);
+        assert_eq!(checksum("model", &path).verdict, Verdict::Fail);
     }
 
     #[test]
@@ -269,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_model_that_is_not_there_fails_with_the_command_that_fetches_it() {
-        let finding = model_file(&args(None, "llama-3.1-8b")).expect_err("not there");
+        let finding = model_files("model", "llama-3.1-8b").expect_err("not there");
         assert_eq!(finding.verdict, Verdict::Fail);
         assert!(finding.remedy.expect("a remedy").contains("parkade pull llama-3.1-8b"));
     }

@@ -2,6 +2,7 @@
 
 mod checks;
 mod look;
+mod trial;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -111,25 +112,28 @@ pub fn run(args: &DoctorArgs, config_file: Option<&Path>, out: &mut impl Write) 
     report(checks::cores(&machine, &args.model))?;
     report(checks::configuration(config_file))?;
     report(checks::data_directory(&crate::directories::data()))?;
-    match checks::model_file(&args.model) {
-        Err(finding) => {
-            report(checks::memory(&machine, 0))?;
-            report(finding)?;
-        }
-        Ok((path, size)) => {
-            report(checks::memory(&machine, size))?;
-            let mut usable = true;
-            for file in crate::models::files_of(&path) {
-                let checksum = checks::checksum(&file);
-                usable &= checksum.verdict != Verdict::Fail;
-                report(checksum)?;
+    let named = [("model", Some(&args.model.model)), ("embedding model", args.embedding.embedding_model.as_ref())];
+    let (mut bytes, mut missing, mut files) = (0, Vec::new(), Vec::new());
+    for (subject, model) in named {
+        match model.map(|model| checks::model_files(subject, model)) {
+            Some(Ok((paths, size))) => {
+                bytes += size;
+                files.extend(paths.into_iter().map(|path| (subject, path)));
             }
-            if usable {
-                for finding in checks::answer(&path, &args.model, &machine) {
-                    report(finding)?;
-                }
-            }
+            Some(Err(finding)) => missing.push(finding),
+            None => {}
         }
+    }
+    report(checks::memory(&machine, bytes))?;
+    let mut usable = missing.is_empty();
+    missing.into_iter().try_for_each(&mut report)?;
+    for (subject, file) in files {
+        let checksum = checks::checksum(subject, &file);
+        usable &= checksum.verdict != Verdict::Fail;
+        report(checksum)?;
+    }
+    if usable {
+        checks::answers(&args.model, &args.embedding, &machine).into_iter().try_for_each(&mut report)?;
     }
     let fits = fitting(&machine, crate::loading::threads(&args.model, &machine));
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
