@@ -30,8 +30,12 @@ pub enum EmbedError {
     #[error("cannot load the model: {0}")]
     Load(#[from] LoadError),
     /// The model does something else.
-    #[error("the model {0}; give one that gives embeddings (--model), or say how it pools (--pooling)")]
-    Task(&'static str),
+    #[error(
+        "the model {}; {}; give one that gives embeddings (--model), or say how it pools (--pooling)",
+        .0.verb(),
+        loading::takers(*.0)
+    )]
+    Task(TaskKind),
     /// There are fewer values than are wanted.
     #[error("dimensions is {wanted}; the model gives {given} at most")]
     Dimensions {
@@ -40,6 +44,9 @@ pub enum EmbedError {
         /// How many there are.
         given: usize,
     },
+    /// A line is no text.
+    #[error("line {0} of standard input is not UTF-8; convert it, as `iconv -f ISO-8859-1 -t UTF-8` does")]
+    NotUtf8(usize),
     /// Standard input cannot be read.
     #[error("cannot read from standard input: {0}")]
     Input(io::Error),
@@ -77,7 +84,7 @@ impl EmbedError {
     #[must_use]
     pub fn settings(&self) -> Vec<&str> {
         match self {
-            EmbedError::Model(_) => vec!["model"],
+            EmbedError::Model(_) | EmbedError::Task(_) => vec!["model"],
             EmbedError::Memory(_) => vec!["kv-cache-mb"],
             EmbedError::Load(error) => vec![loading::setting_of(error)],
             _ => Vec::new(),
@@ -103,7 +110,7 @@ pub fn run(args: &EmbedArgs, input: impl BufRead, out: &mut impl Write) -> Resul
     let options = loading::options(&args.model, engine, &Machine::read())?;
     let loaded = parkade_core::load(&path, &options)?;
     if loaded.engine.task() != TaskKind::Embed {
-        return Err(EmbedError::Task(loaded.engine.task().verb()));
+        return Err(EmbedError::Task(loaded.engine.task()));
     }
     let given = loaded.engine.embedder().map_or(0, |embedder| embedder.outputs);
     if let Some(wanted) = args.dimensions.filter(|&wanted| wanted > given) {
@@ -119,7 +126,11 @@ pub fn run(args: &EmbedArgs, input: impl BufRead, out: &mut impl Write) -> Resul
         while running.len() < AT_ONCE
             && let Some(text) = texts.next()
         {
-            running.push_back((number, submit(&loaded, args, number, &text.map_err(EmbedError::Input)?)?));
+            let text = text.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => EmbedError::NotUtf8(number + 1),
+                _ => EmbedError::Input(error),
+            });
+            running.push_back((number, submit(&loaded, args, number, &text?)?));
             number += 1;
         }
         let Some((number, stream)) = running.pop_front() else { return Ok(()) };
@@ -132,7 +143,7 @@ pub fn run(args: &EmbedArgs, input: impl BufRead, out: &mut impl Write) -> Resul
 }
 
 fn submit(loaded: &Loaded, args: &EmbedArgs, number: usize, text: &str) -> Result<RequestStream, EmbedError> {
-    let encoded = loaded.tokenizer.encode(text, SpecialTokens::AsText, Bos::AsModel);
+    let encoded = loaded.tokenizer.encode(text, SpecialTokens::Parse, Bos::AsModel);
     let mut tokens = encoded.map_err(|source| EmbedError::Tokens { number, source })?;
     if args.truncate {
         cut_end(&mut tokens, loaded.config.context_length, loaded.tokenizer.eos());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded, Remedies, load, load_joint};
+use parkade_core::{EngineConfig, EngineError, LoadError, LoadOptions, Loaded, Remedies, TaskKind, load, load_joint};
 
 use crate::args::{EmbeddingArgs, ModelArgs, SchedulingArgs};
 use crate::machine::Machine;
@@ -142,6 +142,16 @@ impl Models {
                 Ok((first, Some(second)))
             }
         }
+    }
+}
+
+/// The commands and paths for models that do a task.
+#[must_use]
+pub fn takers(task: TaskKind) -> &'static str {
+    match task {
+        TaskKind::Generate => "`parkade run` takes it, and `parkade serve` at /v1/chat/completions",
+        TaskKind::Embed => "`parkade embed` takes it, and `parkade serve` at /v1/embeddings",
+        TaskKind::Rank => "`parkade serve` takes it, at /v1/rerank",
     }
 }
 

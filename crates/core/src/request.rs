@@ -172,7 +172,7 @@ impl Request {
             return Ok(());
         }
         let (can, wanted) = (can.verb(), self.task.verb());
-        Err(Refusal::invalid("model", format!("the model {can}; ask a server whose model {wanted}")))
+        Err(Refusal::invalid("model", format!("the model {can}; this request is for one that {wanted}")))
     }
 
     /// The longest answer in tokens that is asked for; `None` if there is no limit.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use parkade_core::{Event, Loaded, Message, OutOfRange, PromptError, Request, SamplingParams};
+use parkade_core::{Event, Loaded, Message, OutOfRange, PromptError, Request, SamplingParams, Usage};
 
 use super::RunError;
 use crate::args::SamplingArgs;
@@ -37,7 +37,7 @@ pub enum Ending {
 }
 
 /// Counts and pace of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Speed {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
@@ -45,8 +45,29 @@ pub struct Speed {
     pub tokens: usize,
     /// From the question to the first token.
     pub first_token: Duration,
-    /// From the first token to the last one.
-    pub rest: Duration,
+    /// Tokens a second after the first one, whose time is the prompt's; `None` if there is no telling.
+    pub pace: Option<f64>,
+}
+
+impl Speed {
+    /// What the engine measured of a whole answer.
+    fn measured(mut self, usage: &Usage) -> Speed {
+        self.first_token = usage.first_token.unwrap_or(usage.total);
+        self.pace = pace(usage.completion_tokens, usage.total.saturating_sub(self.first_token));
+        self
+    }
+
+    /// What was seen of an answer that was stopped, whose last token came after `last`. Tokens that were made one after the other may arrive
+    /// together: what lies within a wake-up's time tells nothing.
+    fn seen(mut self, last: Duration) -> Speed {
+        let rest = last.saturating_sub(self.first_token);
+        self.pace = pace(self.tokens, rest).filter(|_| rest >= Duration::from_millis(1));
+        self
+    }
+}
+
+fn pace(tokens: usize, rest: Duration) -> Option<f64> {
+    (tokens > 1 && !rest.is_zero()).then(|| (tokens - 1) as f64 / rest.as_secs_f64())
 }
 
 impl fmt::Display for Speed {
@@ -58,9 +79,8 @@ impl fmt::Display for Speed {
             self.tokens,
             self.first_token.as_secs_f64()
         )?;
-        // The first token's time is the prompt's: the pace is that of the others.
-        if self.tokens > 1 && !self.rest.is_zero() {
-            write!(f, ", {:.1} tok/s", (self.tokens - 1) as f64 / self.rest.as_secs_f64())?;
+        if let Some(pace) = self.pace {
+            write!(f, ", {pace:.1} tok/s")?;
         }
         f.write_str("]")
     }
@@ -131,24 +151,25 @@ impl Conversation {
             out.write_all(piece.as_bytes())?;
             out.flush()
         };
-        let ending = loop {
+        let mut last = Duration::ZERO;
+        let (ending, speed) = loop {
             let event = tokio::select! {
                 event = stream.next() => event,
-                _ = tokio::signal::ctrl_c() => break Ending::Stopped,
+                _ = tokio::signal::ctrl_c() => break (Ending::Stopped, speed.seen(last)),
             };
             match event {
                 Some(Event::Token { text, .. }) => {
                     speed.tokens += 1;
-                    let since = asked.elapsed();
+                    last = asked.elapsed();
                     if speed.tokens == 1 {
-                        speed.first_token = since;
+                        speed.first_token = last;
                     }
-                    speed.rest = since - speed.first_token;
                     write(&text)?;
                 }
                 Some(Event::Finished { text, .. }) => write(&text)?,
                 Some(Event::Failed(error)) => return Err(error.into()),
-                Some(Event::Done(_)) | None => break Ending::Whole,
+                Some(Event::Done(usage)) => break (Ending::Whole, speed.measured(&usage)),
+                None => break (Ending::Whole, speed.seen(last)),
                 Some(_) => {}
             }
         };
@@ -190,10 +211,26 @@ mod tests {
 
     #[test]
     fn the_pace_is_that_of_the_tokens_after_the_first() {
-        let speed =
-            Speed { prompt_tokens: 7, tokens: 5, first_token: Duration::from_secs(3), rest: Duration::from_secs(2) };
-        assert_eq!(speed.to_string(), "[7 prompt tokens, 5 tokens, first after 3.00 s, 2.0 tok/s]");
-        let one = Speed { tokens: 1, rest: Duration::ZERO, ..speed };
-        assert_eq!(one.to_string(), "[7 prompt tokens, 1 tokens, first after 3.00 s]");
+        let answer = |tokens| Speed { prompt_tokens: 7, tokens, ..Speed::default() };
+        let usage = |completion_tokens, seconds| Usage {
+            completion_tokens,
+            first_token: Some(Duration::from_secs(3)),
+            total: Duration::from_secs(3) + Duration::from_secs(seconds),
+            ..Usage::default()
+        };
+        let whole = answer(5).measured(&usage(5, 2)).to_string();
+        assert_eq!(whole, "[7 prompt tokens, 5 tokens, first after 3.00 s, 2.0 tok/s]");
+        let one = answer(1).measured(&usage(1, 0)).to_string();
+        assert_eq!(one, "[7 prompt tokens, 1 tokens, first after 3.00 s]");
+        let none = answer(0).measured(&Usage { total: Duration::from_secs(1), ..Usage::default() }).to_string();
+        assert_eq!(none, "[7 prompt tokens, 0 tokens, first after 1.00 s]");
+    }
+
+    #[test]
+    fn a_pace_is_not_told_of_tokens_that_arrived_together() {
+        let six = Speed { tokens: 6, first_token: Duration::from_secs(1), ..Speed::default() };
+        assert_eq!(six.seen(Duration::from_micros(1_000_010)).pace, None);
+        assert_eq!(six.seen(Duration::from_millis(1500)).pace, Some(10.0));
+        assert_eq!(Speed::default().seen(Duration::ZERO).pace, None);
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use parkade_core::{EngineConfig, LoadError, OutOfRange, PromptError, Refusal, RequestError};
+use parkade_core::{EngineConfig, LoadError, OutOfRange, PromptError, Refusal, RequestError, TaskKind};
 use parkade_server::read_text;
 use rustyline::error::ReadlineError;
 
@@ -32,6 +32,9 @@ pub enum RunError {
     /// The model cannot be used.
     #[error("cannot load the model: {0}")]
     Load(#[from] LoadError),
+    /// The model does something else.
+    #[error("the model {} and does not answer; {}", .0.verb(), loading::takers(*.0))]
+    Task(TaskKind),
     /// A sampling flag is out of range.
     #[error("{0}")]
     Sampling(#[from] OutOfRange),
@@ -79,7 +82,7 @@ impl RunError {
     #[must_use]
     pub fn settings(&self) -> Vec<&str> {
         match self {
-            RunError::Model(_) => vec!["model"],
+            RunError::Model(_) | RunError::Task(_) => vec!["model"],
             RunError::Memory(_) => vec!["kv-cache-mb"],
             RunError::Load(error) => vec![loading::setting_of(error)],
             RunError::Sampling(error) => vec![error.field],
@@ -99,6 +102,10 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<Ending, RunError> {
         loading::options(&args.model, EngineConfig { max_seqs: 1, ..EngineConfig::default() }, &Machine::read())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     let loaded = parkade_core::load(&path, &options)?;
+    let task = loaded.engine.task();
+    if task != TaskKind::Generate {
+        return Err(RunError::Task(task));
+    }
     let mut conversation = Conversation::new(loaded, args.system.clone(), args.sampling.clone())?;
     match prompt {
         None => repl::chat(&runtime, &mut conversation, out).map(|()| Ending::Whole),
