@@ -114,8 +114,11 @@ pub enum RequestError {
     /// There is not enough memory for its keys and values, and never will be.
     #[error("the answer grew beyond the memory that the server has for it; ask for fewer tokens")]
     NoRoom,
-    /// The model gave logits that are no numbers.
-    #[error("the model gave no usable logits for this request")]
+    /// The model gave logits, or an embedding, that are no numbers.
+    #[error(
+        "the model computed values that are no numbers (NaN) or infinite for this request; if it does so for others too its weights are \
+         damaged: download or convert its file again"
+    )]
     NoLogits,
     /// The forward pass that it was part of failed.
     #[error("the forward pass failed: {message}")]

@@ -68,6 +68,23 @@ impl Pairs {
             }
         }
     }
+
+    /// How many tokens stand before and behind a document: the query, and what belongs around both. They stay if a document is cut.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot express the query.
+    pub fn around(&self, tokenizer: &Tokenizer, query: &str) -> Result<(usize, usize), TokenizerError> {
+        let behind = match self {
+            Pairs::Template(template) => {
+                let (_, behind) = template.split_once(PLACES[1]).unwrap_or((template, ""));
+                let behind = fill(behind, [query, ""]);
+                tokenizer.encode(behind.text(), SpecialTokens::Parse, Bos::Never)?.len()
+            }
+            Pairs::Tokens { end, .. } => end.len(),
+        };
+        let both = self.join(tokenizer, query, "")?.len();
+        Ok((both.saturating_sub(behind), behind))
+    }
 }
 
 /// Puts the texts into their places.

@@ -89,6 +89,12 @@ impl From<RequestError> for ApiError {
             RequestError::Deadline { allowed } => Self::deadline_exceeded(error.to_string(), allowed),
             RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
             RequestError::Stopped => Self::engine_stopped(),
+            // It would be so again.
+            RequestError::NoLogits => {
+                tracing::error!(%error, "the engine failed on a request");
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                Self::new(status, "internal_error", error.to_string(), Retry::Never)
+            }
             _ => {
                 // The details are for the operator; a client can do nothing with them.
                 tracing::error!(%error, "the engine failed on a request");
@@ -165,5 +171,8 @@ mod tests {
             let error = ApiError::from(error);
             assert_eq!((error.status().as_u16(), error.code()), (status, code));
         }
+        let damaged = ApiError::from(RequestError::NoLogits);
+        assert!(damaged.message().contains("NaN") && damaged.message().contains("download"), "{}", damaged.message());
+        assert_eq!(damaged.retry(), Retry::Never);
     }
 }

@@ -136,6 +136,8 @@ async fn what_cannot_be_embedded_is_named_by_its_place() {
         (json!({"input": []}), "input", "invalid_value"),
         (json!({"input": [[]]}), "input[0]", "invalid_value"),
         (json!({"input": [[5], [600]]}), "input[1]", "invalid_value"),
+        (json!({"input": [5, 600]}), "input", "invalid_value"),
+        (json!({"input": vec![5; 600]}), "input", "context_length_exceeded"),
         (json!({"input": 5}), "input", "invalid_type"),
         (json!({"input": vec!["a"; 2049]}), "input", "invalid_value"),
         (json!({"input": ["a", long]}), "input[1]", "context_length_exceeded"),
@@ -203,6 +205,27 @@ async fn documents_come_in_the_order_of_their_scores() {
 }
 
 #[tokio::test]
+async fn a_document_that_is_cut_leaves_the_query_and_what_stands_around_both() {
+    let api = api_of(&[pooling(4), two_way()], EngineConfig::default());
+    let scores = async |documents: [&str; 2], truncate: Value| {
+        let body = json!({"query": "what", "documents": documents, "truncate": truncate});
+        let (status, ranked) = post(&api, RERANK, &body).await;
+        assert_eq!(status, StatusCode::OK, "{ranked}");
+        let mut results = ranked["results"].as_array().unwrap().clone();
+        results.sort_by_key(|result| result["index"].as_u64());
+        (results.iter().map(|result| result["relevance_score"].clone()).collect::<Vec<_>>(), ranked["usage"].clone())
+    };
+    // Where a document is cut at its end, what was there is all the same, and so at its beginning.
+    let (long, other) = ("a ".repeat(600) + &"b ".repeat(600), "a ".repeat(600) + &"c ".repeat(600));
+    let (ends, usage) = scores([&long, &other], json!("END")).await;
+    assert_eq!(ends[0], ends[1]);
+    assert_eq!(usage["prompt_tokens"], 2 * 512);
+    let (starts, _) = scores([&long, &other], json!("START")).await;
+    assert_ne!(starts[0], starts[1]);
+    assert_ne!(starts[0], ends[0]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_ranked_is_named_by_its_place() {
     let api = api_of(&[pooling(4), two_way()], EngineConfig::default());
     let long = "a ".repeat(600);
@@ -215,6 +238,10 @@ async fn what_cannot_be_ranked_is_named_by_its_place() {
         (json!({"query": "a", "documents": [{"title": "b"}]}), "documents[0].text"),
         (json!({"query": "a", "documents": ["b", long]}), "documents[1]"),
         (json!({"query": "a", "documents": ["b"], "top_n": 0}), "top_n"),
+        (json!({"query": "a", "documents": ["b"], "texts": ["c"]}), "texts"),
+        (json!({"query": long, "documents": ["b"]}), "query"),
+        (json!({"query": long, "documents": ["b"], "truncate": true}), "query"),
+        (json!({"query": "abc", "documents": ["b"], "truncate_prompt_tokens": 2}), "query"),
     ] {
         let (status, answer) = post(&api, RERANK, &body).await;
         assert_eq!((status, answer["error"]["param"].as_str()), (StatusCode::BAD_REQUEST, Some(param)), "{answer}");

@@ -142,7 +142,7 @@ pub(crate) fn prompts<'a>(
     if many.len() > most {
         return Err(ApiError::invalid_value(
             field,
-            format!("{field} has {} prompts; allowed: at most {most} in one request", many.len()),
+            format!("{field} has {} entries; allowed: at most {most} in one request", many.len()),
         ));
     }
     let strings = many.first().is_some_and(Value::is_string);

@@ -33,7 +33,10 @@ impl TextOperation for Embeddings {
         let dimensions = fields.integer("dimensions", 1..=width)?;
         let encoding = fields.word("encoding_format", ENCODINGS)?.unwrap_or(Encoding::Float);
         let texts = prompts(&fields, INPUT, MAX_TEXTS, model.config.vocab)?;
-        let is_one = fields.get(INPUT).is_some_and(Value::is_string);
+        let is_one = match fields.get(INPUT) {
+            Some(Value::Array(list)) => list.first().is_some_and(Value::is_number),
+            _ => true,
+        };
         let mut requests = Vec::with_capacity(texts.len());
         for (number, text) in texts.into_iter().enumerate() {
             let path = if is_one { INPUT.to_owned() } else { format!("{INPUT}[{number}]") };
@@ -51,7 +54,8 @@ impl TextOperation for Embeddings {
                     tokens
                 }
             };
-            requests.push(common.request(from, &model, (number, &path), tokens)?);
+            let around = common.around_text(&model, &tokens);
+            requests.push(common.request(from, &model, (number, &path), around, tokens)?);
         }
         let name = model.name.clone();
         let write = move |mut values: Vec<Vec<f32>>, usage: &Usage| {

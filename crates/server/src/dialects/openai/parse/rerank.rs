@@ -24,11 +24,14 @@ impl TextOperation for Rerank {
     fn read(state: &AppState, body: &Value, from: &Sender<'_>) -> Result<Texts, ApiError> {
         let fields = Fields::top(body)?;
         let (model, common, ignored) = TextFields::read(state, &fields, TaskKind::Rank, OWN)?;
-        let query = fields.string("query")?.filter(|query| !query.is_empty());
+        let query = fields.string("query")?;
         let query = query.ok_or_else(|| ApiError::missing("query", "a text to compare the documents with"))?;
+        if query.is_empty() {
+            return Err(ApiError::invalid_value("query", "query is an empty string; send a text"));
+        }
         // text-embeddings-inference calls them texts, and answers with a bare list.
-        let is_plain = fields.get("texts").is_some();
-        let field = if is_plain { "texts" } else { "documents" };
+        let field = fields.alias(["documents", "texts"])?;
+        let is_plain = field == "texts";
         let documents = documents(&fields, field)?;
         let top = fields.limit(fields.alias(["top_n", "top_k"])?, 1)?.unwrap_or(usize::MAX);
         let returns = fields.boolean(fields.alias(["return_documents", "return_text"])?)?.unwrap_or(false);
@@ -38,11 +41,13 @@ impl TextOperation for Rerank {
             ApiError::bad_request("model_not_supported", "the model's file does not say how it joins two texts")
                 .with_param("model")
         })?;
+        let around = pairs.around(&model.tokenizer, query).map_err(|error| untokenisable("query", &error))?;
+        common.check_room("query", &model, around)?;
         let mut requests = Vec::with_capacity(documents.len());
         for (number, document) in documents.iter().enumerate() {
             let path = format!("{field}[{number}]");
             let tokens = pairs.join(&model.tokenizer, query, document).map_err(|error| untokenisable(field, &error))?;
-            requests.push(common.request(from, &model, (number, &path), tokens)?);
+            requests.push(common.request(from, &model, (number, &path), around, tokens)?);
         }
         let name = model.name.clone();
         let texts: Vec<Option<String>> =

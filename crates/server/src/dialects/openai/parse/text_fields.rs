@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_core::{Class, Request, RequestId, TaskKind, cut_end};
+use parkade_core::{Class, Request, RequestId, TaskKind};
 use parkade_model::TokenId;
 use serde_json::Value;
 use uuid::Uuid;
@@ -61,16 +61,40 @@ impl TextFields {
         Ok((model, read, ignored))
     }
 
-    /// A request for the text with this number, which stands at `path` in the body.
+    /// How many tokens at both ends of a text stay where it is cut: its end token, and the first one, with which encoders begin.
+    pub fn around_text(&self, model: &ModelEntry, tokens: &[TokenId]) -> (usize, usize) {
+        let ends = tokens.last().is_some_and(|&last| Some(last) == model.tokenizer.eos());
+        let begins = matches!(self.truncation, Truncation::Start(most) if most > 1);
+        (usize::from(begins), usize::from(ends))
+    }
+
+    /// Refuses what leaves no room for a text, with so many tokens before and behind it.
+    pub fn check_room(&self, path: &str, model: &ModelEntry, (before, behind): (usize, usize)) -> Result<(), ApiError> {
+        let most = match self.truncation {
+            Truncation::None => model.config.context_length,
+            Truncation::End(most) | Truncation::Start(most) => most,
+        };
+        if before + behind < most {
+            return Ok(());
+        }
+        let message = format!(
+            "{path} has {} tokens, with what the model wants around it, and of {most} tokens that leaves none for a document; shorten it",
+            before + behind
+        );
+        Err(ApiError::bad_request("context_length_exceeded", message).with_param(path))
+    }
+
+    /// A request for the text with this number, which stands at `path` in the body. Where it is cut, so many tokens `around` stay at both ends.
     pub fn request(
         &self,
         from: &Sender<'_>,
         model: &ModelEntry,
         (number, path): (usize, &str),
+        around: (usize, usize),
         mut tokens: Vec<TokenId>,
     ) -> Result<Request, ApiError> {
         let context = model.config.context_length;
-        self.truncation.cut(&mut tokens, model.tokenizer.eos());
+        self.truncation.cut(&mut tokens, around);
         if tokens.is_empty() {
             return Err(ApiError::invalid_value(path, format!("{path} has no tokens; send a text with at least one")));
         }
@@ -99,17 +123,17 @@ impl TextFields {
 }
 
 impl Truncation {
-    fn cut(self, tokens: &mut Vec<TokenId>, end: Option<TokenId>) {
-        match self {
-            Truncation::None => {}
-            Truncation::End(most) => cut_end(tokens, most, end),
-            Truncation::Start(most) => {
-                // A text keeps its first token: encoders begin with one of their own.
-                let first = usize::from(most > 1);
-                let beyond = tokens.len().saturating_sub(most);
-                tokens.drain(first.min(tokens.len())..(first + beyond).min(tokens.len()));
-            }
-        }
+    /// Takes out what is too much, but none of the first `before` and the last `behind` tokens.
+    fn cut(self, tokens: &mut Vec<TokenId>, (before, behind): (usize, usize)) {
+        let (most, from_start) = match self {
+            Truncation::None => return,
+            Truncation::End(most) => (most, false),
+            Truncation::Start(most) => (most, true),
+        };
+        let beyond = tokens.len().saturating_sub(most);
+        let to = tokens.len().saturating_sub(behind);
+        let first = if from_start { before } else { to.saturating_sub(beyond) };
+        tokens.drain(first.min(to)..(first + beyond).min(to));
     }
 }
 
@@ -139,17 +163,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_that_is_cut_keeps_its_end_token() {
-        let cut = |truncation: Truncation, end| {
+    fn a_text_that_is_cut_keeps_what_stands_around_it() {
+        let cut = |truncation: Truncation, around| {
             let mut tokens = vec![101, 1, 2, 3, 102];
-            truncation.cut(&mut tokens, end);
+            truncation.cut(&mut tokens, around);
             tokens
         };
-        assert_eq!(cut(Truncation::End(3), Some(102)), [101, 1, 102]);
-        assert_eq!(cut(Truncation::End(3), None), [101, 1, 2]);
-        assert_eq!(cut(Truncation::End(5), Some(102)), [101, 1, 2, 3, 102]);
-        assert_eq!(cut(Truncation::Start(3), Some(102)), [101, 3, 102]);
-        assert_eq!(cut(Truncation::Start(1), Some(102)), [102]);
-        assert_eq!(cut(Truncation::None, Some(102)).len(), 5);
+        assert_eq!(cut(Truncation::End(3), (0, 1)), [101, 1, 102]);
+        assert_eq!(cut(Truncation::End(3), (0, 0)), [101, 1, 2]);
+        assert_eq!(cut(Truncation::End(5), (0, 1)), [101, 1, 2, 3, 102]);
+        assert_eq!(cut(Truncation::Start(3), (1, 1)), [101, 3, 102]);
+        assert_eq!(cut(Truncation::Start(1), (0, 1)), [102]);
+        assert_eq!(cut(Truncation::End(4), (2, 2)), [101, 1, 3, 102]);
+        assert_eq!(cut(Truncation::Start(4), (2, 2)), [101, 1, 3, 102]);
+        assert_eq!(cut(Truncation::None, (1, 1)).len(), 5);
     }
 }
