@@ -36,6 +36,21 @@ def test_one_engine_chats_and_embeds(embedder, scheduler):
         await_idle(both)
 
 
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_requests_and_figures_of_both_models_are_told(embedder, scheduler):
+    with Engine(embedding_model=embedder, scheduler=scheduler, kv_cache_mb=64, embedding_kv_mb=16) as both:
+        both.embed(["one", "two", "three"])
+        figures = both.metrics()
+        names = ["SmolLM2-135M-Instruct.Q4_1", "tiny-bert"]
+        assert figures["model"] == names[0] and [model["model"] for model in figures["models"]] == names
+        assert [model["totals"]["completed"] for model in figures["models"]] == [0, 3]
+        assert figures["totals"] == figures["models"][0]["totals"]
+    # A model of embeddings by itself is the first one.
+    with Engine(model=embedder, scheduler=scheduler, kv_cache_mb=16) as alone:
+        alone.embed("one")
+        assert alone.metrics()["models"][0]["totals"]["completed"] == 1
+
+
 def test_what_cannot_be_a_second_model_is_laid_to_its_setting(tmp_path):
     with pytest.raises(LoadError) as wrong:
         Engine(embedding_model=tmp_path / "none.gguf")

@@ -34,8 +34,9 @@ struct Running {
 }
 
 /// As in `GET /v1/requests/{id}`.
-fn card(status: &RequestStatus) -> Value {
+fn card(model: &ModelEntry, status: &RequestStatus) -> Value {
     json!({
+        "model": model.name,
         "state": status.state.name(),
         "class": status.class.name(),
         "tenant": status.tenant,
@@ -45,6 +46,13 @@ fn card(status: &RequestStatus) -> Value {
         "completion_tokens": status.completion_tokens,
         "age_ms": status.age.as_millis() as u64,
     })
+}
+
+/// As in `GET /v1/metrics`.
+fn figures(model: &ModelEntry) -> serde_json::Result<Value> {
+    let mut figures = serde_json::to_value(model.engine.snapshot())?;
+    figures["model"] = Value::from(model.name.as_str());
+    Ok(figures)
 }
 
 impl Running {
@@ -146,20 +154,28 @@ impl Engine {
     /// Cancels the request of this name; false if none is here.
     fn cancel(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
         let running = self.running(py)?;
-        Ok(py.detach(|| running.model.engine.cancel(&id.into())))
+        Ok(py.detach(|| running.state.models().iter().any(|model| model.engine.cancel(&id.into()))))
     }
 
     /// Where the request of this name stands, as JSON; `None` once it has ended.
     fn status(&self, py: Python<'_>, id: &str) -> PyResult<Option<String>> {
         let running = self.running(py)?;
-        Ok(py.detach(|| running.model.engine.status(&id.into()).map(|status| card(&status).to_string())))
+        Ok(py.detach(|| {
+            let models = running.state.models();
+            let found = models.iter().find_map(|model| Some(card(model, &model.engine.status(&id.into())?)));
+            found.map(|card| card.to_string())
+        }))
     }
 
-    /// The engine's figures, as JSON.
+    /// The engine's figures, as JSON: the first model's, and each model's in `models`.
     fn metrics(&self, py: Python<'_>) -> PyResult<String> {
         let running = self.running(py)?;
-        let figures = py.detach(|| serde_json::to_string(&running.model.engine.snapshot()));
-        figures.map_err(|error| PyRuntimeError::new_err(error.to_string()))
+        let page = py.detach(|| {
+            let mut page = figures(&running.model)?;
+            page["models"] = running.state.models().iter().map(|model| figures(model)).collect::<Result<_, _>>()?;
+            serde_json::to_string(&page)
+        });
+        page.map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 
     /// The model's name.

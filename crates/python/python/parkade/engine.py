@@ -195,7 +195,7 @@ class Engine:
         return found[0] if is_one else found
 
     def status(self, request_id: str) -> Optional[dict[str, Any]]:
-        """Where the request of this name stands: its state, place in line, estimated wait, tokens, age. ``None`` once it has ended.
+        """Where the request of this name stands: its model, state, place in line, estimated wait, tokens, age. ``None`` once it has ended.
 
         >>> with engine.stream("Once upon a time", max_tokens=500, request_id="tale", tenant="ada") as stream:
         ...     first = next(stream)
@@ -211,7 +211,7 @@ class Engine:
         return self._native.cancel(request_id)
 
     def metrics(self) -> dict[str, Any]:
-        """The engine's state in figures, named as in the server's ``GET /v1/metrics``.
+        """The engine's state in figures, named as in the server's ``GET /v1/metrics``: the first model's, and each model's in ``models``.
 
         >>> engine.metrics()["requests"]["running"]
         0
