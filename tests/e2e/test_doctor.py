@@ -89,6 +89,60 @@ def test_a_model_that_would_not_load_says_why(tmp_path):
     assert "kv-cache-mb is 16000000" in large.stdout.decode() and "100000" in large.stdout.decode()
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The file of a small model of a shape."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def made(shape: str):
+        path = folder / f"{shape}.gguf"
+        if not path.exists():
+            done = parkade("synth", "--shape", shape, str(path))
+            assert done.returncode == 0, done.stderr.decode()
+        return path
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ("tiny-bert", "an embedding of 96 values"),
+        ("tiny-qwen3-embedding", "an embedding of"),
+        ("tiny-bert-rerank", "a score of"),
+        ("tiny-qwen3-rerank", "a score of"),
+    ],
+)
+def test_a_model_is_tried_with_what_it_has_learnt(tiny, shape, said):
+    done = parkade("doctor", "--model", str(tiny(shape)))
+    assert done.returncode == 0 and lines(done)["answer"] == "ok" and said in done.stdout.decode(), done.stdout.decode()
+
+
+def test_the_model_beside_the_first_is_checked_as_well(tiny, tmp_path):
+    done = parkade("doctor", "--embedding-model", str(tiny("tiny-bert")))
+    report = done.stdout.decode()
+    assert done.returncode == 0 and lines(done)["embedding model"] == "ok", report
+    assert "Paris" in report and "an embedding of 96 values" in report
+    for wrong, subject, said in [
+        (str(tmp_path / "none.gguf"), "embedding model", "no model file at"),
+        (str(tiny("tiny-qwen3")), "answer", "this one goes on with texts"),
+        ("default", "answer", "of another name than the first model's"),
+    ]:
+        done = parkade("doctor", "--embedding-model", wrong)
+        assert done.returncode == 1 and lines(done)[subject] == "fail" and said in done.stdout.decode(), done.stdout.decode()
+
+
+@pytest.mark.parametrize("name", ["a-00001-of-00002.gguf", "a-00002-of-00002.gguf"])
+def test_a_whole_model_is_one_file_whatever_it_is_called(tiny, tmp_path, name):
+    path = tmp_path / name
+    shutil.copy(tiny("tiny-qwen3"), path)
+    done = parkade("doctor", str(path))
+    assert done.returncode == 0 and name in done.stdout.decode() and "more" not in done.stdout.decode()
+    assert json.loads(parkade("doctor", str(path), "--format", "json").stdout)["files"] == [str(path)]
+    done = parkade("doctor", "--model", str(path))
+    assert done.returncode == 0 and f"{name} (no checksum" in done.stdout.decode(), done.stdout.decode()
+
+
 def test_the_machine_is_reported_to_programs_too():
     report = json.loads(parkade("doctor", "--format", "json").stdout)
     assert report["ok"] and {finding["subject"] for finding in report["findings"]} >= {"memory", "answer"}
