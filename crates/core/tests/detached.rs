@@ -107,6 +107,42 @@ fn the_deadline_of_a_detached_request_holds_wherever_it_stands() {
     }
 }
 
+/// What the policy decided counts, in both books, and not what came after: a deadline that has passed, or a client that has gone.
+#[test]
+fn who_leaves_after_the_deadline_has_expired_and_who_left_before_has_not() {
+    let allowed = Duration::from_secs(5);
+    for (scheduler, leaves, late) in schedulers().flat_map(|scheduler| {
+        [(scheduler, false, false), (scheduler, false, true), (scheduler, true, false), (scheduler, true, true)]
+    }) {
+        let (clock, backend) = (Clock::by_hand(), Box::new(FakeBackend::new(60, 4, 200)));
+        let (engine, mut worker) =
+            Engine::by_hand(backend, Arc::new(Letters), config(scheduler), clock.clone()).unwrap();
+        let mut stream = engine.submit(Request { timeout: Some(allowed), ..long("it", 90) }).unwrap();
+        while !matches!(stream.try_next(), Some(Event::Token { .. })) {
+            assert_eq!(worker.turn(), Turn::Worked);
+        }
+        let along = engine.pool().streams().attach(&"it".into(), 0).unwrap();
+        let leave = || if leaves { drop((stream, along)) } else { assert!(engine.cancel(&"it".into())) };
+        // The worker is busy meanwhile; somebody else comes, so that the policy sees what time it is.
+        let pass = || {
+            clock.advance(allowed);
+            drop(engine.submit(long("other", 5)).unwrap().detach());
+        };
+        if late {
+            pass();
+            leave();
+        } else {
+            leave();
+            pass();
+        }
+        while worker.turn() == Turn::Worked {}
+        let (all, own) = (engine.snapshot().totals, engine.snapshot_of("").totals);
+        let expected = if late { (1, 0) } else { (0, 1) };
+        assert_eq!((all.expired, all.cancelled), expected, "{scheduler:?}, leaves: {leaves}, late: {late}");
+        assert_eq!((own.expired, own.cancelled), expected, "{scheduler:?}, leaves: {leaves}, late: {late}");
+    }
+}
+
 #[test]
 fn what_is_detached_ends_with_its_engine() {
     for scheduler in schedulers() {
