@@ -87,7 +87,7 @@ pub struct Reader {
 enum State {
     Text,
     Reasoning,
-    Call(Machine),
+    Call(Box<Machine>),
     /// The whole answer is messages in channels.
     Channels(Channels),
 }
@@ -224,7 +224,7 @@ impl Reader {
             && let Some(style) = self.style.filter(|style| style.bare() == Some(c))
             && let Some(machine) = Machine::new(style, style.form(), "")
         {
-            self.state = State::Call(machine);
+            self.state = State::Call(Box::new(machine));
             self.calls_before = self.sink.calls();
             return self.step(c);
         }
@@ -236,7 +236,7 @@ impl Reader {
                 self.raw = self.markers.marker(found).to_owned();
                 self.calls_before = self.sink.calls();
                 if let Some(machine) = Machine::new(*style, *form, &self.raw) {
-                    self.state = State::Call(machine);
+                    self.state = State::Call(Box::new(machine));
                 }
             }
             Some(Begin::Nothing) | None => {}

@@ -120,7 +120,7 @@ fn required_calls_are_calls_with_valid_arguments_in_all_styles() {
                 let compiled = Compiled::new(&vocabulary, &found);
                 let reading = Reading { reasoning: None, ..of(style) };
                 let mut whole = 0;
-                for text in (0..30).filter_map(|_| compiled.sample(&mut random)) {
+                for (text, _) in (0..30).filter_map(|_| compiled.sample(&mut random)) {
                     let pieces = read(&reading, &text);
                     let calls = calls(&pieces);
                     assert!(!calls.is_empty(), "{style:?}: {text}\n{pieces:?}");
@@ -143,17 +143,35 @@ fn required_calls_are_calls_with_valid_arguments_in_all_styles() {
 
 #[test]
 fn auto_lets_text_through_until_a_call_begins() {
-    for style in [Style::Hermes, Style::Generic] {
+    for vocabulary in vocabularies() {
+        let tokens = |text: &str| vocabulary.id(text);
+        let found =
+            grammar(Style::Hermes, &functions(), &Choice::Auto, false, None, &tokens).expect("there are functions");
+        let compiled = Compiled::new(&vocabulary, &found);
+        let call = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"a\",\"exact\":true}}\n</tool_call>";
+        assert!(compiled.takes("") && compiled.takes("Hello <tool> {}.\n") && compiled.takes(call));
+        assert!(compiled.takes(&format!("Hello.\n{call}")));
+        assert!(!compiled.takes(&format!("{call}\n{call}")), "one call at most");
+        assert!(!compiled.takes(&call.replace("true", "1")) && !compiled.takes(&call.replace("weather", "wea")));
+    }
+}
+
+#[test]
+fn auto_takes_whatever_a_required_call_may_be_and_text_in_all_styles() {
+    let mut random = Random(11);
+    for style in styles() {
         for vocabulary in vocabularies() {
             let tokens = |text: &str| vocabulary.id(text);
-            let found = grammar(style, &functions(), &Choice::Auto, false, None, &tokens).expect("there are functions");
-            let compiled = Compiled::new(&vocabulary, &found);
-            let call =
-                "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"a\",\"exact\":true}}\n</tool_call>";
-            assert!(compiled.takes("") && compiled.takes("Hello <tool> {}.\n") && compiled.takes(call));
-            assert!(compiled.takes(&format!("Hello.\n{call}")));
-            assert!(!compiled.takes(&format!("{call}\n{call}")), "one call at most");
-            assert!(!compiled.takes(&call.replace("true", "1")) && !compiled.takes(&call.replace("weather", "wea")));
+            let of = |choice| grammar(style, &functions(), &choice, true, None, &tokens).expect("there are functions");
+            let required = Compiled::new(&vocabulary, &of(Choice::Required));
+            let auto = Compiled::new(&vocabulary, &of(Choice::Auto));
+            let text = if style == Style::Harmony { "<|channel|>final<|message|>Well, [1]." } else { "Well, [1]." };
+            assert!(auto.takes(text) && !required.takes(text), "{style:?}");
+            let samples: Vec<(String, Vec<u32>)> = (0..20).filter_map(|_| required.sample(&mut random)).collect();
+            assert!(samples.len() > 5, "{style:?}: most texts end");
+            for (text, ids) in samples {
+                assert!(required.takes_tokens(&ids) && auto.takes_tokens(&ids), "{style:?}: {text}");
+            }
         }
     }
 }
@@ -198,7 +216,7 @@ fn names_with_odd_characters_are_called_by_them() {
             let found = grammar(style, &odd, &Choice::Named(name), false, None, &|_| None).expect("it is there");
             let compiled = Compiled::new(&vocabulary, &found);
             let reading = Reading { functions: odd.clone().into(), reasoning: None, ..of(style) };
-            let text = (1..20)
+            let (text, _) = (1..20)
                 .find_map(|seed| compiled.sample(&mut Random(seed)))
                 .unwrap_or_else(|| panic!("{style:?} {name:?}: no text ends"));
             let pieces = read(&reading, &text);

@@ -3,42 +3,40 @@
 use parkade_calls::{Piece, Reader, Reading, Style};
 use proptest::prelude::*;
 
-use crate::reading::{join, of, read};
+use crate::reading::{CALLS, join, of, read};
 
-/// Parts that answers are made of: markers of all styles, JSON, junk.
+/// Parts that answers are made of: beginnings and ends of calls in all styles, JSON, junk.
+#[rustfmt::skip]
 const PARTS: &[&str] = &[
-    "<tool_call>",
-    "</tool_call>",
-    "<think>",
-    "</think>",
-    "{",
-    "}",
-    "[",
-    "]",
-    "\"name\"",
-    "\"weather\"",
-    "\"now\"",
-    ": ",
-    ":",
-    ",",
-    "\"arguments\"",
-    "{\"city\": \"Rome\"}",
-    "\n",
-    " ",
-    "\\",
-    "\"",
-    "é",
-    "😀",
-    "<",
-    "null",
-    "12",
-    "x",
-    "{\"name\": \"weather\", \"arguments\": {\"city\": \"a\\\"}\"}}",
+    "<tool_call>", "</tool_call>", "<think>", "</think>", "{", "}", "[", "]", "(", ")", "=", "\"name\"", "\"weather\"",
+    "\"now\"", "weather", "now", "city", ": ", ":", ",", "\"arguments\"", "\"parameters\"", "{\"city\": \"Rome\"}", "\n",
+    " ", "\\", "\"", "'", "é", "😀", "<", "null", "True", "12", "x", "```json", "```",
+    "{\"name\": \"weather\", \"arguments\": {\"city\": \"a\\\"}\"}}", "{\"name\": \"now\"}",
+    "<function=", "<function=weather>", "<parameter=", "<parameter=city>", "<parameter=days>", "</parameter>",
+    "</function>", ">", "<seed:tool_call>", "</seed:tool_call>", "<minimax:tool_call>", "</minimax:tool_call>",
+    "<invoke name=\"", "<invoke name=\"now\">", "</invoke>", "<parameter name=\"city\">", "<arg_key>", "</arg_key>",
+    "<arg_value>", "</arg_value>", "<|python_tag|>", "<|python_start|>", "<|python_end|>", "[weather(", "city=", "days=2",
+    "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>",
+    "<｜tool▁call▁end｜>", "<｜tool▁sep｜>", "function", "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>",
+    "<|tool_call_begin|>", "functions.now:0", "<|tool_call_argument_begin|>", "<|tool_call|>", "<|/tool_call|>",
+    "<|channel|>", "analysis", "commentary", "final", " to=functions.now", "<|message|>", "<|start|>assistant", "<|end|>",
+    "<|call|>", "<|constrain|>json", "<|tool_call_start|>", "<|tool_call_end|>", "<|START_ACTION|>", "<|END_ACTION|>",
+    "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<TOOLCALL>", "</TOOLCALL>", "<start_function_call>", "<end_function_call>",
+    "call:", "call:weather{", "<escape>", "<|tool_call>", "<tool_call|>", "<|\"|>",
 ];
+
+/// Whole calls, some of them cut.
+fn whole() -> impl Strategy<Value = String> {
+    (proptest::sample::select(CALLS), 0usize..200).prop_map(|((_, text, _), cut)| {
+        let kept = if cut < 100 { usize::MAX } else { cut - 100 };
+        text.chars().take(kept).collect()
+    })
+}
 
 fn part() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => proptest::sample::select(PARTS).prop_map(str::to_owned),
+        1 => whole(),
         1 => any::<String>(),
         1 => "[a-z<>|/ ]{0,6}",
     ]
@@ -111,8 +109,9 @@ proptest! {
         prop_assert_eq!(&read_cut(&reading, &text, &cuts), &whole);
         prop_assert_eq!(&read_cut(&reading, &text, &[1]), &whole);
         let is_call = whole.iter().any(|piece| matches!(piece, Piece::Call { .. }));
-        let frames = ["<think>", "</think>", "<|START_", "<|END_", "<|channel", "<|message|>", "<|start|>", "<|end|>"];
-        let frames_something = reading.starts_inside || frames.iter().any(|frame| text.contains(frame));
+        let frames = ["<think>", "</think>", "<|START_RESPONSE|>", "<|END_RESPONSE|>"];
+        let is_framed = frames.iter().any(|frame| text.contains(frame)) || reading.style == Some(Style::Harmony);
+        let frames_something = reading.starts_inside || is_framed;
         if !is_call && !frames_something {
             let expected = if text.is_empty() { Vec::new() } else { vec![Piece::Text(text)] };
             prop_assert_eq!(whole, expected);
