@@ -47,6 +47,10 @@ impl Channels {
         Channels { state, markers: Markers::new(CHANNEL_MARKERS), head: String::new() }
     }
 
+    pub(super) fn is_thinking(&self) -> bool {
+        matches!(self.state, State::Reasoning)
+    }
+
     pub(super) fn step(&mut self, c: char, sink: &mut Sink) {
         let (state, head) = (&mut self.state, &mut self.head);
         let found = self.markers.step(c, |c| put(state, head, c, sink));

@@ -155,6 +155,15 @@ impl Reader {
         pieces.append(&mut self.sink.pieces);
     }
 
+    /// Whether what comes next is a thought, unless it is the marker of their end.
+    pub fn is_thinking(&self) -> bool {
+        match &self.state {
+            State::Reasoning => true,
+            State::Channels(channels) => channels.is_thinking(),
+            State::Text | State::Call(_) => false,
+        }
+    }
+
     /// The answer is over: puts out what was held back.
     pub fn finish(&mut self, pieces: &mut Vec<Piece>) {
         let held = self.markers.take();

@@ -204,6 +204,55 @@ fn thoughts_come_first_and_end_at_their_budget() {
 }
 
 #[test]
+fn thoughts_in_channels_end_at_their_budget() {
+    let [vocabulary, _] = vocabularies();
+    let tokens = |text: &str| vocabulary.id(text);
+    let markers = Reasoning { start: "<|channel|>analysis<|message|>".to_owned(), end: "<|end|>".to_owned() };
+    for starts_inside in [true, false] {
+        for budget in [None, Some(0), Some(3)] {
+            let thoughts = Thoughts { markers: &markers, starts_inside, budget };
+            let free = Compiled::of(&vocabulary, &Format::Lark(thoughts_grammar(&thoughts, &tokens)));
+            let found = grammar(Style::Harmony, &functions(), &Choice::Auto, true, Some(thoughts), &tokens);
+            let called = Compiled::new(&vocabulary, &found.expect("there are functions"));
+            let open = if starts_inside { "" } else { "<|channel|>analysis<|message|>" };
+            let text = "<|start|>assistant<|channel|>final<|message|>yes";
+            let call = "<|start|>assistant<|channel|>commentary to=functions.now <|constrain|>json<|message|>{}";
+            for (thought, fits) in [("", true), ("abc", budget != Some(0)), ("abcd", budget.is_none())] {
+                let case = format!("{starts_inside} {budget:?} {thought:?}");
+                for answer in [text, call] {
+                    assert_eq!(free.takes(&format!("{open}{thought}<|end|>{answer}")), fits, "{case}");
+                    assert_eq!(called.takes(&format!("{open}{thought}<|end|>{answer}")), fits, "{case}");
+                }
+            }
+            let at_once = "<|channel|>final<|message|>yes";
+            assert_eq!((free.takes(at_once), called.takes(at_once)), (!starts_inside, !starts_inside));
+        }
+    }
+}
+
+#[test]
+fn strict_functions_are_enforced_beside_others_that_cannot_be() {
+    let mut mixed = functions();
+    mixed[1].strict = false;
+    mixed[1].parameters = json!({
+        "properties": { "zone": { "type": "string", "not": { "const": "x" } } },
+        "required": ["zone"],
+        "dependentSchemas": { "zone": false },
+    });
+    let vocabulary = vocabulary(&[]);
+    let found = grammar(Style::Hermes, &mixed, &Choice::Required, false, None, &|_| None).expect("there are functions");
+    assert_eq!((found.owners.as_slice(), found.strict), ([0, 1].as_slice(), true));
+    let alone = grammar(Style::Hermes, &mixed, &Choice::Named("now"), false, None, &|_| None).expect("it is there");
+    assert!(!alone.strict && alone.schemas[0].get("dependentSchemas").is_some());
+    let compiled = Compiled::new(&vocabulary, &found);
+    let call = |name: &str, arguments: &str| {
+        format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {arguments}}}\n</tool_call>")
+    };
+    assert!(compiled.takes(&call("now", r#"{"zone":"x"}"#)) && !compiled.takes(&call("now", "{}")));
+    assert!(!compiled.takes(&call("weather", r#"{"city":"x"}"#)), "it is strict");
+}
+
+#[test]
 fn names_with_odd_characters_are_called_by_them() {
     let long = "x".repeat(200);
     for name in

@@ -95,8 +95,14 @@ fn check_order(pieces: &[Piece]) {
     assert_eq!(open, None, "{pieces:?}");
 }
 
+/// How many texts are tried; `make fuzz` sets it.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PARKADE_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_text_in_any_cuts_is_read_as_the_whole(

@@ -239,6 +239,21 @@ fn calls_in_the_notations_of_all_families() {
 }
 
 #[test]
+fn a_reader_says_whether_it_reads_a_thought() {
+    for (style, thought, end) in
+        [(Style::Hermes, "<think>a", "</think>"), (Style::Harmony, "<|channel|>analysis<|message|>a", "<|end|>")]
+    {
+        let mut reader = Reader::new(of(style));
+        let mut pieces = Vec::new();
+        assert!(!reader.is_thinking());
+        reader.push(thought, &mut pieces);
+        assert!(reader.is_thinking());
+        reader.push(end, &mut pieces);
+        assert!(!reader.is_thinking());
+    }
+}
+
+#[test]
 fn channels_are_thoughts_calls_and_text() {
     let call = "<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{\"city\": \"Rome\"}";
     check(

@@ -73,8 +73,11 @@ pub struct Compiled {
 
 impl Compiled {
     pub fn new(vocabulary: &Arc<Vocabulary>, grammar: &CallGrammar) -> Self {
-        let format =
-            Format::LarkWithJson { lark: grammar.lark.clone(), schemas: grammar.schemas.clone(), strict: true };
+        let format = Format::LarkWithJson {
+            lark: grammar.lark.clone(),
+            schemas: grammar.schemas.clone(),
+            strict: grammar.strict,
+        };
         Compiled::of(vocabulary, &format)
     }
 
