@@ -13,7 +13,7 @@ const MESSAGE: &str = "<|message|>";
 const RECIPIENT: &str = "to=functions.";
 
 /// The longest head of a message, in bytes. What is longer is text.
-const LONGEST: usize = 8192;
+const LONGEST: usize = 2048;
 
 /// How much is held back at the beginning of an answer, in bytes, until it is a recipient.
 const LONGEST_START: usize = 32;

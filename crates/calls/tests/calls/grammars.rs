@@ -1,8 +1,9 @@
 //! What grammars let through is read as calls with valid arguments.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use parkade_calls::{Choice, Piece, Reading, Reasoning, Style, Thoughts, grammar, thoughts_grammar};
+use parkade_calls::{Choice, Function, Piece, Reading, Reasoning, Style, Thoughts, grammar, thoughts_grammar};
 use parkade_grammar::Format;
 use serde_json::{Value, json};
 
@@ -255,26 +256,40 @@ fn strict_functions_are_enforced_beside_others_that_cannot_be() {
 #[test]
 fn names_with_odd_characters_are_called_by_them() {
     let long = "x".repeat(200);
-    for name in
-        ["a\"b", "<tool_call>", "a\nb", "é😀", "a(b", "[{(", "\\", "\u{7f}\u{1}", "</function>", &long, "@schema0"]
-    {
-        let mut odd = functions();
-        odd[0].name = name.to_owned();
-        for style in styles() {
-            let vocabulary = vocabulary(&[]);
-            let found = grammar(style, &odd, &Choice::Named(name), false, None, &|_| None).expect("it is there");
-            let compiled = Compiled::new(&vocabulary, &found);
-            let reading = Reading { functions: odd.clone().into(), reasoning: None, ..of(style) };
-            let (text, _) = (1..20)
-                .find_map(|seed| compiled.sample(&mut Random(seed)))
-                .unwrap_or_else(|| panic!("{style:?} {name:?}: no text ends"));
+    let names = [
+        "a\"b",
+        "<tool_call>",
+        "c\nd",
+        "é😀",
+        "e(f",
+        "[{(",
+        "\\",
+        "\u{7f}\u{1}",
+        "</function>",
+        &long,
+        "@schema0",
+        "g>\">h",
+    ];
+    let nothing = json!({ "type": "object", "additionalProperties": false });
+    let function =
+        |name: &str| Function { name: name.to_owned(), description: None, parameters: nothing.clone(), strict: true };
+    let odd: Vec<Function> = names.iter().map(|name| function(name)).collect();
+    for style in styles() {
+        let vocabulary = vocabulary(&[]);
+        let found = grammar(style, &odd, &Choice::Required, false, None, &|_| None).expect("there are functions");
+        let compiled = Compiled::new(&vocabulary, &found);
+        let reading = Reading { functions: odd.clone().into(), reasoning: None, ..of(style) };
+        let mut called = HashSet::new();
+        for (text, _) in (0..300).filter_map(|seed| compiled.sample(&mut Random(seed))) {
             let pieces = read(&reading, &text);
-            assert!(
-                pieces.iter().any(|piece| matches!(piece, Piece::Call { name: called, .. } if called == name)),
-                "{style:?} {name:?}: {text}"
-            );
+            let [Piece::Call { name, .. }, Piece::Arguments { text: arguments, .. }, Piece::End { .. }] = &pieces[..]
+            else {
+                panic!("{style:?}: {text}\n{pieces:?}");
+            };
+            assert!(arguments == "{}" && names.contains(&name.as_str()), "{style:?}: {text}");
+            called.insert(name.clone());
         }
+        assert_eq!(called.len(), names.len(), "{style:?}: each is called once at least");
     }
-    assert!(grammar(Style::Hermes, &functions(), &Choice::Named("other"), true, None, &|_| None).is_none());
-    assert!(Reasoning::of_template("").is_none());
+    assert!(grammar(Style::Hermes, &odd, &Choice::Named("other"), true, None, &|_| None).is_none());
 }

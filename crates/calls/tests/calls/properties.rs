@@ -1,6 +1,8 @@
 //! However an answer is cut, the same is read of it.
 
-use parkade_calls::{Piece, Reader, Reading, Style};
+use std::sync::Arc;
+
+use parkade_calls::{Function, Piece, Reader, Reading, Style};
 use proptest::prelude::*;
 
 use crate::reading::{CALLS, join, of, read};
@@ -51,15 +53,23 @@ fn styles() -> impl Strategy<Value = Option<Style>> {
     proptest::option::weighted(0.95, proptest::sample::select(styles))
 }
 
+/// Names that are made of what stands around names.
+const ODD_NAMES: [&str; 8] = ["now>", "</function>", "[ARGS]", "{", "now(", "a\nb", "\"", "weather</tool_call>"];
+
 fn reading() -> impl Strategy<Value = Reading> {
-    (styles(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(style, thinks, starts_inside, knows)| {
+    (styles(), any::<bool>(), any::<bool>(), 0..3).prop_map(|(style, thinks, starts_inside, known)| {
         let reading = of(Style::Generic);
-        let functions = if knows { reading.functions } else { [].into() };
+        let odd = |name: &&str| Function { name: (*name).to_owned(), ..reading.functions[0].clone() };
+        let functions: Arc<[Function]> = match known {
+            0 => [].into(),
+            1 => reading.functions.clone(),
+            _ => reading.functions.iter().cloned().chain(ODD_NAMES.iter().map(odd)).collect(),
+        };
         Reading { style, reasoning: reading.reasoning.filter(|_| thinks), starts_inside, functions }
     })
 }
 
-/// Reads a text in pieces of one to `most` characters.
+/// Reads a text in pieces of so many characters, over and over.
 fn read_cut(reading: &Reading, text: &str, cuts: &[usize]) -> Vec<Piece> {
     let mut reader = Reader::new(reading.clone());
     let mut pieces = Vec::new();
