@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::forms::Form;
 use crate::{Choice, Function, Style, schema};
-use lark::{ANY, Lark, without};
+use lark::{ANY, Lark, and_without, without};
 pub use thoughts::{Thoughts, thoughts_grammar};
 
 /// A grammar, in llguidance's Lark, for a whole answer.
@@ -109,25 +109,26 @@ fn finish(lark: Lark<'_>, functions: Functions<'_>) -> CallGrammar {
 /// Adds the rule `answer`: any text, then perhaps calls. Thoughts have had their place before.
 fn free(lark: &mut Lark<'_>, style: Style, section: &Section, thought: Option<&str>) {
     let thought = thought.filter(|start| lark.first_token(start).is_none());
-    let mut excluded: Vec<&str> = thought.into_iter().collect();
+    // Spelled in letters a marker is read as one too.
+    let markers = style.openers().into_iter().map(|(marker, _)| marker);
+    let others: Vec<&str> = markers.filter(|marker| *marker != section.open).chain(thought).collect();
     let framed = match style.frames() {
         [start, end] => format!(" | {} FREE? {}", lark.marker(start), lark.marker(end)),
         _ => String::new(),
     };
     if let Some(other) = section.other {
         lark.rule("answer", &format!("calls | FREE?{framed}"));
-        lark.rule("FREE", other);
+        lark.rule("FREE", &format!("{other}{}", and_without(&others)));
         return;
     }
-    // Spelled in letters a marker is read as one too.
-    excluded.push(section.open);
+    let excluded: Vec<&str> = others.iter().copied().chain([section.open]).collect();
     lark.rule("FREE", &without(&excluded));
     if lark.first_token(section.open).is_some() {
         lark.rule("answer", &format!("FREE? calls?{framed}"));
     } else {
         lark.rule("answer", &format!("FREE? | lead {}{framed}", section.tail));
         let open = lark.marker(section.open);
-        lark.rule(&format!("lead[suffix={open}]"), ANY);
+        lark.rule(&format!("lead[suffix={open}]"), &format!("{ANY}{}", and_without(&others)));
     }
 }
 

@@ -158,6 +158,19 @@ fn auto_lets_text_through_until_a_call_begins() {
 }
 
 #[test]
+fn auto_lets_no_call_through_that_is_not_held_to_the_grammar() {
+    for vocabulary in vocabularies() {
+        let tokens = |text: &str| vocabulary.id(text);
+        let of = |style| grammar(style, &functions(), &Choice::Auto, true, None, &tokens).expect("there are functions");
+        let coder = Compiled::new(&vocabulary, &of(Style::Qwen3Coder));
+        assert!(coder.takes("x <function") && !coder.takes("x <function=now>\n</function>"));
+        let llama = Compiled::new(&vocabulary, &of(Style::Llama3));
+        assert!(llama.takes("x {\"name\": 1}") && !llama.takes("{\"name\": 1}"));
+        assert!(!llama.takes("x <|python_tag|>{\"name\": \"weather\", \"parameters\": {}}"));
+    }
+}
+
+#[test]
 fn auto_takes_whatever_a_required_call_may_be_and_text_in_all_styles() {
     let mut random = Random(11);
     for style in styles() {
@@ -183,16 +196,18 @@ fn thoughts_come_first_and_end_at_their_budget() {
         let tokens = |text: &str| vocabulary.id(text);
         let markers = think();
         for starts_inside in [true, false] {
-            for budget in [None, Some(0), Some(20)] {
+            for budget in [None, Some(0), Some(20), Some(usize::MAX)] {
                 let thoughts = Thoughts { markers: &markers, starts_inside, budget };
                 let open = if starts_inside { "" } else { "<think>" };
                 let free = Compiled::of(&vocabulary, &Format::Lark(thoughts_grammar(&thoughts, &tokens)));
                 let found = grammar(Style::Hermes, &functions(), &Choice::Required, true, Some(thoughts), &tokens);
                 let called = Compiled::new(&vocabulary, &found.expect("there are functions"));
                 let call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
-                for (thought, fits) in
-                    [("", true), ("abc", budget != Some(0)), ("abcd < efgh ijkl mnop qrst", budget.is_none())]
-                {
+                for (thought, fits) in [
+                    ("", true),
+                    ("abc", budget != Some(0)),
+                    ("abcd < efgh ijkl mnop qrst", budget != Some(0) && budget != Some(20)),
+                ] {
                     let case = format!("{starts_inside} {budget:?} {thought:?} {:?}", vocabulary.id("<think>"));
                     assert_eq!(free.takes(&format!("{open}{thought}</think>\n\nyes")), fits, "{case}");
                     assert_eq!(called.takes(&format!("{open}{thought}</think>\n\n{call}")), fits, "{case}");
