@@ -179,6 +179,7 @@ pub(crate) async fn collect(answers: &mut Answers, n: usize) -> Result<Vec<Colle
             Event::Token { index, text, logprob, .. } => {
                 let choice = &mut prompt.choices[index];
                 choice.text.push_str(&text);
+                choice.token_ends.push(choice.text.len());
                 choice.logprobs.extend(logprob);
             }
             Event::Finished { index, reason, text, stop_string } => {

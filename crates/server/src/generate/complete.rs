@@ -52,6 +52,21 @@ pub(crate) async fn complete<O: Operation>(
     json(encoder.whole(&collected, answers.usage()))
 }
 
+/// The handler of what only looks at a body: no engine is asked, and nothing is charged.
+pub(crate) async fn inspect(
+    state: AppState,
+    identity: Identity,
+    log: Arc<RequestLog>,
+    headers: HeaderMap,
+    body: Body,
+    look: fn(&AppState, &Value) -> Result<Value, ApiError>,
+) -> Result<Response, ApiError> {
+    let raw = body::read(state.http(), identity.payer(log.sender()), &headers, body).await?;
+    let shared = state.clone();
+    let seen = prepare(&state, false, move || look(&shared, &raw.parse()?.value)).await?;
+    json(serde_json::to_vec(&seen))
+}
+
 /// Says in the response and in the log which fields nobody reads.
 pub(super) fn tell_ignored(state: &AppState, ignored: Option<&IgnoredFields>, log: &RequestLog) {
     if let Some(ignored) = ignored {

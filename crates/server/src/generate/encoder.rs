@@ -30,6 +30,8 @@ pub(crate) trait ChunkEncoder: Send {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Collected {
     pub text: String,
+    /// How long the text was after each token.
+    pub token_ends: Vec<usize>,
     pub logprobs: Vec<TokenLogprob>,
     pub reason: Option<FinishReason>,
     pub stop_string: Option<String>,

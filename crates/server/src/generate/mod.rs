@@ -34,14 +34,14 @@ mod stream;
 mod task;
 mod texts;
 
-pub(crate) use complete::{Operation, complete};
+pub(crate) use complete::{Operation, complete, inspect};
 pub(crate) use deadlines::Deadlines;
-pub(crate) use encoder::{ChunkEncoder, CollectedPrompt, Encoder};
+pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 pub(crate) use ignored_fields::IgnoredFields;
 pub(crate) use in_flight::Entry;
 pub use model_entry::ModelEntry;
 pub(crate) use model_entry::unix_seconds;
-pub(crate) use refusals::PromptLength;
+pub(crate) use refusals::{PromptLength, refuse_hopeless, untokenisable};
 pub use state::{AppState, DEFAULT_MODEL};
 pub(crate) use task::{Task, WantedFormat};
 pub(crate) use texts::{Sender, TextOperation, Texts, handle as embed, wait_for_all};

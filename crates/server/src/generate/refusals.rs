@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use parkade_core::{Refusal, RequestError};
+use parkade_model::tokenizer::TokenizerError;
 
+use crate::generate::ModelEntry;
 use crate::http::{ApiError, Retry};
 
 /// The length of a prompt that is too long, in tokens.
@@ -102,6 +104,21 @@ impl From<RequestError> for ApiError {
             }
         }
     }
+}
+
+/// Refuses a text that is longer than the context in any tokenisation, unread: tokens take more memory than text.
+pub(crate) fn refuse_hopeless(model: &ModelEntry, text: &str, param: &'static str) -> Result<(), ApiError> {
+    let context = model.config.context_length;
+    let fewest = text.len() / model.longest_token;
+    if fewest <= context {
+        return Ok(());
+    }
+    Err(ApiError::context_length(param, context, PromptLength::AtLeast(fewest)))
+}
+
+/// The error for a text that the tokenizer cannot express.
+pub(crate) fn untokenisable(param: &'static str, error: &TokenizerError) -> ApiError {
+    ApiError::invalid_value(param, format!("the prompt cannot be tokenised: {error}"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod encode;
 mod error;
-mod parse;
+pub(in crate::dialects) mod parse;
 pub(crate) mod service_tier;
 
 use axum::Router;

@@ -73,7 +73,7 @@ impl Encoder for Completions {
                 });
             }
         }
-        self.form.whole(choices, usage)
+        self.form.whole(choices, usage, None)
     }
 
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
@@ -155,7 +155,7 @@ impl ChunkEncoder for Chunks {
     }
 
     fn close(&mut self, usage: &Usage, frames: &mut Frames) {
-        self.answer.form.close(usage, frames);
+        self.answer.form.close(usage, None, frames);
     }
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {

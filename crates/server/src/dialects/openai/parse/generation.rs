@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parkade_core::{Class, Request, RequestId, SamplingParams, TaskKind};
-use parkade_model::tokenizer::TokenizerError;
 use serde_json::Value;
 
 use crate::access::Identity;
@@ -12,7 +11,7 @@ use crate::dialects::fields::{Fields, describe, wrong_type};
 use crate::dialects::openai::encode::{Form, Head};
 use crate::dialects::openai::parse::{format, known_fields};
 use crate::dialects::openai::service_tier;
-use crate::generate::{Deadlines, ModelEntry, PromptLength, WantedFormat};
+use crate::generate::{Deadlines, ModelEntry, WantedFormat};
 use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
@@ -28,7 +27,7 @@ const MAX_USER_BYTES: usize = 256;
 const MAX_SALT_BYTES: usize = 256;
 
 /// The fields that both endpoints read alike.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Generation {
     pub sampling: SamplingParams,
     pub stop: Vec<String>,
@@ -56,7 +55,7 @@ impl Generation {
         let n = fields.integer("n", 1..=Request::MAX_N)?.unwrap_or(1);
         refuse_best_of(fields, n)?;
         Ok(Self {
-            sampling: sampling(fields, vocab)?,
+            sampling: sampling_of(fields, vocab)?,
             stop: stop(fields)?,
             format: format::read(fields)?,
             ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
@@ -134,7 +133,7 @@ pub(crate) fn model_name<'a>(fields: &Fields<'a>) -> Result<Option<&'a str>, Api
     fields.string("model")
 }
 
-fn sampling(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiError> {
+pub(in crate::dialects) fn sampling_of(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiError> {
     let neutral = SamplingParams::default();
     let number = |field, default| Ok::<f32, ApiError>(fields.number(field)?.unwrap_or(default));
     let repetition = fields.alias(["repetition_penalty", "repeat_penalty"])?;
@@ -285,7 +284,7 @@ pub(crate) fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     Ok(Some(user.to_owned()).filter(|user| !user.is_empty()))
 }
 
-fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
+pub(in crate::dialects) fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     match fields.string("cache_salt")? {
         Some(salt) if salt.is_empty() || salt.len() > MAX_SALT_BYTES => Err(ApiError::invalid_value(
             "cache_salt",
@@ -299,19 +298,4 @@ fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
 /// there is.
 pub(crate) fn max_tokens(fields: &Fields<'_>, least: usize) -> Result<Option<usize>, ApiError> {
     fields.limit(fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?, least)
-}
-
-/// Refuses a text that is longer than the context in any tokenisation, unread: tokens take more memory than text.
-pub(crate) fn refuse_hopeless(model: &ModelEntry, text: &str, param: &'static str) -> Result<(), ApiError> {
-    let context = model.config.context_length;
-    let fewest = text.len() / model.longest_token;
-    if fewest <= context {
-        return Ok(());
-    }
-    Err(ApiError::context_length(param, context, PromptLength::AtLeast(fewest)))
-}
-
-/// The error for a text that the tokenizer cannot express.
-pub(crate) fn untokenisable(param: &'static str, error: &TokenizerError) -> ApiError {
-    ApiError::invalid_value(param, format!("the prompt cannot be tokenised: {error}"))
 }

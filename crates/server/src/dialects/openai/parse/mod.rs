@@ -5,11 +5,13 @@ mod chat;
 mod completions;
 mod embeddings;
 mod format;
-mod generation;
+pub(in crate::dialects) mod generation;
 mod known_fields;
 mod messages;
 mod rerank;
 mod text_fields;
+pub(in crate::dialects) mod thinking;
+pub(in crate::dialects) mod tools;
 
 pub(super) use embeddings::Embeddings;
 pub use generation::is_user;

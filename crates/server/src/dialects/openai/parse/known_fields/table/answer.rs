@@ -68,7 +68,7 @@ pub(super) const FORM: &[Row] = &[
     refused(Both, &["image_config"], &[EmptyObject], TEXT_ONLY),
     refused(Chat, &["functions"], &[EmptyList], USE_TOOLS),
     refused(Chat, &["function_call"], &[Word("none"), Word("auto")], "use tool_choice"),
-    refused(Chat, &["parse_tool_calls"], &[False], "calls in the answer are not parsed here; leave it out"),
+    refused(Chat, &["parse_tool_calls"], &[True], "calls are always parsed where tools are sent; leave it out"),
     refused(Chat, &["mcp_servers", "integrations"], &[EmptyList], USE_TOOLS),
     refused(Chat, &["enable_code_interpreter", "enable_code_execution"], &[False], USE_TOOLS),
 ];

@@ -18,7 +18,11 @@ pub(super) const ROWS: &[Row] = &[
     ),
     read(Both, &["guided_regex", "regex", "guided_choice", "choice", "guided_grammar", "grammar", "ebnf"]),
     read(Chat, &["messages", "tools", "tool_choice", "parallel_tool_calls", "documents", "top_logprobs"]),
-    read(Chat, &["chat_template_kwargs", "add_generation_prompt"]),
+    read(Chat, &["chat_template_kwargs", "add_generation_prompt", "continue_final_message"]),
+    read(Chat, &["reasoning_effort", "reasoning", "thinking", "enable_thinking", "think", "reasoning_format"]),
+    read(Chat, &["thinking_budget", "thinking_budget_tokens", "thinking_token_budget"]),
+    read(Chat, &["reasoning_budget", "reasoning_budget_tokens", "include_reasoning", "stream_reasoning"]),
+    read(Chat, &["separate_reasoning", "reasoning_in_content"]),
     read(Completions, &["prompt", "echo"]),
     // OpenAI: what is kept or counted about a request, and how soon its answer comes.
     harmless(
