@@ -53,6 +53,10 @@ pub struct ServerConfig {
     pub drain_limit: Duration,
     /// What becomes of requests in line when the shutdown begins.
     pub drain_waiting: DrainWaiting,
+    /// Bytes that answers of the Responses API which are kept may take together; what was used the longest ago makes room.
+    pub kept_bytes: usize,
+    /// How long they are kept after they were used last.
+    pub kept_for: Duration,
     /// Whether a body with a field that is not known is refused. Otherwise the field is ignored, and the response says so
     /// in `x-parkade-ignored-fields`.
     pub strict: bool,
@@ -78,6 +82,8 @@ impl Default for ServerConfig {
             body_grace: Duration::from_secs(5),
             body_bytes_per_second: 8 << 10,
             max_header_bytes: 32 << 10,
+            kept_bytes: 128 << 20,
+            kept_for: Duration::from_secs(24 * 3600),
             max_headers: 100,
             header_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(120),

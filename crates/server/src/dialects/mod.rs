@@ -5,12 +5,14 @@
 //! | `fields.rs` | reading a JSON object field by field, whoever's API it belongs to |
 //! | `anthropic/` | Anthropic's Messages |
 //! | `chat/` | what a chat is, whoever's API it came by |
-//! | `openai/` | OpenAI's completions |
+//! | `openai/` | OpenAI's completions, embeddings and rankings |
+//! | `responses/` | OpenAI's Responses |
 
 mod anthropic;
 pub(crate) mod chat;
 mod fields;
 pub(crate) mod openai;
+mod responses;
 
 use axum::Router;
 
@@ -30,7 +32,7 @@ pub(crate) struct Dialect {
 }
 
 /// What is spoken here. Each dialect at its own paths, the first one wherever no other is.
-pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT, anthropic::DIALECT];
+pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT, anthropic::DIALECT, responses::DIALECT];
 
 /// How errors are written at a path.
 pub(crate) fn error_body_at(path: &str) -> ErrorBody {

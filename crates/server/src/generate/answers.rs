@@ -98,6 +98,11 @@ impl Answers {
         Some(longest)
     }
 
+    /// How they can be asked for.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
     /// The log of their HTTP request.
     pub fn log(&self) -> &RequestLog {
         &self.log

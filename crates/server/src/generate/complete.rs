@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::answers::{self, Answers};
+use super::background::{self, EventLog};
 use super::stream;
 use crate::access::Identity;
 use crate::generate::{AppState, Deadlines, IgnoredFields, Task};
@@ -45,6 +46,14 @@ pub(crate) async fn complete<O: Operation>(
     let task = if task.format.is_some() { prepare(&state, false, move || task.compile()).await? } else { task };
     let (stream, encoder, n) = (task.stream, task.encoder.clone(), task.requests.first().map_or(0, |first| first.n));
     let mut answers = Answers::submit(&state, &identity, log, task)?;
+    let events = EventLog::new();
+    if let Some(begun) = encoder.in_background(answers.entry(), &events) {
+        background::run(answers, encoder.chunks(), Arc::clone(&events));
+        return match stream {
+            true => Ok(events.respond(0, state.config().keep_alive_comment)),
+            false => json(serde_json::to_vec(&begun)),
+        };
+    }
     if stream {
         return stream::respond(answers, encoder.chunks(), state.config()).await;
     }
@@ -59,7 +68,7 @@ pub(crate) async fn inspect(
     log: Arc<RequestLog>,
     headers: HeaderMap,
     body: Body,
-    look: fn(&AppState, &Value) -> Result<Value, ApiError>,
+    look: impl FnOnce(&AppState, &Value) -> Result<Value, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let raw = body::read(state.http(), identity.payer(log.sender()), &headers, body).await?;
     let shared = state.clone();

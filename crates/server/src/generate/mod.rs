@@ -15,17 +15,21 @@
 //! | `settlement.rs` | what is settled when the engine is done |
 //! | `in_flight.rs` | the requests that can be asked for, cancelled and attached to |
 //! | `stream.rs` | an answer as a stream of events |
+//! | `background.rs` | an answer that is computed whether or not somebody reads |
+//! | `kept.rs` | answers that can be asked for later: [`Store`] |
 //! | `attach.rs` | reading along with such a stream |
 //! | `refusals.rs` | what refusals and failures of the engine are as errors |
 
 mod answers;
 pub(crate) mod attach;
+mod background;
 mod charge;
 mod complete;
 mod deadlines;
 mod encoder;
 mod ignored_fields;
 pub(crate) mod in_flight;
+mod kept;
 mod model_entry;
 mod refusals;
 mod settlement;
@@ -34,11 +38,13 @@ mod stream;
 mod task;
 mod texts;
 
+pub(crate) use background::EventLog;
 pub(crate) use complete::{Operation, complete, inspect};
 pub(crate) use deadlines::Deadlines;
 pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 pub(crate) use ignored_fields::IgnoredFields;
 pub(crate) use in_flight::Entry;
+pub(crate) use kept::{Kept, Store};
 pub use model_entry::ModelEntry;
 pub(crate) use model_entry::unix_seconds;
 pub(crate) use refusals::{PromptLength, refuse_hopeless, untokenisable};

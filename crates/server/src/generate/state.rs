@@ -14,6 +14,7 @@ use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ModelEntry;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
+use crate::generate::kept::{MemoryStore, Store};
 use crate::http::{ApiError, HttpState, Retry, quote};
 
 /// The name that always means the first loaded model, of those that do what is asked for.
@@ -30,6 +31,7 @@ struct Shared {
     access: Arc<AccessState>,
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
+    kept: Arc<dyn Store>,
     draining: AtomicBool,
     preparation: Arc<Semaphore>,
     ignored_log: IgnoredLog,
@@ -48,13 +50,14 @@ impl AppState {
         Ok(Self {
             shared: Arc::new(Shared {
                 access: AccessState::new(http.config.max_connections),
-                http,
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
+                kept: Arc::new(MemoryStore::new(http.config.kept_bytes, http.config.kept_for)),
                 draining: AtomicBool::new(false),
                 preparation: Arc::new(Semaphore::new(cores)),
                 ignored_log: IgnoredLog::new(),
                 started: Instant::now(),
+                http,
             }),
         })
     }
@@ -101,6 +104,11 @@ impl AppState {
     /// Who may ask.
     pub(crate) fn access(&self) -> &Arc<AccessState> {
         &self.shared.access
+    }
+
+    /// Answers that can be asked for later.
+    pub(crate) fn kept(&self) -> &Arc<dyn Store> {
+        &self.shared.kept
     }
 
     pub(crate) fn in_flight(&self) -> &InFlight {

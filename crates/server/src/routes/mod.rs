@@ -2,7 +2,6 @@
 
 mod models;
 mod ops;
-mod parameters;
 mod requests;
 mod serve;
 

@@ -17,8 +17,7 @@ use crate::dialects::openai::service_tier;
 use crate::generate::attach;
 use crate::generate::in_flight::MOST_ENDED;
 use crate::generate::{AppState, Entry};
-use crate::http::{ApiError, quote};
-use crate::routes::parameters::{Name, Parameters};
+use crate::http::{ApiError, Name, Parameters, quote};
 
 /// Where a request stands, in JSON. A key that is no operator's is told how many of its own requests are before it, and its wait in whole
 /// seconds, as `retry-after` says it: a wait depends on what everybody does, and finer steps would tell more of that.

@@ -7,8 +7,8 @@ use crate::dialects::chat::{Choice, Tools};
 use crate::dialects::fields::{Fields, describe};
 use crate::http::{ApiError, quote};
 
-const TOOLS: &str = "tools";
-const CHOICE: &str = "tool_choice";
+pub(crate) const TOOLS: &str = "tools";
+pub(crate) const CHOICE: &str = "tool_choice";
 
 /// What a body says of tools.
 pub(super) fn read(fields: &Fields<'_>) -> Result<Tools, ApiError> {
@@ -54,7 +54,7 @@ fn without_strict(tool: &Value) -> Value {
     tool
 }
 
-fn read_choice(fields: &Fields<'_>, tools: &mut Tools) -> Result<(), ApiError> {
+pub(crate) fn read_choice(fields: &Fields<'_>, tools: &mut Tools) -> Result<(), ApiError> {
     match fields.get(CHOICE) {
         None => {}
         Some(Value::String(_)) => {
