@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 use llguidance::ParserFactory;
-use llguidance::api::{ParserLimits, TopLevelGrammar};
+use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::{InferenceCapabilities, TokTrie, TokenId};
 use parkade_sync::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cache::Cache;
 use crate::vocabulary::{Tokens, Vocabulary};
@@ -83,7 +83,7 @@ impl Grammars {
             let message = format!("it has {length} bytes; up to {} are taken", self.limits.bytes);
             return Err(GrammarError::new(message));
         }
-        if let Format::JsonSchema { schema, .. } = format {
+        for schema in format.schemas() {
             schema::check_depth(schema, self.limits.depth)?;
         }
         let key = format.key();
@@ -135,7 +135,29 @@ fn parse(format: &Format, limits: &Limits) -> Result<TopLevelGrammar, GrammarErr
             check_brackets(text, limits.depth)?;
             TopLevelGrammar::from_lark(text.clone())
         }
+        Format::LarkWithJson { lark, schemas, strict } => lark_with_json(lark, schemas, *strict, limits)?,
     })
+}
+
+/// A grammar and the schemas that it names. The parser finds them by their names, which are no text of the grammar's.
+fn lark_with_json(
+    lark: &str,
+    schemas: &[Value],
+    strict: bool,
+    limits: &Limits,
+) -> Result<TopLevelGrammar, GrammarError> {
+    check_brackets(lark, limits.depth)?;
+    let mut parsed = TopLevelGrammar::from_lark(lark.to_owned());
+    for (number, schema) in schemas.iter().enumerate() {
+        let schema = match schema::prepare(schema, strict, limits) {
+            Err(error) if strict => return Err(error.of_schema(number)),
+            Err(_) => schema::type_alone(schema),
+            Ok(schema) => schema,
+        };
+        let name = Some(format!("schema{number}"));
+        parsed.grammars.push(GrammarWithLexer { name, ..GrammarWithLexer::from_json_schema(schema) });
+    }
+    Ok(parsed)
 }
 
 fn choice(texts: &[String]) -> Result<String, GrammarError> {

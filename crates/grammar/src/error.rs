@@ -51,6 +51,16 @@ impl GrammarError {
         }
     }
 
+    /// The same, of one of several schemas: its place is in the list of them.
+    pub(crate) fn of_schema(mut self, number: usize) -> Self {
+        let inside = match self.place.take() {
+            Some(Place::Pointer(pointer)) => pointer,
+            _ => String::new(),
+        };
+        self.place = Some(Place::Pointer(format!("/{number}{inside}")));
+        self
+    }
+
     pub(crate) fn on_line(line: usize, reason: impl Into<String>) -> Self {
         GrammarError { reason: reason.into(), place: Some(Place::Line(line)) }
     }

@@ -95,6 +95,15 @@ pub(crate) fn prepare(schema: &Value, strict: bool, limits: &Limits) -> Result<V
     Ok(Value::Object(root))
 }
 
+/// A schema of nothing but the type that a schema has, if it says one: what is left of one that cannot be enforced.
+pub(crate) fn type_alone(schema: &Value) -> Value {
+    let mut kept = json!({ "x-guidance": { "whitespace_flexible": false } });
+    if let Some(kind) = schema.get("type").filter(|kind| check_plain("type", kind, "").is_ok()) {
+        kept["type"] = kind.clone();
+    }
+    kept
+}
+
 /// Refuses what is nested so deeply that to walk it could take a thread's stack.
 pub(crate) fn check_depth(schema: &Value, most: usize) -> Result<(), GrammarError> {
     let mut rest = vec![(schema, 0)];

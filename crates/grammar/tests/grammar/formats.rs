@@ -138,3 +138,40 @@ fn a_format_is_compiled_once() {
     let first = grammars.compile(&format).unwrap();
     assert!(std::sync::Arc::ptr_eq(&first, &grammars.compile(&format).unwrap()));
 }
+
+fn with_json(schemas: Vec<serde_json::Value>, strict: bool) -> Format {
+    let lark = "start: \"a(\" args \")\" (\";\" args)?\nargs: @schema0 | \"#\" @schema1".to_owned();
+    Format::LarkWithJson { lark, schemas, strict }
+}
+
+#[test]
+fn a_grammar_names_schemas_that_are_written_as_they_are_alone() {
+    let object = json!({
+        "type": "object",
+        "properties": { "n": { "$ref": "#/$defs/n" } },
+        "required": ["n"],
+        "additionalProperties": false,
+        "$defs": { "n": { "type": "integer" } },
+    });
+    let format = with_json(vec![object.clone(), json!({ "enum": ["@schema0", "%json"] })], true);
+    assert!(takes(&format, r#"a({"n":1})"#) && takes(&format, r##"a(#"@schema0");{"n":-2}"##));
+    assert!(!takes(&format, r#"a({"n": 1})"#) && !takes(&format, r#"a({"n":"x"})"#) && !takes(&format, "a(#1)"));
+    let grammars = grammars();
+    let first = grammars.compile(&format).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &grammars.compile(&format).unwrap()));
+    let other = grammars.compile(&with_json(vec![object, json!({ "enum": ["%json"] })], true)).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(&first, &other));
+}
+
+#[test]
+fn one_of_several_schemas_that_cannot_be_enforced_is_refused_or_taken_by_its_type() {
+    let schemas = vec![json!({ "type": "integer" }), json!({ "type": "array", "uniqueItems": true })];
+    let error = grammars().compile(&with_json(schemas.clone(), true)).unwrap_err();
+    assert_eq!(error.place, Some(Place::Pointer("/1/uniqueItems".to_owned())));
+    let lenient = with_json(schemas, false);
+    assert!(takes(&lenient, "a(1);#[1,1]") && !takes(&lenient, "a(#{})"));
+    let nested = (0..100).fold(json!({}), |inner, _| json!({ "items": inner }));
+    assert!(grammars().compile(&with_json(vec![json!({}), nested], false)).is_err(), "depth is a limit of all");
+    let lark = "start: @schema1".to_owned();
+    assert!(grammars().compile(&Format::LarkWithJson { lark, schemas: vec![json!({})], strict: false }).is_err());
+}

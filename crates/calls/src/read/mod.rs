@@ -1,0 +1,217 @@
+//! An answer as it is written, told apart into thoughts, text and calls.
+//!
+//! All machines here take one character at a time and look at nothing else, so how an answer was cut makes no difference. What may become a call is
+//! held back until the function's name is known, and is text if it becomes none.
+
+mod envelope;
+mod json;
+mod json_calls;
+mod machine;
+mod markers;
+mod sink;
+
+use std::sync::Arc;
+
+use crate::{Function, Reasoning, Style};
+use machine::Machine;
+use markers::Markers;
+use sink::Sink;
+
+/// One step of an answer as it is read. Two of a kind in a row go on each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// More of the thoughts.
+    Reasoning(String),
+    /// More of the text.
+    Text(String),
+    /// A call begins. It is the one that is open until its end.
+    Call {
+        /// Its number, from 0.
+        index: usize,
+        /// The function, one of those that are known if any are.
+        name: String,
+    },
+    /// More of the open call's arguments, which are JSON text.
+    Arguments {
+        /// The call's number.
+        index: usize,
+        /// What comes next of them.
+        text: String,
+    },
+    /// A call is over. If the answer was cut, its arguments may be cut too.
+    End {
+        /// The call's number.
+        index: usize,
+    },
+}
+
+/// How an answer is to be read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// How calls are written; `None` if there are none.
+    pub style: Option<Style>,
+    /// What thoughts stand between; `None` if there are none.
+    pub reasoning: Option<Reasoning>,
+    /// Whether the answer begins inside of thoughts.
+    pub starts_inside: bool,
+    /// The functions that may be called; what calls another one is text. If there are none, any name may be called.
+    pub functions: Arc<[Function]>,
+}
+
+/// Reads an answer. Control tokens are to be spelled as text, but for the one that ends the answer.
+#[derive(Debug)]
+pub struct Reader {
+    sink: Sink,
+    style: Option<Style>,
+    state: State,
+    /// Markers in text, and what begins behind each.
+    markers: Markers,
+    begins: Vec<Begin>,
+    thought_markers: Markers,
+    /// What was read since a call began to be possible, or since the last one of several.
+    raw: String,
+}
+
+#[derive(Debug)]
+enum State {
+    Text,
+    Reasoning,
+    Call(Machine),
+}
+
+/// What begins behind a marker.
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    Thought,
+    Call,
+    /// The marker frames the answer and says nothing.
+    Nothing,
+}
+
+/// What a machine says of a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It was taken.
+    More,
+    /// It was taken, and no more calls come.
+    Done,
+    /// It is none of the machine's: it is to be read as text, and so is what no call was made of.
+    Back,
+}
+
+impl Reader {
+    /// A reader at the beginning of an answer.
+    pub fn new(reading: Reading) -> Self {
+        let Reading { style, reasoning, starts_inside, functions } = reading;
+        let mut markers: Vec<(&str, Begin)> = Vec::new();
+        if let Some(reasoning) = &reasoning {
+            markers.push((&reasoning.start, Begin::Thought));
+        }
+        if let Some(style) = style {
+            markers.extend(machine::openers(style).iter().map(|marker| (*marker, Begin::Call)));
+            markers.extend(machine::frames(style).iter().map(|marker| (*marker, Begin::Nothing)));
+        }
+        let thought_markers = reasoning.iter().flat_map(|reasoning| [&reasoning.end, &reasoning.start]);
+        let is_inside = starts_inside && reasoning.is_some();
+        Reader {
+            sink: Sink::new(functions, !markers.is_empty() || style.is_some()),
+            style,
+            state: if is_inside { State::Reasoning } else { State::Text },
+            begins: markers.iter().map(|(_, begin)| *begin).collect(),
+            markers: Markers::new(markers.into_iter().map(|(marker, _)| marker)),
+            thought_markers: Markers::new(thought_markers),
+            raw: String::new(),
+        }
+    }
+
+    /// Reads on, and puts out what is known by now.
+    pub fn push(&mut self, text: &str, pieces: &mut Vec<Piece>) {
+        for c in text.chars() {
+            self.step(c);
+        }
+        pieces.append(&mut self.sink.pieces);
+    }
+
+    /// The answer is over: puts out what was held back.
+    pub fn finish(&mut self, pieces: &mut Vec<Piece>) {
+        let held = self.markers.take();
+        held.chars().for_each(|c| self.sink.text(c));
+        let held = self.thought_markers.take();
+        held.chars().for_each(|c| self.sink.reasoning(c));
+        if let State::Call(machine) = &mut self.state {
+            machine.finish(&mut self.sink);
+        }
+        self.give_back();
+        self.sink.finish();
+        self.state = State::Text;
+        pieces.append(&mut self.sink.pieces);
+    }
+
+    fn step(&mut self, c: char) {
+        match &mut self.state {
+            State::Text => self.step_text(c),
+            State::Reasoning => {
+                let sink = &mut self.sink;
+                match self.thought_markers.step(c, |c| sink.reasoning(c)) {
+                    Some(0) => {
+                        sink.end_thought();
+                        self.state = State::Text;
+                    }
+                    // Some models open thoughts that the prompt has opened.
+                    Some(_) if sink.in_thought() => {
+                        let again = self.thought_markers.marker(1).to_owned();
+                        again.chars().for_each(|c| sink.reasoning(c));
+                    }
+                    _ => {}
+                }
+            }
+            State::Call(machine) => {
+                let calls = self.sink.calls();
+                let was_open = self.sink.is_open();
+                match machine.step(c, &mut self.sink) {
+                    Step::More if was_open || self.sink.is_open() || self.sink.calls() > calls => self.raw.clear(),
+                    Step::More => self.raw.push(c),
+                    Step::Done => {
+                        self.raw.clear();
+                        self.state = State::Text;
+                    }
+                    Step::Back => {
+                        if self.sink.is_open() {
+                            self.sink.end_call();
+                        }
+                        self.give_back();
+                        self.state = State::Text;
+                        self.step_text(c);
+                    }
+                }
+            }
+        }
+    }
+
+    fn step_text(&mut self, c: char) {
+        if !self.markers.is_holding()
+            && self.sink.is_at_beginning()
+            && let Some(machine) = self.style.and_then(|style| machine::bare(style, c))
+        {
+            self.state = State::Call(machine);
+            return self.step(c);
+        }
+        let sink = &mut self.sink;
+        let Some(found) = self.markers.step(c, |c| sink.text(c)) else { return };
+        match (self.begins.get(found), self.style) {
+            (Some(Begin::Thought), _) => self.state = State::Reasoning,
+            (Some(Begin::Call), Some(style)) => {
+                let marker = self.markers.marker(found).to_owned();
+                self.state = State::Call(machine::behind(style, &marker));
+                self.raw = marker;
+            }
+            _ => {}
+        }
+    }
+
+    /// What no call was made of is text.
+    fn give_back(&mut self) {
+        let raw = std::mem::take(&mut self.raw);
+        raw.chars().for_each(|c| self.sink.text(c));
+    }
+}

@@ -1,0 +1,102 @@
+//! Grammars of answers with calls.
+
+mod json_calls;
+mod lark;
+mod thoughts;
+
+use serde_json::{Map, Value};
+
+use crate::{Choice, Function, Style};
+use lark::{ANY, Lark};
+pub use thoughts::{Thoughts, thoughts_grammar};
+
+/// A grammar, in llguidance's Lark, for a whole answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallGrammar {
+    /// The grammar; it begins at `start`. `@schemaK` stands for JSON by schema number K.
+    pub lark: String,
+    /// The schemas, by their numbers.
+    pub schemas: Vec<Value>,
+    /// Which of the functions each schema is of, by its place among them.
+    pub owners: Vec<usize>,
+}
+
+/// How a style's calls are written: rules for all calls of an answer.
+struct Section {
+    /// The marker before the first call; empty if there is none.
+    open: &'static str,
+    /// What stands behind the marker, to the end of the last call.
+    tail: String,
+    /// Without a marker: a terminal of texts that are no calls.
+    other: Option<&'static str>,
+}
+
+/// How an answer may be written, so that each call is of one of the functions and has arguments by its schema.
+///
+/// With [`Choice::Auto`] it is any text, perhaps with calls at its end; else it is calls and nothing else, but for thoughts before. Without `parallel`
+/// it is one call at most. `tokens` says the id of a text that is one special token of the vocabulary; other markers are written as text.
+/// `None` if no function may be called.
+pub fn grammar(
+    style: Style,
+    functions: &[Function],
+    choice: &Choice<'_>,
+    parallel: bool,
+    reasoning: Option<Thoughts<'_>>,
+    tokens: &dyn Fn(&str) -> Option<u32>,
+) -> Option<CallGrammar> {
+    let callable: Vec<(usize, &Function)> =
+        functions.iter().enumerate().filter(|(_, function)| choice.allows(&function.name)).collect();
+    if callable.is_empty() {
+        return None;
+    }
+    let mut lark = Lark::new(tokens);
+    let before = thoughts::before(&mut lark, reasoning.as_ref());
+    let section = section(style, &mut lark, &callable, parallel);
+    let open = lark.marker(section.open);
+    lark.rule("calls", &format!("{open} {}", section.tail));
+    match choice {
+        Choice::Required | Choice::Named(_) => lark.rule("start", &format!("{before}calls")),
+        Choice::Auto => {
+            lark.rule("start", &format!("{before}answer"));
+            let thought = reasoning.as_ref().filter(|thoughts| !thoughts.starts_inside);
+            free(&mut lark, &section, thought.map(|thoughts| thoughts.markers.start.trim_end()));
+        }
+    }
+    let (lark, schemas, owners) = lark.finish();
+    Some(CallGrammar { lark, schemas, owners })
+}
+
+/// The rule `answer`: any text, then perhaps calls. Thoughts have had their place before.
+fn free(lark: &mut Lark<'_>, section: &Section, thought: Option<&str>) {
+    let thought = thought.filter(|start| lark.first_token(start).is_none());
+    let mut excluded: Vec<&str> = thought.into_iter().collect();
+    if let Some(other) = section.other {
+        lark.rule("answer", "calls | FREE?");
+        lark.rule("FREE", other);
+    } else if lark.first_token(section.open).is_some() {
+        lark.rule("answer", "FREE? calls?");
+        lark.rule("FREE", &thoughts::without(&excluded));
+    } else {
+        excluded.push(section.open);
+        lark.rule("answer", &format!("FREE? | lead {}", section.tail));
+        lark.rule("FREE", &thoughts::without(&excluded));
+        let open = lark.marker(section.open);
+        lark.rule(&format!("lead[suffix={open}]"), ANY);
+    }
+}
+
+fn section(style: Style, lark: &mut Lark<'_>, functions: &[(usize, &Function)], parallel: bool) -> Section {
+    match style {
+        Style::Hermes | Style::Generic => json_calls::hermes(lark, functions, parallel),
+    }
+}
+
+/// The schema of a function's arguments: what it says, and that it is of an object.
+fn arguments(function: &Function) -> Value {
+    let mut members = match &function.parameters {
+        Value::Object(members) => members.clone(),
+        _ => Map::new(),
+    };
+    members.entry("type").or_insert_with(|| Value::from("object"));
+    Value::Object(members)
+}

@@ -1,0 +1,99 @@
+//! Thoughts before an answer.
+
+use super::lark::{ANY, Lark, Tokens, pattern};
+use crate::Reasoning;
+
+/// The thoughts that an answer begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Thoughts<'a> {
+    /// What they stand between.
+    pub markers: &'a Reasoning,
+    /// Whether the prompt ends with the marker of their beginning. If not, the answer may do without thoughts.
+    pub starts_inside: bool,
+    /// The most tokens of thought. The marker of their end is counted only where it is ordinary text.
+    pub budget: Option<usize>,
+}
+
+/// A grammar that only bounds thoughts: at most so many tokens of them, then anything.
+pub fn thoughts_grammar(thoughts: &Thoughts<'_>, tokens: Tokens<'_>) -> String {
+    let mut lark = Lark::new(tokens);
+    let start = thoughts.markers.start.trim_end();
+    thought(&mut lark, thoughts);
+    if thoughts.starts_inside {
+        lark.rule("start", "thought rest");
+        lark.rule("rest", "(<[*]>)*");
+    } else if let Some(id) = lark.first_token(start) {
+        // Once the thoughts are over, or if there are none, no more may begin.
+        let open = lark.marker(start);
+        lark.rule("start", &format!("({open} thought)? rest"));
+        lark.rule("rest", &format!("(<[^{id}]>)*"));
+    } else {
+        let open = lark.marker(start);
+        lark.rule("start", &format!("{open} thought rest | OTHER rest | \"\""));
+        lark.rule("rest", "(<[*]>)*");
+        lark.rule("OTHER", &format!("/{}/", other_than(start)));
+    }
+    lark.finish().0
+}
+
+/// What goes before an answer in a rule: thoughts if there are any, then perhaps line breaks. It may be empty.
+pub(super) fn before(lark: &mut Lark<'_>, thoughts: Option<&Thoughts<'_>>) -> String {
+    let Some(thoughts) = thoughts else { return String::new() };
+    thought(lark, thoughts);
+    lark.rule("BREAK", r"/\n{1,2}/");
+    if thoughts.starts_inside {
+        return "thought BREAK? ".to_owned();
+    }
+    let open = lark.marker(thoughts.markers.start.trim_end());
+    format!("({open} thought BREAK?)? ")
+}
+
+/// The rule `thought`: thoughts from behind the marker of their beginning, and that of their end.
+fn thought(lark: &mut Lark<'_>, thoughts: &Thoughts<'_>) {
+    let end = thoughts.markers.end.trim();
+    let close = lark.marker(end);
+    if thoughts.budget == Some(0) {
+        lark.rule("thought", &close);
+        return;
+    }
+    if lark.first_token(end).is_some() {
+        let bound = thoughts.budget.map(|most| format!("[max_tokens={most}]")).unwrap_or_default();
+        lark.rule("thought", &format!("thinking {close} | {close}"));
+        lark.rule(&format!("thinking{bound}"), r"/(.|\n)+/");
+        return;
+    }
+    match thoughts.budget {
+        None => {
+            lark.rule("thought", "closed");
+            lark.rule(&format!("closed[suffix={close}]"), ANY);
+        }
+        Some(most) => {
+            // When both are at their bound, the parser ends the one that was named first.
+            lark.rule("thought", &format!("thinking {close} | closed"));
+            lark.rule(&format!("closed[suffix={close},max_tokens={most}]"), ANY);
+            lark.rule(&format!("thinking[max_tokens={most}]"), "OPEN_THOUGHT");
+            lark.rule("OPEN_THOUGHT", &without(&[end]));
+        }
+    }
+}
+
+/// A terminal: text without any of some texts in it, one character at least.
+pub(super) fn without(texts: &[&str]) -> String {
+    let mut terminal = r"/(.|\n)+/".to_owned();
+    for text in texts {
+        terminal.push_str(&format!(r" & ~/(.|\n)*{}(.|\n)*/", pattern(text)));
+    }
+    terminal
+}
+
+/// A regular expression of the shortest texts that tell that a text does not begin with another one.
+fn other_than(text: &str) -> String {
+    let mut before = String::new();
+    let mut alternatives = Vec::new();
+    for c in text.chars() {
+        let c = pattern(&c.to_string());
+        alternatives.push(format!("{before}[^{c}]"));
+        before.push_str(&c);
+    }
+    alternatives.join("|")
+}

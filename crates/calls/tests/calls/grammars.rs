@@ -1,0 +1,159 @@
+//! What grammars let through is read as calls with valid arguments.
+
+use std::sync::Arc;
+
+use parkade_calls::{Choice, Piece, Reading, Reasoning, Style, Thoughts, grammar, thoughts_grammar};
+use parkade_grammar::Format;
+use serde_json::{Value, json};
+
+use crate::reading::{functions, of, read, think};
+use crate::vocabulary::{Compiled, Random, Vocabulary, vocabulary};
+
+/// Vocabularies in which markers are special tokens, and in which they are text.
+fn vocabularies(_style: Style) -> [Arc<Vocabulary>; 2] {
+    [vocabulary(&["<tool_call>", "</tool_call>", "<think>", "</think>"]), vocabulary(&[])]
+}
+
+fn styles() -> impl Iterator<Item = Style> {
+    Style::names().into_iter().filter_map(Style::by_name)
+}
+
+/// The calls of an answer, with their arguments.
+fn calls(pieces: &[Piece]) -> Vec<(String, Value)> {
+    let mut calls: Vec<(String, String)> = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Call { name, .. } => calls.push((name.clone(), String::new())),
+            Piece::Arguments { index, text } => calls[*index].1.push_str(text),
+            _ => {}
+        }
+    }
+    let parse = |text: &str| match serde_json::from_str(text) {
+        Ok(value) => value,
+        // JSON has numbers of any size, Rust has not.
+        Err(error) if error.to_string().starts_with("number out of range") => json!({}),
+        Err(error) => panic!("{error}: {text}"),
+    };
+    calls.into_iter().map(|(name, arguments)| (name, parse(&arguments))).collect()
+}
+
+/// JSON has `-0` too.
+fn is_whole(value: &Value) -> bool {
+    value.as_f64().is_some_and(|number| number.fract() == 0.0)
+}
+
+/// Whether arguments are what `functions` says.
+fn check_arguments(name: &str, arguments: &Value, text: &str) {
+    assert!(arguments.is_object(), "{text}");
+    if name == "weather" {
+        assert!(arguments["city"].is_string() && arguments["exact"].is_boolean(), "{text}\n{arguments}");
+        assert!(arguments.get("days").is_none_or(is_whole), "{text}\n{arguments}");
+        assert!(arguments.get("unit").is_none_or(|unit| unit == "C" || unit == "F"), "{text}\n{arguments}");
+        let tags = arguments.get("tags").map(|tags| tags.as_array().expect("a list"));
+        assert!(tags.is_none_or(|tags| tags.iter().all(Value::is_string)), "{text}\n{arguments}");
+    }
+}
+
+#[test]
+fn required_calls_are_calls_with_valid_arguments_in_all_styles() {
+    let mut random = Random(7);
+    for style in styles() {
+        for vocabulary in vocabularies(style) {
+            let tokens = |text: &str| vocabulary.id(text);
+            for (choice, parallel) in
+                [(Choice::Required, true), (Choice::Required, false), (Choice::Named("weather"), true)]
+            {
+                let found =
+                    grammar(style, &functions(), &choice, parallel, None, &tokens).expect("there are functions");
+                let compiled = Compiled::new(&vocabulary, &found);
+                let reading = Reading { reasoning: None, ..of(style) };
+                let mut whole = 0;
+                for text in (0..30).filter_map(|_| compiled.sample(&mut random)) {
+                    let pieces = read(&reading, &text);
+                    let calls = calls(&pieces);
+                    assert!(!calls.is_empty(), "{style:?}: {text}\n{pieces:?}");
+                    assert!(parallel || calls.len() == 1, "{style:?}: {text}");
+                    assert!(
+                        !pieces.iter().any(|piece| matches!(piece, Piece::Text(_))),
+                        "{style:?}: {text}\n{pieces:?}"
+                    );
+                    for (name, arguments) in &calls {
+                        assert!(choice != Choice::Named("weather") || name == "weather", "{text}");
+                        check_arguments(name, arguments, &text);
+                    }
+                    whole += 1;
+                }
+                assert!(whole >= 10, "{style:?}: most texts end");
+            }
+        }
+    }
+}
+
+#[test]
+fn auto_lets_text_through_until_a_call_begins() {
+    for style in [Style::Hermes, Style::Generic] {
+        for vocabulary in vocabularies(style) {
+            let tokens = |text: &str| vocabulary.id(text);
+            let found = grammar(style, &functions(), &Choice::Auto, false, None, &tokens).expect("there are functions");
+            let compiled = Compiled::new(&vocabulary, &found);
+            let call =
+                "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"a\",\"exact\":true}}\n</tool_call>";
+            assert!(compiled.takes("") && compiled.takes("Hello <tool> {}.\n") && compiled.takes(call));
+            assert!(compiled.takes(&format!("Hello.\n{call}")));
+            assert!(!compiled.takes(&format!("{call}\n{call}")), "one call at most");
+            assert!(!compiled.takes(&call.replace("true", "1")) && !compiled.takes(&call.replace("weather", "wea")));
+        }
+    }
+}
+
+#[test]
+fn thoughts_come_first_and_end_at_their_budget() {
+    for vocabulary in vocabularies(Style::Hermes) {
+        let tokens = |text: &str| vocabulary.id(text);
+        let markers = think();
+        for starts_inside in [true, false] {
+            for budget in [None, Some(0), Some(20)] {
+                let thoughts = Thoughts { markers: &markers, starts_inside, budget };
+                let open = if starts_inside { "" } else { "<think>" };
+                let free = Compiled::of(&vocabulary, &Format::Lark(thoughts_grammar(&thoughts, &tokens)));
+                let found = grammar(Style::Hermes, &functions(), &Choice::Required, true, Some(thoughts), &tokens);
+                let called = Compiled::new(&vocabulary, &found.expect("there are functions"));
+                let call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+                for (thought, fits) in
+                    [("", true), ("abc", budget != Some(0)), ("abcd < efgh ijkl mnop qrst", budget.is_none())]
+                {
+                    let case = format!("{starts_inside} {budget:?} {thought:?} {:?}", vocabulary.id("<think>"));
+                    assert_eq!(free.takes(&format!("{open}{thought}</think>\n\nyes")), fits, "{case}");
+                    assert_eq!(called.takes(&format!("{open}{thought}</think>\n\n{call}")), fits, "{case}");
+                }
+                assert_eq!(free.takes("yes"), !starts_inside);
+                assert_eq!(called.takes(call), !starts_inside);
+            }
+        }
+    }
+}
+
+#[test]
+fn names_with_odd_characters_are_called_by_them() {
+    let long = "x".repeat(200);
+    for name in
+        ["a\"b", "<tool_call>", "a\nb", "é😀", "a(b", "[{(", "\\", "\u{7f}\u{1}", "</function>", &long, "@schema0"]
+    {
+        let mut odd = functions();
+        odd[0].name = name.to_owned();
+        for style in styles() {
+            let vocabulary = vocabulary(&[]);
+            let found = grammar(style, &odd, &Choice::Named(name), false, None, &|_| None).expect("it is there");
+            let compiled = Compiled::new(&vocabulary, &found);
+            let reading = Reading { functions: odd.clone().into(), reasoning: None, ..of(style) };
+            let text = (1..20).find_map(|seed| compiled.sample(&mut Random(seed))).expect("some text ends");
+            let pieces = read(&reading, &text);
+            assert!(
+                pieces.iter().any(|piece| matches!(piece, Piece::Call { name: called, .. } if called == name)),
+                "{style:?} {name:?}: {text}"
+            );
+        }
+    }
+    assert!(grammar(Style::Hermes, &functions(), &Choice::Named("other"), true, None, &|_| None).is_none());
+    assert!(Reasoning::of_template("").is_none());
+}

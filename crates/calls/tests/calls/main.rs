@@ -1,0 +1,6 @@
+//! What models write, read in any cuts and held to grammars.
+
+mod grammars;
+mod properties;
+mod reading;
+mod vocabulary;
