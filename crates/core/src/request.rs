@@ -110,6 +110,8 @@ pub struct Request {
     pub format: Option<Arc<Grammar>>,
     /// Takes the model's end-of-text tokens for ordinary ones, except where a [`format`](Self::format) lets a text end.
     pub ignore_eos: bool,
+    /// Writes control tokens into the text as the vocabulary spells them (`<|im_start|>`), except the one that ends the answer.
+    pub spell_control: bool,
     /// `Some(n)`: each token comes with its log-probability and those of the `n` likeliest tokens.
     pub logprobs: Option<usize>,
     /// How many answers to the one prompt; they share the prompt's memory.
@@ -151,6 +153,7 @@ impl Request {
             stop: Vec::new(),
             format: None,
             ignore_eos: false,
+            spell_control: false,
             logprobs: None,
             n: 1,
             echo_logprobs: false,

@@ -71,7 +71,7 @@ impl Active {
             seqs: (0..request.n).map(sequence).collect(),
             scope: request.cache_scope.clone(),
             outlet,
-            settings: Settings { answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs },
+            settings: Settings::of(&request, answer),
             granted,
             taken: 0,
             lent: 0,

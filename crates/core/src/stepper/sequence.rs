@@ -79,7 +79,20 @@ pub(super) enum Stage {
 pub(super) struct Settings {
     pub(super) answer: usize,
     pub(super) ignore_eos: bool,
+    pub(super) spell_control: bool,
     pub(super) logprobs: Option<usize>,
+}
+
+impl Settings {
+    /// Those of a request whose answers have at most `answer` tokens.
+    pub(super) fn of(request: &Request, answer: usize) -> Self {
+        Settings {
+            answer,
+            ignore_eos: request.ignore_eos,
+            spell_control: request.spell_control,
+            logprobs: request.logprobs,
+        }
+    }
 }
 
 impl Sequence {
@@ -223,7 +236,10 @@ impl Sequence {
         if vocabulary.is_end(id) && (!settings.ignore_eos || self.structure.is_some()) {
             return Ok(Next { generated: true, said: None, finish: Some(self.finish(FinishReason::Stop)) });
         }
-        let piece = self.text.push(id).map_err(|message| RequestError::Text { id, message })?;
+        let piece = match vocabulary.spelling(id).filter(|_| settings.spell_control) {
+            Some(name) => self.text.finish() + name,
+            None => self.text.push(id).map_err(|message| RequestError::Text { id, message })?,
+        };
         let (text, stopped) = match self.stop.push(&piece) {
             Scan::Text(text) => (text, None),
             Scan::Stopped { before, stop } => {

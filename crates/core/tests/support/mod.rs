@@ -360,6 +360,10 @@ impl Vocabulary for Letters {
         id == END
     }
 
+    fn spelling(&self, id: TokenId) -> Option<&str> {
+        (id == MUTE).then_some("<mute>")
+    }
+
     fn decoder(self: Arc<Self>) -> Box<dyn Decoder> {
         Box::new(LetterDecoder { held: String::new() })
     }
@@ -388,6 +392,11 @@ impl Decoder for LetterDecoder {
 
 pub fn letter(id: TokenId) -> char {
     if id == END { '.' } else { char::from(b'a' + (id % 6) as u8) }
+}
+
+/// How a token reads where control tokens are spelled.
+pub fn spelled(id: TokenId) -> String {
+    if id == MUTE { "<mute>".to_owned() } else { letter(id).to_string() }
 }
 
 /// What a stream brought.

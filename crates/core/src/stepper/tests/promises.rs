@@ -159,6 +159,23 @@ fn the_end_token_ends_an_answer_unless_it_is_ignored() {
 }
 
 #[test]
+fn control_tokens_are_spelled_where_they_stand_if_that_is_asked_for() {
+    let base = request("r", 9, 12);
+    let bias = |mute| Request {
+        sampling: SamplingParams { logit_bias: vec![(fakes::MUTE, mute)], ..base.sampling.clone() },
+        spell_control: true,
+        ..base.clone()
+    };
+    // About twice as likely as all others together.
+    let answer = Bench::chunked(512).answers(&bias(67.0)).answers[&0].clone();
+    let spelled: String = answer.tokens.iter().map(|&id| fakes::spelled(id)).collect();
+    assert_eq!(answer.text, spelled);
+    assert!(answer.tokens.contains(&fakes::MUTE) && answer.tokens.iter().any(|&id| id != fakes::MUTE), "{answer:?}");
+    let never = Bench::chunked(512).answers(&bias(-100.0)).answers[&0].clone();
+    assert_eq!(never, Bench::chunked(512).answers(&base).answers[&0], "other tokens are written as ever");
+}
+
+#[test]
 fn the_end_of_the_context_is_a_length_finish() {
     let open = Request { max_tokens: None, ..request("r", CONTEXT - 7, 0) };
     let collected = Bench::chunked(512).answers(&open);
