@@ -427,7 +427,7 @@ impl Collected {
                 answer.tokens.push(*id);
                 answer.text += text;
             }
-            Event::Finished { index, reason, text, stop_string } => {
+            Event::Finished { index, reason, text, stop_string, .. } => {
                 let answer = self.answers.entry(*index).or_default();
                 assert_eq!(answer.reason, None, "an answer finishes once");
                 answer.text += text;
