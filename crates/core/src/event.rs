@@ -34,6 +34,9 @@ pub enum Event {
         text: String,
         /// The stop string that ended it.
         stop_string: Option<String>,
+        /// The token that ended it: one of the model's own ends, or of the request's [stop tokens](crate::Request::stop_tokens). It has
+        /// no [`Event::Token`], unless its text is delivered.
+        end_token: Option<TokenId>,
     },
     /// All answers are complete. The last event.
     Done(Usage),

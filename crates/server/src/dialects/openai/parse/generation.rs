@@ -105,6 +105,7 @@ impl Generation {
             stop: self.stop.clone(),
             format: None,
             ignore_eos: self.ignore_eos,
+            spell_control: false,
             logprobs: None,
             n: self.n,
             echo_logprobs: false,
