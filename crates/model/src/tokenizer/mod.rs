@@ -231,6 +231,14 @@ impl Tokenizer {
         self.markup.get(id as usize).copied().unwrap_or(false)
     }
 
+    /// The control token, or the token that frames text, which is spelled so.
+    pub fn special_token(&self, text: &str) -> Option<TokenId> {
+        let spelled = |&(spelling, id): &(&str, TokenId)| {
+            spelling == text && (self.is_control(id) || self.is_markup(id) || self.token_bytes(id).is_empty())
+        };
+        self.special.iter().find(spelled).map(|(_, id)| id)
+    }
+
     /// Makes markup of the user-defined tokens that a chat template writes which is not in the model's file.
     pub fn add_markup(&mut self, template: &str) {
         for (text, id) in self.special.iter() {

@@ -187,7 +187,7 @@ pub(crate) async fn collect(answers: &mut Answers, n: usize) -> Result<Vec<Colle
                 choice.token_ends.push(choice.text.len());
                 choice.logprobs.extend(logprob);
             }
-            Event::Finished { index, reason, text, stop_string } => {
+            Event::Finished { index, reason, text, stop_string, .. } => {
                 let choice = &mut prompt.choices[index];
                 choice.text.push_str(&text);
                 choice.reason = Some(reason);

@@ -24,8 +24,6 @@ pub(crate) struct Kept {
     pub items: Value,
     /// What was asked and answered, as chat templates have it: a list of messages.
     pub messages: Value,
-    /// The answer that this one followed.
-    pub previous: Option<String>,
     /// Its events, if it is computed whether or not somebody reads.
     pub events: Option<Arc<EventLog>>,
     /// Its requests, as long as they run.
@@ -172,7 +170,6 @@ mod tests {
             body: Value::from("x".repeat(bytes)),
             items: Value::Null,
             messages: Value::Null,
-            previous: None,
             events: None,
             entry: None,
         }

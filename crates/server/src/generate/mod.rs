@@ -47,7 +47,7 @@ pub(crate) use in_flight::Entry;
 pub(crate) use kept::{Kept, Store};
 pub use model_entry::ModelEntry;
 pub(crate) use model_entry::unix_seconds;
-pub(crate) use refusals::{PromptLength, refuse_hopeless, untokenisable};
+pub(crate) use refusals::{refuse_hopeless, untokenisable};
 pub use state::{AppState, DEFAULT_MODEL};
 pub(crate) use task::{Task, WantedFormat};
 pub(crate) use texts::{Sender, TextOperation, Texts, handle as embed, wait_for_all};

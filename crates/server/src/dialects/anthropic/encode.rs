@@ -88,7 +88,14 @@ impl Encoder for Messages {
     }
 
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
-        Box::new(Chunks { turn: Turn::new(&self.reading), message: self, open: None, blocks: 0, stop: Value::Null, stop_sequence: None })
+        Box::new(Chunks {
+            turn: Turn::new(&self.reading),
+            message: self,
+            open: None,
+            blocks: 0,
+            stop: Value::Null,
+            stop_sequence: None,
+        })
     }
 }
 
@@ -142,7 +149,11 @@ impl Chunks {
             }
             Piece::Reasoning(text) => {
                 if self.open != Some(Block::Thinking) {
-                    self.begin_block(Block::Thinking, json!({"type": "thinking", "thinking": "", "signature": ""}), frames);
+                    self.begin_block(
+                        Block::Thinking,
+                        json!({"type": "thinking", "thinking": "", "signature": ""}),
+                        frames,
+                    );
                 }
                 self.delta(json!({"type": "thinking_delta", "thinking": text}), frames);
             }

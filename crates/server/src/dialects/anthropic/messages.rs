@@ -222,7 +222,10 @@ mod tests {
             (json!({"role": "user", "content": [{"type": "tool_use"}]}), "messages[0].content[0].type"),
             (json!({"role": "assistant", "content": [{"type": "tool_result"}]}), "messages[0].content[0].type"),
             (json!({"role": "user", "content": [{"type": "tool_result"}]}), "messages[0].content[0].tool_use_id"),
-            (json!({"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": 5}]}), "messages[0].content[0].input"),
+            (
+                json!({"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": 5}]}),
+                "messages[0].content[0].input",
+            ),
         ] {
             assert_eq!(messages(json!([message])).expect_err("unreadable").param(), Some(param), "{message}");
         }

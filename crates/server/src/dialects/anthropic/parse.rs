@@ -92,9 +92,10 @@ pub(super) fn read_chat(
     }
     let messages = messages::read(fields, system::read(fields)?)?;
     // The answer goes on with what the assistant has said last.
-    let continues_last = messages.as_array().and_then(|list| list.last()).is_some_and(|last| {
-        last["role"] == "assistant" && last.get("tool_calls").is_none() && last["content"] != ""
-    });
+    let continues_last = messages
+        .as_array()
+        .and_then(|list| list.last())
+        .is_some_and(|last| last["role"] == "assistant" && last.get("tool_calls").is_none() && last["content"] != "");
     let chat = Conversation {
         messages,
         tools: tools::read(fields)?,

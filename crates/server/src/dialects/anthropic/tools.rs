@@ -47,7 +47,9 @@ fn read_choice(fields: &Fields<'_>, tools: &mut Tools) -> Result<(), ApiError> {
         "any" => Choice::Required,
         "tool" => {
             let name = choice.string("name")?;
-            Choice::Named(name.ok_or_else(|| ApiError::missing(&choice.name("name"), "the function's name"))?.to_owned())
+            Choice::Named(
+                name.ok_or_else(|| ApiError::missing(&choice.name("name"), "the function's name"))?.to_owned(),
+            )
         }
         _ => Choice::Auto,
     };
@@ -70,7 +72,9 @@ mod tests {
     #[test]
     fn tools_and_choices_are_read() {
         let tool = json!({"name": "f", "description": "d", "input_schema": {"type": "object"}, "cache_control": {}});
-        let read = tools(json!({"tools": [tool], "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": true}}));
+        let read = tools(
+            json!({"tools": [tool], "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": true}}),
+        );
         let read = read.expect("valid");
         assert_eq!((&read.choice, read.parallel), (&Choice::Named("f".into()), false));
         let described = json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}]);

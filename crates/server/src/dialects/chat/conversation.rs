@@ -38,8 +38,6 @@ pub(crate) struct Prepared {
     pub format: Option<WantedFormat>,
     /// Whether control tokens must appear in the answer's text, because calls or thoughts are written with them.
     pub spell_control: bool,
-    /// Whether the model's template was told all that the request says of thoughts.
-    pub thinking_was_told: bool,
 }
 
 impl Conversation {
@@ -76,13 +74,14 @@ impl Conversation {
             shows_thoughts: self.thinking.shown,
             one_call: !self.tools.parallel,
         };
-        Ok(Prepared { tokens, form, format, spell_control: is_read, thinking_was_told: told })
+        Ok(Prepared { tokens, form, format, spell_control: is_read })
     }
 }
 
 /// How a model writes calls: as its template has them, or in words that it is told.
 fn style(model: &ModelEntry, with_tools: bool) -> Style {
-    let knows_tools = model.template.as_ref().is_some_and(|template| template.uses(with_tools).is_ok_and(|uses| uses.tools));
+    let knows_tools =
+        model.template.as_ref().is_some_and(|template| template.uses(with_tools).is_ok_and(|uses| uses.tools));
     model.call_style.filter(|_| knows_tools || !with_tools).unwrap_or(Style::Generic)
 }
 

@@ -135,7 +135,7 @@ impl Tools {
 }
 
 /// Refuses names that no model could write in one line.
-pub(crate) fn check_function_name(name: &str, path: &str) -> Result<(), ApiError> {
+fn check_function_name(name: &str, path: &str) -> Result<(), ApiError> {
     if !name.is_empty() && name.len() <= LONGEST_NAME && !name.chars().any(char::is_control) {
         return Ok(());
     }
@@ -150,7 +150,8 @@ mod tests {
     fn tools(names: &[&str]) -> Tools {
         let mut tools = Tools::none("tools");
         for name in names {
-            let function = Function { name: (*name).to_owned(), description: None, parameters: json!({}), strict: false };
+            let function =
+                Function { name: (*name).to_owned(), description: None, parameters: json!({}), strict: false };
             tools.add_bare(function, "tools[0].function.name").expect("a name");
         }
         tools

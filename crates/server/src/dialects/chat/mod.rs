@@ -20,8 +20,8 @@ mod prompt;
 mod thinking;
 mod turn;
 
-pub(crate) use conversation::{Conversation, Prepared};
-pub(crate) use functions::{Choice, Tools, check_function_name};
+pub(crate) use conversation::Conversation;
+pub(crate) use functions::{Choice, Tools};
 pub(crate) use id::{call_id, part_id};
 pub(crate) use thinking::Thinking;
 pub(crate) use turn::{Answered, Call, Form, Part, Turn};

@@ -87,7 +87,13 @@ fn called_in_words(message: &Value, calls: &[Value]) -> Value {
 fn join(message: &mut Value, more: &str, before: bool) {
     let own = text_of(&message["content"]);
     let (first, second) = if before { (more, own.as_str()) } else { (own.as_str(), more) };
-    let between = if first.is_empty() || second.is_empty() { "" } else if before { "\n\n" } else { "\n" };
+    let between = if first.is_empty() || second.is_empty() {
+        ""
+    } else if before {
+        "\n\n"
+    } else {
+        "\n"
+    };
     message["content"] = format!("{first}{between}{second}").into();
 }
 
@@ -130,7 +136,8 @@ mod tests {
             {"role": "assistant", "content": "done"},
         ]);
         let read = in_words(&messages, lacking(None));
-        let roles: Vec<_> = read.as_array().expect("a list").iter().map(|m| m["role"].as_str().expect("a role")).collect();
+        let roles: Vec<_> =
+            read.as_array().expect("a list").iter().map(|m| m["role"].as_str().expect("a role")).collect();
         assert_eq!(roles, ["user", "assistant", "user", "assistant"]);
         let called = read[1]["content"].as_str().expect("text");
         assert!(called.starts_with("I look.\n") && called.contains("\"f\"") && called.contains("\"g\""), "{called}");

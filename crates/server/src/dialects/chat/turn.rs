@@ -195,7 +195,9 @@ impl Answered {
     /// Adds what was read next.
     pub fn add(&mut self, piece: Piece) {
         match (piece, self.parts.last_mut()) {
-            (Piece::Reasoning(more), Some(Part::Thoughts(text))) | (Piece::Text(more), Some(Part::Text(text))) => *text += &more,
+            (Piece::Reasoning(more), Some(Part::Thoughts(text))) | (Piece::Text(more), Some(Part::Text(text))) => {
+                *text += &more
+            }
             (Piece::Reasoning(text), _) => self.parts.push(Part::Thoughts(text)),
             (Piece::Text(text), _) => self.parts.push(Part::Text(text)),
             (Piece::Call { name, .. }, _) => self.parts.push(Part::Call(Call { name, arguments: String::new() })),
@@ -206,12 +208,18 @@ impl Answered {
 
     /// All that was said.
     pub fn text(&self) -> String {
-        self.parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect()
+        self.parts
+            .iter()
+            .filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
+            .collect()
     }
 
     /// All that was thought.
     pub fn thoughts(&self) -> String {
-        let thoughts = self.parts.iter().filter_map(|part| if let Part::Thoughts(text) = part { Some(text.as_str()) } else { None });
+        let thoughts = self
+            .parts
+            .iter()
+            .filter_map(|part| if let Part::Thoughts(text) = part { Some(text.as_str()) } else { None });
         thoughts.collect::<Vec<_>>().join("\n")
     }
 

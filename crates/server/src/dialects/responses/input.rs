@@ -1,6 +1,6 @@
 //! Items of input, as chat templates have them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::dialects::fields::{Fields, describe, wrong_type};
 use crate::http::{ApiError, quote};
@@ -31,7 +31,9 @@ pub(super) fn read(
         Some(Value::String(text)) => {
             input.messages.push(json!({"role": "user", "content": text}));
             let content = json!([{"type": "input_text", "text": text}]);
-            input.items.push(json!({"type": "message", "id": id(0), "role": "user", "status": "completed", "content": content}));
+            input.items.push(
+                json!({"type": "message", "id": id(0), "role": "user", "status": "completed", "content": content}),
+            );
         }
         Some(Value::Array(items)) if items.len() > MOST => {
             let message = format!("{INPUT} has {} items; allowed: up to {MOST}", items.len());
@@ -106,7 +108,10 @@ fn add_message(item: &Fields<'_>, messages: &mut Vec<Value>) -> Result<(), ApiEr
     let role = item.word("role", &roles)?;
     let role = role.ok_or_else(|| ApiError::missing(&item.name("role"), "user, assistant, system or developer"))?;
     let said = content(item, "content", &["input_text", "output_text", "text", "refusal"])?;
-    let after_thoughts = role == "assistant" && messages.last().is_some_and(|last| last["content"].is_null() && last["role"] == "assistant" && last.get("tool_calls").is_none());
+    let after_thoughts = role == "assistant"
+        && messages.last().is_some_and(|last| {
+            last["content"].is_null() && last["role"] == "assistant" && last.get("tool_calls").is_none()
+        });
     match messages.last_mut().filter(|_| after_thoughts) {
         Some(last) => last["content"] = said.into(),
         None => messages.push(json!({"role": role, "content": said})),
@@ -166,7 +171,8 @@ fn content(item: &Fields<'_>, member: &str, kinds: &[&str]) -> Result<String, Ap
         let kind = required(&part, "type")?;
         if !kinds.contains(&kind) {
             let path = part.name("type");
-            let message = format!("{path} is {}; allowed: {} (the models here read text only)", quote(kind), kinds.join(", "));
+            let message =
+                format!("{path} is {}; allowed: {} (the models here read text only)", quote(kind), kinds.join(", "));
             return Err(ApiError::unsupported(path, message));
         }
         texts.push(required(&part, if kind == "refusal" { "refusal" } else { "text" })?);
@@ -214,18 +220,15 @@ pub(super) fn of_output(items: &[Value]) -> Vec<Value> {
     completed(messages)
 }
 
-/// No members.
-pub(super) fn no_variables() -> Map<String, Value> {
-    Map::new()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn input(value: Value) -> Result<Input, ApiError> {
         let body = json!({ "input": value });
-        let kept = |id: &str| (id == "msg_1").then(|| json!({"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": "kept"}]}));
+        let kept = |id: &str| {
+            (id == "msg_1").then(|| json!({"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": "kept"}]}))
+        };
         let mut read = read(&Fields::top(&body).expect("an object"), &kept, &|i| format!("item_{i}"))?;
         read.messages = completed(read.messages);
         Ok(read)
@@ -268,7 +271,10 @@ mod tests {
 
     #[test]
     fn an_item_of_an_earlier_answer_is_found() {
-        assert_eq!(messages(json!([{"type": "item_reference", "id": "msg_1"}])), json!([{"role": "assistant", "content": "kept"}]));
+        assert_eq!(
+            messages(json!([{"type": "item_reference", "id": "msg_1"}])),
+            json!([{"role": "assistant", "content": "kept"}])
+        );
         let error = input(json!([{"type": "item_reference", "id": "msg_2"}])).expect_err("unknown");
         assert_eq!(error.param(), Some("input[0].id"));
     }

@@ -15,7 +15,6 @@ pub(crate) struct Keeper {
     pub items: Vec<Value>,
     /// The same as templates have it.
     pub messages: Vec<Value>,
-    pub previous: Option<String>,
     /// Its events, if it runs by itself.
     pub events: OnceLock<Arc<EventLog>>,
 }
@@ -52,7 +51,6 @@ impl Keeper {
             body,
             items: self.items.clone().into(),
             messages: self.messages.clone().into(),
-            previous: self.previous.clone(),
             events: self.events.get().cloned(),
             entry: None,
         }

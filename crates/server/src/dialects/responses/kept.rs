@@ -76,7 +76,8 @@ pub(super) async fn retrieve(
         return Ok(Json(now(&kept)).into_response());
     }
     let Some(events) = kept.events.clone() else {
-        let message = format!("the response {} was not created with background: true; there is no stream of it", quote(&id));
+        let message =
+            format!("the response {} was not created with background: true; there is no stream of it", quote(&id));
         return Err(ApiError::invalid_value("stream", message));
     };
     let from = query.starting_after.map_or(0, |last| last.saturating_add(1));
@@ -103,7 +104,8 @@ pub(super) async fn cancel(
 ) -> Result<Json<Value>, ApiError> {
     let kept = find(&state, &id, &identity)?;
     if kept.events.is_none() {
-        let message = format!("the response {} was not created with background: true; close its connection instead", quote(&id));
+        let message =
+            format!("the response {} was not created with background: true; close its connection instead", quote(&id));
         return Err(ApiError::bad_request("not_cancellable", message));
     }
     let mut body = now(&kept);
@@ -128,7 +130,9 @@ pub(super) async fn input_items(
     if !(1..=LARGEST_PAGE).contains(&limit) {
         return Err(ApiError::invalid_value("limit", format!("limit is {limit}; allowed: 1 to {LARGEST_PAGE}")));
     }
-    let from = query.after.map_or(0, |after| items.iter().position(|item| item["id"] == after).map_or(items.len(), |at| at + 1));
+    let from = query
+        .after
+        .map_or(0, |after| items.iter().position(|item| item["id"] == after).map_or(items.len(), |at| at + 1));
     let page: Vec<&Value> = items.iter().skip(from).take(limit).copied().collect();
     let ids = |item: Option<&&Value>| item.map(|item| item["id"].clone()).unwrap_or_default();
     Ok(Json(json!({

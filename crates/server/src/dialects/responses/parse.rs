@@ -94,7 +94,6 @@ impl Operation for Responses {
             owner: identity.owner().map(str::to_owned),
             items: asked.items,
             messages: asked.messages,
-            previous: asked.previous,
             events: OnceLock::new(),
         });
         let encoder = Arc::new(Responses {
@@ -118,7 +117,6 @@ pub(super) struct Asked {
     items: Vec<Value>,
     /// What came before, and its own input: without instructions, which hold for one answer.
     messages: Vec<Value>,
-    previous: Option<String>,
 }
 
 /// What a body says to the model, and what of it nobody reads.
@@ -136,8 +134,8 @@ pub(super) fn read_chat(
             ignored.add(|| name.to_owned());
         }
     }
-    let previous = fields.string("previous_response_id")?.map(str::to_owned);
-    let before = previous.as_deref().map(|id| earlier(state, id, identity)).transpose()?;
+    let previous = fields.string("previous_response_id")?;
+    let before = previous.map(|id| earlier(state, id, identity)).transpose()?;
     let kept = |id: &str| find_item(before.as_ref(), id);
     let name = |index| part_id("item_", id, (1, index), 32);
     let input = input::read(fields, &kept, &name)?;
@@ -157,15 +155,16 @@ pub(super) fn read_chat(
         format: None,
         param: INPUT,
     };
-    Ok((model, Asked { conversation, items: input.items, messages, previous }, ignored))
+    Ok((model, Asked { conversation, items: input.items, messages }, ignored))
 }
 
 /// The answer that this one follows.
 fn earlier(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<crate::generate::Kept>, ApiError> {
     const FIELD: &str = "previous_response_id";
-    let kept = state.kept().get(id, identity.owner()).ok_or_else(|| {
-        ApiError::bad_request("previous_response_not_found", unknown(id).message()).with_param(FIELD)
-    })?;
+    let kept = state
+        .kept()
+        .get(id, identity.owner())
+        .ok_or_else(|| ApiError::bad_request("previous_response_not_found", unknown(id).message()).with_param(FIELD))?;
     if kept.entry.is_some() {
         let message = format!("{FIELD} is {}, whose answer is not complete yet; wait for its end", quote(id));
         return Err(ApiError::invalid_value(FIELD, message));
@@ -185,7 +184,9 @@ fn refuse_foreign(name: &str, value: &Value) -> Result<(), ApiError> {
     let instead = match name {
         "conversation" => "use previous_response_id",
         "prompt" => "send what the prompt says in instructions and input",
-        "context_management" if value.as_array().is_none_or(|list| !list.is_empty()) => "shorten the input before it is sent",
+        "context_management" if value.as_array().is_none_or(|list| !list.is_empty()) => {
+            "shorten the input before it is sent"
+        }
         "truncation" if value != "disabled" => "shorten the input before it is sent; taken: disabled",
         "top_logprobs" if value.as_u64() != Some(0) => "use /v1/chat/completions",
         "stop" => "use /v1/chat/completions",
@@ -197,7 +198,8 @@ fn refuse_foreign(name: &str, value: &Value) -> Result<(), ApiError> {
 fn background(fields: &Fields<'_>, store: bool) -> Result<bool, ApiError> {
     let background = fields.boolean("background")?.unwrap_or(false);
     if background && !store {
-        let message = "background is true and store is false; an answer in the background must be kept: leave store out";
+        let message =
+            "background is true and store is false; an answer in the background must be kept: leave store out";
         return Err(ApiError::invalid_value("background", message));
     }
     Ok(background)

@@ -62,7 +62,10 @@ fn metadata(fields: &Fields<'_>) -> Result<Value, ApiError> {
     for (key, value) in &pairs {
         let fits = value.as_str().is_some_and(|text| text.chars().count() <= LONGEST_VALUE);
         if key.chars().count() > LONGEST_KEY || !fits {
-            return refuse("metadata", format!("names of up to {LONGEST_KEY} characters with strings of up to {LONGEST_VALUE}"));
+            return refuse(
+                "metadata",
+                format!("names of up to {LONGEST_KEY} characters with strings of up to {LONGEST_VALUE}"),
+            );
         }
     }
     Ok(pairs.into())

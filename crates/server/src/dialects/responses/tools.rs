@@ -30,7 +30,8 @@ fn add(tool: &Fields<'_>, tools: &mut Tools) -> Result<(), ApiError> {
             tools.add_bare(read_function(function)?, &function.name("name"))
         }
         kind => {
-            let message = format!("{path} is {}; allowed: function (this server runs no tools of its own)", quote(kind));
+            let message =
+                format!("{path} is {}; allowed: function (this server runs no tools of its own)", quote(kind));
             Err(ApiError::unsupported(path, message))
         }
     }
@@ -49,10 +50,12 @@ mod tests {
     #[test]
     fn functions_are_read_with_and_without_an_envelope() {
         let bare = json!({"type": "function", "name": "f", "description": null, "parameters": {"type": "object"}, "strict": true});
-        let wrapped = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": true}});
+        let wrapped =
+            json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": true}});
         let described = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
         for tool in [bare, wrapped] {
-            let read = tools(json!({"tools": [tool], "tool_choice": {"type": "function", "name": "f"}})).expect("valid");
+            let read =
+                tools(json!({"tools": [tool], "tool_choice": {"type": "function", "name": "f"}})).expect("valid");
             assert_eq!(read.described(), Some(described.clone()));
             assert_eq!(read.choice, Choice::Named("f".into()));
             assert!(read.callable()[0].strict);

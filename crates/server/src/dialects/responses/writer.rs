@@ -114,11 +114,13 @@ impl Writer {
             event["output_index"] = index.into();
             event
         };
-        let content = |event: Value| place({
-            let mut event = event;
-            event["content_index"] = 0.into();
-            event
-        });
+        let content = |event: Value| {
+            place({
+                let mut event = event;
+                event["content_index"] = 0.into();
+                event
+            })
+        };
         let events = match self.answered.parts.last() {
             Some(Part::Text(text)) => vec![
                 ("response.output_text.done", content(json!({"text": text, "logprobs": []}))),

@@ -179,7 +179,7 @@ impl ChunkEncoder for Chunks {
                 answer.turn.token(&text, &mut pieces);
                 self.pieces(index, pieces, frames);
             }
-            Event::Finished { index, reason, text, stop_string } => {
+            Event::Finished { index, reason, text, stop_string, .. } => {
                 let answer = &mut self.answers[index];
                 let covered = std::mem::take(&mut answer.unsent).finish(&text, stop_string.is_some());
                 answer.covered.extend(covered.map(|(_, token)| token));

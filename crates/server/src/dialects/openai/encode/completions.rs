@@ -143,7 +143,7 @@ impl ChunkEncoder for Chunks {
                     self.answer.form.chunk(choice, frames);
                 }
             }
-            Event::Finished { index, reason, text, stop_string } => {
+            Event::Finished { index, reason, text, stop_string, .. } => {
                 let index = prompt * self.answer.n + index;
                 let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
                 let logprobs = self.logprobs(covered);

@@ -113,7 +113,8 @@ impl UsageBody {
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.prompt_tokens + usage.completion_tokens,
             prompt_tokens_details: PromptTokensDetails { cached_tokens: usage.cached_tokens },
-            completion_tokens_details: thought_tokens.map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
+            completion_tokens_details: thought_tokens
+                .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
         }
     }
 }

@@ -117,11 +117,13 @@ fn continues_last(fields: &Fields<'_>, messages: &Value) -> Result<bool, ApiErro
     let is_assistants = last["role"] == "assistant";
     let asked = fields.boolean(FIELD)?.unwrap_or(false);
     if asked && !is_assistants {
-        let message = format!("{FIELD} is true, but the last message is not the assistant's; end messages with its beginning");
+        let message =
+            format!("{FIELD} is true, but the last message is not the assistant's; end messages with its beginning");
         return Err(ApiError::invalid_value(FIELD, message));
     }
     if asked && fields.boolean("add_generation_prompt")? == Some(true) {
-        let message = format!("{FIELD} and add_generation_prompt are both true; an answer goes on, or begins: send one of them");
+        let message =
+            format!("{FIELD} and add_generation_prompt are both true; an answer goes on, or begins: send one of them");
         return Err(ApiError::invalid_value(FIELD, message));
     }
     let by_member = CONTINUES.iter().any(|name| last[*name] == Value::Bool(true));

@@ -12,7 +12,9 @@ use crate::dialects::fields::{Fields, integer, wrong_type};
 use crate::dialects::openai::encode::{Completions, Echo};
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable};
+use crate::generate::{
+    AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
+};
 use crate::http::ApiError;
 
 /// The field that a completion's prompt comes from.

@@ -115,6 +115,7 @@ impl Generation {
             rank: self.rank,
             timeout: deadlines.timeout,
             ttft_slo: deadlines.ttft_slo,
+            ..Request::new(String::new(), Vec::new())
         }
     }
 }
@@ -154,6 +155,7 @@ pub(in crate::dialects) fn sampling_of(fields: &Fields<'_>, vocab: usize) -> Res
         repetition_penalty: number(repetition, neutral.repetition_penalty)?,
         logit_bias: logit_bias(fields, vocab)?,
         seed: seed(fields)?,
+        ..SamplingParams::default()
     };
     params.validate(vocab).map_err(|mut problem| {
         problem.field = match problem.field {

@@ -10,8 +10,13 @@ use crate::http::{ApiError, quote};
 const MOST: usize = 1 << 24;
 
 /// Fields that say the most tokens of thought.
-const BUDGETS: [&str; 5] =
-    ["thinking_budget", "thinking_budget_tokens", "thinking_token_budget", "reasoning_budget", "reasoning_budget_tokens"];
+const BUDGETS: [&str; 5] = [
+    "thinking_budget",
+    "thinking_budget_tokens",
+    "thinking_token_budget",
+    "reasoning_budget",
+    "reasoning_budget_tokens",
+];
 
 /// Words for how much a model is to think.
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
@@ -40,7 +45,14 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<Thinking, ApiError> {
     if fields.boolean("reasoning_in_content")? == Some(true) {
         thinking.separate = false;
     }
-    let formats = [("none", false), ("auto", true), ("deepseek", true), ("deepseek-legacy", true), ("parsed", true), ("raw", false)];
+    let formats = [
+        ("none", false),
+        ("auto", true),
+        ("deepseek", true),
+        ("deepseek-legacy", true),
+        ("parsed", true),
+        ("raw", false),
+    ];
     if let Some(separate) = fields.word("reasoning_format", &formats)? {
         thinking.separate = separate;
     }
@@ -151,7 +163,10 @@ mod tests {
 
     #[test]
     fn what_is_sent_of_thoughts() {
-        assert_eq!(thinking(json!({"include_reasoning": false})).map(|read| (read.separate, read.shown)), Ok((true, false)));
+        assert_eq!(
+            thinking(json!({"include_reasoning": false})).map(|read| (read.separate, read.shown)),
+            Ok((true, false))
+        );
         assert_eq!(thinking(json!({"reasoning": {"exclude": true}})).map(|read| read.shown), Ok(false));
         assert_eq!(thinking(json!({"reasoning_format": "none"})).map(|read| read.separate), Ok(false));
     }

@@ -19,7 +19,8 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<Tools, ApiError> {
         let kind = kind.ok_or_else(|| ApiError::missing(&described.name("type"), "\"function\""))?;
         if kind != "function" {
             let path = described.name("type");
-            let message = format!("{path} is {}; allowed: function (this server runs no tools of its own)", quote(kind));
+            let message =
+                format!("{path} is {}; allowed: function (this server runs no tools of its own)", quote(kind));
             return Err(ApiError::invalid_value(path, message));
         }
         let function =
@@ -58,7 +59,8 @@ pub(crate) fn read_choice(fields: &Fields<'_>, tools: &mut Tools) -> Result<(), 
     match fields.get(CHOICE) {
         None => {}
         Some(Value::String(_)) => {
-            let words = [("auto", Word::Auto), ("none", Word::None), ("required", Word::Required), ("any", Word::Required)];
+            let words =
+                [("auto", Word::Auto), ("none", Word::None), ("required", Word::Required), ("any", Word::Required)];
             tools.choice = match fields.word(CHOICE, &words)? {
                 Some(Word::None) => Choice::None,
                 Some(Word::Required) => Choice::Required,
@@ -98,7 +100,8 @@ fn read_choice_object(choice: &Fields<'_>, tools: &mut Tools) -> Result<(), ApiE
         Some(true) => Choice::Required,
         _ => Choice::Auto,
     };
-    let list = allowed.list("tools")?.ok_or_else(|| ApiError::missing(&allowed.name("tools"), "a list of functions"))?;
+    let list =
+        allowed.list("tools")?.ok_or_else(|| ApiError::missing(&allowed.name("tools"), "a list of functions"))?;
     let name = |(i, tool): (usize, &Value)| {
         let tool = Fields::at(tool, format!("{}[{i}]", allowed.name("tools")))?;
         named(&tool).map(str::to_owned)
@@ -111,7 +114,8 @@ fn named<'a>(fields: &Fields<'a>) -> Result<&'a str, ApiError> {
     if let Some(name) = fields.string("name")? {
         return Ok(name);
     }
-    let function = fields.get("function").ok_or_else(|| ApiError::missing(&fields.name("function"), "an object with a name"))?;
+    let function =
+        fields.get("function").ok_or_else(|| ApiError::missing(&fields.name("function"), "an object with a name"))?;
     let function = Fields::at(function, fields.name("function"))?;
     function.string("name")?.ok_or_else(|| ApiError::missing(&function.name("name"), "the function's name"))
 }

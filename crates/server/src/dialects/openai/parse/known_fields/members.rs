@@ -62,12 +62,8 @@ const CALLED: &[Row] =
 
 const TOOL: &[Row] = &[KEPT, KEPT_ELSEWHERE, read(Both, &["type", "function"])];
 
-const DESCRIBED: &[Row] = &[
-    KEPT,
-    KEPT_ELSEWHERE,
-    read(Both, &["name", "strict"]),
-    passed(&["description", "parameters"]),
-];
+const DESCRIBED: &[Row] =
+    &[KEPT, KEPT_ELSEWHERE, read(Both, &["name", "strict"]), passed(&["description", "parameters"])];
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let table = |rows: &'static [Row]| by_name(rows, Endpoint::Chat);

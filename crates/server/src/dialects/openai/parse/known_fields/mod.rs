@@ -60,8 +60,6 @@ enum Treatment {
     Refused { adjusts: Option<Adjusts>, nothing: &'static [Nothing], instead: &'static str },
     /// The chat template's affair: ignored if that does not read it, unless its value asks for nothing.
     Passed { nothing: &'static [Nothing] },
-    /// Ignored, whether or not the chat template writes it, unless its value asks for nothing.
-    Ignored { nothing: &'static [Nothing] },
 }
 
 /// The fields that another one adjusts, with the values that leave them idle.
@@ -153,15 +151,13 @@ fn check_object(
         let is_nothing = |values: &[Nothing]| values.iter().any(|nothing| nothing.is(value));
         match known.get(name) {
             Some(Treatment::Read | Treatment::Harmless) => {}
-            Some(
-                Treatment::Refused { nothing, .. } | Treatment::Passed { nothing } | Treatment::Ignored { nothing },
-            ) if is_nothing(nothing) => {}
+            Some(Treatment::Refused { nothing, .. } | Treatment::Passed { nothing }) if is_nothing(nothing) => {}
             Some(Treatment::Refused { adjusts: Some(adjusted), .. }) if are_idle(adjusted, fields) => {}
             Some(Treatment::Refused { nothing, instead, .. }) => {
                 return Err(unsupported(&fields.name(name), value, nothing, instead));
             }
             Some(Treatment::Passed { .. }) | None if reads(name) => {}
-            Some(Treatment::Passed { .. } | Treatment::Ignored { .. }) | None => ignored.add(|| fields.name(name)),
+            Some(Treatment::Passed { .. }) | None => ignored.add(|| fields.name(name)),
         }
     }
     Ok(())

@@ -111,12 +111,7 @@ pub(super) const ROWS: &[Row] = &[
     refused(Chat, &["template_vars"], &[EmptyObject], "use chat_template_kwargs"),
     // An answer that goes on with what is there.
     refused(Chat, &["echo"], &[False], "put the last message before the answer yourself"),
-    refused(
-        Chat,
-        &["continue_", "continue_assistant_turn", "impersonate"],
-        &[False],
-        NO_CONTINUATION,
-    ),
+    refused(Chat, &["continue_", "continue_assistant_turn", "impersonate"], &[False], NO_CONTINUATION),
     refused(Chat, &["assistant_prefill", "response_prefix", "prefill"], &[EmptyText], NO_CONTINUATION),
     // Thinking: a completion has no template that would know of it.
     refused(Completions, &["reasoning_effort"], &[Word("none")], NO_REASONING),
