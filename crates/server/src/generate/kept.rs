@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_was_used_first_makes_room() {
-        let store = MemoryStore::new(3_500, Duration::from_secs(60));
+        let store = MemoryStore::new(4_000, Duration::from_secs(60));
         for id in ["a", "b", "c"] {
             store.put(kept(id, None, 1000));
         }

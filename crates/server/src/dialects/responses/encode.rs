@@ -13,7 +13,7 @@ use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder, Entry, EventLog};
 use crate::http::ApiError;
 
 /// The code of an answer that somebody has cancelled.
-const CANCELLED: &str = "cancelled";
+const CANCELLED: &str = "request_cancelled";
 
 /// How the answer is written, and whether it is kept.
 pub(crate) struct Responses {
@@ -63,7 +63,7 @@ impl Responses {
     /// The response when its answer has failed.
     pub fn failed(&self, error: &ApiError, answered: &Answered) -> Value {
         let is_cancelled = error.code() == CANCELLED;
-        let status = if is_cancelled { CANCELLED } else { "failed" };
+        let status = if is_cancelled { "cancelled" } else { "failed" };
         let mut body = self.body(status, items::of(&self.id, answered, true), None);
         if !is_cancelled {
             body["error"] = json!({"code": error.code(), "message": error.message()});
