@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::{Choice, Function};
 
 /// What calls stand between.
-pub(crate) const OPEN: &str = "<tool_call>";
-pub(crate) const CLOSE: &str = "</tool_call>";
+const OPEN: &str = "<tool_call>";
+const CLOSE: &str = "</tool_call>";
 
 /// What a system message says of the functions.
 pub fn describe(functions: &[Function], choice: &Choice<'_>, parallel: bool) -> String {

@@ -24,10 +24,12 @@
 //! assert_eq!(pieces, [Piece::Arguments { index: 0, text: arguments }, Piece::End { index: 0 }]);
 //! ```
 
+mod forms;
 mod function;
 pub mod generic;
 mod read;
 mod reasoning;
+mod schema;
 mod style;
 mod write;
 

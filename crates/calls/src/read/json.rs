@@ -21,7 +21,12 @@ pub(super) enum At {
 }
 
 impl Scan {
-    /// Takes the next character of a value that begins with the first one taken.
+    /// Whether the value is inside of a string.
+    pub(super) fn is_in_string(&self) -> bool {
+        self.in_string
+    }
+
+    /// Takes the next character of a value, before which white space may stand.
     pub(super) fn step(&mut self, c: char) -> At {
         if self.in_string {
             match c {
@@ -48,7 +53,7 @@ impl Scan {
                     return At::End;
                 }
             }
-            _ if self.depth == 0 => self.is_scalar = true,
+            _ if self.depth == 0 && !c.is_whitespace() => self.is_scalar = true,
             _ => {}
         }
         At::Inside
@@ -69,9 +74,14 @@ pub(super) struct Unescape {
 impl Unescape {
     /// Takes a character and writes what it stands for; `true` at the quote that ends the string. Halves of pairs are U+FFFD.
     pub(super) fn step(&mut self, c: char, text: &mut String) -> bool {
+        self.step_to('"', c, text)
+    }
+
+    /// The same, of a string that ends with another quote.
+    pub(super) fn step_to(&mut self, quote: char, c: char, text: &mut String) -> bool {
         if self.digits > 0 {
             if let Some(digit) = c.to_digit(16) {
-                self.code = self.code << 4 | digit;
+                self.code = self.code.wrapping_shl(4) | digit;
                 self.digits -= 1;
                 if self.digits == 0 {
                     self.unit(text);
@@ -84,8 +94,9 @@ impl Unescape {
         }
         if self.is_escaped {
             self.is_escaped = false;
-            if c == 'u' {
-                (self.digits, self.code) = (4, 0);
+            // JSON has `\u` alone, Python the others too.
+            if let 'u' | 'x' | 'U' = c {
+                (self.digits, self.code) = (if c == 'x' { 2 } else { 4 * (1 + u32::from(c == 'U')) }, 0);
                 return false;
             }
             self.flush(text);
@@ -104,7 +115,7 @@ impl Unescape {
             return false;
         }
         self.flush(text);
-        if c == '"' {
+        if c == quote {
             return true;
         }
         text.push(c);
@@ -131,6 +142,19 @@ impl Unescape {
     /// A first half that nothing follows.
     fn flush(&mut self, text: &mut String) {
         text.extend(self.high.take().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+}
+
+/// Writes a character as it stands in a JSON string.
+pub(super) fn escape(c: char, text: &mut String) {
+    match c {
+        '"' => text.push_str("\\\""),
+        '\\' => text.push_str("\\\\"),
+        '\n' => text.push_str("\\n"),
+        '\t' => text.push_str("\\t"),
+        '\r' => text.push_str("\\r"),
+        '\0'..='\x1f' => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+        _ => text.push(c),
     }
 }
 

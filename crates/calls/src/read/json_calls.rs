@@ -4,21 +4,13 @@ use super::Step;
 use super::envelope::Envelope;
 use super::markers::Markers;
 use super::sink::Sink;
-
-/// What stands around the objects.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
-    /// The marker before them; empty if there is none.
-    pub(super) open: &'static str,
-    /// The marker behind them; empty if there is none. Models forget it, so calls are read without it.
-    pub(super) close: &'static str,
-}
+use crate::forms::Json;
 
 #[derive(Debug)]
 pub(super) struct JsonCalls {
     state: State,
     in_list: bool,
-    form: Form,
+    form: Json,
     /// What may stand between calls: the end of them, and the beginning of more.
     markers: Markers,
 }
@@ -35,7 +27,7 @@ enum State {
 
 impl JsonCalls {
     /// Reads from behind the marker on, or from the beginning if there is no marker.
-    pub(super) fn new(form: &Form) -> Self {
+    pub(super) fn new(form: &Json) -> Self {
         JsonCalls { state: State::Begin, in_list: false, form: *form, markers: Markers::new([form.close, form.open]) }
     }
 
@@ -61,7 +53,7 @@ impl JsonCalls {
             State::Between if c == ']' && self.in_list => {
                 self.in_list = false;
                 self.state = State::Behind;
-                Step::More
+                if self.form.close.is_empty() { Step::Done } else { Step::Whole }
             }
             // A brace too many is a slip of small models.
             State::Between if matches!(c, ',' | ';' | '}') && !self.markers.is_holding() => Step::More,

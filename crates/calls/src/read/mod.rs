@@ -3,16 +3,25 @@
 //! All machines here take one character at a time and look at nothing else, so how an answer was cut makes no difference. What may become a call is
 //! held back until the function's name is known, and is text if it becomes none.
 
+mod channels;
 mod envelope;
+mod gemma;
 mod json;
 mod json_calls;
+mod literal;
 mod machine;
 mod markers;
+mod named_calls;
+mod names;
+mod pythonic;
 mod sink;
+mod tagged;
 
 use std::sync::Arc;
 
+use crate::forms::Form;
 use crate::{Function, Reasoning, Style};
+use channels::Channels;
 use machine::Machine;
 use markers::Markers;
 use sink::Sink;
@@ -70,6 +79,8 @@ pub struct Reader {
     thought_markers: Markers,
     /// What was read since a call began to be possible, or since the last one of several.
     raw: String,
+    /// How many calls there were when `raw` began with a marker.
+    calls_before: usize,
 }
 
 #[derive(Debug)]
@@ -77,13 +88,15 @@ enum State {
     Text,
     Reasoning,
     Call(Machine),
+    /// The whole answer is messages in channels.
+    Channels(Channels),
 }
 
 /// What begins behind a marker.
 #[derive(Clone, Copy, Debug)]
 enum Begin {
     Thought,
-    Call,
+    Call(Style, Form),
     /// The marker frames the answer and says nothing.
     Nothing,
 }
@@ -93,6 +106,8 @@ enum Begin {
 enum Step {
     /// It was taken.
     More,
+    /// It was taken, and all that was read so far is whole: none of it will be text.
+    Whole,
     /// It was taken, and no more calls come.
     Done,
     /// It is none of the machine's: it is to be read as text, and so is what no call was made of.
@@ -108,19 +123,27 @@ impl Reader {
             markers.push((&reasoning.start, Begin::Thought));
         }
         if let Some(style) = style {
-            markers.extend(machine::openers(style).iter().map(|marker| (*marker, Begin::Call)));
-            markers.extend(machine::frames(style).iter().map(|marker| (*marker, Begin::Nothing)));
+            markers.extend(style.openers().into_iter().map(|(marker, form)| (marker, Begin::Call(style, form))));
+            markers.extend(style.frames().iter().map(|marker| (*marker, Begin::Nothing)));
         }
         let thought_markers = reasoning.iter().flat_map(|reasoning| [&reasoning.end, &reasoning.start]);
         let is_inside = starts_inside && reasoning.is_some();
+        let has_channels = reasoning.as_ref().is_some_and(|reasoning| reasoning.start.starts_with("<|channel|>"));
+        let state = match style {
+            Some(Style::Harmony) => State::Channels(Channels::new(is_inside)),
+            None if has_channels => State::Channels(Channels::new(is_inside)),
+            _ if is_inside => State::Reasoning,
+            _ => State::Text,
+        };
         Reader {
             sink: Sink::new(functions, !markers.is_empty() || style.is_some()),
             style,
-            state: if is_inside { State::Reasoning } else { State::Text },
+            state,
             begins: markers.iter().map(|(_, begin)| *begin).collect(),
             markers: Markers::new(markers.into_iter().map(|(marker, _)| marker)),
             thought_markers: Markers::new(thought_markers),
             raw: String::new(),
+            calls_before: 0,
         }
     }
 
@@ -143,8 +166,8 @@ impl Reader {
         held.chars().for_each(|c| self.sink.text(c));
         let held = self.thought_markers.take();
         held.chars().for_each(|c| self.sink.reasoning(c));
-        if let State::Call(machine) = &mut self.state {
-            machine.finish(&mut self.sink);
+        if let State::Channels(channels) = &mut self.state {
+            channels.finish(&mut self.sink);
         }
         self.give_back();
         self.sink.finish();
@@ -155,6 +178,7 @@ impl Reader {
     fn step(&mut self, c: char) {
         match &mut self.state {
             State::Text => self.step_text(c),
+            State::Channels(channels) => channels.step(c, &mut self.sink),
             State::Reasoning => {
                 let sink = &mut self.sink;
                 match self.thought_markers.step(c, |c| sink.reasoning(c)) {
@@ -176,7 +200,13 @@ impl Reader {
                 match machine.step(c, &mut self.sink) {
                     Step::More if was_open || self.sink.is_open() || self.sink.calls() > calls => self.raw.clear(),
                     Step::More => self.raw.push(c),
+                    Step::Whole => self.raw.clear(),
                     Step::Done => {
+                        // Markers without a call between them are text.
+                        if self.sink.calls() == self.calls_before {
+                            self.raw.push(c);
+                            self.give_back();
+                        }
                         self.raw.clear();
                         self.state = State::Text;
                     }
@@ -196,21 +226,25 @@ impl Reader {
     fn step_text(&mut self, c: char) {
         if !self.markers.is_holding()
             && self.sink.is_at_beginning()
-            && let Some(machine) = self.style.and_then(|style| machine::bare(style, c))
+            && let Some(style) = self.style.filter(|style| style.bare() == Some(c))
+            && let Some(machine) = Machine::new(style, style.form(), "")
         {
             self.state = State::Call(machine);
+            self.calls_before = self.sink.calls();
             return self.step(c);
         }
         let sink = &mut self.sink;
         let Some(found) = self.markers.step(c, |c| sink.text(c)) else { return };
-        match (self.begins.get(found), self.style) {
-            (Some(Begin::Thought), _) => self.state = State::Reasoning,
-            (Some(Begin::Call), Some(style)) => {
-                let marker = self.markers.marker(found).to_owned();
-                self.state = State::Call(machine::behind(style, &marker));
-                self.raw = marker;
+        match self.begins.get(found) {
+            Some(Begin::Thought) => self.state = State::Reasoning,
+            Some(Begin::Call(style, form)) => {
+                self.raw = self.markers.marker(found).to_owned();
+                self.calls_before = self.sink.calls();
+                if let Some(machine) = Machine::new(*style, *form, &self.raw) {
+                    self.state = State::Call(machine);
+                }
             }
-            _ => {}
+            Some(Begin::Nothing) | None => {}
         }
     }
 

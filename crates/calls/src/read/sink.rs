@@ -64,7 +64,17 @@ impl Sink {
 
     /// Whether a function may have this name.
     pub(super) fn knows(&self, name: &str) -> bool {
-        !name.is_empty() && (self.functions.is_empty() || self.function(name).is_some())
+        !name.is_empty() && (self.knows_all() || self.function(name).is_some())
+    }
+
+    /// Whether any name may be called.
+    pub(super) fn knows_all(&self) -> bool {
+        self.functions.is_empty()
+    }
+
+    /// Whether the name of a function that is known begins like this.
+    pub(super) fn begins(&self, name: &str) -> bool {
+        self.functions.iter().any(|function| function.name.starts_with(name))
     }
 
     pub(super) fn function(&self, name: &str) -> Option<&Function> {

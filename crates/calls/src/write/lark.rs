@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// The id of a text that is one special token of the vocabulary.
 pub(super) type Tokens<'a> = &'a dyn Fn(&str) -> Option<u32>;
 
-/// Any text, and none of it.
+/// Any text, also an empty one.
 pub(super) const ANY: &str = r"/(.|\n)*/";
 
 /// Rules, and the schemas that they name.
@@ -36,40 +36,60 @@ impl<'a> Lark<'a> {
         format!("@schema{}", self.schemas.len() - 1)
     }
 
-    /// A marker: its special token if it is one, else its text. Tokens of the form `<|name|>` inside of it are looked for too.
+    /// A marker: its special token if it is one, else its text, in which special tokens of the form `<name>` are looked for.
     pub(super) fn marker(&self, marker: &str) -> String {
         if let Some(id) = (self.tokens)(marker) {
             return format!("<[{id}]>");
         }
         let mut parts = Vec::new();
         let (mut rest, mut plain) = (marker, String::new());
-        while let Some(start) = rest.find("<|") {
-            let Some(length) = rest[start..].find("|>").map(|length| length + 2) else { break };
+        while let Some(start) = rest.find('<') {
             let (before, from) = rest.split_at(start);
-            let (name, behind) = from.split_at(length);
             plain.push_str(before);
-            match (self.tokens)(name) {
-                Some(id) => {
+            match self.token_at(from) {
+                Some((id, length)) => {
                     parts.extend((!plain.is_empty()).then(|| quote(&plain)));
                     plain.clear();
                     parts.push(format!("<[{id}]>"));
+                    rest = &from[length..];
                 }
-                None => plain.push_str(name),
+                None => {
+                    plain.push('<');
+                    rest = &from[1..];
+                }
             }
-            rest = behind;
         }
         plain.push_str(rest);
         parts.extend((!plain.is_empty()).then(|| quote(&plain)));
         parts.join(" ")
     }
 
-    /// The special token that a marker begins with, if it does.
-    pub(super) fn first_token(&self, marker: &str) -> Option<u32> {
-        if let Some(id) = (self.tokens)(marker) {
-            return Some(id);
+    /// The special token that a text begins with, and its length.
+    fn token_at(&self, text: &str) -> Option<(u32, usize)> {
+        let length = text.find('>')? + 1;
+        (self.tokens)(&text[..length]).map(|id| (id, length))
+    }
+
+    /// The special token that a marker begins with, if it does, and what stands behind it.
+    pub(super) fn first_token<'b>(&self, marker: &'b str) -> Option<(u32, &'b str)> {
+        match (self.tokens)(marker) {
+            Some(id) => Some((id, "")),
+            None => self.token_at(marker).map(|(id, length)| (id, &marker[length..])),
         }
-        let length = marker.starts_with("<|").then(|| marker.find("|>")).flatten()? + 2;
-        (self.tokens)(&marker[..length])
+    }
+
+    /// Adds rules of a list of rules in their order, of which some must be there, and says which rule it is.
+    pub(super) fn list(&mut self, name: &str, items: &[(String, bool)], separator: &str) -> String {
+        let separator = quote(separator);
+        self.rule(&format!("{name}_first{}", items.len()), "\"\"");
+        self.rule(&format!("{name}_next{}", items.len()), "\"\"");
+        for (at, (item, is_required)) in items.iter().enumerate().rev() {
+            let after = at + 1;
+            let skip = |kind: &str| if *is_required { String::new() } else { format!(" | {name}_{kind}{after}") };
+            self.rule(&format!("{name}_first{at}"), &format!("{item} {name}_next{after}{}", skip("first")));
+            self.rule(&format!("{name}_next{at}"), &format!("{separator} {item} {name}_next{after}{}", skip("next")));
+        }
+        format!("{name}_first0")
     }
 
     pub(super) fn finish(self) -> (String, Vec<Value>, Vec<usize>) {
@@ -101,6 +121,15 @@ pub(super) fn pattern(text: &str) -> String {
     escaped
 }
 
+/// A terminal: text without any of some texts in it, one character at least.
+pub(super) fn without(texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| pattern(text)).collect();
+    match texts.as_slice() {
+        [] => r"/(.|\n)+/".to_owned(),
+        texts => format!(r"/(.|\n)+/ & ~/(.|\n)*({})(.|\n)*/", texts.join("|")),
+    }
+}
+
 /// Several alternatives, in brackets if need be.
 pub(super) fn any_of(alternatives: &[String]) -> String {
     match alternatives {
@@ -127,7 +156,7 @@ mod tests {
         assert_eq!(lark.marker("<|b"), r#""<|b""#);
         assert_eq!(
             (lark.first_token("<|a|>b"), lark.first_token("<|b|>"), lark.first_token("b")),
-            (Some(7), None, None)
+            (Some((7, "b")), None, None)
         );
     }
 

@@ -1,13 +1,19 @@
 //! Grammars of answers with calls.
 
+mod channels;
+mod gemma;
 mod json_calls;
 mod lark;
+mod named_calls;
+mod pythonic;
+mod tagged;
 mod thoughts;
 
 use serde_json::{Map, Value};
 
+use crate::forms::Form;
 use crate::{Choice, Function, Style};
-use lark::{ANY, Lark};
+use lark::{ANY, Lark, without};
 pub use thoughts::{Thoughts, thoughts_grammar};
 
 /// A grammar, in llguidance's Lark, for a whole answer.
@@ -20,6 +26,9 @@ pub struct CallGrammar {
     /// Which of the functions each schema is of, by its place among them.
     pub owners: Vec<usize>,
 }
+
+/// Functions that may be called, and their places among all.
+type Functions<'a> = &'a [(usize, &'a Function)];
 
 /// How a style's calls are written: rules for all calls of an answer.
 struct Section {
@@ -77,8 +86,12 @@ pub fn grammar_or(
         return None;
     }
     let mut lark = Lark::new(tokens);
+    let Some(section) = section(style, &mut lark, &callable, parallel) else {
+        channels::start(&mut lark, &callable, *choice == Choice::Auto, reasoning.as_ref());
+        let (lark, schemas, owners) = lark.finish();
+        return Some(CallGrammar { lark, schemas, owners });
+    };
     let before = thoughts::before(&mut lark, reasoning.as_ref());
-    let section = section(style, &mut lark, &callable, parallel);
     let open = lark.marker(section.open);
     lark.rule("calls", &format!("{open} {}", section.tail));
     match (choice, otherwise) {
@@ -90,36 +103,48 @@ pub fn grammar_or(
         (Choice::Auto, None) => {
             lark.rule("start", &format!("{before}answer"));
             let thought = reasoning.as_ref().filter(|thoughts| !thoughts.starts_inside);
-            free(&mut lark, &section, thought.map(|thoughts| thoughts.markers.start.trim_end()));
+            free(&mut lark, style, &section, thought.map(|thoughts| thoughts.markers.start.trim_end()));
         }
     }
     let (lark, schemas, owners) = lark.finish();
     Some(CallGrammar { lark, schemas, owners })
 }
 
-/// The rule `answer`: any text, then perhaps calls. Thoughts have had their place before.
-fn free(lark: &mut Lark<'_>, section: &Section, thought: Option<&str>) {
+/// Adds the rule `answer`: any text, then perhaps calls. Thoughts have had their place before.
+fn free(lark: &mut Lark<'_>, style: Style, section: &Section, thought: Option<&str>) {
     let thought = thought.filter(|start| lark.first_token(start).is_none());
     let mut excluded: Vec<&str> = thought.into_iter().collect();
+    let framed = match style.frames() {
+        [start, end] => format!(" | {} FREE? {}", lark.marker(start), lark.marker(end)),
+        _ => String::new(),
+    };
     if let Some(other) = section.other {
-        lark.rule("answer", "calls | FREE?");
+        lark.rule("answer", &format!("calls | FREE?{framed}"));
         lark.rule("FREE", other);
-    } else if lark.first_token(section.open).is_some() {
-        lark.rule("answer", "FREE? calls?");
-        lark.rule("FREE", &thoughts::without(&excluded));
+        return;
+    }
+    // Spelled in letters a marker is read as one too.
+    excluded.push(section.open);
+    lark.rule("FREE", &without(&excluded));
+    if lark.first_token(section.open).is_some() {
+        lark.rule("answer", &format!("FREE? calls?{framed}"));
     } else {
-        excluded.push(section.open);
-        lark.rule("answer", &format!("FREE? | lead {}", section.tail));
-        lark.rule("FREE", &thoughts::without(&excluded));
+        lark.rule("answer", &format!("FREE? | lead {}{framed}", section.tail));
         let open = lark.marker(section.open);
         lark.rule(&format!("lead[suffix={open}]"), ANY);
     }
 }
 
-fn section(style: Style, lark: &mut Lark<'_>, functions: &[(usize, &Function)], parallel: bool) -> Section {
-    match style {
-        Style::Hermes | Style::Generic => json_calls::hermes(lark, functions, parallel),
-    }
+/// The rules of a style's calls; none for channels, in which whole answers are written.
+fn section(style: Style, lark: &mut Lark<'_>, functions: Functions<'_>, parallel: bool) -> Option<Section> {
+    Some(match style.form() {
+        Form::Json(form) => json_calls::section(lark, form, functions, parallel),
+        Form::Named(form) => named_calls::section(lark, form, functions, parallel),
+        Form::Tagged(form) => tagged::section(lark, form, functions, parallel),
+        Form::Pythonic(open, close) => pythonic::section(lark, (open, close), functions, parallel),
+        Form::Gemma(form) => gemma::section(lark, form, functions, parallel),
+        Form::Channels => return None,
+    })
 }
 
 /// The schema of a function's arguments: what it says, and that it is of an object.

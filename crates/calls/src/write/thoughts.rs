@@ -1,7 +1,8 @@
 //! Thoughts before an answer.
 
-use super::lark::{ANY, Lark, Tokens, pattern};
+use super::lark::{ANY, Lark, Tokens, pattern, without};
 use crate::Reasoning;
+use crate::forms::CHANNEL_MARKERS;
 
 /// The thoughts that an answer begins with.
 #[derive(Clone, Copy, Debug)]
@@ -14,24 +15,31 @@ pub struct Thoughts<'a> {
     pub budget: Option<usize>,
 }
 
-/// A grammar that only bounds thoughts: at most so many tokens of them, then anything.
+/// A grammar that only bounds thoughts: at most so many tokens of them, then anything. `tokens` is as in [`crate::grammar`].
 pub fn thoughts_grammar(thoughts: &Thoughts<'_>, tokens: Tokens<'_>) -> String {
     let mut lark = Lark::new(tokens);
     let start = thoughts.markers.start.trim_end();
+    let open = lark.marker(start);
     thought(&mut lark, thoughts);
+    lark.rule("rest", "(<[*]>)*");
     if thoughts.starts_inside {
         lark.rule("start", "thought rest");
-        lark.rule("rest", "(<[*]>)*");
-    } else if let Some(id) = lark.first_token(start) {
-        // Once the thoughts are over, or if there are none, no more may begin.
-        let open = lark.marker(start);
-        lark.rule("start", &format!("({open} thought)? rest"));
-        lark.rule("rest", &format!("(<[^{id}]>)*"));
-    } else {
-        let open = lark.marker(start);
-        lark.rule("start", &format!("{open} thought rest | OTHER rest | \"\""));
-        lark.rule("rest", "(<[*]>)*");
-        lark.rule("OTHER", &format!("/{}/", other_than(start)));
+        return lark.finish().0;
+    }
+    match lark.first_token(start) {
+        Some((id, "")) => {
+            // If there are no thoughts at the beginning, none may begin later.
+            lark.rule("start", &format!("{open} thought rest | without"));
+            lark.rule("without", &format!("(<[^{id}]>)*"));
+        }
+        Some((id, text)) => {
+            lark.rule("start", &format!("{open} thought rest | <[{id}]> OTHER rest | <[^{id}]> rest | \"\""));
+            lark.rule("OTHER", &format!("/{}/", other_than(text)));
+        }
+        None => {
+            lark.rule("start", &format!("{open} thought rest | OTHER rest | \"\""));
+            lark.rule("OTHER", &format!("/{}/", other_than(start)));
+        }
     }
     lark.finish().0
 }
@@ -48,42 +56,30 @@ pub(super) fn before(lark: &mut Lark<'_>, thoughts: Option<&Thoughts<'_>>) -> St
     format!("({open} thought BREAK?)? ")
 }
 
-/// The rule `thought`: thoughts from behind the marker of their beginning, and that of their end.
-fn thought(lark: &mut Lark<'_>, thoughts: &Thoughts<'_>) {
+/// Adds the rule `thought`: thoughts from behind the marker of their beginning, and that of their end.
+pub(super) fn thought(lark: &mut Lark<'_>, thoughts: &Thoughts<'_>) {
     let end = thoughts.markers.end.trim();
     let close = lark.marker(end);
     if thoughts.budget == Some(0) {
         lark.rule("thought", &close);
         return;
     }
+    let is_channel = thoughts.markers.start.starts_with("<|channel|>");
+    lark.rule("THOUGHT", &without(if is_channel { &CHANNEL_MARKERS } else { std::slice::from_ref(&end) }));
+    let bound = thoughts.budget.map(|most| format!("max_tokens={most}"));
     if lark.first_token(end).is_some() {
-        let bound = thoughts.budget.map(|most| format!("[max_tokens={most}]")).unwrap_or_default();
+        let bound = bound.map(|bound| format!("[{bound}]")).unwrap_or_default();
         lark.rule("thought", &format!("thinking {close} | {close}"));
-        lark.rule(&format!("thinking{bound}"), r"/(.|\n)+/");
-        return;
+        lark.rule(&format!("thinking{bound}"), "THOUGHT");
+    } else if let Some(bound) = bound {
+        // When both are at their bound, the parser ends the one that was named first.
+        lark.rule("thought", &format!("thinking {close} | closed"));
+        lark.rule(&format!("closed[suffix={close},{bound}]"), ANY);
+        lark.rule(&format!("thinking[{bound}]"), "THOUGHT");
+    } else {
+        lark.rule("thought", "closed");
+        lark.rule(&format!("closed[suffix={close}]"), ANY);
     }
-    match thoughts.budget {
-        None => {
-            lark.rule("thought", "closed");
-            lark.rule(&format!("closed[suffix={close}]"), ANY);
-        }
-        Some(most) => {
-            // When both are at their bound, the parser ends the one that was named first.
-            lark.rule("thought", &format!("thinking {close} | closed"));
-            lark.rule(&format!("closed[suffix={close},max_tokens={most}]"), ANY);
-            lark.rule(&format!("thinking[max_tokens={most}]"), "OPEN_THOUGHT");
-            lark.rule("OPEN_THOUGHT", &without(&[end]));
-        }
-    }
-}
-
-/// A terminal: text without any of some texts in it, one character at least.
-pub(super) fn without(texts: &[&str]) -> String {
-    let mut terminal = r"/(.|\n)+/".to_owned();
-    for text in texts {
-        terminal.push_str(&format!(r" & ~/(.|\n)*{}(.|\n)*/", pattern(text)));
-    }
-    terminal
 }
 
 /// A regular expression of the shortest texts that tell that a text does not begin with another one.

@@ -9,9 +9,61 @@ use serde_json::{Value, json};
 use crate::reading::{functions, of, read, think};
 use crate::vocabulary::{Compiled, Random, Vocabulary, vocabulary};
 
+/// Markers of all styles, as vocabularies have them.
+const SPECIAL: &[&str] = &[
+    "<tool_call>",
+    "</tool_call>",
+    "<think>",
+    "</think>",
+    "<seed:tool_call>",
+    "</seed:tool_call>",
+    "<minimax:tool_call>",
+    "</minimax:tool_call>",
+    "<arg_key>",
+    "</arg_key>",
+    "<arg_value>",
+    "</arg_value>",
+    "<|python_tag|>",
+    "<|python_start|>",
+    "<|python_end|>",
+    "[TOOL_CALLS]",
+    "[ARGS]",
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁calls▁end｜>",
+    "<｜tool▁call▁begin｜>",
+    "<｜tool▁call▁end｜>",
+    "<｜tool▁sep｜>",
+    "<|tool_calls_section_begin|>",
+    "<|tool_calls_section_end|>",
+    "<|tool_call_begin|>",
+    "<|tool_call_end|>",
+    "<|tool_call_argument_begin|>",
+    "<|tool_call|>",
+    "<|/tool_call|>",
+    "<|start|>",
+    "<|end|>",
+    "<|channel|>",
+    "<|message|>",
+    "<|constrain|>",
+    "<|tool_call_start|>",
+    "<|tool_call_end|>",
+    "<|START_ACTION|>",
+    "<|END_ACTION|>",
+    "<|START_RESPONSE|>",
+    "<|END_RESPONSE|>",
+    "<start_function_call>",
+    "<end_function_call>",
+    "<escape>",
+    "<|tool_call>",
+    "<tool_call|>",
+    "<|\"|>",
+    "<|channel>",
+    "<channel|>",
+];
+
 /// Vocabularies in which markers are special tokens, and in which they are text.
-fn vocabularies(_style: Style) -> [Arc<Vocabulary>; 2] {
-    [vocabulary(&["<tool_call>", "</tool_call>", "<think>", "</think>"]), vocabulary(&[])]
+fn vocabularies() -> [Arc<Vocabulary>; 2] {
+    [vocabulary(SPECIAL), vocabulary(&[])]
 }
 
 fn styles() -> impl Iterator<Item = Style> {
@@ -58,7 +110,7 @@ fn check_arguments(name: &str, arguments: &Value, text: &str) {
 fn required_calls_are_calls_with_valid_arguments_in_all_styles() {
     let mut random = Random(7);
     for style in styles() {
-        for vocabulary in vocabularies(style) {
+        for vocabulary in vocabularies() {
             let tokens = |text: &str| vocabulary.id(text);
             for (choice, parallel) in
                 [(Choice::Required, true), (Choice::Required, false), (Choice::Named("weather"), true)]
@@ -92,7 +144,7 @@ fn required_calls_are_calls_with_valid_arguments_in_all_styles() {
 #[test]
 fn auto_lets_text_through_until_a_call_begins() {
     for style in [Style::Hermes, Style::Generic] {
-        for vocabulary in vocabularies(style) {
+        for vocabulary in vocabularies() {
             let tokens = |text: &str| vocabulary.id(text);
             let found = grammar(style, &functions(), &Choice::Auto, false, None, &tokens).expect("there are functions");
             let compiled = Compiled::new(&vocabulary, &found);
@@ -108,7 +160,7 @@ fn auto_lets_text_through_until_a_call_begins() {
 
 #[test]
 fn thoughts_come_first_and_end_at_their_budget() {
-    for vocabulary in vocabularies(Style::Hermes) {
+    for vocabulary in vocabularies() {
         let tokens = |text: &str| vocabulary.id(text);
         let markers = think();
         for starts_inside in [true, false] {
@@ -146,7 +198,9 @@ fn names_with_odd_characters_are_called_by_them() {
             let found = grammar(style, &odd, &Choice::Named(name), false, None, &|_| None).expect("it is there");
             let compiled = Compiled::new(&vocabulary, &found);
             let reading = Reading { functions: odd.clone().into(), reasoning: None, ..of(style) };
-            let text = (1..20).find_map(|seed| compiled.sample(&mut Random(seed))).expect("some text ends");
+            let text = (1..20)
+                .find_map(|seed| compiled.sample(&mut Random(seed)))
+                .unwrap_or_else(|| panic!("{style:?} {name:?}: no text ends"));
             let pieces = read(&reading, &text);
             assert!(
                 pieces.iter().any(|piece| matches!(piece, Piece::Call { name: called, .. } if called == name)),

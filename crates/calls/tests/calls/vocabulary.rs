@@ -62,6 +62,9 @@ impl Random {
     }
 }
 
+/// What ends free texts, where that is text itself: a random text would hardly ever come to it.
+const ENDS: &[&str] = &["\n</parameter>", "</parameter>", "</arg_value>", "<|\"|>", "<escape>", "</think>"];
+
 /// A compiled grammar over a vocabulary.
 pub struct Compiled {
     grammar: Arc<Grammar>,
@@ -87,7 +90,8 @@ impl Compiled {
     fn tokens(&self, mut text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
         while let Some(first) = text.bytes().next() {
-            let special = self.vocabulary.special.iter().find(|special| text.starts_with(**special));
+            let specials = self.vocabulary.special.iter().filter(|special| text.starts_with(**special));
+            let special = specials.max_by_key(|special| special.len());
             match special {
                 Some(special) => {
                     ids.extend(self.vocabulary.id(special));
@@ -123,6 +127,7 @@ impl Compiled {
     pub fn sample(&self, random: &mut Random) -> Option<String> {
         let mut matcher = self.grammar.matcher();
         let (mut mask, mut bytes) = (Vec::new(), Vec::new());
+        let mut end: &[u8] = &[];
         for step in 0..4000 {
             matcher.mask(&mut mask).expect("it goes on");
             let allowed: Vec<u32> = (0..self.vocabulary.count() as u32).filter(|&id| has(&mask, id)).collect();
@@ -135,7 +140,19 @@ impl Compiled {
                 _ => Vec::new(),
             };
             let ids = if ids.is_empty() { allowed } else { ids };
-            let id = ids[random.below(ids.len())];
+            if end.is_empty() && random.below(8) == 0 {
+                end = ENDS[random.below(ENDS.len())].as_bytes();
+            }
+            let id = match end.split_first() {
+                Some((&first, rest)) if has(&mask, u32::from(first)) => {
+                    end = rest;
+                    u32::from(first)
+                }
+                _ => {
+                    end = &[];
+                    ids[random.below(ids.len())]
+                }
+            };
             if id == self.vocabulary.end() {
                 return Some(String::from_utf8(bytes).expect("text is UTF-8"));
             }
