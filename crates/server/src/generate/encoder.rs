@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
 
+use parkade_model::TokenId;
+
 use crate::http::{ApiError, Frames};
 
 /// Writes the answer to one HTTP request.
@@ -33,6 +35,8 @@ pub(crate) struct Collected {
     pub logprobs: Vec<TokenLogprob>,
     pub reason: Option<FinishReason>,
     pub stop_string: Option<String>,
+    /// The token that ended it.
+    pub end_token: Option<TokenId>,
 }
 
 /// All answers to one prompt.

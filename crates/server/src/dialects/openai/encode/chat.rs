@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::form::Form;
 use super::logprobs::ChatLogprobs;
+use super::stop_reason::StopReason;
 use super::unsent::Unsent;
 use crate::dialects::openai::error::envelope;
 use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder};
@@ -20,9 +21,8 @@ struct Choice<'a> {
     message: Message<'a>,
     logprobs: Option<ChatLogprobs>,
     finish_reason: Option<&'static str>,
-    /// vLLM's field: the stop string that ended the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
+    stop_reason: Option<StopReason<'a>>,
 }
 
 #[derive(Serialize)]
@@ -48,13 +48,13 @@ impl Encoder for Chat {
                 index,
                 message: Message { role: ASSISTANT, content: &choice.text, refusal: None },
                 logprobs: self.form.with_logprobs.then(|| {
-                    let mut unsent = Unsent::after(0);
+                    let mut unsent = self.form.unsent(0);
                     choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
                     let covered = unsent.finish(&choice.text, choice.stop_string.is_some());
                     ChatLogprobs::new(tokenizer, covered.map(|(_, token)| token))
                 }),
                 finish_reason: choice.reason.map(|reason| reason.name()),
-                stop_reason: choice.stop_string.as_deref(),
+                stop_reason: StopReason::new(tokenizer, choice.stop_string.as_deref(), choice.end_token),
             })
             .collect();
         self.form.whole(choices, usage)
@@ -63,7 +63,8 @@ impl Encoder for Chat {
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
         let mut form = self.form.clone();
         form.head.object = "chat.completion.chunk";
-        Box::new(Chunks { form, unsent: vec![Unsent::default(); self.n] })
+        let unsent = vec![form.unsent(0); self.n];
+        Box::new(Chunks { form, unsent })
     }
 }
 
@@ -74,7 +75,7 @@ struct ChunkChoice<'a> {
     logprobs: Option<ChatLogprobs>,
     finish_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
+    stop_reason: Option<StopReason<'a>>,
 }
 
 #[derive(Default, Serialize)]
@@ -124,7 +125,7 @@ impl ChunkEncoder for Chunks {
                     self.content(frames, index, &text, &covered);
                 }
             }
-            Event::Finished { index, reason, text, stop_string } => {
+            Event::Finished { index, reason, text, stop_string, end_token } => {
                 let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
                 let covered: Vec<_> = covered.map(|(_, token)| token).collect();
                 self.content(frames, index, &text, &covered);
@@ -133,7 +134,7 @@ impl ChunkEncoder for Chunks {
                     delta: Delta::default(),
                     logprobs: None,
                     finish_reason: Some(reason.name()),
-                    stop_reason: stop_string.as_deref(),
+                    stop_reason: StopReason::new(&self.form.model.tokenizer, stop_string.as_deref(), end_token),
                 };
                 self.form.chunk(choice, frames);
             }

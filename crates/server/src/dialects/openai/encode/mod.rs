@@ -6,6 +6,7 @@ mod echo;
 pub(super) mod embeddings;
 mod form;
 mod logprobs;
+mod stop_reason;
 mod unsent;
 
 pub(super) use chat::Chat;

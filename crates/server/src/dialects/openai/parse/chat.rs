@@ -40,7 +40,7 @@ impl Operation for Chat {
             known_fields::check_members(&fields, template, &mut ignored)?;
         }
         let ignored = ignored.settle(state.config().strict)?;
-        let generation = Generation::read(&fields, model.config.vocab)?;
+        let generation = Generation::read(&fields, &model)?;
         let max_tokens = generation::max_tokens(&fields, 1)?;
         let logprobs = logprobs(&fields)?;
         let messages = messages::read(&fields, state.config().max_json_values)?;

@@ -3,12 +3,14 @@
 mod calls;
 mod chat;
 mod completions;
+mod dry;
 mod embeddings;
 mod format;
 mod generation;
 mod known_fields;
 mod messages;
 mod rerank;
+mod sampling;
 mod text_fields;
 
 pub(super) use embeddings::Embeddings;
