@@ -6,7 +6,7 @@ use parkade_core::Dry;
 use parkade_model::TokenId;
 use serde_json::Value;
 
-use super::sampling::{at_most, tokens_within};
+use super::tokens::{at_most, tokens_within};
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::generate::ModelEntry;
 use crate::http::{ApiError, quote};

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::openai::encode::{Form, Head};
-use crate::dialects::openai::parse::{format, sampling};
+use crate::dialects::openai::parse::{format, sampling, tokens};
 use crate::dialects::openai::service_tier;
 use crate::generate::{Deadlines, ModelEntry, PromptLength, WantedFormat};
 use crate::http::{ApiError, quote};
@@ -182,8 +182,8 @@ fn stop(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
 
 /// Tokens that end an answer besides the model's own.
 fn stop_tokens(fields: &Fields<'_>, model: &ModelEntry) -> Result<Vec<TokenId>, ApiError> {
-    let ids = sampling::token_ids(fields, "stop_token_ids", model)?;
-    sampling::at_most("stop_token_ids", ids.len(), Request::MAX_STOP_TOKENS)?;
+    let ids = tokens::token_ids(fields, "stop_token_ids", model)?;
+    tokens::at_most("stop_token_ids", ids.len(), Request::MAX_STOP_TOKENS)?;
     Ok(ids)
 }
 

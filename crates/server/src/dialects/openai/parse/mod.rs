@@ -12,6 +12,7 @@ mod messages;
 mod rerank;
 mod sampling;
 mod text_fields;
+mod tokens;
 
 pub(super) use embeddings::Embeddings;
 pub use generation::is_user;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use parkade_core::{SamplingParams, Xtc};
 use parkade_model::TokenId;
-use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
 use super::dry;
+use super::tokens::{at_most, token_ids, tokens_within};
 use crate::dialects::fields::{Fields, describe, integer, wrong_type};
 use crate::generate::ModelEntry;
 use crate::http::{ApiError, quote};
@@ -83,17 +83,6 @@ fn allowed_tokens(fields: &Fields<'_>, model: &ModelEntry) -> Result<Option<Arc<
     Ok(Some(ids).filter(|ids| !ids.is_empty()).map(Arc::from))
 }
 
-/// A list of ids of the vocabulary.
-pub(in crate::dialects) fn token_ids(
-    fields: &Fields<'_>,
-    field: &str,
-    model: &ModelEntry,
-) -> Result<Vec<TokenId>, ApiError> {
-    let last = TokenId::try_from(model.config.vocab.saturating_sub(1)).unwrap_or(TokenId::MAX);
-    let read = |(i, value): (usize, &Value)| integer(value, &format!("{}[{i}]", fields.name(field)), 0..=last);
-    fields.list(field)?.into_iter().flatten().enumerate().map(read).collect()
-}
-
 /// vLLM's `bad_words`: as they are in the midst of a text, with a space before them and without.
 fn bad_words(fields: &Fields<'_>, model: &ModelEntry) -> Result<Vec<Vec<TokenId>>, ApiError> {
     const FIELD: &str = "bad_words";
@@ -116,16 +105,6 @@ fn bad_words(fields: &Fields<'_>, model: &ModelEntry) -> Result<Vec<Vec<TokenId>
         }
     }
     Ok(words)
-}
-
-/// The tokens of a text that stands in the midst of another one.
-pub(super) fn tokens_within(model: &ModelEntry, text: &str, path: &str) -> Result<Vec<TokenId>, ApiError> {
-    if let Some(tokens) = model.tokenizer.encode_further(text) {
-        return Ok(tokens);
-    }
-    model.tokenizer.encode(text, SpecialTokens::AsText, Bos::Never).map_err(|error| {
-        ApiError::invalid_value(path, format!("{path} is {}, which cannot be tokenised: {error}", quote(text)))
-    })
 }
 
 /// OpenAI's object of ids and numbers, or llama.cpp's list of pairs. A text in the place of an id means each of its tokens, and `false` in
@@ -199,12 +178,4 @@ fn text_tokens(model: &ModelEntry, text: &str, path: &str) -> Result<Vec<TokenId
         return Err(ApiError::invalid_value("logit_bias", message));
     }
     tokens_within(model, text, path)
-}
-
-/// Refuses a list, or an object, of too many entries.
-pub(super) fn at_most(field: &str, entries: usize, most: usize) -> Result<(), ApiError> {
-    if entries <= most {
-        return Ok(());
-    }
-    Err(ApiError::invalid_value(field, format!("{field} has {entries} entries; allowed: at most {most}")))
 }
