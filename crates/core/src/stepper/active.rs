@@ -9,6 +9,7 @@ use crate::blocks::BlockPool;
 use crate::event::{RequestError, TokenLogprob, Usage};
 use crate::request::{CacheScope, Request};
 use crate::requests::RequestState;
+use crate::sampler::Sampler;
 use crate::stop::StopMatcher;
 use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
@@ -67,7 +68,9 @@ impl Active {
         let ends = ends_of(&request, &**vocabulary, vocab);
         let sequence = |choice| {
             let structure = matcher.clone().map(Structure::new);
-            Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop, &ends, structure)
+            let sampler = Sampler::new(Arc::clone(&sampling), &request.prompt, seed, choice)
+                .at_least(request.min_tokens, Arc::clone(&ends));
+            Sequence::new(&request, choice, sampler, vocabulary, &stop, structure)
         };
         Active {
             seqs: (0..request.n).map(sequence).collect(),

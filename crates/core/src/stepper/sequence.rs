@@ -9,7 +9,6 @@ use crate::blocks::{BlockPool, BlockTable};
 use crate::event::{FinishReason, RequestError, TokenLogprob};
 use crate::request::Request;
 use crate::sampler::{Sampler, Scratch, logprob};
-use crate::sampling::SamplingParams;
 use crate::stop::{Scan, StopMatcher};
 use crate::vocabulary::{Decoder, Vocabulary};
 
@@ -107,11 +106,9 @@ impl Sequence {
     pub(super) fn new(
         request: &Request,
         choice: usize,
-        seed: u64,
+        sampler: Sampler,
         vocabulary: &Arc<dyn Vocabulary>,
-        sampling: &Arc<SamplingParams>,
         stop: &StopMatcher,
-        ends: &Arc<[TokenId]>,
         structure: Option<Structure>,
     ) -> Self {
         Sequence {
@@ -122,8 +119,7 @@ impl Sequence {
             table: BlockTable::new(),
             fork: 0,
             stage: if choice == 0 { Stage::Live } else { Stage::Following },
-            sampler: Sampler::new(Arc::clone(sampling), &request.prompt, seed, choice)
-                .at_least(request.min_tokens, Arc::clone(ends)),
+            sampler,
             stop: stop.clone(),
             structure,
             text: Arc::clone(vocabulary).decoder(),

@@ -187,11 +187,12 @@ pub(crate) async fn collect(answers: &mut Answers, n: usize) -> Result<Vec<Colle
                 choice.token_ends.push(choice.text.len());
                 choice.logprobs.extend(logprob);
             }
-            Event::Finished { index, reason, text, stop_string, .. } => {
+            Event::Finished { index, reason, text, stop_string, end_token } => {
                 let choice = &mut prompt.choices[index];
                 choice.text.push_str(&text);
                 choice.reason = Some(reason);
                 choice.stop_string = stop_string;
+                choice.end_token = end_token;
             }
             Event::PromptLogprobs(logprobs) => prompt.prompt_logprobs = logprobs,
             _ => {}

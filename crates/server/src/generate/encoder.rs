@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
+use parkade_model::TokenId;
 use serde_json::Value;
 
 use crate::generate::background::EventLog;
@@ -44,6 +45,8 @@ pub(crate) struct Collected {
     pub logprobs: Vec<TokenLogprob>,
     pub reason: Option<FinishReason>,
     pub stop_string: Option<String>,
+    /// The token that ended it.
+    pub end_token: Option<TokenId>,
 }
 
 /// All answers to one prompt.

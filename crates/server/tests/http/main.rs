@@ -26,6 +26,7 @@ mod mortal;
 mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;
+mod sampling;
 mod support;
 mod texts;
 mod unknown_fields;

@@ -76,14 +76,13 @@ async fn what_other_servers_heed_is_refused_by_name() {
     let api = api();
     for (field, value) in [
         ("truncate_prompt_tokens", json!(5)),
-        ("skip_special_tokens", json!(false)),
         ("best_of", json!(3)),
         ("n_probs", json!(2)),
         ("samplers", json!(["top_k", "temperature"])),
         ("t_max_predict_ms", json!(5)),
         ("reasoning_effort", json!("high")),
         ("structural_tag", json!("{}")),
-        ("xtc_probability", json!(0.5)),
+        ("mirostat", json!(2)),
         ("options", json!({"temperature": 1})),
     ] {
         refused(&post(&api, CHAT, &chat(json!({ field: value }))).await, field);

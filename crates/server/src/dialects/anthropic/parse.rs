@@ -11,7 +11,8 @@ use super::{messages, system, tools};
 use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{Generation, cache_salt, sampling_of};
+use crate::dialects::openai::parse::generation::{Generation, cache_salt};
+use crate::dialects::openai::parse::sampling;
 use crate::dialects::openai::parse::thinking::{anthropic as read_thinking, open_router as read_effort};
 use crate::dialects::openai::service_tier;
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
@@ -154,7 +155,7 @@ fn format(fields: &Fields<'_>) -> Result<Option<WantedFormat>, ApiError> {
 
 fn generation(fields: &Fields<'_>, model: &ModelEntry) -> Result<Generation, ApiError> {
     Ok(Generation {
-        sampling: sampling_of(fields, model.config.vocab)?,
+        sampling: sampling::read(fields, model)?,
         stop: stop_sequences(fields)?,
         n: 1,
         stream: fields.boolean("stream")?.unwrap_or(false),

@@ -14,7 +14,8 @@ use super::{settings, tools};
 use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking, part_id};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{Generation, cache_salt, sampling_of, user};
+use crate::dialects::openai::parse::generation::{Generation, cache_salt, user};
+use crate::dialects::openai::parse::sampling;
 use crate::dialects::openai::parse::thinking::open_router as read_reasoning;
 use crate::dialects::openai::service_tier;
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat, unix_seconds};
@@ -239,7 +240,7 @@ fn format(fields: &Fields<'_>) -> Result<Option<WantedFormat>, ApiError> {
 
 fn generation(fields: &Fields<'_>, model: &ModelEntry) -> Result<Generation, ApiError> {
     Ok(Generation {
-        sampling: sampling_of(fields, model.config.vocab)?,
+        sampling: sampling::read(fields, model)?,
         n: 1,
         stream: fields.boolean("stream")?.unwrap_or(false),
         user: user(fields)?,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::form::Form;
 use super::logprobs::ChatLogprobs;
 use super::message::{CallDelta, Delta, Message};
+use super::stop_reason::StopReason;
 use super::unsent::Unsent;
 use crate::dialects::chat::{self, Answered, Turn};
 use crate::dialects::openai::error::envelope;
@@ -24,9 +25,8 @@ struct Choice<'a> {
     message: Message,
     logprobs: Option<ChatLogprobs>,
     finish_reason: Option<&'static str>,
-    /// vLLM's field: the stop string that ended the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
+    stop_reason: Option<StopReason<'a>>,
 }
 
 /// How the answer to a chat is written.
@@ -45,7 +45,7 @@ impl Chat {
     fn logprobs(&self, choice: &Collected) -> Option<ChatLogprobs> {
         let tokenizer = &self.form.model.tokenizer;
         self.form.with_logprobs.then(|| {
-            let mut unsent = Unsent::after(0);
+            let mut unsent = self.form.unsent(0);
             choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
             let covered = unsent.finish(&choice.text, choice.stop_string.is_some());
             ChatLogprobs::new(tokenizer, covered.map(|(_, token)| token))
@@ -60,6 +60,7 @@ impl Chat {
 
 impl Encoder for Chat {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
+        let tokenizer = &self.form.model.tokenizer;
         let mut thought_tokens = 0;
         let choices = answers.iter().flat_map(|answer| &answer.choices).enumerate();
         let choices: Vec<_> = choices
@@ -73,7 +74,7 @@ impl Encoder for Chat {
                     message,
                     logprobs: self.logprobs(choice),
                     finish_reason: choice.reason.map(|reason| name(reason, called)),
-                    stop_reason: choice.stop_string.as_deref(),
+                    stop_reason: StopReason::new(tokenizer, choice.stop_string.as_deref(), choice.end_token),
                 }
             })
             .collect();
@@ -83,7 +84,7 @@ impl Encoder for Chat {
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
         let mut form = self.form.clone();
         form.head.object = "chat.completion.chunk";
-        let answers = (0..self.n).map(|_| Answer::new(&self.reading)).collect();
+        let answers = (0..self.n).map(|_| Answer::new(&self.reading, form.unsent(0))).collect();
         Box::new(Chunks { form, answers, chat: self })
     }
 }
@@ -100,7 +101,7 @@ struct ChunkChoice<'a> {
     logprobs: Option<ChatLogprobs>,
     finish_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
+    stop_reason: Option<StopReason<'a>>,
 }
 
 /// One choice while it is written.
@@ -112,8 +113,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(reading: &chat::Form) -> Self {
-        Self { turn: Turn::new(reading), unsent: Unsent::default(), covered: Vec::new() }
+    fn new(reading: &chat::Form, unsent: Unsent<TokenLogprob>) -> Self {
+        Self { turn: Turn::new(reading), unsent, covered: Vec::new() }
     }
 }
 
@@ -179,7 +180,7 @@ impl ChunkEncoder for Chunks {
                 answer.turn.token(&text, &mut pieces);
                 self.pieces(index, pieces, frames);
             }
-            Event::Finished { index, reason, text, stop_string, .. } => {
+            Event::Finished { index, reason, text, stop_string, end_token } => {
                 let answer = &mut self.answers[index];
                 let covered = std::mem::take(&mut answer.unsent).finish(&text, stop_string.is_some());
                 answer.covered.extend(covered.map(|(_, token)| token));
@@ -194,7 +195,7 @@ impl ChunkEncoder for Chunks {
                     delta: Delta::default(),
                     logprobs: None,
                     finish_reason: Some(name(reason, called)),
-                    stop_reason: stop_string.as_deref(),
+                    stop_reason: StopReason::new(&self.form.model.tokenizer, stop_string.as_deref(), end_token),
                 };
                 self.form.chunk(choice, frames);
             }

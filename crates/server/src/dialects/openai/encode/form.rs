@@ -1,11 +1,13 @@
 //! What all answers share, as it is written on the wire.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use parkade_core::Usage;
+use parkade_core::{TokenLogprob, Usage};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::unsent::Unsent;
 use crate::generate::{ModelEntry, unix_seconds};
 use crate::http::Frames;
 
@@ -42,6 +44,8 @@ pub(crate) struct Form {
     pub head: Head,
     pub model: Arc<ModelEntry>,
     pub with_logprobs: bool,
+    /// Whether control tokens are spelled in the text.
+    pub spell_control: bool,
     /// Whether a stream ends with a chunk that tells the usage.
     pub include_usage: bool,
 }
@@ -56,6 +60,11 @@ impl Form {
     ) -> serde_json::Result<Vec<u8>> {
         let usage = UsageBody::new(usage, thought_tokens);
         serde_json::to_vec(&Answer { head: &self.head, choices, usage: Some(Some(usage)) })
+    }
+
+    /// Where the tokens of an answer stand that follows so many characters.
+    pub fn unsent<T: Borrow<TokenLogprob>>(&self, characters: usize) -> Unsent<T> {
+        Unsent::after(characters, self.spell_control)
     }
 
     /// A chunk with one choice.

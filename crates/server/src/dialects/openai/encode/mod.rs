@@ -7,6 +7,7 @@ pub(super) mod embeddings;
 mod form;
 mod logprobs;
 mod message;
+mod stop_reason;
 mod unsent;
 
 pub(super) use chat::Chat;

@@ -37,7 +37,7 @@ impl Operation for Chat {
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
-        let mut generation = Generation::read(&fields, model.config.vocab)?;
+        let mut generation = Generation::read(&fields, &model)?;
         let max_tokens = generation::max_tokens(&fields, 1)?;
         let logprobs = logprobs(&fields)?;
         let thinking = thinking::read(&fields)?;
@@ -51,11 +51,11 @@ impl Operation for Chat {
         let messages = messages::read(&fields, state.config().max_json_values)?;
         let chat = conversation(&fields, messages, tools, thinking, generation.format.take())?;
         let prepared = chat.prepare(&model)?;
+        generation.spell_control |= prepared.spell_control;
         let form = generation.form(("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
         let id = form.head.id.clone();
         let mut request = generation.request(id, prepared.tokens, max_tokens, identity, deadlines);
         request.logprobs = logprobs;
-        request.spell_control |= prepared.spell_control;
         let names_reasoning = fields.get("reasoning").is_some() || fields.get("include_reasoning").is_some();
         let encoder = Arc::new(Chat { form, n: generation.n, reading: prepared.form, names_reasoning });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);

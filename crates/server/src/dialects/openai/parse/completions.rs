@@ -44,7 +44,7 @@ impl Operation for Completions {
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Completions, &mut ignored)?;
         let ignored = ignored.settle(state.config().strict)?;
-        let generation = Generation::read(&fields, model.config.vocab)?;
+        let generation = Generation::read(&fields, &model)?;
         let logprobs = logprobs(&fields)?;
         let echo = fields.boolean("echo")?.unwrap_or(false);
         let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));

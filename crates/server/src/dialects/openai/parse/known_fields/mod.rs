@@ -19,7 +19,6 @@ use crate::generate::IgnoredFields;
 use crate::http::ApiError;
 pub(crate) use members::check as check_members;
 use nothing::Nothing;
-pub(crate) use table::PENALTY_WINDOWS;
 use table::{KNOWN, NESTED};
 
 /// An endpoint of OpenAI's API that has a body.
@@ -189,7 +188,7 @@ mod tests {
 
     /// Everything is at work that other fields adjust.
     fn busy(members: Value) -> Value {
-        let mut body = json!({"repeat_penalty": 1.1, "top_k": 5, "stop": "x", "logprobs": true});
+        let mut body = json!({"repeat_penalty": 1.1, "dry_multiplier": 1, "top_k": 5, "stop": "x", "logprobs": true});
         body.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
         body
     }
@@ -222,16 +221,16 @@ mod tests {
     #[test]
     fn what_peers_are_known_to_heed_is_not_ignored() {
         for (name, value) in [
-            ("repeat_last_n", json!(64)),
+            ("repetition_penalty_range", json!(64)),
             ("truncate_prompt_tokens", json!(10)),
-            ("skip_special_tokens", json!(false)),
             ("n_probs", json!(5)),
             ("samplers", json!(["top_k"])),
             ("t_max_predict_ms", json!(100)),
             ("reasoning_effort", json!("low")),
             ("structural_tag", json!("{}")),
-            ("min_tokens", json!(3)),
-            ("dry_multiplier", json!(0.8)),
+            ("min_length", json!(3)),
+            ("mirostat", json!(2)),
+            ("dry_range", json!(8)),
             ("eos_token_id", json!(2)),
             ("exponential_decay_length_penalty", json!([5, 1.5])),
             ("sampling_params", json!({"temperature": 1})),
@@ -316,19 +315,15 @@ mod tests {
             }
         }
         let neutral = json!({
-            "repeat_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0.0, "repeat_last_n": 64, "penalize_nl": false,
+            "repeat_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0.0, "penalty_range": 64, "penalize_nl": false,
             "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1.0, "min_keep": 5, "temperature_last": true,
-            "stop": [], "include_stop_str_in_output": true, "logprobs": false, "post_sampling_probs": true,
+            "stop": [], "trim_stop": false, "logprobs": false, "post_sampling_probs": true,
             "dry_multiplier": 0, "dry_base": 2, "dry_penalty_last_n": -1, "mirostat": 0, "mirostat_tau": 3,
             "xtc_probability": 0, "xtc_threshold": 0.3, "guidance_scale": 1, "negative_prompt": "x", "tfs_z": 1,
             "stream_options": {"continuous_usage_stats": true}, "use_beam_search": false, "length_penalty": 2,
         });
         for endpoint in ENDPOINTS {
             assert_eq!(check_body(&neutral, endpoint), Ok(String::new()));
-        }
-        for window in [json!(0), json!(-1), json!(-1.0)] {
-            let body = json!({"repeat_penalty": 1.2, "repeat_last_n": window, "penalty_last_n": window});
-            assert_eq!(check_body(&body, Endpoint::Chat), Ok(String::new()));
         }
     }
 
