@@ -14,6 +14,7 @@
 //! | `charge.rs` | what a request is charged on its tenant's rate limits |
 //! | `settlement.rs` | what is settled when the engine is done |
 //! | `in_flight.rs` | the requests that can be asked for, cancelled and attached to |
+//! | `supersedes.rs` | requests that take the place of earlier ones |
 //! | `stream.rs` | an answer as a stream of events |
 //! | `attach.rs` | reading along with such a stream |
 //! | `refusals.rs` | what refusals and failures of the engine are as errors |
@@ -31,6 +32,7 @@ mod refusals;
 mod settlement;
 mod state;
 mod stream;
+mod supersedes;
 mod task;
 mod texts;
 

@@ -14,6 +14,7 @@ use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ModelEntry;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
+use crate::generate::supersedes::Supersessions;
 use crate::http::{ApiError, HttpState, Retry, quote};
 
 /// The name that always means the first loaded model, of those that do what is asked for.
@@ -30,6 +31,7 @@ struct Shared {
     access: Arc<AccessState>,
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
+    supersessions: Arc<Supersessions>,
     draining: AtomicBool,
     preparation: Arc<Semaphore>,
     ignored_log: IgnoredLog,
@@ -51,6 +53,7 @@ impl AppState {
                 http,
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
+                supersessions: Arc::new(Supersessions::new()),
                 draining: AtomicBool::new(false),
                 preparation: Arc::new(Semaphore::new(cores)),
                 ignored_log: IgnoredLog::new(),
@@ -105,6 +108,10 @@ impl AppState {
 
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.shared.in_flight
+    }
+
+    pub(crate) fn supersessions(&self) -> &Arc<Supersessions> {
+        &self.shared.supersessions
     }
 
     /// All models, the default first.

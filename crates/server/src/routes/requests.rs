@@ -37,6 +37,7 @@ fn card(entry: &Entry, identity: &Identity) -> Value {
         "class": entry.class.name(),
         "service_tier": service_tier::served(entry.class, entry.model.engine.has_classes()),
         "tenant": entry.tenant,
+        "supersedes": entry.supersedes,
         "place": ahead,
         "estimated_wait_ms": wait.map(milliseconds),
         "prompt_tokens": progress.prompt_tokens,

@@ -26,6 +26,8 @@ mod mortal;
 mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;
+#[cfg(feature = "parking-lot-scheduler")]
+mod supersedes;
 mod support;
 mod texts;
 mod unknown_fields;
