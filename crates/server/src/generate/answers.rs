@@ -117,6 +117,11 @@ impl Answers {
         Some(longest)
     }
 
+    /// Where they can be found by others.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
     /// The log of their HTTP request.
     pub fn log(&self) -> &RequestLog {
         &self.log

@@ -48,10 +48,11 @@ pub(crate) async fn complete<O: Operation>(
     let (supersedes, task) = prepare(&state, inline, read).await?;
     tell_ignored(&state, task.ignored.as_ref(), &log);
     let task = if task.format.is_some() { prepare(&state, false, move || task.compile()).await? } else { task };
+    let has_deadline = task.requests.iter().any(|request| request.timeout.or(request.ttft_slo).is_some());
     let (stream, encoder, n) = (task.stream, task.encoder.clone(), task.requests.first().map_or(0, |first| first.n));
     let mut answers = Answers::submit(&state, &identity, log, task, supersedes).await?;
     if stream {
-        return stream::respond(answers, encoder.chunks(), state.config()).await;
+        return stream::respond(answers, encoder.chunks(), &identity, has_deadline, state.config()).await;
     }
     let collected = answers::collect(&mut answers, n).await?;
     json(encoder.whole(&collected, answers.usage()))

@@ -67,6 +67,22 @@ pub(crate) struct Progress {
     pub error: Option<&'static str>,
 }
 
+impl Progress {
+    /// As a client may see it. A key that is no operator's is told how many of its own requests are before it, and its wait in whole seconds,
+    /// as `retry-after` says it: a wait depends on what everybody does, and finer steps would tell more of that.
+    pub fn seen_by(self, identity: &Identity) -> Self {
+        match identity.confined_to() {
+            Some(_) => Self { ahead: self.own_ahead, wait: self.wait.map(whole_seconds), ..self },
+            None => self,
+        }
+    }
+}
+
+/// Rounded up.
+pub(crate) fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+}
+
 impl Entry {
     /// A request that is about to be handed in, by the id of its answer.
     pub fn new(
@@ -121,6 +137,11 @@ impl Entry {
             age: self.ended.get().copied().unwrap_or_else(|| self.started.elapsed()),
             error: if has_ended { self.error() } else { None },
         }
+    }
+
+    /// Whether one of its prompts takes part in the steps. Cheaper than [`progress`](Self::progress).
+    pub fn runs(&self) -> bool {
+        self.requests.lock().iter().any(|request| request.state() == RequestState::Running)
     }
 
     fn requests(&self) -> Vec<Arc<LiveRequest>> {

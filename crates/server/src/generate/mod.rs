@@ -16,6 +16,7 @@
 //! | `in_flight.rs` | the requests that can be asked for, cancelled and attached to |
 //! | `supersedes.rs` | requests that take the place of earlier ones |
 //! | `stream.rs` | an answer as a stream of events |
+//! | `waiting.rs` | what the reader of a stream is told while nothing comes |
 //! | `attach.rs` | reading along with such a stream |
 //! | `refusals.rs` | what refusals and failures of the engine are as errors |
 
@@ -35,6 +36,7 @@ mod stream;
 mod supersedes;
 mod task;
 mod texts;
+mod waiting;
 
 pub(crate) use complete::{Operation, complete};
 pub(crate) use deadlines::Deadlines;
@@ -47,3 +49,4 @@ pub(crate) use refusals::PromptLength;
 pub use state::{AppState, DEFAULT_MODEL};
 pub(crate) use task::{Task, WantedFormat};
 pub(crate) use texts::{Sender, TextOperation, Texts, handle as embed, wait_for_all};
+pub(crate) use waiting::Silence;

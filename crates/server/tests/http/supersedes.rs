@@ -82,7 +82,9 @@ async fn a_request_ends_the_one_that_runs_with_its_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_in_line_gives_its_place_up() {
-    let server = start_over(ServerConfig::default(), EngineConfig { max_queue_depth: 1, ..lot(40) }).await;
+    // Heads are held, so that streams get a status too.
+    let config = ServerConfig { waiting_comment: PATIENCE, ..ServerConfig::default() };
+    let server = start_over(config, EngineConfig { max_queue_depth: 1, ..lot(40) }).await;
     let held = fill(&server, 40, "").await;
     for stream in [false, true] {
         let mut body = short();
