@@ -108,6 +108,9 @@ pub enum RequestError {
     /// Somebody cancelled it.
     #[error("the request was cancelled")]
     Cancelled,
+    /// A newer request of its sender has taken its place.
+    #[error("a newer request of the same sender has taken the place of this one")]
+    Superseded,
     /// Its deadline passed.
     #[error("the deadline of {} ms passed before the answer was complete", .allowed.as_millis())]
     Deadline {
@@ -162,6 +165,7 @@ impl RequestError {
     pub fn reason(&self) -> &'static str {
         match self {
             RequestError::Cancelled => "abort",
+            RequestError::Superseded => "superseded",
             RequestError::Deadline { .. } => "expired",
             RequestError::ShuttingDown => "shutdown",
             RequestError::NoRoom

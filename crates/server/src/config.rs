@@ -46,8 +46,11 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long a stream stays silent before a comment line is sent to keep proxies from closing it.
     pub keep_alive_comment: Duration,
+    /// How often the reader of a stream is told how its request stands, in a comment line, while that waits or is parked.
+    pub waiting_comment: Duration,
     /// How long the head of a streamed answer is held back while its request is in line, so that a request which ends
-    /// there gets its status. After that the head goes out, and comments keep the connection alive.
+    /// there gets its status. One without a deadline hardly ends there: its head goes out after
+    /// [`waiting_comment`](Self::waiting_comment). From then on comments tell how it stands and keep the connection alive.
     pub head_hold: Duration,
     /// How long running requests may go on after the shutdown has begun; then they are cancelled.
     pub drain_limit: Duration,
@@ -90,6 +93,7 @@ impl Default for ServerConfig {
             write_timeout: Duration::from_secs(60),
             max_connections: 1024,
             keep_alive_comment: Duration::from_secs(10),
+            waiting_comment: Duration::from_secs(1),
             head_hold: Duration::from_secs(10),
             drain_limit: Duration::from_secs(30),
             drain_waiting: DrainWaiting::Finish,
@@ -153,6 +157,7 @@ impl ServerConfig {
             ("idle_timeout", self.idle_timeout),
             ("write_timeout", self.write_timeout),
             ("keep_alive_comment", self.keep_alive_comment),
+            ("waiting_comment", self.waiting_comment),
         ] {
             if value.is_zero() {
                 return err(field, &"0 s", "more than 0".into());

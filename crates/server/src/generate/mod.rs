@@ -14,9 +14,11 @@
 //! | `charge.rs` | what a request is charged on its tenant's rate limits |
 //! | `settlement.rs` | what is settled when the engine is done |
 //! | `in_flight.rs` | the requests that can be asked for, cancelled and attached to |
+//! | `supersedes.rs` | requests that take the place of earlier ones |
 //! | `stream.rs` | an answer as a stream of events |
 //! | `background.rs` | an answer that is computed whether or not somebody reads |
 //! | `kept.rs` | answers that can be asked for later: [`Store`] |
+//! | `waiting.rs` | what the reader of a stream is told while nothing comes |
 //! | `attach.rs` | reading along with such a stream |
 //! | `refusals.rs` | what refusals and failures of the engine are as errors |
 
@@ -35,8 +37,10 @@ mod refusals;
 mod settlement;
 mod state;
 mod stream;
+mod supersedes;
 mod task;
 mod texts;
+mod waiting;
 
 pub(crate) use background::EventLog;
 pub(crate) use complete::{Operation, complete, inspect};
@@ -51,3 +55,4 @@ pub(crate) use refusals::{refuse_hopeless, untokenisable};
 pub use state::{AppState, DEFAULT_MODEL};
 pub(crate) use task::{Task, WantedFormat};
 pub(crate) use texts::{Sender, TextOperation, Texts, handle as embed, wait_for_all};
+pub(crate) use waiting::Silence;

@@ -69,6 +69,7 @@ impl ApiError {
     pub(crate) fn code_of(error: &RequestError) -> Option<&'static str> {
         Some(match error {
             RequestError::Cancelled => "request_cancelled",
+            RequestError::Superseded => "superseded",
             RequestError::Deadline { .. } => "deadline_exceeded",
             RequestError::ShuttingDown => "shutting_down",
             RequestError::Stopped => "engine_stopped",
@@ -87,6 +88,7 @@ impl From<RequestError> for ApiError {
                 error.to_string(),
                 Retry::Never,
             ),
+            RequestError::Superseded => Self::new(StatusCode::CONFLICT, "superseded", error.to_string(), Retry::Never),
             // So long was not enough just now.
             RequestError::Deadline { allowed } => Self::deadline_exceeded(error.to_string(), allowed),
             RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
@@ -179,6 +181,7 @@ mod tests {
         let allowed = SOON;
         for (error, status, code) in [
             (RequestError::Cancelled, 499, "request_cancelled"),
+            (RequestError::Superseded, 409, "superseded"),
             (RequestError::Deadline { allowed }, 503, "deadline_exceeded"),
             (RequestError::ShuttingDown, 503, "shutting_down"),
             (RequestError::NoLogits, 500, "internal_error"),

@@ -15,6 +15,7 @@ use crate::generate::ModelEntry;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
 use crate::generate::kept::{MemoryStore, Store};
+use crate::generate::supersedes::Supersessions;
 use crate::http::{ApiError, HttpState, Retry, quote};
 
 /// The name that always means the first loaded model, of those that do what is asked for.
@@ -32,6 +33,7 @@ struct Shared {
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
     kept: Arc<dyn Store>,
+    supersessions: Arc<Supersessions>,
     draining: AtomicBool,
     preparation: Arc<Semaphore>,
     ignored_log: IgnoredLog,
@@ -53,6 +55,7 @@ impl AppState {
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
                 kept: Arc::new(MemoryStore::new(http.config.kept_bytes, http.config.kept_for)),
+                supersessions: Arc::new(Supersessions::new()),
                 draining: AtomicBool::new(false),
                 preparation: Arc::new(Semaphore::new(cores)),
                 ignored_log: IgnoredLog::new(),
@@ -113,6 +116,10 @@ impl AppState {
 
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.shared.in_flight
+    }
+
+    pub(crate) fn supersessions(&self) -> &Arc<Supersessions> {
+        &self.shared.supersessions
     }
 
     /// All models, the default first.

@@ -27,6 +27,8 @@ mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;
 mod sampling;
+#[cfg(feature = "parking-lot-scheduler")]
+mod supersedes;
 mod support;
 mod texts;
 mod unknown_fields;

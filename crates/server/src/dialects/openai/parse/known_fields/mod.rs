@@ -226,7 +226,6 @@ mod tests {
             ("n_probs", json!(5)),
             ("samplers", json!(["top_k"])),
             ("t_max_predict_ms", json!(100)),
-            ("reasoning_effort", json!("low")),
             ("structural_tag", json!("{}")),
             ("min_length", json!(3)),
             ("mirostat", json!(2)),
@@ -248,7 +247,6 @@ mod tests {
             ("previous_response_id", json!("r1")),
             ("extra_body", json!({"top_k": 5})),
             ("verbosity", json!("low")),
-            ("thinking", json!({"type": "enabled"})),
             ("options", json!({"num_ctx": 100})),
             ("response_fields", json!(["content"])),
             ("lora", json!([{"id": 0, "scale": 1}])),
@@ -268,11 +266,20 @@ mod tests {
             ("instruction_template", json!("Alpaca")),
             ("assistant_prefill", json!("Sure")),
             ("continue_", json!(true)),
-            ("continue_final_message", json!(true)),
             ("prompt", json!("a")),
         ] {
             let error = check_body(&json!({ name: value }), Endpoint::Chat).expect_err(name);
             assert_eq!(error.param(), Some(name));
+        }
+        for (name, value) in [
+            ("reasoning_effort", json!("low")),
+            ("thinking", json!({"type": "enabled"})),
+            ("thinking_budget", json!(50)),
+            ("enable_thinking", json!(true)),
+        ] {
+            let error = check_body(&json!({ name: value }), Endpoint::Completions).expect_err(name);
+            assert_eq!(error.param(), Some(name));
+            assert_eq!(check_body(&json!({ name: value }), Endpoint::Chat), Ok(String::new()));
         }
         for (endpoint, value) in [(Endpoint::Chat, true), (Endpoint::Completions, false)] {
             let error = check_body(&json!({ "add_special_tokens": value }), endpoint).expect_err("special tokens");

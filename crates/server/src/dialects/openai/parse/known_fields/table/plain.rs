@@ -7,7 +7,18 @@ pub(super) const ROWS: &[Row] = &[
     // What this server reads.
     read(
         Both,
-        &["model", "stream", "stream_options", "n", "best_of", "user", "service_tier", "priority", "cache_salt"],
+        &[
+            "model",
+            "stream",
+            "stream_options",
+            "n",
+            "best_of",
+            "user",
+            "service_tier",
+            "priority",
+            "cache_salt",
+            "supersedes",
+        ],
     ),
     read(Both, &["max_tokens", "max_completion_tokens", "n_predict", "stop", "ignore_eos", "logprobs", "logit_bias"]),
     read(Both, &["temperature", "top_p", "top_k", "min_p", "typical_p", "typ_p", "seed"]),
