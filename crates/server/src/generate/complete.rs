@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::answers::{self, Answers};
-use super::background::{self, EventLog};
+use super::background;
+use super::event_log::EventLog;
 use super::stream;
 use crate::access::Identity;
 use crate::generate::{AppState, Deadlines, IgnoredFields, Task};
@@ -53,7 +54,7 @@ pub(crate) async fn complete<O: Operation>(
     let (stream, encoder, n) = (task.stream, task.encoder.clone(), task.requests.first().map_or(0, |first| first.n));
     let mut answers = Answers::submit(&state, &identity, log, task, supersedes).await?;
     let events = EventLog::new();
-    if let Some(begun) = encoder.in_background(answers.entry(), &events) {
+    if let Some(begun) = encoder.in_background(answers.entry().clone(), &events) {
         background::run(answers, encoder.chunks(), Arc::clone(&events));
         return match stream {
             true => Ok(events.respond(0, state.config().keep_alive_comment)),

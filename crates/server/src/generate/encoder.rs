@@ -6,8 +6,8 @@ use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
 use parkade_model::TokenId;
 use serde_json::Value;
 
-use crate::generate::background::EventLog;
-use crate::generate::in_flight::Entry;
+use crate::generate::event_log::EventLog;
+use crate::generate::kept::Job;
 use crate::http::{ApiError, Frames};
 
 /// Writes the answer to one HTTP request.
@@ -16,10 +16,9 @@ pub(crate) trait Encoder: Send + Sync {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>>;
     /// The writer of a stream of it. There is one for each reader.
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder>;
-    /// What is answered at once, if the answer is to be computed whether or not somebody reads it: its requests are the entry's, and its events
-    /// are written to the log.
-    fn in_background(&self, entry: &Arc<Entry>, log: &Arc<EventLog>) -> Option<Value> {
-        let _ = (entry, log);
+    /// What is answered at once, if the answer is to be computed whether or not somebody reads it: its events are written to the log.
+    fn in_background(&self, job: Arc<dyn Job>, log: &Arc<EventLog>) -> Option<Value> {
+        let _ = (job, log);
         None
     }
 }

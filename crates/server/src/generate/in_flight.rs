@@ -13,6 +13,7 @@ use parkade_core::{Class, LiveRequest, Request, RequestError, RequestId, Request
 use parkade_sync::Mutex;
 
 use crate::access::Identity;
+use crate::generate::kept::Job;
 use crate::generate::{Encoder, ModelEntry};
 use crate::http::ApiError;
 
@@ -212,6 +213,16 @@ impl Entry {
 
     fn is_visible_to(&self, identity: &Identity) -> bool {
         self.owner.as_deref() == identity.owner()
+    }
+}
+
+impl Job for Entry {
+    fn is_waiting(&self) -> bool {
+        self.progress().state == RequestState::Waiting
+    }
+
+    fn cancel(&self) -> bool {
+        Entry::cancel(self)
     }
 }
 

@@ -9,8 +9,15 @@ use std::time::{Duration, Instant};
 use parkade_sync::Mutex;
 use serde_json::Value;
 
-use crate::generate::background::EventLog;
-use crate::generate::in_flight::Entry;
+use crate::generate::event_log::EventLog;
+
+/// What computes an answer.
+pub(crate) trait Job: Send + Sync {
+    /// Whether it has not begun.
+    fn is_waiting(&self) -> bool;
+    /// Ends it; false if it has ended.
+    fn cancel(&self) -> bool;
+}
 
 /// An answer, or one that is under way.
 #[derive(Clone)]
@@ -26,8 +33,8 @@ pub(crate) struct Kept {
     pub messages: Value,
     /// Its events, if it is computed whether or not somebody reads.
     pub events: Option<Arc<EventLog>>,
-    /// Its requests, as long as they run.
-    pub entry: Option<Arc<Entry>>,
+    /// What computes it, as long as it is under way.
+    pub job: Option<Arc<dyn Job>>,
 }
 
 impl Kept {
@@ -124,7 +131,7 @@ impl Book {
 
     /// Forgets what is too old, and what was used the longest ago until there is room; but nothing that runs, which is wanted still.
     fn tidy(&mut self, most_bytes: usize, age: Duration, now: Instant) {
-        let is_idle = |place: &Place| place.kept.entry.is_none();
+        let is_idle = |place: &Place| place.kept.job.is_none();
         loop {
             let places = self.by_use.values().filter_map(|id| Some((id, self.kept.get(id)?)));
             let Some((id, place)) = places.into_iter().find(|(_, place)| is_idle(place)) else { return };
@@ -171,7 +178,7 @@ mod tests {
             items: Value::Null,
             messages: Value::Null,
             events: None,
-            entry: None,
+            job: None,
         }
     }
 

@@ -17,6 +17,7 @@
 //! | `supersedes.rs` | requests that take the place of earlier ones |
 //! | `stream.rs` | an answer as a stream of events |
 //! | `background.rs` | an answer that is computed whether or not somebody reads |
+//! | `event_log.rs` | its events, for whoever reads them later |
 //! | `kept.rs` | answers that can be asked for later: [`Store`] |
 //! | `waiting.rs` | what the reader of a stream is told while nothing comes |
 //! | `attach.rs` | reading along with such a stream |
@@ -29,6 +30,7 @@ mod charge;
 mod complete;
 mod deadlines;
 mod encoder;
+mod event_log;
 mod ignored_fields;
 pub(crate) mod in_flight;
 mod kept;
@@ -42,13 +44,13 @@ mod task;
 mod texts;
 mod waiting;
 
-pub(crate) use background::EventLog;
 pub(crate) use complete::{Operation, complete, inspect};
 pub(crate) use deadlines::Deadlines;
 pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
+pub(crate) use event_log::EventLog;
 pub(crate) use ignored_fields::IgnoredFields;
 pub(crate) use in_flight::Entry;
-pub(crate) use kept::{Kept, Store};
+pub(crate) use kept::{Job, Kept, Store};
 pub use model_entry::ModelEntry;
 pub(crate) use model_entry::unix_seconds;
 pub(crate) use refusals::{refuse_hopeless, untokenisable};

@@ -1,5 +1,6 @@
 //! Names of calls and of parts of an answer: the same whoever reads along.
 
+use parkade_calls::Style;
 use sha2::{Digest, Sha256};
 
 use super::Form;
@@ -7,7 +8,7 @@ use super::Form;
 /// The name of a call, by the answer's name, the choice and the call's place in it. Mistral's templates want nine letters and digits.
 pub(crate) fn call_id(form: &Form, answer: &str, place: (usize, usize)) -> String {
     match form.reading.style {
-        Some(style) if style.name() == "mistral" => part_id("", answer, place, 9),
+        Some(Style::Mistral | Style::MistralNamed) => part_id("", answer, place, 9),
         _ => part_id("call_", answer, place, 24),
     }
 }

@@ -3,6 +3,7 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `conversation.rs` | what a chat asks for: [`Conversation`] |
+//! | `prepare.rs` | what becomes of it |
 //! | `prompt.rs` | from the messages to the prompt that the model reads |
 //! | `functions.rs` | the functions that a model may call: [`Tools`] |
 //! | `plain_tools.rs` | calls and results in words, for templates that know none |
@@ -16,6 +17,7 @@ mod conversation;
 mod functions;
 mod id;
 mod plain_tools;
+mod prepare;
 mod prompt;
 mod thinking;
 mod turn;

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::input;
-use crate::generate::{Entry, EventLog, Kept, Store};
+use crate::generate::{EventLog, Job, Kept, Store};
+use crate::http::{ApiError, quote};
 
 /// Keeps one answer.
 pub(crate) struct Keeper {
@@ -21,13 +22,9 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// It runs by itself from now on.
-    pub fn begin(&self, id: &str, body: Value, entry: &Arc<Entry>, events: &Arc<EventLog>) {
+    pub fn begin(&self, id: &str, body: Value, job: Arc<dyn Job>, events: &Arc<EventLog>) {
         let events = self.events.get_or_init(|| Arc::clone(events));
-        self.store.put(Kept {
-            entry: Some(Arc::clone(entry)),
-            events: Some(Arc::clone(events)),
-            ..self.kept(id, body)
-        });
+        self.store.put(Kept { job: Some(job), events: Some(Arc::clone(events)), ..self.kept(id, body) });
     }
 
     /// It has ended.
@@ -52,7 +49,13 @@ impl Keeper {
             items: self.items.clone().into(),
             messages: self.messages.clone().into(),
             events: self.events.get().cloned(),
-            entry: None,
+            job: None,
         }
     }
+}
+
+/// Nothing is kept under this id.
+pub(super) fn unknown(id: &str) -> ApiError {
+    let message = format!("the response {} is not kept here: it was never, has been deleted or was too old", quote(id));
+    ApiError::not_found("response_not_found", message)
 }

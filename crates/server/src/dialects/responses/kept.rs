@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::keep::unknown;
 use super::parse;
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
@@ -49,18 +50,11 @@ fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Kept>, Ap
     state.kept().get(id, identity.owner()).ok_or_else(|| unknown(id))
 }
 
-/// Nothing is kept under this id.
-pub(super) fn unknown(id: &str) -> ApiError {
-    let message = format!("the response {} is not kept here: it was never, has been deleted or was too old", quote(id));
-    ApiError::not_found("response_not_found", message)
-}
-
 /// The response as it is now.
 fn now(kept: &Kept) -> Value {
     let mut body = kept.body.clone();
-    if let Some(entry) = &kept.entry {
-        let is_waiting = entry.progress().state == parkade_core::RequestState::Waiting;
-        body["status"] = if is_waiting { "queued" } else { "in_progress" }.into();
+    if let Some(job) = &kept.job {
+        body["status"] = if job.is_waiting() { "queued" } else { "in_progress" }.into();
     }
     body
 }
@@ -91,8 +85,8 @@ pub(super) async fn delete(
 ) -> Result<Json<Value>, ApiError> {
     let kept = find(&state, &id, &identity)?;
     state.kept().remove(&id, identity.owner());
-    if let Some(entry) = &kept.entry {
-        entry.cancel();
+    if let Some(job) = &kept.job {
+        job.cancel();
     }
     Ok(Json(json!({"id": id, "object": "response", "deleted": true})))
 }
@@ -109,7 +103,7 @@ pub(super) async fn cancel(
         return Err(ApiError::bad_request("not_cancellable", message));
     }
     let mut body = now(&kept);
-    if kept.entry.as_ref().is_some_and(|entry| entry.cancel()) {
+    if kept.job.as_ref().is_some_and(|job| job.cancel()) {
         body["status"] = "cancelled".into();
     }
     Ok(Json(body))

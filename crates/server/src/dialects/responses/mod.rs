@@ -7,6 +7,7 @@
 //! | `tools.rs` | functions and which of them are called |
 //! | `settings.rs` | what a response repeats of its request |
 //! | `items.rs` | items of output |
+//! | `response.rs` | a response at any moment |
 //! | `encode.rs` | answers, whole and streamed |
 //! | `writer.rs` | the events of a streamed answer |
 //! | `keep.rs` | what is kept of an answer |
@@ -18,6 +19,7 @@ mod items;
 mod keep;
 mod kept;
 mod parse;
+mod response;
 mod settings;
 mod tools;
 mod writer;
@@ -28,7 +30,7 @@ use axum::routing::{get, post};
 use super::Dialect;
 use crate::dialects::openai::error::envelope;
 use crate::generate::{AppState, complete};
-use encode::Responses;
+use response::Responses;
 
 /// OpenAI's newer API.
 pub(crate) const DIALECT: Dialect = Dialect {

@@ -6,10 +6,9 @@ use parkade_core::{Format, TaskKind};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::encode::Responses;
 use super::input::{self, INPUT};
-use super::keep::Keeper;
-use super::kept::unknown;
+use super::keep::{Keeper, unknown};
+use super::response::Responses;
 use super::{settings, tools};
 use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking, part_id};
@@ -166,7 +165,7 @@ fn earlier(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<crate:
         .kept()
         .get(id, identity.owner())
         .ok_or_else(|| ApiError::bad_request("previous_response_not_found", unknown(id).message()).with_param(FIELD))?;
-    if kept.entry.is_some() {
+    if kept.job.is_some() {
         let message = format!("{FIELD} is {}, whose answer is not complete yet; wait for its end", quote(id));
         return Err(ApiError::invalid_value(FIELD, message));
     }

@@ -6,8 +6,8 @@ use parkade_calls::Piece;
 use parkade_core::{Event, FinishReason, Usage};
 use serde_json::{Value, json};
 
-use super::encode::Responses;
 use super::items::{self, Status};
+use super::response::Responses;
 use crate::dialects::chat::{Answered, Part, Turn};
 use crate::generate::ChunkEncoder;
 use crate::http::{ApiError, Frames};

@@ -128,7 +128,6 @@ impl Generation {
             rank: self.rank,
             timeout: deadlines.timeout,
             ttft_slo: deadlines.ttft_slo,
-            ..Request::new(String::new(), Vec::new())
         }
     }
 }
