@@ -24,8 +24,10 @@ def claude(server):
         yield client
 
 
-def create(client, **extra):
-    return client.messages.create(**{"model": MODEL, "max_tokens": 12, "messages": ASK, **extra})
+def create(client, extra_body=None, **extra):
+    # The client no longer has a parameter of this name.
+    body = {key: extra.pop(key) for key in ("temperature",) if key in extra} | (extra_body or {})
+    return client.messages.create(**{"model": MODEL, "max_tokens": 12, "messages": ASK, **extra}, extra_body=body)
 
 
 def test_a_message_is_what_a_chat_says(claude, client):
@@ -43,7 +45,7 @@ def test_a_message_is_what_a_chat_says(claude, client):
 
 def test_a_stream_says_what_the_whole_message_does(claude):
     whole = create(claude, temperature=0)
-    with claude.messages.stream(model=MODEL, max_tokens=12, messages=ASK, temperature=0) as stream:
+    with claude.messages.stream(model=MODEL, max_tokens=12, messages=ASK, extra_body={"temperature": 0}) as stream:
         kinds = [event.type for event in stream]
         final = stream.get_final_message()
     assert kinds[0] == "message_start" and kinds[-1] == "message_stop"

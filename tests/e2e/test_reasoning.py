@@ -131,9 +131,10 @@ def test_thoughts_of_an_earlier_turn_reach_the_template(client):
 
 def test_messages_have_blocks_of_thoughts(claude):
     request = {"model": MODEL, "max_tokens": 60, "messages": ASK, "thinking": {"type": "enabled", "budget_tokens": 10}}
-    message = claude.messages.create(**request, temperature=0)
+    request["extra_body"] = {"temperature": 0}
+    message = claude.messages.create(**request)
     assert [block.type for block in message.content] == ["thinking", "text"]
-    with claude.messages.stream(**request, temperature=0) as stream:
+    with claude.messages.stream(**request) as stream:
         assert stream.get_final_message().content == message.content
 
 

@@ -87,7 +87,7 @@ pub struct Reader {
 enum State {
     Text,
     Reasoning,
-    Call(Machine),
+    Call(Box<Machine>),
     /// The whole answer is messages in channels.
     Channels(Channels),
 }
@@ -160,6 +160,15 @@ impl Reader {
         pieces.append(&mut self.sink.pieces);
     }
 
+    /// Whether what comes next is a thought, unless it is the marker of their end.
+    pub fn is_thinking(&self) -> bool {
+        match &self.state {
+            State::Reasoning => true,
+            State::Channels(channels) => channels.is_thinking(),
+            State::Text | State::Call(_) => false,
+        }
+    }
+
     /// The answer is over: puts out what was held back.
     pub fn finish(&mut self, pieces: &mut Vec<Piece>) {
         let held = self.markers.take();
@@ -229,7 +238,7 @@ impl Reader {
             && let Some(style) = self.style.filter(|style| style.bare() == Some(c))
             && let Some(machine) = Machine::new(style, style.form(), "")
         {
-            self.state = State::Call(machine);
+            self.state = State::Call(Box::new(machine));
             self.calls_before = self.sink.calls();
             return self.step(c);
         }
@@ -241,7 +250,7 @@ impl Reader {
                 self.raw = self.markers.marker(found).to_owned();
                 self.calls_before = self.sink.calls();
                 if let Some(machine) = Machine::new(*style, *form, &self.raw) {
-                    self.state = State::Call(machine);
+                    self.state = State::Call(Box::new(machine));
                 }
             }
             Some(Begin::Nothing) | None => {}

@@ -9,10 +9,12 @@ mod pythonic;
 mod tagged;
 mod thoughts;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::forms::Form;
-use crate::{Choice, Function, Style};
+use crate::{Choice, Function, Style, schema};
 use lark::{ANY, Lark, without};
 pub use thoughts::{Thoughts, thoughts_grammar};
 
@@ -25,6 +27,8 @@ pub struct CallGrammar {
     pub schemas: Vec<Value>,
     /// Which of the functions each schema is of, by its place among them.
     pub owners: Vec<usize>,
+    /// Whether the schemas must be enforced to the letter, because one of the functions is strict. If not, they are to be as far as they can be.
+    pub strict: bool,
 }
 
 /// Functions that may be called, and their places among all.
@@ -38,6 +42,25 @@ struct Section {
     tail: String,
     /// Without a marker: a terminal of texts that are no calls.
     other: Option<&'static str>,
+}
+
+/// How many parts of a schema its outline may have.
+const OUTLINE: usize = 500;
+
+/// Functions of which either all that may be called are strict or none: if only some are, the schemas of the others become outlines, all of which can
+/// be enforced.
+fn evenly_strict<'a>(functions: &'a [Function], choice: &Choice<'_>) -> Cow<'a, [Function]> {
+    let mut callable = functions.iter().filter(|function| choice.allows(&function.name));
+    if !callable.any(|function| function.strict) || functions.iter().all(|function| function.strict) {
+        return Cow::Borrowed(functions);
+    }
+    let outlined = functions.iter().cloned().map(|mut function| {
+        if !function.strict {
+            function.parameters = schema::outline(&function.parameters, &function.parameters, &mut { OUTLINE });
+        }
+        function
+    });
+    outlined.collect()
 }
 
 /// How an answer may be written, so that each call is of one of the functions and has arguments by its schema.
@@ -67,7 +90,7 @@ pub fn answer_grammar(
     let schema = lark.schema(schema, usize::MAX);
     lark.rule("start", &format!("{before}{schema}"));
     let (lark, schemas, owners) = lark.finish();
-    CallGrammar { lark, schemas, owners }
+    CallGrammar { lark, schemas, owners, strict: false }
 }
 
 /// As [`grammar`]; with [`Choice::Auto`] an answer without calls is JSON by the schema `otherwise`, if there is one. It is of none of the functions.
@@ -80,6 +103,7 @@ pub fn grammar_or(
     otherwise: Option<Value>,
     tokens: &dyn Fn(&str) -> Option<u32>,
 ) -> Option<CallGrammar> {
+    let functions = evenly_strict(functions, choice);
     let callable: Vec<(usize, &Function)> =
         functions.iter().enumerate().filter(|(_, function)| choice.allows(&function.name)).collect();
     if callable.is_empty() {
@@ -88,8 +112,7 @@ pub fn grammar_or(
     let mut lark = Lark::new(tokens);
     let Some(section) = section(style, &mut lark, &callable, parallel) else {
         channels::start(&mut lark, &callable, *choice == Choice::Auto, reasoning.as_ref());
-        let (lark, schemas, owners) = lark.finish();
-        return Some(CallGrammar { lark, schemas, owners });
+        return Some(finish(lark, &callable));
     };
     let before = thoughts::before(&mut lark, reasoning.as_ref());
     let open = lark.marker(section.open);
@@ -106,8 +129,12 @@ pub fn grammar_or(
             free(&mut lark, style, &section, thought.map(|thoughts| thoughts.markers.start.trim_end()));
         }
     }
+    Some(finish(lark, &callable))
+}
+
+fn finish(lark: Lark<'_>, functions: Functions<'_>) -> CallGrammar {
     let (lark, schemas, owners) = lark.finish();
-    Some(CallGrammar { lark, schemas, owners })
+    CallGrammar { lark, schemas, owners, strict: functions.iter().any(|(_, function)| function.strict) }
 }
 
 /// Adds the rule `answer`: any text, then perhaps calls. Thoughts have had their place before.

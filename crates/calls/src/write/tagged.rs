@@ -70,7 +70,7 @@ fn arguments(lark: &mut Lark<'_>, form: &Tags, number: usize, parameters: &Value
     for (at, (name, schema, is_required)) in properties.into_iter().enumerate() {
         let written = written(lark, form, number, schema, parameters);
         let name = quote(name);
-        let rule = format!("argument{number}_{at}");
+        let rule = format!("a{number}_{at}");
         lark.rule(&rule, &format!("{key} {name} {key_end} {value} {written} \"\\n\""));
         arguments.push_str(&rule);
         arguments.push_str(if is_required { " " } else { "? " });
