@@ -34,6 +34,9 @@ pub enum Event {
         text: String,
         /// The stop string that ended it.
         stop_string: Option<String>,
+        /// The token that ended it: one of the model's own ends, or of the request's [stop tokens](crate::Request::stop_tokens). It has
+        /// no [`Event::Token`], unless its text is delivered.
+        end_token: Option<TokenId>,
     },
     /// All answers are complete. The last event.
     Done(Usage),
@@ -105,6 +108,9 @@ pub enum RequestError {
     /// Somebody cancelled it.
     #[error("the request was cancelled")]
     Cancelled,
+    /// A newer request of its sender has taken its place.
+    #[error("a newer request of the same sender has taken the place of this one")]
+    Superseded,
     /// Its deadline passed.
     #[error("the deadline of {} ms passed before the answer was complete", .allowed.as_millis())]
     Deadline {
@@ -159,6 +165,7 @@ impl RequestError {
     pub fn reason(&self) -> &'static str {
         match self {
             RequestError::Cancelled => "abort",
+            RequestError::Superseded => "superseded",
             RequestError::Deadline { .. } => "expired",
             RequestError::ShuttingDown => "shutdown",
             RequestError::NoRoom

@@ -48,7 +48,7 @@ pub use refusal::{Refusal, Remedies, retry_seconds};
 pub use request::{CacheScope, Request, RequestId, TaskKind};
 pub use requests::{End, LiveRequest, RequestState};
 pub use sampler::{NoDistribution, Sampler, Scratch as SamplerScratch};
-pub use sampling::{OutOfRange, SamplingParams};
+pub use sampling::{Dry, OutOfRange, SamplingParams, Xtc};
 pub use stream::RequestStream;
 pub use vocabulary::{Decoder, Vocabulary};
 

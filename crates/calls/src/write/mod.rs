@@ -76,6 +76,33 @@ pub fn grammar(
     reasoning: Option<Thoughts<'_>>,
     tokens: &dyn Fn(&str) -> Option<u32>,
 ) -> Option<CallGrammar> {
+    grammar_or(style, functions, choice, parallel, reasoning, None, tokens)
+}
+
+/// JSON by a schema, after thoughts if there are any. The schema is of none of the functions.
+pub fn answer_grammar(
+    schema: Value,
+    reasoning: Option<Thoughts<'_>>,
+    tokens: &dyn Fn(&str) -> Option<u32>,
+) -> CallGrammar {
+    let mut lark = Lark::new(tokens);
+    let before = thoughts::before(&mut lark, reasoning.as_ref());
+    let schema = lark.schema(schema, usize::MAX);
+    lark.rule("start", &format!("{before}{schema}"));
+    let (lark, schemas, owners) = lark.finish();
+    CallGrammar { lark, schemas, owners, strict: false }
+}
+
+/// As [`grammar`]; with [`Choice::Auto`] an answer without calls is JSON by the schema `otherwise`, if there is one. It is of none of the functions.
+pub fn grammar_or(
+    style: Style,
+    functions: &[Function],
+    choice: &Choice<'_>,
+    parallel: bool,
+    reasoning: Option<Thoughts<'_>>,
+    otherwise: Option<Value>,
+    tokens: &dyn Fn(&str) -> Option<u32>,
+) -> Option<CallGrammar> {
     let functions = evenly_strict(functions, choice);
     let callable: Vec<(usize, &Function)> =
         functions.iter().enumerate().filter(|(_, function)| choice.allows(&function.name)).collect();
@@ -90,9 +117,13 @@ pub fn grammar(
     let before = thoughts::before(&mut lark, reasoning.as_ref());
     let open = lark.marker(section.open);
     lark.rule("calls", &format!("{open} {}", section.tail));
-    match choice {
-        Choice::Required | Choice::Named(_) => lark.rule("start", &format!("{before}calls")),
-        Choice::Auto => {
+    match (choice, otherwise) {
+        (Choice::Required | Choice::Named(_), _) => lark.rule("start", &format!("{before}calls")),
+        (Choice::Auto, Some(schema)) => {
+            let schema = lark.schema(schema, usize::MAX);
+            lark.rule("start", &format!("{before}(calls | {schema})"));
+        }
+        (Choice::Auto, None) => {
             lark.rule("start", &format!("{before}answer"));
             let thought = reasoning.as_ref().filter(|thoughts| !thoughts.starts_inside);
             free(&mut lark, style, &section, thought.map(|thoughts| thoughts.markers.start.trim_end()));

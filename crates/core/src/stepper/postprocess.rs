@@ -245,11 +245,11 @@ impl Stepper {
             if let Some(Said { id, text, logprob }) = next.said {
                 active.outlet.send(Event::Token { index, id, text, logprob });
             }
-            if let Some(Finish { reason, text, stop_string }) = next.finish {
+            if let Some(Finish { reason, text, stop_string, end_token }) = next.finish {
                 seq.stage = Stage::Finished;
                 seq.release(&mut self.pool);
                 self.metrics.answer_ended(reason.name());
-                active.outlet.send(Event::Finished { index, reason, text, stop_string });
+                active.outlet.send(Event::Finished { index, reason, text, stop_string, end_token });
             }
         }
     }

@@ -3,10 +3,16 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `fields.rs` | reading a JSON object field by field, whoever's API it belongs to |
-//! | `openai/` | OpenAI's completions |
+//! | `anthropic/` | Anthropic's Messages |
+//! | `chat/` | what a chat is, whoever's API it came by |
+//! | `openai/` | OpenAI's completions, embeddings and rankings |
+//! | `responses/` | OpenAI's Responses |
 
+mod anthropic;
+pub(crate) mod chat;
 mod fields;
 pub(crate) mod openai;
+mod responses;
 
 use axum::Router;
 
@@ -26,7 +32,7 @@ pub(crate) struct Dialect {
 }
 
 /// What is spoken here. Each dialect at its own paths, the first one wherever no other is.
-pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT];
+pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT, anthropic::DIALECT, responses::DIALECT];
 
 /// How errors are written at a path.
 pub(crate) fn error_body_at(path: &str) -> ErrorBody {

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
+use parkade_model::TokenId;
+use serde_json::Value;
 
+use crate::generate::event_log::EventLog;
+use crate::generate::kept::Job;
 use crate::http::{ApiError, Frames};
 
 /// Writes the answer to one HTTP request.
@@ -12,6 +16,11 @@ pub(crate) trait Encoder: Send + Sync {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>>;
     /// The writer of a stream of it. There is one for each reader.
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder>;
+    /// What is answered at once, if the answer is to be computed whether or not somebody reads it: its events are written to the log.
+    fn in_background(&self, job: Arc<dyn Job>, log: &Arc<EventLog>) -> Option<Value> {
+        let _ = (job, log);
+        None
+    }
 }
 
 /// Turns the engine's events into chunks.
@@ -30,9 +39,13 @@ pub(crate) trait ChunkEncoder: Send {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Collected {
     pub text: String,
+    /// How long the text was after each token.
+    pub token_ends: Vec<usize>,
     pub logprobs: Vec<TokenLogprob>,
     pub reason: Option<FinishReason>,
     pub stop_string: Option<String>,
+    /// The token that ended it.
+    pub end_token: Option<TokenId>,
 }
 
 /// All answers to one prompt.

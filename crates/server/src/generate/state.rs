@@ -14,6 +14,8 @@ use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ModelEntry;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
+use crate::generate::kept::{MemoryStore, Store};
+use crate::generate::supersedes::Supersessions;
 use crate::http::{ApiError, HttpState, Retry, quote};
 
 /// The name that always means the first loaded model, of those that do what is asked for.
@@ -30,6 +32,8 @@ struct Shared {
     access: Arc<AccessState>,
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
+    kept: Arc<dyn Store>,
+    supersessions: Arc<Supersessions>,
     draining: AtomicBool,
     preparation: Arc<Semaphore>,
     ignored_log: IgnoredLog,
@@ -48,13 +52,15 @@ impl AppState {
         Ok(Self {
             shared: Arc::new(Shared {
                 access: AccessState::new(http.config.max_connections),
-                http,
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
+                kept: Arc::new(MemoryStore::new(http.config.kept_bytes, http.config.kept_for)),
+                supersessions: Arc::new(Supersessions::new()),
                 draining: AtomicBool::new(false),
                 preparation: Arc::new(Semaphore::new(cores)),
                 ignored_log: IgnoredLog::new(),
                 started: Instant::now(),
+                http,
             }),
         })
     }
@@ -103,8 +109,17 @@ impl AppState {
         &self.shared.access
     }
 
+    /// Answers that can be asked for later.
+    pub(crate) fn kept(&self) -> &Arc<dyn Store> {
+        &self.shared.kept
+    }
+
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.shared.in_flight
+    }
+
+    pub(crate) fn supersessions(&self) -> &Arc<Supersessions> {
+        &self.shared.supersessions
     }
 
     /// All models, the default first.

@@ -9,6 +9,7 @@
 //! | `state.rs` | what all connections and requests share |
 //! | `body.rs` | a body, read within bounds of length, time and memory |
 //! | `body_memory.rs` | the memory that bodies may take |
+//! | `parameters.rs` | what stands in a path or behind its question mark |
 //! | `sse.rs` | server-sent events |
 //! | `request_log.rs` | a request's id, its counters, and its line in the log |
 //! | `metrics.rs` | what is counted of connections and requests |
@@ -21,6 +22,7 @@ mod connection;
 pub(crate) mod error;
 pub(crate) mod listen;
 mod metrics;
+mod parameters;
 pub(crate) mod request_log;
 mod sse;
 mod stall;
@@ -31,6 +33,7 @@ pub(crate) use body_memory::Payer;
 pub(crate) use connection::{Admission, Ends, Sender, is_probe};
 pub use error::{ApiError, Retry};
 pub(crate) use error::{ErrorBody, quote};
+pub(crate) use parameters::{Name, Parameters};
 pub(crate) use request_log::RequestLog;
 pub use request_log::is_request_id;
 pub(crate) use sse::{Frames, event_stream};

@@ -2,7 +2,6 @@
 
 mod models;
 mod ops;
-mod parameters;
 mod requests;
 mod serve;
 
@@ -137,7 +136,8 @@ fn cors(listed: &[String]) -> Option<CorsLayer> {
         (false, false) => AllowOrigin::list(listed),
     };
     let exposed = ["x-request-id", "x-parkade-queue-ms", "x-parkade-ignored-fields", "retry-after", "x-should-retry"];
-    let exposed = exposed.into_iter().chain(rate_limit_header_names()).map(HeaderName::from_static);
+    let exposed = exposed.into_iter().chain(["x-parkade-queue-position", "x-parkade-estimated-wait-ms"]);
+    let exposed = exposed.chain(rate_limit_header_names()).map(HeaderName::from_static);
     Some(
         CorsLayer::new()
             .allow_origin(allowed)

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use crate::access::Identity;
 use crate::generate::{AppState, ModelEntry};
-use crate::http::ApiError;
-use crate::routes::parameters::Name;
+use crate::http::{ApiError, Name};
 
 fn card(model: &ModelEntry, id: &str) -> Value {
     json!({

@@ -26,6 +26,9 @@ mod mortal;
 mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;
+mod sampling;
+#[cfg(feature = "parking-lot-scheduler")]
+mod supersedes;
 mod support;
 mod texts;
 mod unknown_fields;

@@ -1,8 +1,8 @@
 //! OpenAI's completions, embeddings and what goes with them: bodies are read and checked by hand, answers are written with serde.
 
 mod encode;
-mod error;
-mod parse;
+pub(in crate::dialects) mod error;
+pub(in crate::dialects) mod parse;
 pub(crate) mod service_tier;
 
 use axum::Router;

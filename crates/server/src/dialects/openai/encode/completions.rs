@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::echo::Echo;
 use super::form::Form;
 use super::logprobs::TextLogprobs;
+use super::stop_reason::StopReason;
 use super::unsent::Unsent;
 use crate::dialects::openai::error::envelope;
 use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder};
@@ -19,9 +20,8 @@ struct Choice<'a> {
     index: usize,
     logprobs: Option<TextLogprobs>,
     finish_reason: Option<&'static str>,
-    /// vLLM's field: the stop string that ended the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
+    stop_reason: Option<StopReason<'a>>,
 }
 
 /// How the answer to text completions is written.
@@ -58,7 +58,7 @@ impl Encoder for Completions {
                     if let Some(echo) = echo {
                         logprobs.push_prompt(tokenizer, echo, &answer.prompt_logprobs);
                     }
-                    let mut unsent = Unsent::after(echo.map_or(0, Echo::characters));
+                    let mut unsent = self.form.unsent(echo.map_or(0, Echo::characters));
                     choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
                     let rest = unsent.finish(&choice.text, choice.stop_string.is_some());
                     rest.for_each(|(offset, token)| logprobs.push(tokenizer, token.id, Some(token), offset));
@@ -69,15 +69,15 @@ impl Encoder for Completions {
                     index: choices.len(),
                     logprobs,
                     finish_reason: choice.reason.map(|reason| reason.name()),
-                    stop_reason: choice.stop_string.as_deref(),
+                    stop_reason: StopReason::new(tokenizer, choice.stop_string.as_deref(), choice.end_token),
                 });
             }
         }
-        self.form.whole(choices, usage)
+        self.form.whole(choices, usage, None)
     }
 
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
-        let unsent = vec![Unsent::default(); self.prompts * self.n];
+        let unsent = vec![self.form.unsent(0); self.prompts * self.n];
         Box::new(Chunks { answer: self, unsent })
     }
 }
@@ -101,7 +101,7 @@ impl Chunks {
                 logprobs.push_prompt(&form.model.tokenizer, echo, prompt_logprobs);
                 logprobs
             });
-            self.unsent[index] = Unsent::after(echo.characters());
+            self.unsent[index] = form.unsent(echo.characters());
             let choice = Choice { text: &echo.text, index, logprobs, finish_reason: None, stop_reason: None };
             form.chunk(choice, frames);
         }
@@ -143,11 +143,13 @@ impl ChunkEncoder for Chunks {
                     self.answer.form.chunk(choice, frames);
                 }
             }
-            Event::Finished { index, reason, text, stop_string } => {
+            Event::Finished { index, reason, text, stop_string, end_token } => {
                 let index = prompt * self.answer.n + index;
                 let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
                 let logprobs = self.logprobs(covered);
-                let (finish_reason, stop_reason) = (Some(reason.name()), stop_string.as_deref());
+                let tokenizer = &self.answer.form.model.tokenizer;
+                let stop_reason = StopReason::new(tokenizer, stop_string.as_deref(), end_token);
+                let finish_reason = Some(reason.name());
                 self.answer.form.chunk(Choice { text: &text, index, logprobs, finish_reason, stop_reason }, frames);
             }
             _ => {}
@@ -155,7 +157,7 @@ impl ChunkEncoder for Chunks {
     }
 
     fn close(&mut self, usage: &Usage, frames: &mut Frames) {
-        self.answer.form.close(usage, frames);
+        self.answer.form.close(usage, None, frames);
     }
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {

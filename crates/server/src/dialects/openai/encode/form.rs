@@ -1,11 +1,13 @@
 //! What all answers share, as it is written on the wire.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use parkade_core::Usage;
+use parkade_core::{TokenLogprob, Usage};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::unsent::Unsent;
 use crate::generate::{ModelEntry, unix_seconds};
 use crate::http::Frames;
 
@@ -42,14 +44,27 @@ pub(crate) struct Form {
     pub head: Head,
     pub model: Arc<ModelEntry>,
     pub with_logprobs: bool,
+    /// Whether control tokens are spelled in the text.
+    pub spell_control: bool,
     /// Whether a stream ends with a chunk that tells the usage.
     pub include_usage: bool,
 }
 
 impl Form {
     /// A whole answer.
-    pub fn whole(&self, choices: impl Serialize, usage: &Usage) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&Answer { head: &self.head, choices, usage: Some(Some(UsageBody::from(usage))) })
+    pub fn whole(
+        &self,
+        choices: impl Serialize,
+        usage: &Usage,
+        thought_tokens: Option<usize>,
+    ) -> serde_json::Result<Vec<u8>> {
+        let usage = UsageBody::new(usage, thought_tokens);
+        serde_json::to_vec(&Answer { head: &self.head, choices, usage: Some(Some(usage)) })
+    }
+
+    /// Where the tokens of an answer stand that follows so many characters.
+    pub fn unsent<T: Borrow<TokenLogprob>>(&self, characters: usize) -> Unsent<T> {
+        Unsent::after(characters, self.spell_control)
     }
 
     /// A chunk with one choice.
@@ -58,9 +73,10 @@ impl Form {
     }
 
     /// What ends a stream that was complete.
-    pub fn close(&self, usage: &Usage, frames: &mut Frames) {
+    pub fn close(&self, usage: &Usage, thought_tokens: Option<usize>, frames: &mut Frames) {
         if self.include_usage {
-            frames.data(&Answer { head: &self.head, choices: [(); 0], usage: Some(Some(UsageBody::from(usage))) });
+            let usage = UsageBody::new(usage, thought_tokens);
+            frames.data(&Answer { head: &self.head, choices: [(); 0], usage: Some(Some(usage)) });
         }
         frames.text("[DONE]");
     }
@@ -84,6 +100,9 @@ struct UsageBody {
     completion_tokens: usize,
     total_tokens: usize,
     prompt_tokens_details: PromptTokensDetails,
+    /// Of chats alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<CompletionTokensDetails>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -91,13 +110,20 @@ struct PromptTokensDetails {
     cached_tokens: usize,
 }
 
-impl From<&Usage> for UsageBody {
-    fn from(usage: &Usage) -> Self {
+#[derive(Debug, Clone, Copy, Serialize)]
+struct CompletionTokensDetails {
+    reasoning_tokens: usize,
+}
+
+impl UsageBody {
+    fn new(usage: &Usage, thought_tokens: Option<usize>) -> Self {
         Self {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.prompt_tokens + usage.completion_tokens,
             prompt_tokens_details: PromptTokensDetails { cached_tokens: usage.cached_tokens },
+            completion_tokens_details: thought_tokens
+                .map(|reasoning_tokens| CompletionTokensDetails { reasoning_tokens }),
         }
     }
 }

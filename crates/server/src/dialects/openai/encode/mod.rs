@@ -6,6 +6,8 @@ mod echo;
 pub(super) mod embeddings;
 mod form;
 mod logprobs;
+mod message;
+mod stop_reason;
 mod unsent;
 
 pub(super) use chat::Chat;

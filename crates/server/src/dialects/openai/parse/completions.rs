@@ -10,9 +10,11 @@ use serde_json::Value;
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, integer, wrong_type};
 use crate::dialects::openai::encode::{Completions, Echo};
-use crate::dialects::openai::parse::generation::{self, Generation, refuse_hopeless, untokenisable};
+use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
+use crate::generate::{
+    AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
+};
 use crate::http::ApiError;
 
 /// The field that a completion's prompt comes from.
@@ -42,7 +44,7 @@ impl Operation for Completions {
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Completions, &mut ignored)?;
         let ignored = ignored.settle(state.config().strict)?;
-        let generation = Generation::read(&fields, model.config.vocab)?;
+        let generation = Generation::read(&fields, &model)?;
         let logprobs = logprobs(&fields)?;
         let echo = fields.boolean("echo")?.unwrap_or(false);
         let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));

@@ -7,9 +7,8 @@ use serde_json::Value;
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::embeddings::{self, Encoding};
 use crate::dialects::openai::parse::completions::{Prompt, check_ids, prompts};
-use crate::dialects::openai::parse::generation::untokenisable;
 use crate::dialects::openai::parse::text_fields::TextFields;
-use crate::generate::{AppState, Sender, TextOperation, Texts};
+use crate::generate::{AppState, Sender, TextOperation, Texts, untokenisable};
 use crate::http::ApiError;
 
 /// The field that the texts come from.

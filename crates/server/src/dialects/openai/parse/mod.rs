@@ -3,13 +3,18 @@
 mod calls;
 mod chat;
 mod completions;
+mod dry;
 mod embeddings;
 mod format;
-mod generation;
+pub(in crate::dialects) mod generation;
 mod known_fields;
 mod messages;
 mod rerank;
+pub(in crate::dialects) mod sampling;
 mod text_fields;
+pub(in crate::dialects) mod thinking;
+mod tokens;
+pub(in crate::dialects) mod tools;
 
 pub(super) use embeddings::Embeddings;
 pub use generation::is_user;

@@ -14,7 +14,8 @@ use crate::generate::{AppState, IgnoredFields, ModelEntry, Sender};
 use crate::http::ApiError;
 
 /// The fields that say for whom and how soon, and not what.
-const COMMON: &[&str] = &["model", "user", "service_tier", "priority", "truncate", "truncate_prompt_tokens"];
+const COMMON: &[&str] =
+    &["model", "user", "service_tier", "priority", "supersedes", "truncate", "truncate_prompt_tokens"];
 
 /// The fields of a body beside its texts.
 pub(crate) struct TextFields {

@@ -19,7 +19,6 @@ use crate::generate::IgnoredFields;
 use crate::http::ApiError;
 pub(crate) use members::check as check_members;
 use nothing::Nothing;
-pub(crate) use table::PENALTY_WINDOWS;
 use table::{KNOWN, NESTED};
 
 /// An endpoint of OpenAI's API that has a body.
@@ -60,8 +59,6 @@ enum Treatment {
     Refused { adjusts: Option<Adjusts>, nothing: &'static [Nothing], instead: &'static str },
     /// The chat template's affair: ignored if that does not read it, unless its value asks for nothing.
     Passed { nothing: &'static [Nothing] },
-    /// Ignored, whether or not the chat template writes it, unless its value asks for nothing.
-    Ignored { nothing: &'static [Nothing] },
 }
 
 /// The fields that another one adjusts, with the values that leave them idle.
@@ -153,15 +150,13 @@ fn check_object(
         let is_nothing = |values: &[Nothing]| values.iter().any(|nothing| nothing.is(value));
         match known.get(name) {
             Some(Treatment::Read | Treatment::Harmless) => {}
-            Some(
-                Treatment::Refused { nothing, .. } | Treatment::Passed { nothing } | Treatment::Ignored { nothing },
-            ) if is_nothing(nothing) => {}
+            Some(Treatment::Refused { nothing, .. } | Treatment::Passed { nothing }) if is_nothing(nothing) => {}
             Some(Treatment::Refused { adjusts: Some(adjusted), .. }) if are_idle(adjusted, fields) => {}
             Some(Treatment::Refused { nothing, instead, .. }) => {
                 return Err(unsupported(&fields.name(name), value, nothing, instead));
             }
             Some(Treatment::Passed { .. }) | None if reads(name) => {}
-            Some(Treatment::Passed { .. } | Treatment::Ignored { .. }) | None => ignored.add(|| fields.name(name)),
+            Some(Treatment::Passed { .. }) | None => ignored.add(|| fields.name(name)),
         }
     }
     Ok(())
@@ -193,7 +188,7 @@ mod tests {
 
     /// Everything is at work that other fields adjust.
     fn busy(members: Value) -> Value {
-        let mut body = json!({"repeat_penalty": 1.1, "top_k": 5, "stop": "x", "logprobs": true});
+        let mut body = json!({"repeat_penalty": 1.1, "dry_multiplier": 1, "top_k": 5, "stop": "x", "logprobs": true});
         body.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
         body
     }
@@ -226,16 +221,15 @@ mod tests {
     #[test]
     fn what_peers_are_known_to_heed_is_not_ignored() {
         for (name, value) in [
-            ("repeat_last_n", json!(64)),
+            ("repetition_penalty_range", json!(64)),
             ("truncate_prompt_tokens", json!(10)),
-            ("skip_special_tokens", json!(false)),
             ("n_probs", json!(5)),
             ("samplers", json!(["top_k"])),
             ("t_max_predict_ms", json!(100)),
-            ("reasoning_effort", json!("low")),
             ("structural_tag", json!("{}")),
-            ("min_tokens", json!(3)),
-            ("dry_multiplier", json!(0.8)),
+            ("min_length", json!(3)),
+            ("mirostat", json!(2)),
+            ("dry_range", json!(8)),
             ("eos_token_id", json!(2)),
             ("exponential_decay_length_penalty", json!([5, 1.5])),
             ("sampling_params", json!({"temperature": 1})),
@@ -253,7 +247,6 @@ mod tests {
             ("previous_response_id", json!("r1")),
             ("extra_body", json!({"top_k": 5})),
             ("verbosity", json!("low")),
-            ("thinking", json!({"type": "enabled"})),
             ("options", json!({"num_ctx": 100})),
             ("response_fields", json!(["content"])),
             ("lora", json!([{"id": 0, "scale": 1}])),
@@ -273,11 +266,20 @@ mod tests {
             ("instruction_template", json!("Alpaca")),
             ("assistant_prefill", json!("Sure")),
             ("continue_", json!(true)),
-            ("continue_final_message", json!(true)),
             ("prompt", json!("a")),
         ] {
             let error = check_body(&json!({ name: value }), Endpoint::Chat).expect_err(name);
             assert_eq!(error.param(), Some(name));
+        }
+        for (name, value) in [
+            ("reasoning_effort", json!("low")),
+            ("thinking", json!({"type": "enabled"})),
+            ("thinking_budget", json!(50)),
+            ("enable_thinking", json!(true)),
+        ] {
+            let error = check_body(&json!({ name: value }), Endpoint::Completions).expect_err(name);
+            assert_eq!(error.param(), Some(name));
+            assert_eq!(check_body(&json!({ name: value }), Endpoint::Chat), Ok(String::new()));
         }
         for (endpoint, value) in [(Endpoint::Chat, true), (Endpoint::Completions, false)] {
             let error = check_body(&json!({ "add_special_tokens": value }), endpoint).expect_err("special tokens");
@@ -320,19 +322,15 @@ mod tests {
             }
         }
         let neutral = json!({
-            "repeat_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0.0, "repeat_last_n": 64, "penalize_nl": false,
+            "repeat_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0.0, "penalty_range": 64, "penalize_nl": false,
             "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1.0, "min_keep": 5, "temperature_last": true,
-            "stop": [], "include_stop_str_in_output": true, "logprobs": false, "post_sampling_probs": true,
+            "stop": [], "trim_stop": false, "logprobs": false, "post_sampling_probs": true,
             "dry_multiplier": 0, "dry_base": 2, "dry_penalty_last_n": -1, "mirostat": 0, "mirostat_tau": 3,
             "xtc_probability": 0, "xtc_threshold": 0.3, "guidance_scale": 1, "negative_prompt": "x", "tfs_z": 1,
             "stream_options": {"continuous_usage_stats": true}, "use_beam_search": false, "length_penalty": 2,
         });
         for endpoint in ENDPOINTS {
             assert_eq!(check_body(&neutral, endpoint), Ok(String::new()));
-        }
-        for window in [json!(0), json!(-1), json!(-1.0)] {
-            let body = json!({"repeat_penalty": 1.2, "repeat_last_n": window, "penalty_last_n": window});
-            assert_eq!(check_body(&body, Endpoint::Chat), Ok(String::new()));
         }
     }
 

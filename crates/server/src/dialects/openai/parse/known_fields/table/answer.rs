@@ -22,8 +22,7 @@ const STOPPING: Adjusts = &[(&["stop"], &[EmptyList])];
 const SCORING: Adjusts = &[(&["logprobs"], &[False])];
 
 pub(super) const ENDS: &[Row] = &[
-    refused(Both, &["stop_token_ids"], &[EmptyList], "use stop with the token's text"),
-    refused(Both, &["eos_token_id"], &[EmptyList, AtMost(-1.0)], "use stop with the token's text"),
+    refused(Both, &["eos_token_id"], &[EmptyList, AtMost(-1.0)], "use stop_token_ids"),
     refused(Both, &["stop_regex"], &[EmptyText, EmptyList], USE_STOP),
     refused(
         Both,
@@ -38,15 +37,8 @@ pub(super) const ENDS: &[Row] = &[
         &[EmptyList, EmptyText],
         USE_STOP,
     ),
-    adjusts(
-        STOPPING,
-        Both,
-        &["include_stop_str_in_output", "no_stop_trim"],
-        &[False],
-        "append the stop string yourself",
-    ),
-    adjusts(STOPPING, Both, &["trim_stop"], &[True], "append the stop string yourself"),
-    refused(Both, &["min_tokens", "min_new_tokens", "min_length"], &[Number(0.0)], "use ignore_eos with max_tokens"),
+    adjusts(STOPPING, Both, &["trim_stop"], &[True], "use include_stop_str_in_output"),
+    refused(Both, &["min_length"], &[Number(0.0)], "use min_tokens"),
     refused(Both, &["ban_eos_token", "bypass_eos"], &[False], "use ignore_eos"),
     refused(Both, &["max_new_tokens", "max_length", "max_gen_len", "max_tokens_to_sample"], &[], USE_MAX_TOKENS),
     refused(Chat, &["num_predict", "max_output_tokens"], &[AtMost(-1.0)], USE_MAX_TOKENS),
@@ -68,7 +60,7 @@ pub(super) const FORM: &[Row] = &[
     refused(Both, &["image_config"], &[EmptyObject], TEXT_ONLY),
     refused(Chat, &["functions"], &[EmptyList], USE_TOOLS),
     refused(Chat, &["function_call"], &[Word("none"), Word("auto")], "use tool_choice"),
-    refused(Chat, &["parse_tool_calls"], &[False], "calls in the answer are not parsed here; leave it out"),
+    refused(Chat, &["parse_tool_calls"], &[True], "calls are always parsed where tools are sent; leave it out"),
     refused(Chat, &["mcp_servers", "integrations"], &[EmptyList], USE_TOOLS),
     refused(Chat, &["enable_code_interpreter", "enable_code_execution"], &[False], USE_TOOLS),
 ];
@@ -101,6 +93,5 @@ pub(super) const MEMBERS: &[Row] = &[
     refused(Completions, &["return_full_text"], &[False], "use echo"),
     refused(Chat, &["return_full_text"], &[False], "put the last message before the answer yourself"),
     refused(Both, &["detokenize"], &[True], "answers are always text; leave it out"),
-    refused(Both, &["skip_special_tokens"], &[True], "special tokens have no text in answers; leave it out"),
     refused(Both, &["response_fields"], &[EmptyList], "answers always have all members; leave it out"),
 ];

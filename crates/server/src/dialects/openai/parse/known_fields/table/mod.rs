@@ -8,7 +8,6 @@ mod sampling;
 use super::Nothing::{EmptyText, False};
 use super::Place::Both;
 use super::{Adjusts, Row, adjusts, harmless, read, refused};
-pub(crate) use sampling::PENALTY_WINDOWS;
 
 /// All fields of both endpoints.
 pub(super) const KNOWN: &[&[Row]] =

@@ -1,0 +1,35 @@
+//! The answers of `/v1/responses` on the wire.
+
+use std::sync::Arc;
+
+use parkade_core::{FinishReason, Usage};
+use serde_json::Value;
+
+use super::response::Responses;
+use super::writer::Writer;
+use crate::dialects::chat::{Answered, Part};
+use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder, EventLog, Job};
+
+impl Encoder for Responses {
+    fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
+        let choice = answers.first().and_then(|answer| answer.choices.first());
+        let mut answered =
+            choice.map(|choice| Answered::read(&self.reading, &choice.text, &choice.token_ends)).unwrap_or_default();
+        if answered.parts.is_empty() {
+            answered.parts.push(Part::Text(String::new()));
+        }
+        let cut = choice.is_some_and(|choice| choice.reason == Some(FinishReason::Length));
+        serde_json::to_vec(&self.ended(&answered, cut, usage))
+    }
+
+    fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
+        Box::new(Writer::new(self))
+    }
+
+    fn in_background(&self, job: Arc<dyn Job>, log: &Arc<EventLog>) -> Option<Value> {
+        let keeper = self.keeper.as_ref().filter(|_| self.background)?;
+        let body = self.body("queued", Vec::new(), None);
+        keeper.begin(&self.id, body.clone(), job, log);
+        Some(body)
+    }
+}
