@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parkade_calls::{Choice, Function, Piece, Reading, Reasoning, Style, Thoughts, grammar, thoughts_grammar};
+use parkade_calls::{
+    Choice, Function, Piece, Reading, Reasoning, Style, Thoughts, answer_grammar, grammar, grammar_or, thoughts_grammar,
+};
 use parkade_grammar::Format;
 use serde_json::{Value, json};
 
@@ -187,6 +189,36 @@ fn auto_takes_whatever_a_required_call_may_be_and_text_in_all_styles() {
                 assert!(required.takes_tokens(&ids) && auto.takes_tokens(&ids), "{style:?}: {text}");
             }
         }
+    }
+}
+
+#[test]
+fn an_answer_without_calls_may_be_held_to_a_schema() {
+    let schema = json!({ "type": "integer" });
+    let call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+    let channel = "<|channel|>commentary to=functions.now <|constrain|>json<|message|>{}";
+    let (harmony, responses) = ("<|channel|>final<|message|>7", "<|START_RESPONSE|>7<|END_RESPONSE|>");
+    let [vocabulary, _] = vocabularies();
+    let tokens = |text: &str| vocabulary.id(text);
+    for (style, call, answer) in
+        [(Style::Hermes, Some(call), "7"), (Style::Harmony, Some(channel), harmony), (Style::CommandR, None, responses)]
+    {
+        let either = grammar_or(style, &functions(), &Choice::Auto, true, None, Some(schema.clone()), &tokens);
+        let either = Compiled::new(&vocabulary, &either.expect("there are functions"));
+        assert!(either.takes(answer) && call.is_none_or(|call| either.takes(call)), "{style:?}");
+        assert!(!either.takes(&answer.replace('7', "seven")) && !either.takes(""), "{style:?}");
+    }
+    let harmony_markers = Reasoning { start: "<|channel|>analysis<|message|>".to_owned(), end: "<|end|>".to_owned() };
+    for (markers, answer) in [
+        (&think(), "<think>a</think>\n7"),
+        (&harmony_markers, "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>7"),
+        (&harmony_markers, harmony),
+    ] {
+        let thoughts = Thoughts { markers, starts_inside: false, budget: None };
+        let json = answer_grammar(schema.clone(), Some(thoughts), &tokens);
+        assert_eq!(json.owners, [usize::MAX]);
+        let json = Compiled::new(&vocabulary, &json);
+        assert!(json.takes(answer) && !json.takes(&answer.replace('7', "seven")), "{answer}");
     }
 }
 
