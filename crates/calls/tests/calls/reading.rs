@@ -239,6 +239,16 @@ fn calls_in_the_notations_of_all_families() {
 }
 
 #[test]
+fn frames_around_text_are_left_out_without_tools_too() {
+    let reasoning = Reasoning { start: "<|START_THINKING|>".to_owned(), end: "<|END_THINKING|>".to_owned() };
+    let text = "<|START_THINKING|>Hm.<|END_THINKING|><|START_RESPONSE|>Yes.<|END_RESPONSE|>";
+    let framed = Reading { style: None, reasoning: Some(reasoning), ..of(Style::Hermes) };
+    assert_eq!(told(&read(&framed, text)), "[Hm.]Yes.");
+    let other = Reading { reasoning: Some(think()), ..framed };
+    assert_eq!(told(&read(&other, text)), text);
+}
+
+#[test]
 fn a_reader_says_whether_it_reads_a_thought() {
     for (style, thought, end) in
         [(Style::Hermes, "<think>a", "</think>"), (Style::Harmony, "<|channel|>analysis<|message|>a", "<|end|>")]
