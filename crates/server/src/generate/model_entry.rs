@@ -17,6 +17,10 @@ pub struct ModelEntry {
     pub name: String,
     /// Further names that mean it.
     pub aliases: Vec<String>,
+    /// Of these, the ones that its operator gave it, which are listed.
+    pub given_aliases: Vec<String>,
+    /// The name of its file, without the folder; empty if nobody said.
+    pub file_name: String,
     /// The engine that runs it.
     pub engine: Engine,
     /// Its tokenizer.
@@ -69,6 +73,8 @@ impl ModelEntry {
             aliases: Vec::new(),
             call_style,
             reasoning,
+            given_aliases: Vec::new(),
+            file_name: String::new(),
             engine,
             tokenizer,
             template,
@@ -91,6 +97,25 @@ impl ModelEntry {
     #[must_use]
     pub fn with_call_style(mut self, style: Option<Style>) -> Self {
         self.call_style = style.or(self.call_style);
+        self
+    }
+
+    /// With names that its operator gave it. The first is the one under which it is listed.
+    #[must_use]
+    pub fn with_given_aliases(mut self, aliases: &[String]) -> Self {
+        if let Some(first) = aliases.first() {
+            let former = std::mem::replace(&mut self.name, first.clone());
+            self.aliases.push(former);
+        }
+        self.aliases.extend(aliases.iter().skip(1).cloned());
+        self.given_aliases = aliases.to_vec();
+        self
+    }
+
+    /// With the name of its file.
+    #[must_use]
+    pub fn with_file_name(mut self, name: impl Into<String>) -> Self {
+        self.file_name = name.into();
         self
     }
 

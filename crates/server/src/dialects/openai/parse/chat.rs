@@ -7,13 +7,13 @@ use parkade_model::chat_template::ChatTemplate;
 use serde_json::{Map, Value};
 
 use crate::access::Identity;
-use crate::dialects::chat::{Conversation, Thinking, Tools};
+use crate::dialects::chat::{Conversation, Prepared, Thinking, Tools};
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::Chat;
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
 use crate::dialects::openai::parse::{messages, thinking, tools};
-use crate::generate::{AppState, Deadlines, IgnoredFields, Operation, Task, WantedFormat};
+use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
 use crate::http::ApiError;
 
 /// The field that a chat's prompt comes from.
@@ -61,6 +61,16 @@ impl Operation for Chat {
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
         Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
     }
+}
+
+/// The prompt of the messages in a body, as a chat with the same fields would have it.
+pub(in crate::dialects) fn prompt(
+    fields: &Fields<'_>,
+    state: &AppState,
+    model: &ModelEntry,
+) -> Result<Prepared, ApiError> {
+    let messages = messages::read(fields, state.config().max_json_values)?;
+    conversation(fields, messages, tools::read(fields)?, thinking::read(fields)?, None)?.prepare(model)
 }
 
 /// What the body says, as one conversation.
