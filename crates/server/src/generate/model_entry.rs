@@ -17,8 +17,10 @@ pub struct ModelEntry {
     pub name: String,
     /// Further names that mean it.
     pub aliases: Vec<String>,
-    /// Of these, the ones that its operator gave it, which are listed.
+    /// Names that its operator gave it, which are listed with it; the first is its own.
     pub given_aliases: Vec<String>,
+    /// What it is called by itself, whatever its operator calls it.
+    pub root: String,
     /// The name of its file, without the folder; empty if nobody said.
     pub file_name: String,
     /// The engine that runs it.
@@ -69,6 +71,7 @@ impl ModelEntry {
         let call_style = source(true).and_then(Style::of_template);
         let reasoning = source(false).and_then(Reasoning::of_template);
         Self {
+            root: name.clone(),
             name,
             aliases: Vec::new(),
             call_style,

@@ -17,7 +17,7 @@ fn card(model: &ModelEntry, id: &str) -> Value {
         "created": model.created,
         "owned_by": "parkade",
         // vLLM's names for the model behind an alias and for its context.
-        "root": model.name,
+        "root": model.root,
         "max_model_len": config.context_length,
         // That of OpenRouter and of LM Studio for the context.
         "context_length": config.context_length,
