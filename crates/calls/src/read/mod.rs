@@ -147,11 +147,6 @@ impl Reader {
         }
     }
 
-    /// Whether what comes next is a thought, as far as is known.
-    pub fn is_thinking(&self) -> bool {
-        matches!(self.state, State::Reasoning)
-    }
-
     /// Reads on, and puts out what is known by now.
     pub fn push(&mut self, text: &str, pieces: &mut Vec<Piece>) {
         for c in text.chars() {
