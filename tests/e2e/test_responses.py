@@ -197,7 +197,7 @@ async def test_the_async_client_does_the_same(async_client):
         ({"metadata": {"a": 5}}, "metadata"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
-        ({"temperature": 9}, "temperature"),
+        ({"temperature": -1}, "temperature"),
     ],
 )
 def test_what_is_wrong_is_named(client, body, param):

@@ -327,6 +327,13 @@ pub struct ListenArgs {
     /// TOML file with the API keys, their classes, weights and limits; read again at SIGHUP [default: everyone may ask]
     #[arg(long, value_name = "FILE", env = "PARKADE_API_KEYS", hide_env = true)]
     pub api_keys: Option<PathBuf>,
+    /// A key of its own right, beside those of the file: its requests are the tenant key-1, of a second one key-2, and so on.
+    /// Others on this machine can read it in the list of processes; PARKADE_API_KEY (several with commas between) they cannot
+    #[arg(long = "api-key", value_name = "KEY", action = ArgAction::Append)]
+    pub api_key: Vec<String>,
+    /// Names under which the model is listed and asked for, comma-separated, the first as its own [default: its file's name]
+    #[arg(long, value_name = "NAMES", env = "PARKADE_ALIAS", hide_env = true)]
+    pub alias: Option<String>,
     /// Refuse requests with fields that are not known here, instead of ignoring and reporting these
     #[arg(
         long,

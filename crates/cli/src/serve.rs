@@ -194,7 +194,7 @@ async fn listen(
                 for (loaded, names) in [first].into_iter().chain(beside).zip(&names) {
                     engines.push(loaded.engine.clone());
                     tracing::info!(model = %loaded.name, url = %format_args!("http://{address}/v1"), "ready");
-                    state.set_model(entry(loaded, names.clone()));
+                    state.set_model(entry(loaded, names));
                 }
             }
             Some(()) = hangup.recv() => match load_policy(&state, args, file) {
@@ -250,22 +250,40 @@ fn load_in_background(models: Models) -> Result<oneshot::Receiver<Result<LoadedM
     Ok(loading)
 }
 
-fn entry(loaded: Loaded, aliases: Vec<String>) -> ModelEntry {
-    let Loaded { engine, tokenizer, template, pairs, config, name, .. } = loaded;
-    ModelEntry::new(name, engine, tokenizer, template, config).with_pairs(pairs).with_aliases(aliases)
+/// What a model is called.
+struct Names {
+    /// Further names under which requests may ask for it.
+    further: Vec<String>,
+    /// Names that its operator gave it.
+    given: Vec<String>,
+    /// Its file, without the folder.
+    file: String,
 }
 
-/// Further names under which requests may ask for each model: as it was given, and all names of the default one.
-fn names(args: &ServeArgs, models: &Models) -> Vec<Vec<String>> {
+fn entry(loaded: Loaded, names: &Names) -> ModelEntry {
+    let Loaded { engine, tokenizer, template, pairs, config, name, .. } = loaded;
+    ModelEntry::new(name, engine, tokenizer, template, config)
+        .with_pairs(pairs)
+        .with_aliases(names.further.clone())
+        .with_given_aliases(&names.given)
+        .with_file_name(&names.file)
+}
+
+/// What each model is called: further names are how it was given, and all names of the default one.
+fn names(args: &ServeArgs, models: &Models) -> Vec<Names> {
     let first = (Some(&args.model.model), Some(&models.path));
     let second = (args.embedding.embedding_model.as_ref(), models.beside.as_ref().map(|(path, _)| path));
     let mut all = Vec::new();
     for (given, path) in [first, second] {
-        let mut names: Vec<String> = given.into_iter().cloned().collect();
+        let mut further: Vec<String> = given.into_iter().cloned().collect();
         if path.is_some_and(|path| *path == crate::directories::default_model()) {
-            names.extend(DEFAULT_NAMES.map(str::to_owned));
+            further.extend(DEFAULT_NAMES.map(str::to_owned));
         }
-        all.push(names);
+        let file =
+            path.and_then(|path| path.file_name()).map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        // Of two models the first is what the flag is about.
+        let given = if all.is_empty() { listed(args.listen.alias.as_deref()) } else { Vec::new() };
+        all.push(Names { further, given, file });
     }
     all
 }

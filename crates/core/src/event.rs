@@ -34,9 +34,8 @@ pub enum Event {
         text: String,
         /// The stop string that ended it.
         stop_string: Option<String>,
-        /// The token that ended it: one of the model's own ends, or of the request's [stop tokens](crate::Request::stop_tokens). It has
-        /// no [`Event::Token`], unless its text is delivered.
-        end_token: Option<TokenId>,
+        /// The token that ended it, if one did.
+        end_token: Option<EndToken>,
     },
     /// All answers are complete. The last event.
     Done(Usage),
@@ -49,6 +48,15 @@ impl Event {
     pub fn is_last(&self) -> bool {
         matches!(self, Event::Done(_) | Event::Failed(_))
     }
+}
+
+/// A token that ended an answer: one of the model's own ends, or of the request's [stop tokens](crate::Request::stop_tokens).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndToken {
+    /// The token.
+    pub id: TokenId,
+    /// Whether it is a part of the answer, and had its own [`Event::Token`].
+    pub is_said: bool,
 }
 
 /// Why an answer ended.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use parkade_model::TokenId;
 
 use crate::blocks::{BlockPool, BlockTable};
-use crate::event::{FinishReason, RequestError, TokenLogprob};
+use crate::event::{EndToken, FinishReason, RequestError, TokenLogprob};
 use crate::request::Request;
 use crate::sampler::{Sampler, Scratch, logprob};
 use crate::stop::{Scan, StopMatcher};
@@ -61,7 +61,7 @@ pub(super) struct Finish {
     pub(super) text: String,
     pub(super) stop_string: Option<String>,
     /// The token that ended it.
-    pub(super) end_token: Option<TokenId>,
+    pub(super) end_token: Option<EndToken>,
 }
 
 /// Whether a sequence computes for itself.
@@ -246,7 +246,10 @@ impl Sequence {
         let is_stop = settings.stop_tokens.contains(&id) && self.may_stop(settings);
         let is_end = vocabulary.is_end(id) && (!settings.ignore_eos || self.structure.is_some());
         if is_end || (is_stop && !settings.keep_stop) {
-            let finish = Finish { end_token: Some(id), ..self.finish(FinishReason::Stop, settings) };
+            let finish = Finish {
+                end_token: Some(EndToken { id, is_said: false }),
+                ..self.finish(FinishReason::Stop, settings)
+            };
             return Ok(Next { generated: true, said: None, finish: Some(finish) });
         }
         let piece = match vocabulary.spelling(id).filter(|_| settings.spell_control) {
@@ -265,7 +268,7 @@ impl Sequence {
             true => Some(FinishReason::Stop),
             false => (self.generated() >= settings.answer).then_some(FinishReason::Length),
         };
-        let end_token = is_stop.then_some(id);
+        let end_token = is_stop.then_some(EndToken { id, is_said: true });
         let finish = || ended.map(|reason| Finish { end_token, ..self.finish(reason, settings) });
         let finish = stopped.or_else(finish);
         Ok(Next { generated: true, said: Some(Said { id, text, logprob }), finish })

@@ -3,16 +3,22 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `fields.rs` | reading a JSON object field by field, whoever's API it belongs to |
+//! | `fill_in.rs` | gaps in code, for models that fill them |
+//! | `timings.rs` | how long answers took |
 //! | `anthropic/` | Anthropic's Messages |
 //! | `chat/` | what a chat is, whoever's API it came by |
+//! | `llama_cpp/` | llama.cpp's own paths |
 //! | `openai/` | OpenAI's completions, embeddings and rankings |
 //! | `responses/` | OpenAI's Responses |
 
 mod anthropic;
 pub(crate) mod chat;
 mod fields;
+mod fill_in;
+mod llama_cpp;
 pub(crate) mod openai;
 mod responses;
+mod timings;
 
 use axum::Router;
 
@@ -32,7 +38,7 @@ pub(crate) struct Dialect {
 }
 
 /// What is spoken here. Each dialect at its own paths, the first one wherever no other is.
-pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT, anthropic::DIALECT, responses::DIALECT];
+pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT, anthropic::DIALECT, responses::DIALECT, llama_cpp::DIALECT];
 
 /// How errors are written at a path.
 pub(crate) fn error_body_at(path: &str) -> ErrorBody {

@@ -200,8 +200,9 @@ pub(crate) async fn collect(answers: &mut Answers, n: usize) -> Result<Vec<Colle
     while let Some((prompt, event)) = answers.next().await? {
         let prompt = &mut collected[prompt];
         match event {
-            Event::Token { index, text, logprob, .. } => {
+            Event::Token { index, id, text, logprob } => {
                 let choice = &mut prompt.choices[index];
+                choice.tokens.push(id);
                 choice.text.push_str(&text);
                 choice.token_ends.push(choice.text.len());
                 choice.logprobs.extend(logprob);
@@ -212,6 +213,7 @@ pub(crate) async fn collect(answers: &mut Answers, n: usize) -> Result<Vec<Colle
                 choice.reason = Some(reason);
                 choice.stop_string = stop_string;
                 choice.end_token = end_token;
+                choice.tokens.extend(end_token.filter(|end| !end.is_said).map(|end| end.id));
             }
             Event::PromptLogprobs(logprobs) => prompt.prompt_logprobs = logprobs,
             _ => {}

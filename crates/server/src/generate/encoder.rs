@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
+use parkade_core::{EndToken, Event, FinishReason, TokenLogprob, Usage};
 use parkade_model::TokenId;
 use serde_json::Value;
 
@@ -45,7 +45,9 @@ pub(crate) struct Collected {
     pub reason: Option<FinishReason>,
     pub stop_string: Option<String>,
     /// The token that ended it.
-    pub end_token: Option<TokenId>,
+    pub end_token: Option<EndToken>,
+    /// All that was generated, the token that ended it included.
+    pub tokens: Vec<TokenId>,
 }
 
 /// All answers to one prompt.

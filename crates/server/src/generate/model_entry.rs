@@ -17,6 +17,12 @@ pub struct ModelEntry {
     pub name: String,
     /// Further names that mean it.
     pub aliases: Vec<String>,
+    /// Names that its operator gave it, which are listed with it; the first is its own.
+    pub given_aliases: Vec<String>,
+    /// What it is called by itself, whatever its operator calls it.
+    pub root: String,
+    /// The name of its file, without the folder; empty if nobody said.
+    pub file_name: String,
     /// The engine that runs it.
     pub engine: Engine,
     /// Its tokenizer.
@@ -65,10 +71,13 @@ impl ModelEntry {
         let call_style = source(true).and_then(Style::of_template);
         let reasoning = source(false).and_then(Reasoning::of_template);
         Self {
+            root: name.clone(),
             name,
             aliases: Vec::new(),
             call_style,
             reasoning,
+            given_aliases: Vec::new(),
+            file_name: String::new(),
             engine,
             tokenizer,
             template,
@@ -91,6 +100,25 @@ impl ModelEntry {
     #[must_use]
     pub fn with_call_style(mut self, style: Option<Style>) -> Self {
         self.call_style = style.or(self.call_style);
+        self
+    }
+
+    /// With names that its operator gave it. The first is the one under which it is listed.
+    #[must_use]
+    pub fn with_given_aliases(mut self, aliases: &[String]) -> Self {
+        if let Some(first) = aliases.first() {
+            let former = std::mem::replace(&mut self.name, first.clone());
+            self.aliases.push(former);
+        }
+        self.aliases.extend(aliases.iter().skip(1).cloned());
+        self.given_aliases = aliases.to_vec();
+        self
+    }
+
+    /// With the name of its file.
+    #[must_use]
+    pub fn with_file_name(mut self, name: impl Into<String>) -> Self {
+        self.file_name = name.into();
         self
     }
 

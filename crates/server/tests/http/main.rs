@@ -18,6 +18,7 @@ mod hosts;
 mod isolation;
 mod keys;
 mod lifecycle;
+mod llama_cpp;
 mod logprobs;
 #[cfg(feature = "parking-lot-scheduler")]
 mod lot;

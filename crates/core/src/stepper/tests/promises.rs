@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::TokenLogprob;
+use crate::event::EndToken;
 
 #[test]
 fn an_answer_is_what_the_model_says_however_the_prompt_is_cut() {
@@ -172,7 +173,7 @@ fn stop_tokens_end_an_answer_with_or_without_their_text() {
             Event::Finished { end_token, .. } => Some(*end_token),
             _ => None,
         });
-        assert_eq!(ends.collect::<Vec<_>>(), [Some(stop)]);
+        assert_eq!(ends.collect::<Vec<_>>(), [Some(EndToken { id: stop, is_said: keep_stop })]);
     }
 }
 

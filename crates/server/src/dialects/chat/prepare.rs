@@ -1,7 +1,7 @@
 //! From a chat to what an engine can answer.
 
 use parkade_calls::{Reading, Style};
-use parkade_model::TokenId;
+use parkade_model::{Prompt, TokenId};
 
 use super::constraint::{self, Constraint};
 use super::prompt;
@@ -12,6 +12,8 @@ use crate::http::{ApiError, quote};
 /// A chat that an engine can answer.
 pub(crate) struct Prepared {
     pub tokens: Vec<TokenId>,
+    /// The prompt that these are the tokens of.
+    pub prompt: Prompt,
     /// How its answer is read.
     pub form: Form,
     /// What its answer may be, calls and thoughts included.
@@ -54,7 +56,7 @@ impl Conversation {
             shows_thoughts: self.thinking.shown,
             one_call: !self.tools.parallel,
         };
-        Ok(Prepared { tokens, form, format, spell_control: is_read })
+        Ok(Prepared { tokens, prompt, form, format, spell_control: is_read })
     }
 }
 

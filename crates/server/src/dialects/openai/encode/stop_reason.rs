@@ -1,5 +1,6 @@
 //! What ended an answer that its request had named.
 
+use parkade_core::EndToken;
 use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde::Serialize;
@@ -14,8 +15,8 @@ pub(super) enum StopReason<'a> {
 
 impl<'a> StopReason<'a> {
     /// What ended an answer, unless it was the model itself.
-    pub fn new(tokenizer: &Tokenizer, stop_string: Option<&'a str>, end_token: Option<TokenId>) -> Option<Self> {
-        let named = end_token.filter(|&id| !tokenizer.is_end(id));
+    pub fn new(tokenizer: &Tokenizer, stop_string: Option<&'a str>, end_token: Option<EndToken>) -> Option<Self> {
+        let named = end_token.map(|end| end.id).filter(|&id| !tokenizer.is_end(id));
         stop_string.map(Self::Text).or(named.map(Self::Token))
     }
 }

@@ -8,7 +8,7 @@ use parkade_model::chat_template::{ChatTemplate, Member};
 use serde_json::{Map, Value};
 
 use crate::access::Identity;
-use crate::dialects::chat::{Conversation, Thinking, Tools, call_style};
+use crate::dialects::chat::{Conversation, Prepared, Thinking, Tools, call_style};
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::Chat;
 use crate::dialects::openai::parse::generation::{self, Generation};
@@ -62,6 +62,16 @@ impl Operation for Chat {
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
         Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
     }
+}
+
+/// The prompt of the messages in a body, as a chat with the same fields would have it.
+pub(in crate::dialects) fn prompt(
+    fields: &Fields<'_>,
+    state: &AppState,
+    model: &ModelEntry,
+) -> Result<Prepared, ApiError> {
+    let messages = messages::read(fields, state.config().max_json_values)?;
+    conversation(fields, model, messages, tools::read(fields)?, thinking::read(fields)?, None)?.prepare(model)
 }
 
 /// What the body says, as one conversation.

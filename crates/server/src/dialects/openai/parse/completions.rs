@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, integer, wrong_type};
+use crate::dialects::fill_in::Gap;
 use crate::dialects::openai::encode::{Completions, Echo};
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
@@ -49,12 +50,16 @@ impl Operation for Completions {
         let echo = fields.boolean("echo")?.unwrap_or(false);
         let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));
         let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
+        let suffix = suffix(&fields, echo)?;
         let form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
 
         let mut requests = Vec::with_capacity(prompts.len());
         let mut echoes = Vec::new();
         for (i, prompt) in prompts.iter().enumerate() {
-            let tokens = prompt.tokens(&model)?;
+            let tokens = match suffix {
+                Some(suffix) => prompt.before(suffix, &model, max_tokens.unwrap_or(0))?,
+                None => prompt.tokens(&model)?,
+            };
             if echo {
                 echoes.push(prompt.echo(&model, tokens.clone())?);
             }
@@ -82,6 +87,15 @@ impl Prompt<'_> {
         }
     }
 
+    /// The tokens whose answer fills the gap between the prompt and a text behind it.
+    fn before(&self, suffix: &str, model: &ModelEntry, answer: usize) -> Result<Vec<TokenId>, ApiError> {
+        let Self::Text(prefix) = self else {
+            let message = "suffix stands behind a text; send the prompt as a string, or leave suffix out";
+            return Err(ApiError::invalid_value("suffix", message));
+        };
+        Gap { prefix, suffix, files: Vec::new() }.prompt(model, answer.min(model.config.context_length / 4), "suffix")
+    }
+
     /// The prompt as its answers begin with it.
     fn echo(&self, model: &ModelEntry, tokens: Vec<TokenId>) -> Result<Echo, ApiError> {
         match self {
@@ -92,6 +106,16 @@ impl Prompt<'_> {
             }
         }
     }
+}
+
+/// What stands behind the answer; an empty text is nothing.
+fn suffix<'a>(fields: &Fields<'a>, echo: bool) -> Result<Option<&'a str>, ApiError> {
+    let suffix = fields.string("suffix")?.filter(|text| !text.is_empty());
+    if suffix.is_some() && echo {
+        let message = "suffix and echo are both there; an answer that fills a gap repeats no prompt: send one of them";
+        return Err(ApiError::invalid_value("suffix", message));
+    }
+    Ok(suffix)
 }
 
 /// Tokens of a text that a client sent.

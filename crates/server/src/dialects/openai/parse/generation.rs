@@ -56,11 +56,16 @@ pub(crate) struct Generation {
 impl Generation {
     /// Reads the fields.
     pub fn read(fields: &Fields<'_>, model: &ModelEntry) -> Result<Self, ApiError> {
+        Self::read_over(fields, model, &SamplingParams::default())
+    }
+
+    /// Reads the fields, with a dialect's own defaults for the sampler.
+    pub fn read_over(fields: &Fields<'_>, model: &ModelEntry, sampler: &SamplingParams) -> Result<Self, ApiError> {
         let stream = fields.boolean("stream")?.unwrap_or(false);
         let n = fields.integer("n", 1..=Request::MAX_N)?.unwrap_or(1);
         refuse_best_of(fields, n)?;
         Ok(Self {
-            sampling: sampling::read(fields, model)?,
+            sampling: sampling::read_over(fields, model, sampler)?,
             stop: stop(fields)?,
             stop_tokens: stop_tokens(fields, model)?,
             keep_stop: keep_stop(fields)?,

@@ -1,19 +1,19 @@
 //! OpenAI's bodies: from JSON to tasks.
 
 mod calls;
-mod chat;
+pub(in crate::dialects) mod chat;
 mod completions;
 mod dry;
 mod embeddings;
 mod format;
 pub(in crate::dialects) mod generation;
-mod known_fields;
+pub(in crate::dialects) mod known_fields;
 mod messages;
 mod rerank;
 pub(in crate::dialects) mod sampling;
 mod text_fields;
 pub(in crate::dialects) mod thinking;
-mod tokens;
+pub(in crate::dialects) mod tokens;
 pub(in crate::dialects) mod tools;
 
 pub(super) use embeddings::Embeddings;

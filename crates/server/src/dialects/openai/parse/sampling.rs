@@ -19,9 +19,17 @@ const BIAS: RangeInclusive<f64> = -100.0..=100.0;
 /// The longest text in `bad_words` and `logit_bias`, in bytes.
 const MAX_WORD_BYTES: usize = 256;
 
-/// Reads all of them; ranges that the sampler defines are checked by the sampler's own rules.
+/// Reads all of them, with OpenAI's defaults.
 pub(in crate::dialects) fn read(fields: &Fields<'_>, model: &ModelEntry) -> Result<SamplingParams, ApiError> {
-    let neutral = SamplingParams::default();
+    read_over(fields, model, &SamplingParams::default())
+}
+
+/// Reads all of them, with a dialect's defaults; ranges that the sampler defines are checked by the sampler's own rules.
+pub(super) fn read_over(
+    fields: &Fields<'_>,
+    model: &ModelEntry,
+    neutral: &SamplingParams,
+) -> Result<SamplingParams, ApiError> {
     let number = |field, default| Ok::<f32, ApiError>(fields.number(field)?.unwrap_or(default));
     let repetition = fields.alias(["repetition_penalty", "repeat_penalty"])?;
     let typical = fields.alias(["typical_p", "typ_p"])?;

@@ -124,12 +124,26 @@ fn by_name<'a>(rows: impl IntoIterator<Item = &'a Row>, endpoint: Endpoint) -> T
 /// # Errors
 /// Names the first field that is refused, with its value and what to do instead.
 pub(crate) fn check(fields: &Fields<'_>, endpoint: Endpoint, ignored: &mut IgnoredFields) -> Result<(), ApiError> {
+    check_others(fields, endpoint, &[], ignored)
+}
+
+/// As [`check`], for a dialect that reads some fields by itself, or under other names.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_others(
+    fields: &Fields<'_>,
+    endpoint: Endpoint,
+    own: &[&str],
+    ignored: &mut IgnoredFields,
+) -> Result<(), ApiError> {
     let known = match endpoint {
         Endpoint::Chat => &BY_NAME[0],
         Endpoint::Completions => &BY_NAME[1],
     };
     let unread = |_: &str| false;
-    check_object(fields, known, unread, ignored)?;
+    let others = |name: &str| !own.contains(&name);
+    check_members_of(fields, known, others, unread, ignored)?;
     for (name, rows) in NESTED {
         if let Some(object) = fields.get(name).filter(|value| value.is_object()) {
             let nested = Fields::at(object, (*name).to_owned())?;
@@ -146,7 +160,18 @@ fn check_object(
     reads: impl Fn(&str) -> bool,
     ignored: &mut IgnoredFields,
 ) -> Result<(), ApiError> {
-    for (name, value) in fields.members() {
+    check_members_of(fields, known, |_| true, reads, ignored)
+}
+
+/// Treats those members of an object that `counts` picks.
+fn check_members_of(
+    fields: &Fields<'_>,
+    known: &Treatments,
+    counts: impl Fn(&str) -> bool,
+    reads: impl Fn(&str) -> bool,
+    ignored: &mut IgnoredFields,
+) -> Result<(), ApiError> {
+    for (name, value) in fields.members().filter(|(name, _)| counts(name)) {
         let is_nothing = |values: &[Nothing]| values.iter().any(|nothing| nothing.is(value));
         match known.get(name) {
             Some(Treatment::Read | Treatment::Harmless) => {}

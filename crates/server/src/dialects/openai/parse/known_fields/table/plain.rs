@@ -38,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
     read(Chat, &["thinking_budget", "thinking_budget_tokens", "thinking_token_budget"]),
     read(Chat, &["reasoning_budget", "reasoning_budget_tokens", "include_reasoning", "stream_reasoning"]),
     read(Chat, &["separate_reasoning", "reasoning_in_content"]),
-    read(Completions, &["prompt", "echo"]),
+    read(Completions, &["prompt", "echo", "suffix"]),
     // OpenAI: what is kept or counted about a request, and how soon its answer comes.
     harmless(
         Both,

@@ -58,7 +58,6 @@ pub(super) const ROWS: &[Row] = &[
     refused(Both, &["mm_processor_kwargs", "media_io_kwargs", "images_config"], &[EmptyObject], TEXT_ONLY),
     refused(Both, &["multimodal_data"], &[EmptyList, EmptyText], TEXT_ONLY),
     // Text beside the prompt.
-    refused(Completions, &["suffix"], &[EmptyText], "the model cannot fill in the middle; put all text into prompt"),
     refused(
         Completions,
         &["system", "template", "input_prefix", "input_suffix", "instructions", "memory"],
