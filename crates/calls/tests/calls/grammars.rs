@@ -193,6 +193,32 @@ fn auto_takes_whatever_a_required_call_may_be_and_text_in_all_styles() {
 }
 
 #[test]
+fn calls_behind_thoughts_are_read_in_all_styles() {
+    let mut random = Random(5);
+    let channels = Reasoning { start: "<|channel|>analysis<|message|>".to_owned(), end: "<|end|>".to_owned() };
+    for style in styles() {
+        let markers = if style == Style::Harmony { channels.clone() } else { think() };
+        for (vocabulary, starts_inside) in vocabularies().into_iter().zip([true, false]) {
+            let thoughts = Thoughts { markers: &markers, starts_inside, budget: Some(40) };
+            let tokens = |text: &str| vocabulary.id(text);
+            let found = grammar(style, &functions(), &Choice::Named("weather"), false, Some(thoughts), &tokens);
+            let compiled = Compiled::new(&vocabulary, &found.expect("it is there"));
+            let reading = Reading { reasoning: Some(markers.clone()), starts_inside, ..of(style) };
+            let mut thought = 0;
+            for (text, _) in (0..20).filter_map(|_| compiled.sample(&mut random)) {
+                let pieces = read(&reading, &text);
+                let [(name, arguments)] = &calls(&pieces)[..] else { panic!("{style:?}: {text}\n{pieces:?}") };
+                assert_eq!(name, "weather");
+                check_arguments(name, arguments, &text);
+                assert!(!pieces.iter().any(|piece| matches!(piece, Piece::Text(_))), "{style:?}: {text}\n{pieces:?}");
+                thought += usize::from(matches!(pieces.first(), Some(Piece::Reasoning(_))));
+            }
+            assert!(thought > 3, "{style:?}: most have thoughts");
+        }
+    }
+}
+
+#[test]
 fn an_answer_without_calls_may_be_held_to_a_schema() {
     let schema = json!({ "type": "integer" });
     let call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
