@@ -41,6 +41,8 @@ pub enum Style {
     CommandR,
     /// `<TOOLCALL>[{"name": …, "arguments": {…}}]</TOOLCALL>`: Nemotron Nano and Super.
     Nemotron,
+    /// `<tool_calls>[{"name": …, "arguments": {…}}]</tool_calls>`: Jamba, Hunyuan A13B, Apriel.
+    Jamba,
     /// `<start_function_call>call:NAME{key:<escape>text<escape>}<end_function_call>`: FunctionGemma.
     FunctionGemma,
     /// `<|tool_call>call:NAME{key:<|"|>text<|"|>}<tool_call|>`: Gemma 4.
@@ -48,7 +50,7 @@ pub enum Style {
 }
 
 /// Names of styles, the first of each its own; the others are those of parsers elsewhere, vLLM's first of all.
-const NAMES: [(Style, &[&str]); 21] = [
+const NAMES: [(Style, &[&str]); 22] = [
     (Style::Hermes, &["hermes", "qwen", "qwen25", "qwen3"]),
     (Style::Generic, &["generic"]),
     (Style::Qwen3Coder, &["qwen3_coder", "qwen3_xml"]),
@@ -68,12 +70,13 @@ const NAMES: [(Style, &[&str]); 21] = [
     (Style::Lfm2, &["lfm2"]),
     (Style::CommandR, &["command_r7b", "cohere_command3", "cohere"]),
     (Style::Nemotron, &["nemotron"]),
+    (Style::Jamba, &["jamba", "hunyuan_a13b"]),
     (Style::FunctionGemma, &["functiongemma"]),
     (Style::Gemma4, &["gemma4"]),
 ];
 
 /// What templates mention that know a style, all of it; the first line that fits decides.
-const SIGNS: [(Style, &[&str]); 22] = [
+const SIGNS: [(Style, &[&str]); 23] = [
     (Style::Harmony, &["<|channel|>", "functions."]),
     (Style::DeepSeekV3, &["<｜tool▁calls▁begin｜>", "```json"]),
     (Style::DeepSeekV31, &["<｜tool▁calls▁begin｜>"]),
@@ -90,6 +93,7 @@ const SIGNS: [(Style, &[&str]); 22] = [
     (Style::Mistral, &["[TOOL_CALLS]"]),
     (Style::CommandR, &["<|START_ACTION|>"]),
     (Style::Nemotron, &["<TOOLCALL>"]),
+    (Style::Jamba, &["<tool_calls>["]),
     (Style::Phi4Mini, &["<|tool|>", "<|/tool|>"]),
     (Style::Hermes, &["<tool_call>"]),
     (Style::Granite, &["<|tool_call|>"]),

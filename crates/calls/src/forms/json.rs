@@ -27,6 +27,8 @@ pub(crate) const COMMAND_R: Json =
     Json { open: "<|START_ACTION|>", close: "<|END_ACTION|>", is_list: true, keys: ("tool_name", "parameters") };
 /// `<TOOLCALL>[{…}]</TOOLCALL>`: Nemotron Nano and Super.
 pub(crate) const NEMOTRON: Json = Json { open: "<TOOLCALL>", close: "</TOOLCALL>", is_list: true, keys: KEYS };
+/// `<tool_calls>[{…}]</tool_calls>`: Jamba, Hunyuan A13B, Apriel.
+pub(crate) const JAMBA: Json = Json { open: "<tool_calls>", close: "</tool_calls>", is_list: true, keys: KEYS };
 /// `[TOOL_CALLS][{…}]`: Mistral until 2025.
 pub(crate) const MISTRAL: Json = Json { open: "[TOOL_CALLS]", close: "", is_list: true, keys: KEYS };
 /// `<|python_tag|>{…}`: Llama 3.1 and later.

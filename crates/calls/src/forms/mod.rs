@@ -42,6 +42,7 @@ impl Style {
             Style::Phi4Mini => Form::Json(&json::PHI),
             Style::CommandR => Form::Json(&json::COMMAND_R),
             Style::Nemotron => Form::Json(&json::NEMOTRON),
+            Style::Jamba => Form::Json(&json::JAMBA),
             Style::Mistral => Form::Json(&json::MISTRAL),
             Style::Llama3 => Form::Json(&json::BARE),
             Style::MistralNamed => Form::Named(&named::MISTRAL),

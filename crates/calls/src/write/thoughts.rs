@@ -11,7 +11,7 @@ pub struct Thoughts<'a> {
     pub markers: &'a Reasoning,
     /// Whether the prompt ends with the marker of their beginning. If not, the answer may do without thoughts.
     pub starts_inside: bool,
-    /// The most tokens of thought. The marker of their end is counted only where it is ordinary text.
+    /// The most tokens of thought, of which the last may be a part of a character. The marker of their end is counted only where it is ordinary text.
     pub budget: Option<usize>,
 }
 

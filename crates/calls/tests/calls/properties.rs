@@ -23,7 +23,7 @@ const PARTS: &[&str] = &[
     "<|tool_call_begin|>", "functions.now:0", "<|tool_call_argument_begin|>", "<|tool_call|>", "<|/tool_call|>",
     "<|channel|>", "analysis", "commentary", "final", " to=functions.now", "<|message|>", "<|start|>assistant", "<|end|>",
     "<|call|>", "<|constrain|>json", "<|tool_call_start|>", "<|tool_call_end|>", "<|START_ACTION|>", "<|END_ACTION|>",
-    "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<TOOLCALL>", "</TOOLCALL>", "<start_function_call>", "<end_function_call>",
+    "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<TOOLCALL>", "</TOOLCALL>", "<tool_calls>", "</tool_calls>", "<start_function_call>", "<end_function_call>",
     "call:", "call:weather{", "<escape>", "<|tool_call>", "<tool_call|>", "<|\"|>",
 ];
 

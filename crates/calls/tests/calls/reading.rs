@@ -221,6 +221,7 @@ pub const CALLS: &[(Style, &str, &str)] = &[
         "(0 weather){\"city\": \"Rome\"}.",
     ),
     (Style::CommandR, "<|START_RESPONSE|>Hello.<|END_RESPONSE|>", "Hello."),
+    (Style::Jamba, "<tool_calls>[\n  {\"name\": \"now\", \"arguments\": {}}\n]</tool_calls>", "(0 now){}."),
     (Style::Nemotron, "<TOOLCALL>[{\"name\": \"now\", \"arguments\": {}}]</TOOLCALL>", "(0 now){}."),
     (
         Style::FunctionGemma,

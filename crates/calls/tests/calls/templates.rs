@@ -47,6 +47,7 @@ fn styles_are_known_from_what_their_templates_write() {
         (Style::Lfm2, r"<|tool_call_start|>[{{ c.name }}()]<|tool_call_end|>"),
         (Style::CommandR, r#"<|START_ACTION|>[{"tool_name": "{{ c.name }}"}]<|END_ACTION|>"#),
         (Style::Nemotron, r#"<TOOLCALL>[{"name": "{{ c.name }}"}]</TOOLCALL>"#),
+        (Style::Jamba, r#"<tool_calls>[{"name": "{{ c.name }}"}]</tool_calls>"#),
         (Style::FunctionGemma, r"<start_function_call>call:{{ c.name }}{}<end_function_call>"),
         (Style::Gemma4, r"<|tool_call>call:{{ c.name }}{}<tool_call|>"),
     ];
