@@ -258,8 +258,9 @@ fn thoughts_come_first_and_end_at_their_budget() {
                 let thoughts = Thoughts { markers: &markers, starts_inside, budget };
                 let open = if starts_inside { "" } else { "<think>" };
                 let free = Compiled::of(&vocabulary, &Format::Lark(thoughts_grammar(&thoughts, &tokens)));
-                let found = grammar(Style::Hermes, &functions(), &Choice::Required, true, Some(thoughts), &tokens);
-                let called = Compiled::new(&vocabulary, &found.expect("there are functions"));
+                let of = |choice| grammar(Style::Hermes, &functions(), &choice, true, Some(thoughts), &tokens);
+                let called = Compiled::new(&vocabulary, &of(Choice::Required).expect("there are functions"));
+                let either = Compiled::new(&vocabulary, &of(Choice::Auto).expect("there are functions"));
                 let call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
                 for (thought, fits) in [
                     ("", true),
@@ -267,11 +268,13 @@ fn thoughts_come_first_and_end_at_their_budget() {
                     ("abcd < efgh ijkl mnop qrst", budget != Some(0) && budget != Some(20)),
                 ] {
                     let case = format!("{starts_inside} {budget:?} {thought:?} {:?}", vocabulary.id("<think>"));
-                    assert_eq!(free.takes(&format!("{open}{thought}</think>\n\nyes")), fits, "{case}");
-                    assert_eq!(called.takes(&format!("{open}{thought}</think>\n\n{call}")), fits, "{case}");
+                    let [text, call] = ["yes", call].map(|answer| format!("{open}{thought}</think>\n\n{answer}"));
+                    assert_eq!((free.takes(&text), either.takes(&text)), (fits, fits), "{case}");
+                    assert_eq!((called.takes(&call), either.takes(&call)), (fits, fits), "{case}");
+                    assert!(!called.takes(&text), "{case}");
                 }
-                assert_eq!(free.takes("yes"), !starts_inside);
-                assert_eq!(called.takes(call), !starts_inside);
+                let may = !starts_inside;
+                assert_eq!([free.takes("yes"), either.takes("yes"), either.takes(call), called.takes(call)], [may; 4]);
             }
         }
     }
