@@ -30,4 +30,5 @@ mod requests;
 mod supersedes;
 mod support;
 mod texts;
+mod tls;
 mod unknown_fields;
