@@ -303,12 +303,22 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
 pub struct ListenArgs {
-    /// Address or name to listen on (0.0.0.0: every interface)
-    #[arg(long, value_name = "HOST", env = "PARKADE_HOST", hide_env = true, default_value = "127.0.0.1", value_parser = crate::host::parse)]
-    pub host: String,
+    /// Address or name to listen on (0.0.0.0: every interface); may be given several times, or as a list with commas
+    /// [default: 127.0.0.1, or with --unix none]
+    #[arg(long, value_name = "HOST", env = "PARKADE_HOST", hide_env = true, value_delimiter = ',', value_parser = crate::host::parse)]
+    pub host: Vec<String>,
     /// Port to listen on (0: any free one; the log says which)
     #[arg(long, short, value_name = "PORT", env = "PARKADE_PORT", hide_env = true, default_value_t = 1234, value_parser = whole::<u16>(0..=u16::MAX))]
     pub port: u16,
+    /// Unix socket to listen on, for the user that the server runs as
+    #[arg(long, value_name = "PATH", env = "PARKADE_UNIX", hide_env = true)]
+    pub unix: Option<PathBuf>,
+    /// Certificate for TLS in PEM, with those above it; read again at SIGHUP [default: no TLS]
+    #[arg(long, value_name = "FILE", env = "PARKADE_TLS_CERT", hide_env = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, value_name = "FILE", env = "PARKADE_TLS_KEY", hide_env = true)]
+    pub tls_key: Option<PathBuf>,
     /// Connections at once; the idlest gives way to a newcomer, and when all are at work newcomers get 503
     #[arg(long, value_name = "N", env = "PARKADE_MAX_CONNECTIONS", hide_env = true, default_value_t = ServerConfig::default().max_connections, value_parser = whole::<usize>(1..=1_000_000))]
     pub max_connections: usize,

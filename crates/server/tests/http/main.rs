@@ -32,4 +32,5 @@ mod sampling;
 mod supersedes;
 mod support;
 mod texts;
+mod tls;
 mod unknown_fields;
