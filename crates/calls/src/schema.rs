@@ -96,7 +96,7 @@ pub(crate) fn referred<'a>(schema: &Value, root: &'a Value) -> Option<&'a Value>
 pub(crate) fn strings(schema: &Value) -> Option<Vec<&str>> {
     match (schema.get("const"), schema.get("enum")) {
         (Some(only), _) => only.as_str().map(|only| vec![only]),
-        (None, Some(Value::Array(values))) => values.iter().map(Value::as_str).collect(),
+        (None, Some(Value::Array(values))) if !values.is_empty() => values.iter().map(Value::as_str).collect(),
         _ => None,
     }
 }

@@ -114,6 +114,9 @@ enum Step {
     Back,
 }
 
+/// What thoughts of Command R begin with.
+const COMMAND_R_THINKS: &str = "<|START_THINKING|>";
+
 impl Reader {
     /// A reader at the beginning of an answer.
     pub fn new(reading: Reading) -> Self {
@@ -124,8 +127,12 @@ impl Reader {
         }
         if let Some(style) = style {
             markers.extend(style.openers().into_iter().map(|(marker, form)| (marker, Begin::Call(style, form))));
-            markers.extend(style.frames().iter().map(|marker| (*marker, Begin::Nothing)));
         }
+        // Command R frames its text if it may think, also where it has no tools.
+        let is_framed =
+            style.is_none() && reasoning.as_ref().is_some_and(|reasoning| reasoning.start == COMMAND_R_THINKS);
+        let frames = style.or(is_framed.then_some(Style::CommandR)).map(Style::frames).unwrap_or_default();
+        markers.extend(frames.iter().map(|marker| (*marker, Begin::Nothing)));
         let thought_markers = reasoning.iter().flat_map(|reasoning| [&reasoning.end, &reasoning.start]);
         let is_inside = starts_inside && reasoning.is_some();
         let has_channels = reasoning.as_ref().is_some_and(|reasoning| reasoning.start.starts_with("<|channel|>"));

@@ -125,11 +125,13 @@ pub(super) fn pattern(text: &str) -> String {
 
 /// A terminal: text without any of some texts in it, one character at least.
 pub(super) fn without(texts: &[&str]) -> String {
+    format!(r"/(.|\n)+/{}", and_without(texts))
+}
+
+/// Of a terminal: and without any of some texts in it.
+pub(super) fn and_without(texts: &[&str]) -> String {
     let texts: Vec<String> = texts.iter().map(|text| pattern(text)).collect();
-    match texts.as_slice() {
-        [] => r"/(.|\n)+/".to_owned(),
-        texts => format!(r"/(.|\n)+/ & ~/(.|\n)*({})(.|\n)*/", texts.join("|")),
-    }
+    if texts.is_empty() { String::new() } else { format!(r" & ~/(.|\n)*({})(.|\n)*/", texts.join("|")) }
 }
 
 /// Several alternatives, in brackets if need be.

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parkade_calls::{Choice, Function, Piece, Reading, Reasoning, Style, Thoughts, grammar, thoughts_grammar};
+use parkade_calls::{
+    Choice, Function, Piece, Reading, Reasoning, Style, Thoughts, answer_grammar, grammar, grammar_or, thoughts_grammar,
+};
 use parkade_grammar::Format;
 use serde_json::{Value, json};
 
@@ -158,6 +160,19 @@ fn auto_lets_text_through_until_a_call_begins() {
 }
 
 #[test]
+fn auto_lets_no_call_through_that_is_not_held_to_the_grammar() {
+    for vocabulary in vocabularies() {
+        let tokens = |text: &str| vocabulary.id(text);
+        let of = |style| grammar(style, &functions(), &Choice::Auto, true, None, &tokens).expect("there are functions");
+        let coder = Compiled::new(&vocabulary, &of(Style::Qwen3Coder));
+        assert!(coder.takes("x <function") && !coder.takes("x <function=now>\n</function>"));
+        let llama = Compiled::new(&vocabulary, &of(Style::Llama3));
+        assert!(llama.takes("x {\"name\": 1}") && !llama.takes("{\"name\": 1}"));
+        assert!(!llama.takes("x <|python_tag|>{\"name\": \"weather\", \"parameters\": {}}"));
+    }
+}
+
+#[test]
 fn auto_takes_whatever_a_required_call_may_be_and_text_in_all_styles() {
     let mut random = Random(11);
     for style in styles() {
@@ -178,21 +193,79 @@ fn auto_takes_whatever_a_required_call_may_be_and_text_in_all_styles() {
 }
 
 #[test]
+fn calls_behind_thoughts_are_read_in_all_styles() {
+    let mut random = Random(5);
+    let channels = Reasoning { start: "<|channel|>analysis<|message|>".to_owned(), end: "<|end|>".to_owned() };
+    for style in styles() {
+        let markers = if style == Style::Harmony { channels.clone() } else { think() };
+        for (vocabulary, starts_inside) in vocabularies().into_iter().zip([true, false]) {
+            let thoughts = Thoughts { markers: &markers, starts_inside, budget: Some(40) };
+            let tokens = |text: &str| vocabulary.id(text);
+            let found = grammar(style, &functions(), &Choice::Named("weather"), false, Some(thoughts), &tokens);
+            let compiled = Compiled::new(&vocabulary, &found.expect("it is there"));
+            let reading = Reading { reasoning: Some(markers.clone()), starts_inside, ..of(style) };
+            let mut thought = 0;
+            for (text, _) in (0..20).filter_map(|_| compiled.sample(&mut random)) {
+                let pieces = read(&reading, &text);
+                let [(name, arguments)] = &calls(&pieces)[..] else { panic!("{style:?}: {text}\n{pieces:?}") };
+                assert_eq!(name, "weather");
+                check_arguments(name, arguments, &text);
+                assert!(!pieces.iter().any(|piece| matches!(piece, Piece::Text(_))), "{style:?}: {text}\n{pieces:?}");
+                thought += usize::from(matches!(pieces.first(), Some(Piece::Reasoning(_))));
+            }
+            assert!(thought > 3, "{style:?}: most have thoughts");
+        }
+    }
+}
+
+#[test]
+fn an_answer_without_calls_may_be_held_to_a_schema() {
+    let schema = json!({ "type": "integer" });
+    let call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+    let channel = "<|channel|>commentary to=functions.now <|constrain|>json<|message|>{}";
+    let (harmony, responses) = ("<|channel|>final<|message|>7", "<|START_RESPONSE|>7<|END_RESPONSE|>");
+    let [vocabulary, _] = vocabularies();
+    let tokens = |text: &str| vocabulary.id(text);
+    for (style, call, answer) in
+        [(Style::Hermes, Some(call), "7"), (Style::Harmony, Some(channel), harmony), (Style::CommandR, None, responses)]
+    {
+        let either = grammar_or(style, &functions(), &Choice::Auto, true, None, Some(schema.clone()), &tokens);
+        let either = Compiled::new(&vocabulary, &either.expect("there are functions"));
+        assert!(either.takes(answer) && call.is_none_or(|call| either.takes(call)), "{style:?}");
+        assert!(!either.takes(&answer.replace('7', "seven")) && !either.takes(""), "{style:?}");
+    }
+    let harmony_markers = Reasoning { start: "<|channel|>analysis<|message|>".to_owned(), end: "<|end|>".to_owned() };
+    for (markers, answer) in [
+        (&think(), "<think>a</think>\n7"),
+        (&harmony_markers, "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>7"),
+        (&harmony_markers, harmony),
+    ] {
+        let thoughts = Thoughts { markers, starts_inside: false, budget: None };
+        let json = answer_grammar(schema.clone(), Some(thoughts), &tokens);
+        assert_eq!(json.owners, [usize::MAX]);
+        let json = Compiled::new(&vocabulary, &json);
+        assert!(json.takes(answer) && !json.takes(&answer.replace('7', "seven")), "{answer}");
+    }
+}
+
+#[test]
 fn thoughts_come_first_and_end_at_their_budget() {
     for vocabulary in vocabularies() {
         let tokens = |text: &str| vocabulary.id(text);
         let markers = think();
         for starts_inside in [true, false] {
-            for budget in [None, Some(0), Some(20)] {
+            for budget in [None, Some(0), Some(20), Some(usize::MAX)] {
                 let thoughts = Thoughts { markers: &markers, starts_inside, budget };
                 let open = if starts_inside { "" } else { "<think>" };
                 let free = Compiled::of(&vocabulary, &Format::Lark(thoughts_grammar(&thoughts, &tokens)));
                 let found = grammar(Style::Hermes, &functions(), &Choice::Required, true, Some(thoughts), &tokens);
                 let called = Compiled::new(&vocabulary, &found.expect("there are functions"));
                 let call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
-                for (thought, fits) in
-                    [("", true), ("abc", budget != Some(0)), ("abcd < efgh ijkl mnop qrst", budget.is_none())]
-                {
+                for (thought, fits) in [
+                    ("", true),
+                    ("abc", budget != Some(0)),
+                    ("abcd < efgh ijkl mnop qrst", budget != Some(0) && budget != Some(20)),
+                ] {
                     let case = format!("{starts_inside} {budget:?} {thought:?} {:?}", vocabulary.id("<think>"));
                     assert_eq!(free.takes(&format!("{open}{thought}</think>\n\nyes")), fits, "{case}");
                     assert_eq!(called.takes(&format!("{open}{thought}</think>\n\n{call}")), fits, "{case}");

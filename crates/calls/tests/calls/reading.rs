@@ -108,6 +108,9 @@ fn calls_in_the_notation_of_hermes() {
                 r#"<tool_call>{"name": "weather", "arguments": "{\"city\": \"\u00e9\"}"}"#,
                 r#"(0 weather){"city": "é"}."#,
             ),
+            (r#"<tool_call>{"name": "weather", "arguments": " \"Rome\""}"#, r#"(0 weather)"\"Rome\""."#),
+            (r#"<tool_call>{"name": "weather", "arguments": ""}"#, "(0 weather){}."),
+            (r#"<tool_call>{"name": "functions.now", "arguments": {}}"#, "(0 now){}."),
             (r#"<tool_call>[{"name":"now"}, {"name":"now","arguments":null}]</tool_call>x"#, "(0 now){}.(1 now){}.x"),
             (r#"<tool_call>{"type":"function","function":{"name":"now","arguments":{}}}</tool_call>"#, "(0 now){}."),
             (r#"<tool_call>{"name":"now"}<tool_call>{"name":"now"}"#, "(0 now){}.(1 now){}."),
@@ -236,6 +239,16 @@ fn calls_in_the_notations_of_all_families() {
     for (style, text, expected) in CALLS {
         check(*style, &[(text, expected)]);
     }
+}
+
+#[test]
+fn frames_around_text_are_left_out_without_tools_too() {
+    let reasoning = Reasoning { start: "<|START_THINKING|>".to_owned(), end: "<|END_THINKING|>".to_owned() };
+    let text = "<|START_THINKING|>Hm.<|END_THINKING|><|START_RESPONSE|>Yes.<|END_RESPONSE|>";
+    let framed = Reading { style: None, reasoning: Some(reasoning), ..of(Style::Hermes) };
+    assert_eq!(told(&read(&framed, text)), "[Hm.]Yes.");
+    let other = Reading { reasoning: Some(think()), ..framed };
+    assert_eq!(told(&read(&other, text)), text);
 }
 
 #[test]

@@ -162,7 +162,8 @@ impl Compiled {
                 }
             };
             if id == self.vocabulary.end() {
-                return Some((String::from_utf8(bytes).expect("text is UTF-8"), written));
+                // A budget may end inside of a character.
+                return Some((String::from_utf8_lossy(&bytes).into_owned(), written));
             }
             bytes.extend(self.vocabulary.bytes(id));
             written.push(id);
