@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use parkade_bench::{BenchArgs, Format};
+use parkade_calls::Style;
 use parkade_core::{DrainWaiting, EngineConfig, ModelConfig, PoolingType, Reserve, SchedulerKind};
 use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
@@ -344,6 +345,9 @@ pub struct ListenArgs {
     /// Names under which the model is listed and asked for, comma-separated, the first as its own [default: its file's name]
     #[arg(long, value_name = "NAMES", env = "PARKADE_ALIAS", hide_env = true)]
     pub alias: Option<String>,
+    /// How the model writes calls of tools [default: as its chat template shows]
+    #[arg(long, value_name = "NAME", env = "PARKADE_TOOL_CALL_PARSER", hide_env = true, value_parser = call_style_parser())]
+    pub tool_call_parser: Option<Style>,
     /// Refuse requests with fields that are not known here, instead of ignoring and reporting these
     #[arg(
         long,
@@ -400,6 +404,10 @@ pub struct SchedulingArgs {
 fn pooling_parser() -> impl TypedValueParser<Value = PoolingType> {
     let named = |name: String| PoolingType::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such pooling");
     PossibleValuesParser::new(PoolingType::ALL.map(PoolingType::name)).try_map(named)
+}
+
+fn call_style_parser() -> impl TypedValueParser<Value = Style> {
+    PossibleValuesParser::new(Style::names()).try_map(|name| Style::by_name(&name).ok_or("no such parser"))
 }
 
 fn drain_waiting_parser() -> impl TypedValueParser<Value = DrainWaiting> {

@@ -178,7 +178,7 @@ async fn listen(
                 for (loaded, names) in [first].into_iter().chain(beside).zip(&names) {
                     engines.push(loaded.engine.clone());
                     tracing::info!(model = %loaded.name, url = urls.join(", "), "ready");
-                    state.set_model(entry(loaded, names));
+                    state.set_model(entry(loaded, names).with_call_style(args.listen.tool_call_parser));
                 }
             }
             Some(()) = hangup.recv() => read_again(&state, args, file, tls.as_deref()),
