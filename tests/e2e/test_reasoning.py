@@ -135,7 +135,8 @@ def test_messages_have_blocks_of_thoughts(claude):
     message = claude.messages.create(**request)
     assert [block.type for block in message.content] == ["thinking", "text"]
     with claude.messages.stream(**request) as stream:
-        assert stream.get_final_message().content == message.content
+        streamed = stream.get_final_message().content
+    assert streamed[0].thinking == message.content[0].thinking and streamed[1].text == message.content[1].text
 
 
 def test_responses_have_items_of_thoughts(client):

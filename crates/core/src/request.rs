@@ -122,8 +122,9 @@ pub struct Request {
     pub logprobs: Option<usize>,
     /// How many answers to the one prompt; they share the prompt's memory.
     pub n: usize,
-    /// Also deliver the log-probabilities of the prompt's own tokens ([`Event::PromptLogprobs`](crate::Event::PromptLogprobs)).
-    pub echo_logprobs: bool,
+    /// `Some(n)`: also deliver the log-probabilities of the prompt's own tokens ([`Event::PromptLogprobs`](crate::Event::PromptLogprobs)), with
+    /// those of the `n` likeliest in each place.
+    pub prompt_logprobs: Option<usize>,
     /// On whose account it runs.
     pub tenant: String,
     /// With whom it shares computed prompts; with everybody who has the same.
@@ -167,7 +168,7 @@ impl Request {
             spell_control: false,
             logprobs: None,
             n: 1,
-            echo_logprobs: false,
+            prompt_logprobs: None,
             tenant: String::new(),
             cache_scope: CacheScope::default(),
             class: Class::default(),
@@ -243,6 +244,9 @@ impl Request {
         }
         if let Some(count) = self.logprobs {
             within("logprobs", count, 0, Self::MAX_LOGPROBS)?;
+        }
+        if let Some(count) = self.prompt_logprobs {
+            within("prompt_logprobs", count, 0, Self::MAX_LOGPROBS)?;
         }
         self.sampling.validate(vocab).map_err(|problem| Refusal::invalid(problem.field, problem.to_string()))
     }

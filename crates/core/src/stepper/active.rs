@@ -88,7 +88,7 @@ impl Active {
             parked: false,
             paused_since: None,
             // Nothing comes before the first token, so it has no probability.
-            echo: request.echo_logprobs.then(|| vec![None]),
+            echo: request.prompt_logprobs.map(|_| vec![None]),
             pooled: Pooled::default(),
             failure: None,
         }

@@ -85,6 +85,7 @@ pub(super) struct Settings {
     pub(super) ignore_eos: bool,
     pub(super) spell_control: bool,
     pub(super) logprobs: Option<usize>,
+    pub(super) prompt_logprobs: Option<usize>,
 }
 
 impl Settings {
@@ -98,6 +99,7 @@ impl Settings {
             ignore_eos: request.ignore_eos,
             spell_control: request.spell_control,
             logprobs: request.logprobs,
+            prompt_logprobs: request.prompt_logprobs,
         }
     }
 }

@@ -279,7 +279,7 @@ fn in_completions() -> Vec<Row> {
         (text(json!({"prompt": vec![18; 512]})), 400, Some("prompt"), CONTEXT),
         (text(json!({"prompt": vec![18; 513], "max_tokens": 0})), 400, Some("prompt"), CONTEXT),
         (text(json!({"suffix": "end"})), 400, Some("suffix"), UNSUPPORTED),
-        (text(json!({"best_of": 3})), 400, Some("best_of"), UNSUPPORTED),
+        (text(json!({"n": 2, "best_of": 1})), 400, Some("best_of"), INVALID),
         (text(json!({"echo": "yes"})), 400, Some("echo"), TYPE),
         (text(json!({"logprobs": -1})), 400, Some("logprobs"), INVALID),
         (text(json!({"logprobs": 21})), 400, Some("logprobs"), INVALID),

@@ -8,6 +8,7 @@ mod charges;
 mod chat;
 mod completions;
 mod connections;
+mod details;
 mod door;
 #[path = "../../../core/tests/support/embedders.rs"]
 mod embedders;
@@ -32,4 +33,5 @@ mod sampling;
 mod supersedes;
 mod support;
 mod texts;
+mod tls;
 mod unknown_fields;

@@ -76,7 +76,6 @@ async fn what_other_servers_heed_is_refused_by_name() {
     let api = api();
     for (field, value) in [
         ("truncate_prompt_tokens", json!(5)),
-        ("best_of", json!(3)),
         ("n_probs", json!(2)),
         ("samplers", json!(["top_k", "temperature"])),
         ("t_max_predict_ms", json!(5)),

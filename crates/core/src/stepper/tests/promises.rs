@@ -116,7 +116,7 @@ fn a_parked_sequence_resumes_with_the_same_tokens() {
 
 #[test]
 fn an_echo_that_is_parked_in_the_middle_has_the_same_probabilities() {
-    let base = Request { echo_logprobs: true, ..request("r", 30, 2) };
+    let base = Request { prompt_logprobs: Some(0), ..request("r", 30, 2) };
     let whole = Bench::chunked(512).answers(&base);
     for prefix_cache in [true, false] {
         let config = EngineConfig { prefix_cache, max_batched_tokens: 7, ..EngineConfig::default() };
@@ -243,7 +243,7 @@ fn logprobs_of_prompt_and_answer_are_those_of_the_model() {
             .find_map(|event| if let Event::PromptLogprobs(list) = event { Some(list.clone()) } else { None });
         found.expect("the prompt's log-probabilities were asked for")
     };
-    let base = Request { logprobs: Some(3), echo_logprobs: true, ..request("r", 21, 4) };
+    let base = Request { logprobs: Some(3), prompt_logprobs: Some(2), ..request("r", 21, 4) };
     let mut bench = Bench::chunked(8);
     for round in ["cold", "with a prefix cache that must not hide rows"] {
         let collected = bench.answers(&Request { id: round.into(), ..base.clone() });
@@ -251,7 +251,7 @@ fn logprobs_of_prompt_and_answer_are_those_of_the_model() {
         assert_eq!(prompt.len(), 21, "{round}");
         assert_eq!(prompt[0], None);
         for (at, found) in prompt.iter().enumerate().skip(1) {
-            assert_eq!(*found, Some(slow(&base.prompt[..at], base.prompt[at], 3)));
+            assert_eq!(*found, Some(slow(&base.prompt[..at], base.prompt[at], 2)));
         }
         let mut tokens = base.prompt.clone();
         for event in &collected.events {

@@ -193,7 +193,7 @@ impl Party {
                 prompt: letters(family, prompt),
                 n,
                 stop: if stop { vec!["aba".into(), "cc".into()] } else { Vec::new() },
-                echo_logprobs: echo,
+                prompt_logprobs: echo.then_some(0),
                 cache_scope: CacheScope::default().within("key", if stop { "a" } else { "b" }),
                 ignore_eos: answer % 2 == 0,
                 sampling: SamplingParams { seed: Some(prompt as u64), ..manners()[manner].clone() },

@@ -64,6 +64,7 @@ impl Wish {
         let mut ignored = IgnoredFields::default();
         known_fields::check_others(fields, Endpoint::Completions, own, &mut ignored)?;
         let generation = Generation::read_over(fields, model, &defaults())?;
+        generation.refuse_ranking()?;
         if generation.n > 1 {
             let message = format!("n is {}, and here each prompt has one answer; use /v1/completions", generation.n);
             return Err(ApiError::unsupported("n", message));

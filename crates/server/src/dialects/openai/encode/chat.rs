@@ -6,6 +6,7 @@ use parkade_calls::Piece;
 use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
 use serde::Serialize;
 
+use super::details::Meter;
 use super::form::Form;
 use super::logprobs::ChatLogprobs;
 use super::message::{CallDelta, Delta, Message};
@@ -78,14 +79,15 @@ impl Encoder for Chat {
                 }
             })
             .collect();
-        self.form.whole(choices, usage, Some(thought_tokens))
+        self.form.whole(choices, answers, usage, Some(thought_tokens))
     }
 
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
         let mut form = self.form.clone();
         form.head.object = "chat.completion.chunk";
         let answers = (0..self.n).map(|_| Answer::new(&self.reading, form.unsent(0))).collect();
-        Box::new(Chunks { form, answers, chat: self })
+        let meter = form.meter(self.n);
+        Box::new(Chunks { form, meter, answers, chat: self })
     }
 }
 
@@ -121,6 +123,7 @@ impl Answer {
 /// Writes the chunks of a streamed answer.
 struct Chunks {
     form: Form,
+    meter: Meter,
     /// One for each choice.
     answers: Vec<Answer>,
     chat: Arc<Chat>,
@@ -131,7 +134,8 @@ impl Chunks {
         let covered = std::mem::take(&mut self.answers[index].covered);
         let logprobs = (self.form.with_logprobs && !(covered.is_empty() && delta.content.is_none()))
             .then(|| ChatLogprobs::new(&self.form.model.tokenizer, &covered));
-        self.form.chunk(ChunkChoice { index, delta, logprobs, finish_reason: None, stop_reason: None }, frames);
+        let choice = ChunkChoice { index, delta, logprobs, finish_reason: None, stop_reason: None };
+        self.form.chunk(&mut self.meter, (0, index), choice, frames);
     }
 
     fn pieces(&mut self, index: usize, pieces: Vec<Piece>, frames: &mut Frames) {
@@ -162,12 +166,15 @@ impl ChunkEncoder for Chunks {
         for index in 0..self.answers.len() {
             let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
             let choice = ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None };
-            self.form.chunk(choice, frames);
+            self.form.chunk(&mut self.meter, (0, index), choice, frames);
         }
     }
 
     fn event(&mut self, _: usize, event: Event, frames: &mut Frames) {
         let mut pieces = Vec::new();
+        if let Event::Token { index, .. } | Event::Finished { index, .. } = &event {
+            self.meter.note(*index, &event);
+        }
         match event {
             Event::Token { index, text, logprob, .. } => {
                 let answer = &mut self.answers[index];
@@ -197,7 +204,7 @@ impl ChunkEncoder for Chunks {
                     finish_reason: Some(name(reason, called)),
                     stop_reason: StopReason::new(&self.form.model.tokenizer, stop_string.as_deref(), end_token),
                 };
-                self.form.chunk(choice, frames);
+                self.form.chunk(&mut self.meter, (0, index), choice, frames);
             }
             _ => {}
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
+use super::details::Meter;
 use super::echo::Echo;
 use super::form::Form;
 use super::logprobs::TextLogprobs;
 use super::stop_reason::StopReason;
 use super::unsent::Unsent;
 use crate::dialects::openai::error::envelope;
-use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder};
+use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 use crate::http::{ApiError, Frames};
 
 #[derive(Serialize)]
@@ -31,12 +32,21 @@ pub(crate) struct Completions {
     pub prompts: usize,
     /// Answers to each prompt.
     pub n: usize,
+    /// How many are generated, of which these are the best. Who reads along sees all of them.
+    pub generated: usize,
     /// The prompts as the answer repeats them, if it does.
     pub echoes: Option<Vec<Echo>>,
 }
 
 impl Encoder for Completions {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
+        let ranked: Vec<CollectedPrompt>;
+        let answers = if answers.iter().all(|answer| answer.choices.len() <= self.n) {
+            answers
+        } else {
+            ranked = answers.iter().map(|answer| best(answer, self.n)).collect();
+            &ranked
+        };
         let echoes = self.echoes.as_ref();
         let texts: Vec<Vec<String>> = answers
             .iter()
@@ -73,18 +83,35 @@ impl Encoder for Completions {
                 });
             }
         }
-        self.form.whole(choices, usage, None)
+        self.form.whole(choices, answers, usage, None)
     }
 
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
-        let unsent = vec![self.form.unsent(0); self.prompts * self.n];
-        Box::new(Chunks { answer: self, unsent })
+        let unsent = vec![self.form.unsent(0); self.prompts * self.generated];
+        let meter = self.form.meter(unsent.len());
+        Box::new(Chunks { answer: self, meter, unsent })
+    }
+}
+
+/// The `n` best of the answers to a prompt, best first: those whose tokens were likeliest on average, the earlier of equals. One without
+/// tokens is worse than any other.
+fn best(answer: &CollectedPrompt, n: usize) -> CollectedPrompt {
+    let mean = |choice: &Collected| {
+        let sum: f64 = choice.logprobs.iter().map(|token| f64::from(token.logprob)).sum();
+        if choice.logprobs.is_empty() { f64::NEG_INFINITY } else { sum / choice.logprobs.len() as f64 }
+    };
+    let mut choices: Vec<(f64, &Collected)> = answer.choices.iter().map(|choice| (mean(choice), choice)).collect();
+    choices.sort_by(|a, b| b.0.total_cmp(&a.0));
+    CollectedPrompt {
+        choices: choices.into_iter().take(n).map(|(_, choice)| choice.clone()).collect(),
+        prompt_logprobs: answer.prompt_logprobs.clone(),
     }
 }
 
 /// Writes the chunks of a streamed answer.
 struct Chunks {
     answer: Arc<Completions>,
+    meter: Meter,
     unsent: Vec<Unsent<TokenLogprob>>,
 }
 
@@ -94,7 +121,7 @@ impl Chunks {
         let Some(echoes) = &self.answer.echoes else {
             return;
         };
-        let (echo, n, form) = (&echoes[prompt], self.answer.n, &self.answer.form);
+        let (echo, n, form) = (&echoes[prompt], self.answer.generated, &self.answer.form);
         for index in prompt * n..(prompt + 1) * n {
             let logprobs = form.with_logprobs.then(|| {
                 let mut logprobs = TextLogprobs::default();
@@ -103,7 +130,7 @@ impl Chunks {
             });
             self.unsent[index] = form.unsent(echo.characters());
             let choice = Choice { text: &echo.text, index, logprobs, finish_reason: None, stop_reason: None };
-            form.chunk(choice, frames);
+            form.chunk(&mut self.meter, (prompt, index), choice, frames);
         }
     }
 
@@ -129,10 +156,13 @@ impl ChunkEncoder for Chunks {
     }
 
     fn event(&mut self, prompt: usize, event: Event, frames: &mut Frames) {
+        if let Event::Token { index, .. } | Event::Finished { index, .. } = &event {
+            self.meter.note(prompt * self.answer.generated + index, &event);
+        }
         match event {
-            Event::PromptLogprobs(logprobs) => self.echo(frames, prompt, &logprobs),
+            Event::PromptLogprobs(logprobs) if self.answer.form.with_logprobs => self.echo(frames, prompt, &logprobs),
             Event::Token { index, text, logprob, .. } => {
-                let index = prompt * self.answer.n + index;
+                let index = prompt * self.answer.generated + index;
                 if let Some(token) = logprob {
                     self.unsent[index].push(&self.answer.form.model.tokenizer, token);
                 }
@@ -140,17 +170,18 @@ impl ChunkEncoder for Chunks {
                     let covered = self.unsent[index].release(&text);
                     let logprobs = self.logprobs(covered.into_iter());
                     let choice = Choice { text: &text, index, logprobs, finish_reason: None, stop_reason: None };
-                    self.answer.form.chunk(choice, frames);
+                    self.answer.form.chunk(&mut self.meter, (prompt, index), choice, frames);
                 }
             }
             Event::Finished { index, reason, text, stop_string, end_token } => {
-                let index = prompt * self.answer.n + index;
+                let index = prompt * self.answer.generated + index;
                 let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
                 let logprobs = self.logprobs(covered);
                 let tokenizer = &self.answer.form.model.tokenizer;
                 let stop_reason = StopReason::new(tokenizer, stop_string.as_deref(), end_token);
                 let finish_reason = Some(reason.name());
-                self.answer.form.chunk(Choice { text: &text, index, logprobs, finish_reason, stop_reason }, frames);
+                let choice = Choice { text: &text, index, logprobs, finish_reason, stop_reason };
+                self.answer.form.chunk(&mut self.meter, (prompt, index), choice, frames);
             }
             _ => {}
         }
@@ -162,5 +193,29 @@ impl ChunkEncoder for Chunks {
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {
         frames.named("error", &envelope(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_answers_are_those_whose_tokens_were_likeliest_on_average() {
+        let choice = |text: &str, logprobs: &[f32]| Collected {
+            text: text.to_owned(),
+            logprobs: logprobs.iter().map(|&logprob| TokenLogprob { id: 0, logprob, top: Vec::new() }).collect(),
+            ..Collected::default()
+        };
+        let choices = vec![
+            choice("nothing", &[]),
+            choice("long", &[-1.0; 9]),
+            choice("short", &[-2.0]),
+            choice("best", &[-0.5, -0.7]),
+        ];
+        let answer = CollectedPrompt { choices, prompt_logprobs: vec![None] };
+        let best = best(&answer, 3);
+        let texts: Vec<&str> = best.choices.iter().map(|choice| choice.text.as_str()).collect();
+        assert_eq!((texts, best.prompt_logprobs.len()), (vec!["best", "long", "short"], 1));
     }
 }

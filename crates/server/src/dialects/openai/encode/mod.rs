@@ -2,6 +2,7 @@
 
 mod chat;
 mod completions;
+mod details;
 mod echo;
 pub(super) mod embeddings;
 mod form;
@@ -12,5 +13,6 @@ mod unsent;
 
 pub(super) use chat::Chat;
 pub(super) use completions::Completions;
+pub(super) use details::Details;
 pub(super) use echo::Echo;
 pub(super) use form::{Form, Head};

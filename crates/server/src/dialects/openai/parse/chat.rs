@@ -39,6 +39,7 @@ impl Operation for Chat {
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
         let mut generation = Generation::read(&fields, &model)?;
+        generation.refuse_ranking()?;
         let max_tokens = generation::max_tokens(&fields, 1)?;
         let logprobs = logprobs(&fields)?;
         let thinking = thinking::read(&fields)?;
@@ -53,10 +54,11 @@ impl Operation for Chat {
         let chat = conversation(&fields, &model, messages, tools, thinking, generation.format.take())?;
         let prepared = chat.prepare(&model)?;
         generation.spell_control |= prepared.spell_control;
-        let form = generation.form(("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
+        let mut form = generation.form(("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
         let id = form.head.id.clone();
         let mut request = generation.request(id, prepared.tokens, max_tokens, identity, deadlines);
         request.logprobs = logprobs;
+        form.details.note_prompts(std::slice::from_ref(&request));
         let names_reasoning = fields.get("reasoning").is_some() || fields.get("include_reasoning").is_some();
         let encoder = Arc::new(Chat { form, n: generation.n, reading: prepared.form, names_reasoning });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);

@@ -51,7 +51,8 @@ impl Operation for Completions {
         let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));
         let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
         let suffix = suffix(&fields, echo)?;
-        let form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
+        refuse_two_echoes(&fields, echo && logprobs.is_some())?;
+        let mut form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
 
         let mut requests = Vec::with_capacity(prompts.len());
         let mut echoes = Vec::new();
@@ -68,12 +69,19 @@ impl Operation for Completions {
                 _ => format!("{}-{i}", form.head.id),
             };
             let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
-            request.logprobs = logprobs;
-            request.echo_logprobs = echo && logprobs.is_some();
+            if let Some(best_of) = generation.best_of {
+                request.n = best_of;
+            }
+            // Answers are ranked by the probabilities of their tokens.
+            request.logprobs = logprobs.or(generation.best_of.map(|_| 0));
+            request.prompt_logprobs = logprobs.filter(|_| echo).or(request.prompt_logprobs);
             requests.push(request);
         }
         let echoes = echo.then_some(echoes);
-        let encoder = Arc::new(Completions { form, prompts: requests.len(), n: generation.n, echoes });
+        form.details.note_prompts(&requests);
+        let (prompts, n) = (requests.len(), generation.n);
+        let generated = generation.best_of.unwrap_or(n);
+        let encoder = Arc::new(Completions { form, prompts, n, generated, echoes });
         let Generation { stream, format, .. } = generation;
         Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
     }
@@ -106,6 +114,15 @@ impl Prompt<'_> {
             }
         }
     }
+}
+
+/// Refuses log-probabilities of the prompt in two shapes at once.
+fn refuse_two_echoes(fields: &Fields<'_>, echo: bool) -> Result<(), ApiError> {
+    if echo && fields.get("prompt_logprobs").is_some() {
+        let message = "prompt_logprobs, and echo with logprobs, are both there; send one of them";
+        return Err(ApiError::invalid_value("prompt_logprobs", message));
+    }
+    Ok(())
 }
 
 /// What stands behind the answer; an empty text is nothing.

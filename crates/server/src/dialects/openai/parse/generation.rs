@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::encode::{Form, Head};
+use crate::dialects::openai::encode::{Details, Form, Head};
 use crate::dialects::openai::parse::{format, sampling, tokens};
 use crate::dialects::openai::service_tier;
 use crate::generate::{Deadlines, ModelEntry, WantedFormat};
@@ -16,6 +16,9 @@ use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
 const MAX_STOPS: usize = 16;
+
+/// The most alternatives to a token of a prompt.
+const MAX_PROMPT_LOGPROBS: usize = 20;
 
 /// The longest `user`, in bytes.
 const MAX_USER_BYTES: usize = 256;
@@ -41,9 +44,15 @@ pub(crate) struct Generation {
     pub spell_control: bool,
     /// Answers to each prompt.
     pub n: usize,
+    /// Of how many these are the best, if there are more.
+    pub best_of: Option<usize>,
     pub stream: bool,
     /// Whether a stream ends with a chunk that tells the usage.
     pub include_usage: bool,
+    /// vLLM's `prompt_logprobs`.
+    pub prompt_logprobs: Option<usize>,
+    /// What answers say besides their text.
+    pub details: Details,
     pub user: Option<String>,
     /// vLLM's `cache_salt`: only requests with the same share computed prompts.
     pub cache_salt: Option<String>,
@@ -63,7 +72,6 @@ impl Generation {
     pub fn read_over(fields: &Fields<'_>, model: &ModelEntry, sampler: &SamplingParams) -> Result<Self, ApiError> {
         let stream = fields.boolean("stream")?.unwrap_or(false);
         let n = fields.integer("n", 1..=Request::MAX_N)?.unwrap_or(1);
-        refuse_best_of(fields, n)?;
         Ok(Self {
             sampling: sampling::read_over(fields, model, sampler)?,
             stop: stop(fields)?,
@@ -74,8 +82,16 @@ impl Generation {
             ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
             spell_control: !fields.boolean("skip_special_tokens")?.unwrap_or(true),
             n,
+            best_of: best_of(fields, n, stream)?,
             stream,
             include_usage: include_usage(fields, stream)?,
+            prompt_logprobs: prompt_logprobs(fields, stream)?,
+            details: Details {
+                token_ids: fields.boolean("return_token_ids")?.unwrap_or(false),
+                timings_per_token: fields.boolean("timings_per_token")?.unwrap_or(false),
+                continuous_usage: continuous_usage(fields)?,
+                ..Details::default()
+            },
             user: user(fields)?,
             cache_salt: cache_salt(fields)?,
             class: fields.word("service_tier", service_tier::WORDS)?.flatten(),
@@ -99,6 +115,22 @@ impl Generation {
             spell_control: self.spell_control,
             // Whoever reads along with a stream finds what its own reader does; with a whole answer goes its usage.
             include_usage: self.include_usage || !self.stream,
+            details: Details { prompt_logprobs: self.prompt_logprobs.is_some(), ..self.details.clone() },
+            prompts_in_choices: object == "text_completion",
+        }
+    }
+
+    /// Refuses to rank answers, for endpoints that do not.
+    pub fn refuse_ranking(&self) -> Result<(), ApiError> {
+        match self.best_of {
+            None => Ok(()),
+            Some(best_of) => {
+                let n = self.n;
+                let message = format!(
+                    "best_of is {best_of} and n is {n}; answers are not ranked here: leave best_of out, or use /v1/completions"
+                );
+                Err(ApiError::unsupported("best_of", message))
+            }
         }
     }
 
@@ -126,7 +158,7 @@ impl Generation {
             spell_control: self.spell_control,
             logprobs: None,
             n: self.n,
-            echo_logprobs: false,
+            prompt_logprobs: self.prompt_logprobs,
             tenant: identity.tenant(self.user.as_deref()),
             cache_scope: identity.cache_scope(self.cache_salt.as_deref()),
             class: identity.class(self.class),
@@ -137,14 +169,31 @@ impl Generation {
     }
 }
 
-fn refuse_best_of(fields: &Fields<'_>, n: usize) -> Result<(), ApiError> {
-    match fields.integer("best_of", 1..=Request::MAX_N)? {
-        Some(best_of) if best_of != n => Err(ApiError::unsupported(
-            "best_of",
-            format!("best_of is {best_of} and n is {n}; answers are not ranked here: leave best_of out or set it to n"),
-        )),
-        _ => Ok(()),
+/// OpenAI's `best_of`: how many answers are generated, of which the best `n` are given. Nothing if there are no more than these.
+fn best_of(fields: &Fields<'_>, n: usize, stream: bool) -> Result<Option<usize>, ApiError> {
+    const FIELD: &str = "best_of";
+    let best_of = fields.integer(FIELD, 1..=Request::MAX_N)?.unwrap_or(n);
+    if best_of < n {
+        let message = format!("{FIELD} is {best_of} and n is {n}; allowed: n or more");
+        return Err(ApiError::invalid_value(FIELD, message));
     }
+    if best_of > n && stream {
+        let message = format!(
+            "{FIELD} is {best_of} and n is {n}, but which are the best is not known while they are streamed; leave one out"
+        );
+        return Err(ApiError::invalid_value(FIELD, message));
+    }
+    Ok(Some(best_of).filter(|&best_of| best_of > n))
+}
+
+/// vLLM's `prompt_logprobs`: with how many alternatives.
+fn prompt_logprobs(fields: &Fields<'_>, stream: bool) -> Result<Option<usize>, ApiError> {
+    const FIELD: &str = "prompt_logprobs";
+    let wanted = fields.integer(FIELD, 0..=MAX_PROMPT_LOGPROBS)?;
+    if wanted.is_some() && stream {
+        return Err(ApiError::invalid_value(FIELD, format!("{FIELD} comes with whole answers only; leave out stream")));
+    }
+    Ok(wanted)
 }
 
 /// The body's `model`.
@@ -216,6 +265,13 @@ fn include_usage(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
         ));
     }
     Ok(include_usage)
+}
+
+/// vLLM's `stream_options.continuous_usage_stats`, which only adjusts `include_usage`.
+fn continuous_usage(fields: &Fields<'_>) -> Result<bool, ApiError> {
+    let Some(options) = fields.get("stream_options") else { return Ok(false) };
+    let options = Fields::at(options, fields.name("stream_options"))?;
+    Ok(options.boolean("continuous_usage_stats")?.unwrap_or(false))
 }
 
 /// Whether a tenant can have this name: at most 256 bytes without control characters.

@@ -352,7 +352,7 @@ mod tests {
             "stop": [], "trim_stop": false, "logprobs": false, "post_sampling_probs": true,
             "dry_multiplier": 0, "dry_base": 2, "dry_penalty_last_n": -1, "mirostat": 0, "mirostat_tau": 3,
             "xtc_probability": 0, "xtc_threshold": 0.3, "guidance_scale": 1, "negative_prompt": "x", "tfs_z": 1,
-            "stream_options": {"continuous_usage_stats": true}, "use_beam_search": false, "length_penalty": 2,
+            "stream_options": {"chunk_include_usage": true}, "use_beam_search": false, "length_penalty": 2,
         });
         for endpoint in ENDPOINTS {
             assert_eq!(check_body(&neutral, endpoint), Ok(String::new()));
@@ -368,8 +368,8 @@ mod tests {
         let mut unknown: Vec<_> = unknown.split(", ").collect();
         unknown.sort_unstable();
         assert_eq!(unknown, ["response_format.sort", "stream_options.foo", "temprature"]);
-        let usage = json!({"stream_options": {"include_usage": true, "continuous_usage_stats": true}});
+        let usage = json!({"stream_options": {"include_usage": true, "chunk_include_usage": true}});
         let error = check_body(&usage, Endpoint::Chat).expect_err("a member that is refused");
-        assert_eq!(error.param(), Some("stream_options.continuous_usage_stats"));
+        assert_eq!(error.param(), Some("stream_options.chunk_include_usage"));
     }
 }

@@ -18,16 +18,10 @@ pub(super) const NESTED: &[(&str, &[Row])] = &[
     (
         "stream_options",
         &[
-            read(Both, &["include_usage"]),
+            read(Both, &["include_usage", "continuous_usage_stats"]),
             // OpenAI's padding against listeners; there is none here.
             harmless(Both, &["include_obfuscation"]),
-            adjusts(
-                USAGE,
-                Both,
-                &["continuous_usage_stats", "chunk_include_usage"],
-                &[False],
-                "the usage comes with the last chunk: leave it out",
-            ),
+            adjusts(USAGE, Both, &["chunk_include_usage"], &[False], "use continuous_usage_stats"),
         ],
     ),
     ("response_format", &[read(Both, &["type", "json_schema", "schema"])]),

@@ -23,6 +23,7 @@ pub(super) const ROWS: &[Row] = &[
     read(Both, &["max_tokens", "max_completion_tokens", "n_predict", "stop", "ignore_eos", "logprobs", "logit_bias"]),
     read(Both, &["temperature", "top_p", "top_k", "min_p", "typical_p", "typ_p", "seed"]),
     read(Both, &["presence_penalty", "frequency_penalty", "repetition_penalty", "repeat_penalty"]),
+    read(Both, &["return_token_ids", "prompt_logprobs", "timings_per_token"]),
     read(Both, &["repeat_last_n", "penalty_last_n", "top_n_sigma", "nsigma", "xtc_probability", "xtc_threshold"]),
     read(Both, &["dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers"]),
     read(Both, &["allowed_token_ids", "bad_words", "stop_token_ids", "min_tokens", "min_new_tokens"]),
