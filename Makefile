@@ -62,10 +62,11 @@ test-loom: ## the worker pool in all interleavings of small cases, by loom (ARGS
 	RUSTFLAGS="--cfg loom" cargo test --locked --target-dir target/loom -p parkade-pool --test loom -- $(ARGS)
 
 # A case that fails is named, and its file is kept.
-fuzz: ## damaged model files (FUZZ_CASES=100000, for FUZZ_SECONDS=300 at most), and a tenth as many templates
+fuzz: ## damaged model files and calls (FUZZ_CASES=100000, files for FUZZ_SECONDS=300 at most), and a tenth as many templates
 	PARKADE_FUZZ_CASES=$(FUZZ_CASES) PARKADE_FUZZ_SECONDS=$(FUZZ_SECONDS) PARKADE_FUZZ_LONGEST=10 \
 		cargo test --locked --profile fuzz -p parkade-model --test fuzz -- --nocapture
 	PARKADE_FUZZ_CASES=$$(($(FUZZ_CASES) / 10)) cargo test --locked --profile fuzz -p parkade-jinja --test fuzz -- --nocapture
+	PARKADE_FUZZ_CASES=$(FUZZ_CASES) cargo test --locked --profile fuzz -p parkade-calls --test calls properties -- --nocapture
 
 # A run that fails names its seed. `make test` has a tenth of it.
 simulate: ## ten million requests through the whole engine in virtual time (SIMULATE_REQUESTS=10000000)

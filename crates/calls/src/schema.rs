@@ -96,7 +96,7 @@ pub(crate) fn referred<'a>(schema: &Value, root: &'a Value) -> Option<&'a Value>
 pub(crate) fn strings(schema: &Value) -> Option<Vec<&str>> {
     match (schema.get("const"), schema.get("enum")) {
         (Some(only), _) => only.as_str().map(|only| vec![only]),
-        (None, Some(Value::Array(values))) => values.iter().map(Value::as_str).collect(),
+        (None, Some(Value::Array(values))) if !values.is_empty() => values.iter().map(Value::as_str).collect(),
         _ => None,
     }
 }
@@ -127,6 +127,45 @@ pub(crate) fn part(schema: &Value, root: &Value) -> Value {
     Value::Object(members)
 }
 
+/// The outline of a schema: types, properties, items, values and alternatives, all of which can be enforced. References are written out, up to `left`
+/// schemas in all.
+pub(crate) fn outline(schema: &Value, root: &Value, left: &mut usize) -> Value {
+    if *left == 0 {
+        return Value::Bool(true);
+    }
+    *left -= 1;
+    if let Some(target) = referred(schema, root) {
+        return outline(target, root, left);
+    }
+    let Value::Object(members) = schema else { return Value::Bool(schema != &Value::Bool(false)) };
+    let mut kept = Map::new();
+    for (key, value) in members {
+        let value = match (key.as_str(), value) {
+            ("type", Value::Array(names)) if names.iter().all(is_type) => value.clone(),
+            ("type", name) if is_type(name) => value.clone(),
+            ("enum", Value::Array(values)) if !values.is_empty() => value.clone(),
+            ("required", Value::Array(names)) if names.iter().all(Value::is_string) => value.clone(),
+            ("const", _) | ("additionalProperties", Value::Bool(false)) => value.clone(),
+            ("properties", Value::Object(properties)) => {
+                properties.iter().map(|(name, schema)| (name.clone(), outline(schema, root, left))).collect()
+            }
+            ("items", Value::Object(_)) => outline(value, root, left),
+            ("anyOf" | "oneOf", Value::Array(schemas)) if !schemas.is_empty() => {
+                let schemas = schemas.iter().map(|schema| outline(schema, root, left)).collect();
+                kept.insert("anyOf".to_owned(), schemas);
+                continue;
+            }
+            _ => continue,
+        };
+        kept.insert(key.clone(), value);
+    }
+    Value::Object(kept)
+}
+
+fn is_type(name: &Value) -> bool {
+    name.is_string() && Kinds::of_type(name) != Kinds::ALL
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,5 +190,34 @@ mod tests {
         assert_eq!((name, part(schema, &root)), ("a", json!({ "$ref": "#/$defs/s", "$defs": { "s": {} } })));
         assert_eq!(strings(&json!({ "enum": ["a", "b"] })), Some(vec!["a", "b"]));
         assert_eq!(strings(&json!({ "enum": ["a", 1] })), None);
+    }
+
+    #[test]
+    fn an_outline_has_no_more_than_can_be_enforced() {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "a": { "type": "array", "items": { "$ref": "#/$defs/s" }, "uniqueItems": true },
+                "b": { "oneOf": [{ "const": 1 }, { "type": "strange", "not": {} }] },
+            },
+            "required": ["a"],
+            "propertyNames": { "pattern": "a" },
+            "$defs": { "s": { "type": "string", "format": "uri" } },
+        });
+        let outlined = json!({
+            "type": "object",
+            "properties": {
+                "a": { "type": "array", "items": { "type": "string" } },
+                "b": { "anyOf": [{ "const": 1 }, {}] },
+            },
+            "required": ["a"],
+        });
+        assert_eq!(outline(&schema, &schema, &mut 100), outlined);
+        let endless = json!({ "properties": { "a": { "$ref": "#" }, "b": { "$ref": "#" } } });
+        let mut left = 100;
+        outline(&endless, &endless, &mut left);
+        assert_eq!(left, 0, "it ends");
+        let circle = json!({ "$ref": "#/a", "a": { "$ref": "#" } });
+        assert_eq!(outline(&circle, &circle, &mut 100), json!(true));
     }
 }

@@ -10,6 +10,7 @@ use parkade_sync::Mutex;
 use serde_json::{Value, json};
 
 use crate::cache::Cache;
+use crate::schema::Care;
 use crate::vocabulary::{Tokens, Vocabulary};
 use crate::{Format, GrammarError, Limits, Matcher, gbnf, schema};
 
@@ -126,7 +127,7 @@ fn parse(format: &Format, limits: &Limits) -> Result<TopLevelGrammar, GrammarErr
             json!({ "type": "object", "x-guidance": { "whitespace_pattern": WHITE_SPACE } }),
         ),
         Format::JsonSchema { schema, strict } => {
-            TopLevelGrammar::from_json_schema(schema::prepare(schema, *strict, limits)?)
+            TopLevelGrammar::from_json_schema(schema::prepare(schema, Care::strict_or(*strict, Care::Usual), limits)?)
         }
         Format::Regex(pattern) => TopLevelGrammar::from_regex(pattern),
         Format::Choice(texts) => TopLevelGrammar::from_lark(choice(texts)?),
@@ -149,11 +150,8 @@ fn lark_with_json(
     check_brackets(lark, limits.depth)?;
     let mut parsed = TopLevelGrammar::from_lark(lark.to_owned());
     for (number, schema) in schemas.iter().enumerate() {
-        let schema = match schema::prepare(schema, strict, limits) {
-            Err(error) if strict => return Err(error.of_schema(number)),
-            Err(_) => schema::type_alone(schema),
-            Ok(schema) => schema,
-        };
+        let care = Care::strict_or(strict, Care::Loose);
+        let schema = schema::prepare(schema, care, limits).map_err(|error| error.of_schema(number))?;
         let name = Some(format!("schema{number}"));
         parsed.grammars.push(GrammarWithLexer { name, ..GrammarWithLexer::from_json_schema(schema) });
     }

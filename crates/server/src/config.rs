@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub max_headers: usize,
     /// How long a client may take to send a head, from its first byte.
     pub header_timeout: Duration,
+    /// How long a client may take for the handshake of TLS.
+    pub handshake_timeout: Duration,
     /// How long a connection may stay open without a request. Longer than clients and proxies keep theirs, which is up to
     /// 90 s: who closes first never sends a request into a connection that is just being closed.
     pub idle_timeout: Duration,
@@ -71,8 +73,8 @@ pub struct ServerConfig {
     /// there are no API keys, a loopback address is for `localhost`, 127.0.0.0/8 and `[::1]` only; if it is not, nothing
     /// but those, the address itself and the listed ones is taken in any case.
     pub allowed_hosts: Vec<String>,
-    /// The name that the listener's address was given by, if it was a name: requests may name it too.
-    pub host_name: Option<String>,
+    /// The names that listeners' addresses were given by: requests may name them too.
+    pub host_names: Vec<String>,
 }
 
 impl Default for ServerConfig {
@@ -89,6 +91,7 @@ impl Default for ServerConfig {
             kept_for: Duration::from_secs(24 * 3600),
             max_headers: 100,
             header_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
             write_timeout: Duration::from_secs(60),
             max_connections: 1024,
@@ -101,7 +104,7 @@ impl Default for ServerConfig {
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,
             allowed_hosts: Vec::new(),
-            host_name: None,
+            host_names: Vec::new(),
         }
     }
 }
@@ -154,6 +157,7 @@ impl ServerConfig {
         for (field, value) in [
             ("body_timeout", self.body_timeout),
             ("header_timeout", self.header_timeout),
+            ("handshake_timeout", self.handshake_timeout),
             ("idle_timeout", self.idle_timeout),
             ("write_timeout", self.write_timeout),
             ("keep_alive_comment", self.keep_alive_comment),

@@ -36,3 +36,6 @@ pub(crate) const LLAMA4: Json =
     Json { open: "<|python_start|>", close: "<|python_end|>", is_list: false, keys: LLAMA_KEYS };
 /// `{…}` as the whole answer: Llama 3.1 and later.
 pub(crate) const BARE: Json = Json { open: "", close: "", is_list: false, keys: LLAMA_KEYS };
+/// `<|tool_call_start|>[{…}]<|tool_call_end|>`: LFM 2, if it is told to write JSON.
+pub(crate) const LFM: Json =
+    Json { open: "<|tool_call_start|>", close: "<|tool_call_end|>", is_list: true, keys: KEYS };

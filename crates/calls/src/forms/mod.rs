@@ -6,7 +6,7 @@ mod named;
 mod tagged;
 
 pub(crate) use gemma::Gemma;
-pub(crate) use json::Json;
+pub(crate) use json::{Json, LFM};
 pub(crate) use named::Named;
 pub(crate) use tagged::Tags;
 

@@ -10,9 +10,13 @@ use crate::forms::CHANNEL_MARKERS;
 
 const START: &str = "<|start|>";
 const MESSAGE: &str = "<|message|>";
+const RECIPIENT: &str = "to=functions.";
 
 /// The longest head of a message, in bytes. What is longer is text.
-const LONGEST: usize = 8192;
+const LONGEST: usize = 2048;
+
+/// How much is held back at the beginning of an answer, in bytes, until it is a recipient.
+const LONGEST_START: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Channels {
@@ -24,6 +28,8 @@ pub(super) struct Channels {
 
 #[derive(Debug)]
 enum State {
+    /// At the beginning of an answer, where the recipient may stand: the prompt ends with the marker of a message.
+    Start,
     /// Outside of messages: nothing stands here, and what does is text.
     Outside,
     Head,
@@ -37,8 +43,12 @@ enum State {
 
 impl Channels {
     pub(super) fn new(starts_inside: bool) -> Self {
-        let state = if starts_inside { State::Reasoning } else { State::Outside };
+        let state = if starts_inside { State::Reasoning } else { State::Start };
         Channels { state, markers: Markers::new(CHANNEL_MARKERS), head: String::new() }
+    }
+
+    pub(super) fn is_thinking(&self) -> bool {
+        matches!(self.state, State::Reasoning)
     }
 
     pub(super) fn step(&mut self, c: char, sink: &mut Sink) {
@@ -75,7 +85,7 @@ impl Channels {
     fn message(&mut self, sink: &mut Sink) {
         let head = std::mem::take(&mut self.head);
         let channel = head.split("<|channel|>").nth(1).unwrap_or_default().trim_start();
-        let recipient = head.split_once("to=functions.").map(|(_, from)| from);
+        let recipient = head.split_once(RECIPIENT).map(|(_, from)| from);
         self.state = match recipient.and_then(|from| named(from, sink)) {
             Some(name) => {
                 sink.call(name);
@@ -95,6 +105,7 @@ impl Channels {
     fn end(&mut self, sink: &mut Sink) {
         match self.state {
             State::Reasoning => sink.end_thought(),
+            State::Start => std::mem::take(&mut self.head).chars().for_each(|c| sink.text(c)),
             State::Before | State::Arguments(_) | State::Behind => sink.end_call(),
             State::Outside | State::Head | State::Text => {}
         }
@@ -112,6 +123,16 @@ impl Channels {
 /// A character that is in no marker.
 fn put(state: &mut State, head: &mut String, c: char, sink: &mut Sink) {
     match state {
+        State::Start => {
+            head.push(c);
+            let read = head.trim_start();
+            if read.starts_with(RECIPIENT) {
+                *state = State::Head;
+            } else if !RECIPIENT.starts_with(read) || head.len() > LONGEST_START {
+                std::mem::take(head).chars().for_each(|c| sink.text(c));
+                *state = State::Outside;
+            }
+        }
         State::Outside | State::Text => sink.text(c),
         State::Head => head.push(c),
         State::Reasoning => sink.reasoning(c),
@@ -137,6 +158,6 @@ fn named(from: &str, sink: &Sink) -> Option<String> {
     let is_end = |c: char| c.is_whitespace() || c == '<';
     let ends = from.char_indices().filter(|(_, c)| is_end(*c)).map(|(at, _)| at).chain([from.len()]);
     let mut names = ends.map(|end| &from[..end]).filter(|name| sink.knows(name));
-    let name = if sink.knows_all() { names.next() } else { names.last() };
+    let name = if sink.knows_all() { names.next() } else { names.next_back() };
     name.map(str::to_owned)
 }

@@ -1,7 +1,7 @@
 //! A call that is a JSON object with the function's name and its arguments.
 
 use super::Step;
-use super::json::{At, Scan, Unescape};
+use super::json::{At, Scan, Unescape, escape};
 use super::sink::Sink;
 
 /// Keys of the name and of the arguments, as families have them: Llama has `parameters`, Cohere `tool_name`.
@@ -9,6 +9,14 @@ const NAMES: [&str; 3] = ["name", "tool_name", "function"];
 const ARGUMENTS: [&str; 2] = ["arguments", "parameters"];
 /// Other keys that calls may have.
 const OTHERS: [&str; 3] = ["type", "id", "tool_call_id"];
+
+/// What a string of arguments has inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inside {
+    Nothing,
+    Json,
+    Text,
+}
 
 /// Reads such an object from behind its first brace.
 #[derive(Debug)]
@@ -34,8 +42,8 @@ enum State {
     Name(Unescape),
     /// Arguments as an object or an array: they are put out as they are.
     Arguments(Scan),
-    /// Arguments that are JSON inside of a string.
-    Quoted(Unescape),
+    /// Arguments that are JSON inside of a string; what is none stays a string.
+    Quoted(Unescape, Inside),
     /// Arguments that are neither.
     Scalar(Scan),
     Skip(Scan),
@@ -92,14 +100,7 @@ impl Envelope {
                     self.state = State::Next;
                 }
             }
-            State::Quoted(reader) => {
-                let mut text = String::new();
-                let is_over = reader.step(c, &mut text);
-                text.chars().for_each(|c| self.put(c, sink));
-                if is_over {
-                    self.state = State::Next;
-                }
-            }
+            State::Quoted(..) => self.quoted(c, sink),
             State::Scalar(scan) => match scan.step(c) {
                 At::Behind => return self.scalar(c, sink),
                 _ => self.held.push(c),
@@ -149,7 +150,7 @@ impl Envelope {
             self.has_arguments = true;
             self.state = match c {
                 '{' | '[' => State::Arguments(scan),
-                '"' => State::Quoted(Unescape::default()),
+                '"' => State::Quoted(Unescape::default(), Inside::Nothing),
                 ',' | '}' | ']' | ':' => return Step::Back,
                 _ => State::Scalar(scan),
             };
@@ -164,6 +165,30 @@ impl Envelope {
             self.state = State::Skip(scan);
         }
         Step::More
+    }
+
+    /// A character of arguments inside of a string.
+    fn quoted(&mut self, c: char, sink: &mut Sink) {
+        let State::Quoted(reader, inside) = &mut self.state else { return };
+        let (mut read, mut text) = (String::new(), String::new());
+        let is_over = reader.step(c, &mut read);
+        for c in read.chars() {
+            if *inside == Inside::Nothing && !c.is_whitespace() {
+                *inside = if c == '{' { Inside::Json } else { Inside::Text };
+                text.push_str(if c == '{' { "" } else { "\"" });
+            }
+            match inside {
+                Inside::Nothing => {}
+                Inside::Json => text.push(c),
+                Inside::Text => escape(c, &mut text),
+            }
+        }
+        if is_over {
+            text.push_str(if *inside == Inside::Text { "\"" } else { "" });
+            self.has_arguments = *inside != Inside::Nothing;
+            self.state = State::Next;
+        }
+        text.chars().for_each(|c| self.put(c, sink));
     }
 
     /// A number or a word is over. `null` is no arguments.
@@ -185,10 +210,10 @@ impl Envelope {
 
     /// The name is known.
     fn named(&mut self, sink: &mut Sink) -> Step {
-        if !sink.knows(&self.name) {
-            return Step::Back;
-        }
-        sink.call(self.name.clone());
+        // Some models write the namespace too.
+        let names = [self.name.as_str(), self.name.trim().trim_start_matches("functions.")];
+        let Some(name) = names.into_iter().find(|name| sink.knows(name)) else { return Step::Back };
+        sink.call(name.to_owned());
         sink.arguments(&std::mem::take(&mut self.held));
         Step::More
     }

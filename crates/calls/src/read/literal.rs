@@ -119,9 +119,9 @@ impl Literal {
             State::Quote(_) => self.quote(c, out),
             State::String(..) => self.string(c, out),
             State::Word(word) => {
-                let ends = matches!(c, ',' | '}' | ']' | ')') || c.is_whitespace();
                 let is_key = self.open.last().is_some_and(|open| open.at_key);
-                if !ends && !(is_key && c == ':') {
+                let ends = matches!(c, ',' | '}' | ']' | ')') || c.is_whitespace() || (is_key && c == ':');
+                if !ends {
                     word.push(c);
                     return Ok(At::Inside);
                 }

@@ -8,7 +8,7 @@ use super::pythonic::Pythonic;
 use super::sink::Sink;
 use super::tagged::Tagged;
 use crate::Style;
-use crate::forms::Form;
+use crate::forms::{Form, LFM};
 
 /// What reads calls from behind a marker on.
 #[derive(Debug)]
@@ -20,6 +20,11 @@ pub(super) enum Machine {
     Gemma(Gemma),
     /// Mistral writes a list of objects, or a name and an object: the first character tells, if it is not that of a name in the style of names.
     Mistral(Style),
+    /// LFM writes a list of calls in Python, or of objects: the character behind the bracket tells.
+    Lfm {
+        close: &'static str,
+        in_list: bool,
+    },
 }
 
 impl Machine {
@@ -30,6 +35,7 @@ impl Machine {
             Form::Json(form) => Machine::Json(JsonCalls::new(form)),
             Form::Named(form) => Machine::Named(NamedCalls::new(form)),
             Form::Tagged(form) => Machine::Tagged(Tagged::new(form, marker)),
+            Form::Pythonic(_, close) if style == Style::Lfm2 => Machine::Lfm { close, in_list: false },
             Form::Pythonic(_, close) => Machine::Pythonic(Pythonic::new(close)),
             Form::Gemma(form) => Machine::Gemma(Gemma::new(form)),
             Form::Channels => return None,
@@ -44,6 +50,21 @@ impl Machine {
             Machine::Tagged(machine) => machine.step(c, sink),
             Machine::Pythonic(machine) => machine.step(c, sink),
             Machine::Gemma(machine) => machine.step(c, sink),
+            Machine::Lfm { .. } if c.is_whitespace() => Step::More,
+            Machine::Lfm { in_list, .. } if c == '[' && !*in_list => {
+                *in_list = true;
+                Step::More
+            }
+            Machine::Lfm { in_list: false, .. } => Step::Back,
+            Machine::Lfm { close, .. } => {
+                *self = match c {
+                    '{' => Machine::Json(JsonCalls::new(&LFM)),
+                    _ => Machine::Pythonic(Pythonic::new(close)),
+                };
+                // The bracket has been taken, and nothing comes of it alone.
+                self.step('[', sink);
+                self.step(c, sink)
+            }
             Machine::Mistral(_) if c.is_whitespace() => Step::More,
             Machine::Mistral(style) => {
                 let may_be_name = *style == Style::MistralNamed && sink.begins(c.encode_utf8(&mut [0; 4]));

@@ -87,7 +87,7 @@ pub struct Reader {
 enum State {
     Text,
     Reasoning,
-    Call(Machine),
+    Call(Box<Machine>),
     /// The whole answer is messages in channels.
     Channels(Channels),
 }
@@ -114,6 +114,9 @@ enum Step {
     Back,
 }
 
+/// What thoughts of Command R begin with.
+const COMMAND_R_THINKS: &str = "<|START_THINKING|>";
+
 impl Reader {
     /// A reader at the beginning of an answer.
     pub fn new(reading: Reading) -> Self {
@@ -124,8 +127,12 @@ impl Reader {
         }
         if let Some(style) = style {
             markers.extend(style.openers().into_iter().map(|(marker, form)| (marker, Begin::Call(style, form))));
-            markers.extend(style.frames().iter().map(|marker| (*marker, Begin::Nothing)));
         }
+        // Command R frames its text if it may think, also where it has no tools.
+        let is_framed =
+            style.is_none() && reasoning.as_ref().is_some_and(|reasoning| reasoning.start == COMMAND_R_THINKS);
+        let frames = style.or(is_framed.then_some(Style::CommandR)).map(Style::frames).unwrap_or_default();
+        markers.extend(frames.iter().map(|marker| (*marker, Begin::Nothing)));
         let thought_markers = reasoning.iter().flat_map(|reasoning| [&reasoning.end, &reasoning.start]);
         let is_inside = starts_inside && reasoning.is_some();
         let has_channels = reasoning.as_ref().is_some_and(|reasoning| reasoning.start.starts_with("<|channel|>"));
@@ -147,17 +154,21 @@ impl Reader {
         }
     }
 
-    /// Whether what comes next is a thought, as far as is known.
-    pub fn is_thinking(&self) -> bool {
-        matches!(self.state, State::Reasoning)
-    }
-
     /// Reads on, and puts out what is known by now.
     pub fn push(&mut self, text: &str, pieces: &mut Vec<Piece>) {
         for c in text.chars() {
             self.step(c);
         }
         pieces.append(&mut self.sink.pieces);
+    }
+
+    /// Whether what comes next is a thought, unless it is the marker of their end.
+    pub fn is_thinking(&self) -> bool {
+        match &self.state {
+            State::Reasoning => true,
+            State::Channels(channels) => channels.is_thinking(),
+            State::Text | State::Call(_) => false,
+        }
     }
 
     /// The answer is over: puts out what was held back.
@@ -229,7 +240,7 @@ impl Reader {
             && let Some(style) = self.style.filter(|style| style.bare() == Some(c))
             && let Some(machine) = Machine::new(style, style.form(), "")
         {
-            self.state = State::Call(machine);
+            self.state = State::Call(Box::new(machine));
             self.calls_before = self.sink.calls();
             return self.step(c);
         }
@@ -241,7 +252,7 @@ impl Reader {
                 self.raw = self.markers.marker(found).to_owned();
                 self.calls_before = self.sink.calls();
                 if let Some(machine) = Machine::new(*style, *form, &self.raw) {
-                    self.state = State::Call(machine);
+                    self.state = State::Call(Box::new(machine));
                 }
             }
             Some(Begin::Nothing) | None => {}

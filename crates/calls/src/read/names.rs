@@ -4,7 +4,7 @@ use super::markers::Markers;
 use super::sink::Sink;
 
 /// The longest name, in bytes. What is longer is text.
-const LONGEST: usize = 4096;
+const LONGEST: usize = 1024;
 
 /// Reads a name up to one of some markers.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Piece;
 use crate::Function;
 
@@ -64,7 +66,7 @@ impl Sink {
 
     /// Whether a function may have this name.
     pub(super) fn knows(&self, name: &str) -> bool {
-        !name.is_empty() && (self.knows_all() || self.function(name).is_some())
+        !name.is_empty() && (self.knows_all() || self.place(name).is_some())
     }
 
     /// Whether any name may be called.
@@ -77,8 +79,14 @@ impl Sink {
         self.functions.iter().any(|function| function.name.starts_with(name))
     }
 
-    pub(super) fn function(&self, name: &str) -> Option<&Function> {
-        self.functions.iter().find(|function| function.name == name)
+    /// The place of a function among those that are known.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.functions.iter().position(|function| function.name == name)
+    }
+
+    /// The schema of a function's arguments, by its place.
+    pub(super) fn parameters(&self, place: usize) -> &Value {
+        self.functions.get(place).map_or(&Value::Null, |function| &function.parameters)
     }
 
     pub(super) fn text(&mut self, c: char) {

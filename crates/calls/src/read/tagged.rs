@@ -15,8 +15,8 @@ use crate::schema::Kinds;
 pub(super) struct Tagged {
     form: Tags,
     state: State,
-    /// The schema of the open call's arguments.
-    schema: Value,
+    /// The function that is called, by its place among those that are known.
+    function: Option<usize>,
     /// How many arguments the open call has so far.
     arguments: usize,
 }
@@ -44,7 +44,7 @@ impl Tagged {
     /// Reads from behind a marker on: that of all calls, or that of a call if the first was forgotten.
     pub(super) fn new(form: &Tags, marker: &str) -> Self {
         let mut tagged =
-            Tagged { form: *form, state: State::Begin(Markers::new([""; 0])), schema: Value::Null, arguments: 0 };
+            Tagged { form: *form, state: State::Begin(Markers::new([""; 0])), function: None, arguments: 0 };
         if form.open.is_empty() || marker == form.open {
             tagged.name()
         } else {
@@ -79,7 +79,7 @@ impl Tagged {
                 Found::More => {}
                 Found::None => return Step::Back,
                 Found::Name(name, end) => {
-                    self.schema = sink.function(&name).map_or(Value::Null, |function| function.parameters.clone());
+                    self.function = sink.place(&name);
                     self.arguments = 0;
                     sink.call(name);
                     return self.named(self.form.named.get(end).copied().unwrap_or_default(), sink);
@@ -142,11 +142,10 @@ impl Tagged {
     }
 
     fn key(&mut self, key: &str, sink: &mut Sink) {
-        let key = if self.property(key).is_some() { key } else { key.trim() };
-        let kinds = match self.property(key) {
-            Some(schema) => Kinds::of_schema(schema, &self.schema),
-            None => Kinds::of_schema(&Value::Null, &Value::Null),
-        };
+        let parameters = self.function.map_or(&Value::Null, |place| sink.parameters(place));
+        let property = |key: &str| parameters.get("properties")?.get(key);
+        let key = if property(key).is_some() { key } else { key.trim() };
+        let kinds = Kinds::of_schema(property(key).unwrap_or(&Value::Null), parameters);
         sink.arguments(if self.arguments == 0 { "{" } else { ", " });
         sink.arguments(&format!("{}: ", json!(key)));
         self.arguments += 1;
@@ -155,10 +154,6 @@ impl Tagged {
         } else {
             self.state = State::Before(Markers::new([self.form.value]), kinds);
         }
-    }
-
-    fn property(&self, key: &str) -> Option<&Value> {
-        self.schema.get("properties")?.get(key)
     }
 
     fn value(&mut self, kinds: Kinds, sink: &mut Sink) {

@@ -112,6 +112,6 @@ impl Writing<'_, '_> {
 
     fn name(&mut self) -> String {
         self.rules += 1;
-        format!("part{}_{}", self.number, self.rules)
+        format!("p{}_{}", self.number, self.rules)
     }
 }

@@ -81,15 +81,17 @@ impl<'a> Lark<'a> {
     /// Adds rules of a list of rules in their order, of which some must be there, and says which rule it is.
     pub(super) fn list(&mut self, name: &str, items: &[(String, bool)], separator: &str) -> String {
         let separator = quote(separator);
-        self.rule(&format!("{name}_first{}", items.len()), "\"\"");
-        self.rule(&format!("{name}_next{}", items.len()), "\"\"");
+        // `f` is where nothing has been written yet, `n` is behind an item.
+        let (first, next) = (|at: usize| format!("{name}f{at}"), |at: usize| format!("{name}n{at}"));
+        self.rule(&first(items.len()), "\"\"");
+        self.rule(&next(items.len()), "\"\"");
         for (at, (item, is_required)) in items.iter().enumerate().rev() {
-            let after = at + 1;
-            let skip = |kind: &str| if *is_required { String::new() } else { format!(" | {name}_{kind}{after}") };
-            self.rule(&format!("{name}_first{at}"), &format!("{item} {name}_next{after}{}", skip("first")));
-            self.rule(&format!("{name}_next{at}"), &format!("{separator} {item} {name}_next{after}{}", skip("next")));
+            let after = next(at + 1);
+            let skip = |rule: String| if *is_required { String::new() } else { format!(" | {rule}") };
+            self.rule(&first(at), &format!("{item} {after}{}", skip(first(at + 1))));
+            self.rule(&next(at), &format!("{separator} {item} {after}{}", skip(next(at + 1))));
         }
-        format!("{name}_first0")
+        first(0)
     }
 
     pub(super) fn finish(self) -> (String, Vec<Value>, Vec<usize>) {
@@ -123,11 +125,13 @@ pub(super) fn pattern(text: &str) -> String {
 
 /// A terminal: text without any of some texts in it, one character at least.
 pub(super) fn without(texts: &[&str]) -> String {
+    format!(r"/(.|\n)+/{}", and_without(texts))
+}
+
+/// Of a terminal: and without any of some texts in it.
+pub(super) fn and_without(texts: &[&str]) -> String {
     let texts: Vec<String> = texts.iter().map(|text| pattern(text)).collect();
-    match texts.as_slice() {
-        [] => r"/(.|\n)+/".to_owned(),
-        texts => format!(r"/(.|\n)+/ & ~/(.|\n)*({})(.|\n)*/", texts.join("|")),
-    }
+    if texts.is_empty() { String::new() } else { format!(r" & ~/(.|\n)*({})(.|\n)*/", texts.join("|")) }
 }
 
 /// Several alternatives, in brackets if need be.

@@ -9,11 +9,13 @@ mod pythonic;
 mod tagged;
 mod thoughts;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::forms::Form;
-use crate::{Choice, Function, Style};
-use lark::{ANY, Lark, without};
+use crate::{Choice, Function, Style, schema};
+use lark::{ANY, Lark, and_without, without};
 pub use thoughts::{Thoughts, thoughts_grammar};
 
 /// A grammar, in llguidance's Lark, for a whole answer.
@@ -23,8 +25,11 @@ pub struct CallGrammar {
     pub lark: String,
     /// The schemas, by their numbers.
     pub schemas: Vec<Value>,
-    /// Which of the functions each schema is of, by its place among them.
+    /// Which of the functions each schema is of, by its place among them; `usize::MAX` if it is of none.
     pub owners: Vec<usize>,
+    /// Whether the schemas of functions must be enforced to the letter, because one that may be called is strict. If not, they are to be as far as
+    /// they can be.
+    pub strict: bool,
 }
 
 /// Functions that may be called, and their places among all.
@@ -38,6 +43,28 @@ struct Section {
     tail: String,
     /// Without a marker: a terminal of texts that are no calls.
     other: Option<&'static str>,
+}
+
+/// The owner of a schema that is of no function.
+const NO_FUNCTION: usize = usize::MAX;
+
+/// How many parts of a schema its outline may have.
+const OUTLINE: usize = 500;
+
+/// Functions of which either all that may be called are strict or none: if only some are, the schemas of the others become outlines, all of which can
+/// be enforced.
+fn evenly_strict<'a>(functions: &'a [Function], choice: &Choice<'_>) -> Cow<'a, [Function]> {
+    let mut callable = functions.iter().filter(|function| choice.allows(&function.name));
+    if !callable.any(|function| function.strict) || functions.iter().all(|function| function.strict) {
+        return Cow::Borrowed(functions);
+    }
+    let outlined = functions.iter().cloned().map(|mut function| {
+        if !function.strict {
+            function.parameters = schema::outline(&function.parameters, &function.parameters, &mut { OUTLINE });
+        }
+        function
+    });
+    outlined.collect()
 }
 
 /// How an answer may be written, so that each call is of one of the functions and has arguments by its schema.
@@ -56,20 +83,6 @@ pub fn grammar(
     grammar_or(style, functions, choice, parallel, reasoning, None, tokens)
 }
 
-/// JSON by a schema, after thoughts if there are any. The schema is of none of the functions.
-pub fn answer_grammar(
-    schema: Value,
-    reasoning: Option<Thoughts<'_>>,
-    tokens: &dyn Fn(&str) -> Option<u32>,
-) -> CallGrammar {
-    let mut lark = Lark::new(tokens);
-    let before = thoughts::before(&mut lark, reasoning.as_ref());
-    let schema = lark.schema(schema, usize::MAX);
-    lark.rule("start", &format!("{before}{schema}"));
-    let (lark, schemas, owners) = lark.finish();
-    CallGrammar { lark, schemas, owners }
-}
-
 /// As [`grammar`]; with [`Choice::Auto`] an answer without calls is JSON by the schema `otherwise`, if there is one. It is of none of the functions.
 pub fn grammar_or(
     style: Style,
@@ -80,16 +93,18 @@ pub fn grammar_or(
     otherwise: Option<Value>,
     tokens: &dyn Fn(&str) -> Option<u32>,
 ) -> Option<CallGrammar> {
+    let functions = evenly_strict(functions, choice);
     let callable: Vec<(usize, &Function)> =
         functions.iter().enumerate().filter(|(_, function)| choice.allows(&function.name)).collect();
     if callable.is_empty() {
         return None;
     }
     let mut lark = Lark::new(tokens);
+    let otherwise = otherwise.filter(|_| *choice == Choice::Auto);
     let Some(section) = section(style, &mut lark, &callable, parallel) else {
-        channels::start(&mut lark, &callable, *choice == Choice::Auto, reasoning.as_ref());
-        let (lark, schemas, owners) = lark.finish();
-        return Some(CallGrammar { lark, schemas, owners });
+        let json = otherwise.map(|schema| lark.schema(schema, NO_FUNCTION));
+        channels::calls(&mut lark, &callable, choice, json.as_deref(), reasoning.as_ref());
+        return Some(finish(lark, &callable));
     };
     let before = thoughts::before(&mut lark, reasoning.as_ref());
     let open = lark.marker(section.open);
@@ -97,8 +112,9 @@ pub fn grammar_or(
     match (choice, otherwise) {
         (Choice::Required | Choice::Named(_), _) => lark.rule("start", &format!("{before}calls")),
         (Choice::Auto, Some(schema)) => {
-            let schema = lark.schema(schema, usize::MAX);
-            lark.rule("start", &format!("{before}(calls | {schema})"));
+            let json = lark.schema(schema, NO_FUNCTION);
+            let framed = framed(&lark, style, &json);
+            lark.rule("start", &format!("{before}(calls | {json}{framed})"));
         }
         (Choice::Auto, None) => {
             lark.rule("start", &format!("{before}answer"));
@@ -106,32 +122,59 @@ pub fn grammar_or(
             free(&mut lark, style, &section, thought.map(|thoughts| thoughts.markers.start.trim_end()));
         }
     }
+    Some(finish(lark, &callable))
+}
+
+/// JSON by a schema, after thoughts if there are any. The schema is of none of the functions.
+pub fn answer_grammar(
+    schema: Value,
+    reasoning: Option<Thoughts<'_>>,
+    tokens: &dyn Fn(&str) -> Option<u32>,
+) -> CallGrammar {
+    let mut lark = Lark::new(tokens);
+    let json = lark.schema(schema, NO_FUNCTION);
+    if reasoning.is_some_and(|thoughts| thoughts.markers.start.starts_with("<|channel|>")) {
+        channels::json(&mut lark, &json, reasoning.as_ref());
+    } else {
+        let before = thoughts::before(&mut lark, reasoning.as_ref());
+        lark.rule("start", &format!("{before}{json}"));
+    }
+    finish(lark, &[])
+}
+
+fn finish(lark: Lark<'_>, functions: Functions<'_>) -> CallGrammar {
     let (lark, schemas, owners) = lark.finish();
-    Some(CallGrammar { lark, schemas, owners })
+    CallGrammar { lark, schemas, owners, strict: functions.iter().any(|(_, function)| function.strict) }
+}
+
+/// The same between the markers that frame answers of a style, as one more alternative; empty if there are none.
+fn framed(lark: &Lark<'_>, style: Style, answer: &str) -> String {
+    match style.frames() {
+        [start, end] => format!(" | {} {answer} {}", lark.marker(start), lark.marker(end)),
+        _ => String::new(),
+    }
 }
 
 /// Adds the rule `answer`: any text, then perhaps calls. Thoughts have had their place before.
 fn free(lark: &mut Lark<'_>, style: Style, section: &Section, thought: Option<&str>) {
     let thought = thought.filter(|start| lark.first_token(start).is_none());
-    let mut excluded: Vec<&str> = thought.into_iter().collect();
-    let framed = match style.frames() {
-        [start, end] => format!(" | {} FREE? {}", lark.marker(start), lark.marker(end)),
-        _ => String::new(),
-    };
+    // Spelled in letters a marker is read as one too.
+    let markers = style.openers().into_iter().map(|(marker, _)| marker);
+    let others: Vec<&str> = markers.filter(|marker| *marker != section.open).chain(thought).collect();
+    let framed = framed(lark, style, "FREE?");
     if let Some(other) = section.other {
         lark.rule("answer", &format!("calls | FREE?{framed}"));
-        lark.rule("FREE", other);
+        lark.rule("FREE", &format!("{other}{}", and_without(&others)));
         return;
     }
-    // Spelled in letters a marker is read as one too.
-    excluded.push(section.open);
+    let excluded: Vec<&str> = others.iter().copied().chain([section.open]).collect();
     lark.rule("FREE", &without(&excluded));
     if lark.first_token(section.open).is_some() {
         lark.rule("answer", &format!("FREE? calls?{framed}"));
     } else {
         lark.rule("answer", &format!("FREE? | lead {}{framed}", section.tail));
         let open = lark.marker(section.open);
-        lark.rule(&format!("lead[suffix={open}]"), ANY);
+        lark.rule(&format!("lead[suffix={open}]"), &format!("{ANY}{}", and_without(&others)));
     }
 }
 

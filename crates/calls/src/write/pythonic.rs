@@ -35,9 +35,9 @@ fn arguments(lark: &mut Lark<'_>, number: usize, parameters: &Value) -> String {
         } else {
             lark.schema(schema::part(schema, parameters), number)
         };
-        let rule = format!("argument{number}_{at}");
+        let rule = format!("a{number}_{at}");
         lark.rule(&rule, &format!("{} {value}", quote(&format!("{name}="))));
         items.push((rule, is_required));
     }
-    lark.list(&format!("arguments{number}"), &items, ", ")
+    lark.list(&format!("l{number}"), &items, ", ")
 }

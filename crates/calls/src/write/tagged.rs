@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::lark::{ANY, Lark, any_of, pattern, quote};
+use super::lark::{ANY, Lark, and_without, any_of, quote};
 use super::{Functions, Section};
 use crate::forms::Tags;
 use crate::schema::{self, Kinds};
@@ -41,7 +41,7 @@ fn text(lark: &mut Lark<'_>, form: &Tags) {
     let end = lark.marker(tag);
     // The line break before the tag is not the text's.
     let body = if form.breaks { r"/(.|\n)*\n/" } else { r"/(.|\n)+/" };
-    let body = format!(r"{body} & ~/(.|\n)*{}(.|\n)*/", pattern(tag));
+    let body = format!("{body}{}", and_without(&[tag]));
     if lark.first_token(tag).is_some() {
         lark.rule("text", &format!("TEXT? {end}"));
         lark.rule("TEXT", &body);
@@ -70,7 +70,7 @@ fn arguments(lark: &mut Lark<'_>, form: &Tags, number: usize, parameters: &Value
     for (at, (name, schema, is_required)) in properties.into_iter().enumerate() {
         let written = written(lark, form, number, schema, parameters);
         let name = quote(name);
-        let rule = format!("argument{number}_{at}");
+        let rule = format!("a{number}_{at}");
         lark.rule(&rule, &format!("{key} {name} {key_end} {value} {written} \"\\n\""));
         arguments.push_str(&rule);
         arguments.push_str(if is_required { " " } else { "? " });

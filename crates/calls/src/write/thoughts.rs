@@ -15,6 +15,9 @@ pub struct Thoughts<'a> {
     pub budget: Option<usize>,
 }
 
+/// The largest budget that is one; no context has room for more.
+const MOST: usize = 1 << 24;
+
 /// A grammar that only bounds thoughts: at most so many tokens of them, then anything. `tokens` is as in [`crate::grammar`].
 pub fn thoughts_grammar(thoughts: &Thoughts<'_>, tokens: Tokens<'_>) -> String {
     let mut lark = Lark::new(tokens);
@@ -66,7 +69,7 @@ pub(super) fn thought(lark: &mut Lark<'_>, thoughts: &Thoughts<'_>) {
     }
     let is_channel = thoughts.markers.start.starts_with("<|channel|>");
     lark.rule("THOUGHT", &without(if is_channel { &CHANNEL_MARKERS } else { std::slice::from_ref(&end) }));
-    let bound = thoughts.budget.map(|most| format!("max_tokens={most}"));
+    let bound = thoughts.budget.filter(|most| *most <= MOST).map(|most| format!("max_tokens={most}"));
     if lark.first_token(end).is_some() {
         let bound = bound.map(|bound| format!("[{bound}]")).unwrap_or_default();
         lark.rule("thought", &format!("thinking {close} | {close}"));

@@ -3,4 +3,5 @@
 mod grammars;
 mod properties;
 mod reading;
+mod templates;
 mod vocabulary;

@@ -73,8 +73,11 @@ pub struct Compiled {
 
 impl Compiled {
     pub fn new(vocabulary: &Arc<Vocabulary>, grammar: &CallGrammar) -> Self {
-        let format =
-            Format::LarkWithJson { lark: grammar.lark.clone(), schemas: grammar.schemas.clone(), strict: true };
+        let format = Format::LarkWithJson {
+            lark: grammar.lark.clone(),
+            schemas: grammar.schemas.clone(),
+            strict: grammar.strict,
+        };
         Compiled::of(vocabulary, &format)
     }
 
@@ -108,11 +111,16 @@ impl Compiled {
         ids
     }
 
-    /// How many characters of a text may be written, and whether it may end there.
+    /// Whether a text, in which special tokens are spelled, may be written to its end.
     pub fn takes(&self, text: &str) -> bool {
+        self.takes_tokens(&self.tokens(text))
+    }
+
+    /// Whether tokens may be written, and the text may end behind them.
+    pub fn takes_tokens(&self, ids: &[u32]) -> bool {
         let mut matcher = self.grammar.matcher();
         let mut mask = Vec::new();
-        for id in self.tokens(text) {
+        for &id in ids {
             matcher.mask(&mut mask).expect("it goes on");
             if !has(&mask, id) {
                 return false;
@@ -123,10 +131,10 @@ impl Compiled {
         has(&mask, self.vocabulary.end())
     }
 
-    /// A random text, with special tokens spelled; `None` if it would be longer than a few thousand tokens.
-    pub fn sample(&self, random: &mut Random) -> Option<String> {
+    /// A random text, with special tokens spelled, and its tokens; `None` if it would be longer than a few thousand tokens.
+    pub fn sample(&self, random: &mut Random) -> Option<(String, Vec<u32>)> {
         let mut matcher = self.grammar.matcher();
-        let (mut mask, mut bytes) = (Vec::new(), Vec::new());
+        let (mut mask, mut bytes, mut written) = (Vec::new(), Vec::new(), Vec::new());
         let mut end: &[u8] = &[];
         for step in 0..4000 {
             matcher.mask(&mut mask).expect("it goes on");
@@ -154,9 +162,11 @@ impl Compiled {
                 }
             };
             if id == self.vocabulary.end() {
-                return Some(String::from_utf8(bytes).expect("text is UTF-8"));
+                // A budget may end inside of a character.
+                return Some((String::from_utf8_lossy(&bytes).into_owned(), written));
             }
             bytes.extend(self.vocabulary.bytes(id));
+            written.push(id);
             matcher.accept(id).expect("the mask has it");
         }
         None

@@ -164,12 +164,22 @@ fn a_grammar_names_schemas_that_are_written_as_they_are_alone() {
 }
 
 #[test]
-fn one_of_several_schemas_that_cannot_be_enforced_is_refused_or_taken_by_its_type() {
-    let schemas = vec![json!({ "type": "integer" }), json!({ "type": "array", "uniqueItems": true })];
+fn what_cannot_be_enforced_of_one_of_several_schemas_is_refused_or_left_out() {
+    let list = json!({
+        "type": "array",
+        "uniqueItems": true,
+        "items": { "type": "integer", "not": { "const": 7 } },
+        "minItems": 1,
+        "contains": { "$ref": "https://example.com/a.json" },
+    });
+    let schemas = vec![json!({ "type": "integer" }), list];
     let error = grammars().compile(&with_json(schemas.clone(), true)).unwrap_err();
     assert_eq!(error.place, Some(Place::Pointer("/1/uniqueItems".to_owned())));
-    let lenient = with_json(schemas, false);
-    assert!(takes(&lenient, "a(1);#[1,1]") && !takes(&lenient, "a(#{})"));
+    let loose = with_json(schemas, false);
+    assert!(takes(&loose, "a(1);#[7,7]") && !takes(&loose, "a(#[])") && !takes(&loose, "a(#[true])"));
+    let odd = json!({ "properties": { "a": 1, "b": { "$ref": "other" }, "c": { "type": "null", "$id": "c" } } });
+    let loose = with_json(vec![odd, json!({})], false);
+    assert!(takes(&loose, r#"a({"a":1,"b":"x","c":null})"#) && !takes(&loose, r#"a({"a":1,"c":0})"#));
     let nested = (0..100).fold(json!({}), |inner, _| json!({ "items": inner }));
     assert!(grammars().compile(&with_json(vec![json!({}), nested], false)).is_err(), "depth is a limit of all");
     let lark = "start: @schema1".to_owned();

@@ -3,6 +3,8 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `listen.rs` | accepting connections and ending them |
+//! | `listener.rs` | where connections come from |
+//! | `tls.rs`, `unix_socket.rs` | TLS, and the file of a Unix socket |
 //! | `connection/` | one connection: its place, what it waits for, its requests and answers |
 //! | `stall.rs` | readers who do not read |
 //! | `authority.rs` | hosts and origins as they stand in headers and settings |
@@ -21,20 +23,25 @@ mod body_memory;
 mod connection;
 pub(crate) mod error;
 pub(crate) mod listen;
+mod listener;
 mod metrics;
 mod parameters;
 pub(crate) mod request_log;
 mod sse;
 mod stall;
 mod state;
+mod tls;
+mod unix_socket;
 
 pub(crate) use authority::{ANY, Authority, Host, normal_origin};
 pub(crate) use body_memory::Payer;
 pub(crate) use connection::{Admission, Ends, Sender, is_probe};
 pub use error::{ApiError, Retry};
 pub(crate) use error::{ErrorBody, quote};
+pub use listener::Listener;
 pub(crate) use parameters::{Name, Parameters};
 pub(crate) use request_log::RequestLog;
 pub use request_log::is_request_id;
 pub(crate) use sse::{Frames, event_stream};
 pub(crate) use state::HttpState;
+pub use tls::{Tls, TlsError};

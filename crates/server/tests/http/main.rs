@@ -33,4 +33,5 @@ mod sampling;
 mod supersedes;
 mod support;
 mod texts;
+mod tls;
 mod unknown_fields;

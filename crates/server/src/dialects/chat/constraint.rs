@@ -73,6 +73,7 @@ pub(super) fn format(
     let thoughts = constraint.thoughts();
     let grammar = parkade_calls::grammar_or(constraint.style, &functions, &choice, parallel, thoughts, schema, &tokens);
     Ok(grammar.map(|grammar| {
+        let strict = strict || grammar.strict;
         let is_loose = |owner: usize| functions.get(owner).is_some_and(|function| !function.strict);
         let wider = grammar.owners.iter().zip(&grammar.schemas);
         let wider =

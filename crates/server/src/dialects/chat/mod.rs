@@ -25,6 +25,6 @@ mod turn;
 pub(crate) use conversation::Conversation;
 pub(crate) use functions::{Choice, Tools};
 pub(crate) use id::{call_id, part_id};
-pub(crate) use prepare::Prepared;
+pub(crate) use prepare::{Prepared, call_style};
 pub(crate) use thinking::Thinking;
 pub(crate) use turn::{Answered, Call, Form, Part, Turn};

@@ -30,7 +30,7 @@ impl Conversation {
     pub fn prepare(mut self, model: &ModelEntry) -> Result<Prepared, ApiError> {
         let template = model.template.as_ref().ok_or_else(|| no_template(model))?;
         let with_tools = !self.tools.is_empty();
-        let style = style(model, with_tools);
+        let style = call_style(model, with_tools);
         let told = self.thinking.tell(template, with_tools, &mut self.variables);
         let prompt = prompt::render(&self, template, style, model.reasoning.as_ref())?;
         refuse_hopeless(model, prompt.text(), self.param)?;
@@ -61,7 +61,7 @@ impl Conversation {
 }
 
 /// How a model writes calls: as its template has them, or in words that it is told.
-fn style(model: &ModelEntry, with_tools: bool) -> Style {
+pub(crate) fn call_style(model: &ModelEntry, with_tools: bool) -> Style {
     let knows_tools =
         model.template.as_ref().is_some_and(|template| template.uses(with_tools).is_ok_and(|uses| uses.tools));
     model.call_style.filter(|_| knows_tools || !with_tools).unwrap_or(Style::Generic)

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use parkade_calls::Style;
 use parkade_core::TaskKind;
-use parkade_model::chat_template::ChatTemplate;
+use parkade_model::chat_template::{ChatTemplate, Member};
 use serde_json::{Map, Value};
 
 use crate::access::Identity;
-use crate::dialects::chat::{Conversation, Prepared, Thinking, Tools};
+use crate::dialects::chat::{Conversation, Prepared, Thinking, Tools, call_style};
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::Chat;
 use crate::dialects::openai::parse::generation::{self, Generation};
@@ -44,13 +45,13 @@ impl Operation for Chat {
         let thinking = thinking::read(&fields)?;
         let tools = tools::read(&fields)?;
         if let Some(template) = &model.template {
-            let in_words = is_in_words(template, &tools);
+            let in_words = is_in_words(&model, &tools);
             known_fields::check_members(&fields, template, in_words, &mut ignored)?;
             tell_unread(&fields, &thinking, template, &tools, &mut ignored);
         }
         let ignored = ignored.settle(state.config().strict)?;
         let messages = messages::read(&fields, state.config().max_json_values)?;
-        let chat = conversation(&fields, messages, tools, thinking, generation.format.take())?;
+        let chat = conversation(&fields, &model, messages, tools, thinking, generation.format.take())?;
         let prepared = chat.prepare(&model)?;
         generation.spell_control |= prepared.spell_control;
         let mut form = generation.form(("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
@@ -72,18 +73,19 @@ pub(in crate::dialects) fn prompt(
     model: &ModelEntry,
 ) -> Result<Prepared, ApiError> {
     let messages = messages::read(fields, state.config().max_json_values)?;
-    conversation(fields, messages, tools::read(fields)?, thinking::read(fields)?, None)?.prepare(model)
+    conversation(fields, model, messages, tools::read(fields)?, thinking::read(fields)?, None)?.prepare(model)
 }
 
 /// What the body says, as one conversation.
 fn conversation(
     fields: &Fields<'_>,
+    model: &ModelEntry,
     messages: Value,
     tools: Tools,
     thinking: Thinking,
     format: Option<WantedFormat>,
 ) -> Result<Conversation, ApiError> {
-    let continues_last = continues_last(fields, &messages)?;
+    let continues_last = continues_last(fields, model, &messages)?;
     Ok(Conversation {
         messages,
         tools,
@@ -97,10 +99,12 @@ fn conversation(
     })
 }
 
-/// Whether tools are put into words, since the template has none.
-fn is_in_words(template: &ChatTemplate, tools: &Tools) -> bool {
+/// Whether tools, or calls and results, are put into words, since the template has none.
+fn is_in_words(model: &ModelEntry, tools: &Tools) -> bool {
     let with_tools = !tools.is_empty();
-    template.uses(with_tools).is_ok_and(|uses| (with_tools && !uses.tools) || !uses.tool_calls || !uses.tool_results)
+    let uses = model.template.as_ref().and_then(|template| template.uses(with_tools).ok());
+    let lacks = uses.is_some_and(|uses| !uses.tool_calls || !uses.tool_results);
+    lacks || (with_tools && call_style(model, with_tools) == Style::Generic)
 }
 
 /// Tells of what is asked about thoughts of a model whose template knows nothing of it.
@@ -123,7 +127,7 @@ fn tell_unread(
 }
 
 /// vLLM's `continue_final_message`, and the same as a member of the last message.
-fn continues_last(fields: &Fields<'_>, messages: &Value) -> Result<bool, ApiError> {
+fn continues_last(fields: &Fields<'_>, model: &ModelEntry, messages: &Value) -> Result<bool, ApiError> {
     const FIELD: &str = "continue_final_message";
     let last = messages.as_array().and_then(|list| list.last()).unwrap_or(&Value::Null);
     let is_assistants = last["role"] == "assistant";
@@ -138,7 +142,9 @@ fn continues_last(fields: &Fields<'_>, messages: &Value) -> Result<bool, ApiErro
             format!("{FIELD} and add_generation_prompt are both true; an answer goes on, or begins: send one of them");
         return Err(ApiError::invalid_value(FIELD, message));
     }
-    let by_member = CONTINUES.iter().any(|name| last[*name] == Value::Bool(true));
+    // Templates that know the member see to it themselves.
+    let knows = |name| model.template.as_ref().is_some_and(|it| it.reads_member(false, Member::Message, name));
+    let by_member = CONTINUES.iter().any(|name| last[*name] == Value::Bool(true) && !knows(name));
     Ok(asked || (by_member && is_assistants))
 }
 

@@ -136,7 +136,8 @@ impl Check<'_> {
     fn object(&mut self, fields: &Fields<'_>, known: &Treatments, of: Member) -> Result<(), ApiError> {
         let (template, with_tools) = (self.template, self.with_tools);
         let in_words = self.in_words && of != Member::Document;
-        check_object(fields, known, |name| in_words || template.reads_member(with_tools, of, name), self.ignored)
+        let reads = |name: &str| (in_words && known.contains_key(name)) || template.reads_member(with_tools, of, name);
+        check_object(fields, known, reads, self.ignored)
     }
 
     fn message(&mut self, message: &Fields<'_>) -> Result<(), ApiError> {
