@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `fields.rs` | reading a JSON object field by field, whoever's API it belongs to |
 //! | `fill_in.rs` | gaps in code, for models that fill them |
+//! | `numbers.rs` | numbers as JSON has them |
 //! | `timings.rs` | how long answers took |
 //! | `anthropic/` | Anthropic's Messages |
 //! | `chat/` | what a chat is, whoever's API it came by |
@@ -16,6 +17,7 @@ pub(crate) mod chat;
 mod fields;
 mod fill_in;
 mod llama_cpp;
+mod numbers;
 pub(crate) mod openai;
 mod responses;
 mod timings;

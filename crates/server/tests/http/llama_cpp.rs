@@ -156,13 +156,16 @@ async fn prompts_may_be_texts_tokens_and_both_in_one() {
     assert_eq!((&both[0]["content"], &both[1]["content"], &both[1]["index"]), (&single, &single, &json!(1)));
     let one = ok(&api, "/completion", &completion(json!({"prompt": ["ab"]}))).await;
     assert_eq!(one[0]["content"], single, "a list of one gets a list of one");
+    let object = json!({"prompt": {"prompt_string": "ab", "multimodal_data": []}});
+    assert_eq!(ok(&api, "/completion", &completion(object)).await["content"], single);
     let mixed = ok(&api, "/completion", &completion(json!({"prompt": [20, "ab", 21]}))).await;
     assert!(mixed["content"].is_string());
     for (prompt, param) in [
         (json!([]), "prompt"),
         (json!(5), "prompt"),
         (json!([1, 99999]), "prompt[1]"),
-        (json!(["a", {}]), "prompt[1]"),
+        (json!(["a", {}]), "prompt[1].prompt_string"),
+        (json!({"prompt_string": "a", "multimodal_data": ["QUJD"]}), "prompt.multimodal_data"),
         (Value::Null, "prompt"),
     ] {
         refused(&post(&api, "/completion", &completion(json!({ "prompt": prompt }))).await, param);

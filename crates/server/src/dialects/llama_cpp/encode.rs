@@ -7,6 +7,7 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 
+use crate::dialects::numbers;
 use crate::dialects::openai;
 use crate::dialects::timings::{Stopwatch, Timings};
 use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder, ModelEntry};
@@ -130,8 +131,8 @@ impl Completion {
 fn probabilities(tokenizer: &Tokenizer, tokens: &[TokenLogprob]) -> Value {
     let one = |id: TokenId, logprob: f32| {
         let bytes = tokenizer.written_bytes(id);
-        // JSON has no minus infinity.
-        json!({"id": id, "token": String::from_utf8_lossy(bytes), "bytes": bytes, "logprob": logprob.max(-9999.0)})
+        let logprob = numbers::logprob(logprob);
+        json!({"id": id, "token": String::from_utf8_lossy(bytes), "bytes": bytes, "logprob": logprob})
     };
     let token = |token: &TokenLogprob| {
         let mut entry = one(token.id, token.logprob);

@@ -1,4 +1,4 @@
-//! `prompt` as llama.cpp takes it: a text, token ids, or both in one list; and lists of these, one for each answer.
+//! `prompt` as llama.cpp takes it: a text, token ids, or both in one list, or an object with the text; and lists of these, one for each answer.
 
 use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens};
@@ -14,7 +14,7 @@ pub(super) const FIELD: &str = "prompt";
 /// The most prompts in one request.
 const MAX_PROMPTS: usize = 256;
 
-const EXPECTED: &str = "a string, a list of token ids and strings, or a list of prompts";
+const EXPECTED: &str = "a string, a list of token ids and strings, an object with prompt_string, or a list of prompts";
 
 /// The prompts of a body, and whether it gave a list of them: then it gets a list of answers.
 pub(super) fn read(fields: &Fields<'_>, model: &ModelEntry) -> Result<(Vec<Vec<TokenId>>, bool), ApiError> {
@@ -49,6 +49,17 @@ fn one(prompt: &Value, path: &str, model: &ModelEntry) -> Result<Vec<TokenId>, A
                 }
             }
             Ok(tokens)
+        }
+        object @ Value::Object(_) => {
+            let fields = Fields::at(object, path.to_owned())?;
+            if fields.list("multimodal_data")?.is_some_and(|list| !list.is_empty()) {
+                let name = fields.name("multimodal_data");
+                let message = format!("{name} is not supported; the models here read text only: leave it out");
+                return Err(ApiError::unsupported(&name, message));
+            }
+            let name = fields.name("prompt_string");
+            let text = fields.string("prompt_string")?.ok_or_else(|| ApiError::missing(&name, "a string"))?;
+            tokenize(text, Bos::AsModel, model)
         }
         other => Err(wrong_type(path.to_owned(), other, EXPECTED)),
     }

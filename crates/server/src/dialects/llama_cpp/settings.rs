@@ -4,6 +4,7 @@ use parkade_core::{Dry, Request, SamplingParams};
 use serde_json::{Value, json};
 
 use super::encode::Given;
+use crate::dialects::numbers::shortest;
 
 /// llama.cpp's sign for a seed that is drawn.
 const DRAWN: u64 = u32::MAX as u64;
@@ -43,22 +44,22 @@ pub(super) fn of_sampling(sampling: &SamplingParams) -> Value {
     let Dry { multiplier, base, allowed_length, window, .. } = dry;
     json!({
         "seed": sampling.seed.unwrap_or(DRAWN),
-        "temperature": sampling.temperature,
+        "temperature": shortest(sampling.temperature),
         "dynatemp_range": 0.0,
         "dynatemp_exponent": 1.0,
         "top_k": sampling.top_k,
-        "top_p": sampling.top_p,
-        "min_p": sampling.min_p,
-        "top_n_sigma": sampling.top_n_sigma,
-        "xtc_probability": sampling.xtc.probability,
-        "xtc_threshold": sampling.xtc.threshold,
-        "typical_p": sampling.typical_p,
+        "top_p": shortest(sampling.top_p),
+        "min_p": shortest(sampling.min_p),
+        "top_n_sigma": shortest(sampling.top_n_sigma),
+        "xtc_probability": shortest(sampling.xtc.probability),
+        "xtc_threshold": shortest(sampling.xtc.threshold),
+        "typical_p": shortest(sampling.typical_p),
         "repeat_last_n": limit(sampling.penalty_window),
-        "repeat_penalty": sampling.repetition_penalty,
-        "presence_penalty": sampling.presence_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
-        "dry_multiplier": multiplier,
-        "dry_base": base,
+        "repeat_penalty": shortest(sampling.repetition_penalty),
+        "presence_penalty": shortest(sampling.presence_penalty),
+        "frequency_penalty": shortest(sampling.frequency_penalty),
+        "dry_multiplier": shortest(multiplier),
+        "dry_base": shortest(base),
         "dry_allowed_length": allowed_length,
         "dry_penalty_last_n": limit(window),
         "mirostat": 0,

@@ -6,6 +6,7 @@ use parkade_model::tokenizer::Tokenizer;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::dialects::numbers;
 use crate::dialects::timings::{Stopwatch, Timings};
 
 /// What is wanted.
@@ -57,8 +58,7 @@ pub(super) struct Detailed<'a, Choice> {
 pub(super) fn prompt_logprobs(tokenizer: &Tokenizer, tokens: &[Option<TokenLogprob>]) -> Value {
     let entry = |id: TokenId, logprob: f32, rank: Option<usize>| {
         let text = String::from_utf8_lossy(tokenizer.written_bytes(id)).into_owned();
-        // JSON has no minus infinity.
-        (id.to_string(), json!({"logprob": logprob.max(-9999.0), "rank": rank, "decoded_token": text}))
+        (id.to_string(), json!({"logprob": numbers::logprob(logprob), "rank": rank, "decoded_token": text}))
     };
     let place = |token: &TokenLogprob| -> Value {
         let ranked = token.top.iter().enumerate();
