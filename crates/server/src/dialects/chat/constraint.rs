@@ -74,10 +74,11 @@ pub(super) fn format(
     let grammar = parkade_calls::grammar_or(constraint.style, &functions, &choice, parallel, thoughts, schema, &tokens);
     Ok(grammar.map(|grammar| {
         let strict = strict || grammar.strict;
-        let is_loose = |owner: usize| functions.get(owner).is_some_and(|function| !function.strict);
         let wider = grammar.owners.iter().zip(&grammar.schemas);
-        let wider =
-            wider.map(|(owner, schema)| if is_loose(*owner) { json!({"type": "object"}) } else { schema.clone() });
+        let wider = wider.map(|(owner, schema)| match functions.get(*owner) {
+            Some(function) if !function.strict => outline(schema),
+            _ => schema.clone(),
+        });
         let otherwise = Format::LarkWithJson { lark: grammar.lark.clone(), schemas: wider.collect(), strict };
         let format = Format::LarkWithJson { lark: grammar.lark, schemas: grammar.schemas, strict };
         WantedFormat { otherwise: Some(otherwise), ..WantedFormat::new(format, constraint.tools.param) }
@@ -120,4 +121,9 @@ fn schema_of(format: &Format) -> Option<Value> {
 
 fn is_strict(format: &Format) -> bool {
     matches!(format, Format::JsonSchema { strict: true, .. })
+}
+
+/// What is left of the schema of arguments, or of one argument, if no more can be enforced.
+fn outline(schema: &Value) -> Value {
+    if schema["type"] == "object" { json!({"type": "object"}) } else { Value::Bool(true) }
 }
