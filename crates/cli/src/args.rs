@@ -76,7 +76,7 @@ pub enum Command {
     /// Chat in the terminal, or get one answer with -i or from a pipe
     Run(RunArgs),
     /// Serve OpenAI's API over HTTP
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Turn texts into embeddings, one line of JSON each
     Embed(EmbedArgs),
     /// Fetch a model from the Hugging Face hub
