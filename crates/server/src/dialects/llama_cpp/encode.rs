@@ -78,7 +78,6 @@ impl Completion {
             "index": prompt,
             "content": text,
             "tokens": tokens,
-            "id_slot": 0,
             "stop": true,
             "model": self.model.name,
             "tokens_predicted": progress.predicted,
@@ -188,7 +187,6 @@ impl Chunks {
             "content": text,
             "tokens": std::mem::take(&mut answer.tokens),
             "stop": false,
-            "id_slot": 0,
             "tokens_predicted": answer.progress.predicted,
             "tokens_evaluated": completion.prompts[prompt].1,
         });

@@ -115,8 +115,8 @@ impl Meter {
         self.watch.usage(self.prompt_tokens, self.completion_tokens)
     }
 
-    /// How fast it went so far.
-    pub fn timings(&self) -> Timings {
-        Timings::of(&self.usage())
+    /// How fast it went so far; nothing before the first token.
+    pub fn timings(&self) -> Option<Timings> {
+        (self.completion_tokens > 0).then(|| Timings::of(&self.usage()))
     }
 }

@@ -123,7 +123,7 @@ impl Form {
             head: &self.head,
             choices: [choice],
             usage: self.include_usage.then_some(usage),
-            timings: self.details.timings_per_token.then(|| meter.timings()),
+            timings: self.details.timings_per_token.then(|| meter.timings()).flatten(),
             prompt_token_ids: prompt_token_ids.filter(|_| !self.prompts_in_choices),
             prompt_logprobs: None,
         });
