@@ -21,11 +21,7 @@ pub(super) fn in_vocabulary(key: &str, id: u32, tokens: usize, warnings: &mut Ve
         return Some(id);
     }
     let last = tokens.saturating_sub(1);
-    let warning =
-        format!("{key} is {id}, but the vocabulary has ids 0 to {last}; it counts as missing: correct the key");
-    // Two parts of the tokenizer may read one key.
-    if !warnings.contains(&warning) {
-        warnings.push(warning);
-    }
+    warnings
+        .push(format!("{key} is {id}, but the vocabulary has ids 0 to {last}; it counts as missing: correct the key"));
     None
 }

@@ -3,6 +3,8 @@
 //! What the vocabulary is made of must be right. The ids of special tokens and the flags beside them are hints, which converters
 //! often get wrong: one that makes no sense counts as missing, with a warning.
 
+use std::collections::HashSet;
+
 use super::end_tokens::END_KEYS;
 use super::fill_in;
 use super::keys::{
@@ -67,6 +69,9 @@ impl Tokenizer {
         }
         let mut tokenizer = Tokenizer::from_vocabulary(&vocabulary)?;
         tokenizer.warnings.append(&mut hints.warnings);
+        // Two parts of the tokenizer may read one key.
+        let mut told = HashSet::new();
+        tokenizer.warnings.retain(|warning| told.insert(warning.clone()));
         Ok(tokenizer)
     }
 }
