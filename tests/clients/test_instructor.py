@@ -18,7 +18,6 @@ MODES = [
     instructor.Mode.TOOLS,
     instructor.Mode.TOOLS_STRICT,
     instructor.Mode.JSON_SCHEMA,
-    instructor.Mode.PARALLEL_TOOLS,
     instructor.Mode.RESPONSES_TOOLS,
 ]
 
@@ -27,12 +26,6 @@ MODES = [
 def test_a_user_is_extracted(base_url, mode):
     client = instructor.from_openai(openai.OpenAI(base_url=base_url), mode=mode)
     length = {"max_output_tokens": 300} if mode == instructor.Mode.RESPONSES_TOOLS else {"max_tokens": 300}
-    if mode == instructor.Mode.PARALLEL_TOOLS:
-        from collections.abc import Iterable
-
-        users = list(client.create(model="default", messages=ASK, response_model=Iterable[User], **length))
-        assert all(isinstance(user, User) for user in users)
-        return
     user = client.create(model="default", messages=ASK, response_model=User, max_retries=1, **length)
     assert isinstance(user, User)
 

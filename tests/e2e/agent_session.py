@@ -15,7 +15,7 @@ class Session:
 
     def __init__(self, turns: int = 20, seed: int = 12):
         self.random = random.Random(seed)
-        self.system = "You are an agent that works on a program.\n" + self.prose(2600)
+        self.system = "You are an agent that works on a program.\n" + self.prose(3100)
         self.tools = [(name, self.prose(40), self.schema()) for name in NAMES]
         self.turns = [self.turn(number) for number in range(turns)]
 
