@@ -2,7 +2,8 @@
 
     .venv-clients/bin/python tests/clients/required_calls.py --url http://127.0.0.1:1234 --calls 1000
 
-Each request has three tools, a temperature from 0 to 1.5 and a seed of its own. A call is invalid if its tool was not sent or its
+Each request has three tools, a temperature from 0 to 1.5 and a seed of its own; it asks for one call, or with `--parallel` for as many
+as the model likes, which a small model may take to mean no end. A call is invalid if its tool was not sent or its
 arguments are no JSON or not by the tool's schema; an answer that `max_tokens` cut is counted apart. Ends with 1 if there are any of
 either.
 """
@@ -78,7 +79,7 @@ def faults(choice, sent):
     return found
 
 
-async def count(url, calls, at_once, max_tokens):
+async def count(url, calls, at_once, max_tokens, parallel):
     client = openai.AsyncOpenAI(base_url=url + "/v1", api_key="unused", max_retries=0, timeout=600)
     room, outcomes, made = asyncio.Semaphore(at_once), collections.Counter(), 0
 
@@ -89,7 +90,7 @@ async def count(url, calls, at_once, max_tokens):
             answer = await client.chat.completions.create(
                 model="default", tools=tools, tool_choice="required", seed=number, temperature=number % 4 / 2,
                 messages=[{"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}],
-                max_tokens=max_tokens, parallel_tool_calls=number % 2 == 0,
+                max_tokens=max_tokens, parallel_tool_calls=parallel,
             )
         choice = answer.choices[0]
         made += len(choice.message.tool_calls or [])
@@ -108,8 +109,9 @@ def main():
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--at-once", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, default=1000)
+    parser.add_argument("--parallel", action="store_true")
     given = parser.parse_args()
-    outcomes, made = asyncio.run(count(given.url, given.calls, given.at_once, given.max_tokens))
+    outcomes, made = asyncio.run(count(given.url, given.calls, given.at_once, given.max_tokens, given.parallel))
     print(f"{given.calls} requests, {made} calls: " + ", ".join(f"{outcomes[key]} {key}" for key in ("valid", "invalid", "cut")))
     return int(outcomes["valid"] != given.calls)
 

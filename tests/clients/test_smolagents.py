@@ -18,7 +18,7 @@ def get_weather(location: str) -> str:
 
 @pytest.fixture
 def model(base_url):
-    return OpenAIModel(model_id=MODEL, api_base=base_url, api_key="unused", max_tokens=200, temperature=0)
+    return OpenAIModel(model_id=MODEL, api_base=base_url, api_key="unused", max_tokens=200, temperature=0, parallel_tool_calls=False)
 
 
 def ask(text):
