@@ -14,7 +14,7 @@ WITHOUT_LOT := -p parkade-pool -p parkade-core -p parkade-server -p parkade --no
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat serve build wheel check fmt fuzz simulate picture test test-rust test-loom test-e2e test-python
+.PHONY: help setup run chat serve build wheel check fmt fuzz simulate picture test test-rust test-loom test-e2e test-python test-clients
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,11 @@ picture: setup build ## deploy/grafana/parkade.png from a loaded server, a real 
 
 test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
 	$(PYTEST) tests/e2e $(ARGS)
+
+# Their environment is their own: the tests' packages and the clients ask for other versions of the same.
+test-clients: setup ## the clients that people use (langchain, litellm, npm's and so on), on the binary that is built (ARGS="-k name")
+	@scripts/setup clients
+	.venv-clients/bin/python -m pytest tests/clients $(ARGS)
 
 # The wheel is built among the workspace's tests, in their profile, and installed as anybody would. The command that it brings must live and
 # die as the binary does, so some of the binary's tests run with it.

@@ -132,6 +132,7 @@ def test_an_answer_has_the_form_of_a_schema(claude):
         ({"tool_choice": {"type": "tool", "name": "f"}}, "tool_choice"),
         ({"thinking": {"type": "enabled", "budget_tokens": "many"}}, "thinking.budget_tokens"),
         ({"mcp_servers": [{"name": "a"}]}, "mcp_servers"),
+        ({"thread": {"type": "continue", "previous_message_id": "msg_1"}}, "thread"),
         ({"stop_sequences": [""]}, "stop_sequences[0]"),
         ({"metadata": {"user_id": 5}}, "metadata.user_id"),
         ({"temperature": "hot"}, "temperature"),

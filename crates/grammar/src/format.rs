@@ -29,8 +29,8 @@ pub enum Format {
         lark: String,
         /// The schemas, by their numbers from 0.
         schemas: Vec<Value>,
-        /// Whether each schema must be enforced to the letter. If not, what cannot be enforced of it is left out, and `oneOf` is taken as `anyOf`
-        /// where its branches cannot be told apart.
+        /// Whether each schema must be enforced to the letter. If not, what cannot be enforced of it is left out, `oneOf` is taken as `anyOf`
+        /// where its branches cannot be told apart, and objects that list their properties have no others.
         strict: bool,
     },
 }

@@ -9,6 +9,7 @@ use llguidance::derivre::RegexBuilder;
 use llguidance::regex_to_lark;
 use serde_json::{Map, Value, json};
 
+use crate::closed::close;
 use crate::{GrammarError, Limits};
 
 /// Keywords with a schema, a list of schemas, or schemas by name.
@@ -66,7 +67,7 @@ pub(crate) enum Care {
     Strict,
     /// `oneOf` is `anyOf` where its branches cannot be told apart.
     Usual,
-    /// And what cannot be enforced is left out.
+    /// And what cannot be enforced is left out; objects that list their properties have no others.
     Loose,
 }
 
@@ -114,7 +115,11 @@ pub(crate) fn prepare(schema: &Value, care: Care, limits: &Limits) -> Result<Val
         "x-guidance".to_owned(),
         json!({ "whitespace_flexible": false, "coerce_one_of": care != Care::Strict }),
     );
-    Ok(Value::Object(root))
+    let mut root = Value::Object(root);
+    if care == Care::Loose {
+        close(&mut root);
+    }
+    Ok(root)
 }
 
 /// Refuses what is nested so deeply that to walk it could take a thread's stack.

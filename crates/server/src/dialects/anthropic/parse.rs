@@ -111,13 +111,18 @@ pub(super) fn read_chat(
     Ok((model, chat, ignored))
 }
 
-/// Refuses what would be done by Anthropic's own servers.
+/// Refuses what would be done, or is kept, by Anthropic's own servers.
 fn refuse_foreign(name: &str, value: &Value) -> Result<(), ApiError> {
     let is_empty = value.as_array().is_some_and(Vec::is_empty);
     match name {
         "mcp_servers" | "container" if !is_empty => {
             let message = format!("{name} is not supported: this server runs no tools of its own; send tools");
             Err(ApiError::unsupported(name, message))
+        }
+        // It brings the newest message only: an answer to that alone would be to another question.
+        "thread" if value.get("type").and_then(Value::as_str) == Some("continue") => {
+            let message = "thread cannot be continued: no messages are kept here; send all of them in messages";
+            Err(ApiError::unsupported(name, message.to_owned()))
         }
         _ => Ok(()),
     }
