@@ -14,7 +14,7 @@ WITHOUT_LOT := -p parkade-pool -p parkade-core -p parkade-server -p parkade --no
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat serve build wheel check fmt fuzz simulate picture test test-rust test-loom test-e2e test-python test-clients
+.PHONY: help setup run chat serve build wheel check fmt fuzz simulate picture test test-rust test-loom test-e2e test-python test-clients test-schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,11 @@ test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k n
 test-clients: setup ## the clients that people use (langchain, litellm, npm's and so on), on the binary that is built (ARGS="-k name")
 	@scripts/setup clients
 	.venv-clients/bin/python -m pytest tests/clients $(ARGS)
+
+# It has a Python environment of its own: the clients of the other tests need other versions of the same packages.
+test-schema: setup ## schemathesis over the server's own description, on the binary that is built (not a part of `make test`)
+	@scripts/setup schema
+	.venv-schema/bin/python -m pytest tests/schema $(ARGS)
 
 # The wheel is built among the workspace's tests, in their profile, and installed as anybody would. The command that it brings must live and
 # die as the binary does, so some of the binary's tests run with it.

@@ -1,5 +1,7 @@
 """Thoughts told apart from answers: the default model under a template that lets it think."""
 
+import re
+
 import anthropic
 import openai
 import pytest
@@ -120,6 +122,15 @@ def test_what_has_a_form_follows_the_thoughts(client):
     tool = {"type": "function", "function": {"name": "add", "parameters": schema}}
     choice = chat(client, thinking_budget=10, tools=[tool], tool_choice="required", parallel_tool_calls=False, max_tokens=100).choices[0]
     assert choice.message.reasoning_content and choice.message.tool_calls[0].function.name == "add"
+
+
+@pytest.mark.parametrize("form", [{"guided_choice": ["four", "five/six"]}, {"guided_regex": "[0-9]{1,2}/[0-9]"}, {"grammar": 'root ::= "four" | "five"'}])
+def test_every_form_is_in_the_content(client, form):
+    request = {"model": MODEL, "messages": ASK, "max_tokens": 80, "temperature": 0}
+    message = client.chat.completions.create(**request, extra_body={"thinking_budget": 10, **form}).choices[0].message
+    assert re.fullmatch("four|five|five/six|[0-9]{1,2}/[0-9]", message.content)
+    # A grammar is of the whole answer.
+    assert hasattr(message, "reasoning_content") == ("grammar" not in form)
 
 
 def test_thoughts_of_an_earlier_turn_reach_the_template(client):

@@ -56,4 +56,4 @@ async def test_the_client_skips_the_comments(busy):
         assert stream.response.headers["x-parkade-queue-position"] == "1"
         await let_go()
         chunks = [chunk async for chunk in stream]
-    assert chunks[-1].choices[0].finish_reason == "length"
+    assert chunks[-1].choices[0].finish_reason in ("length", "stop")

@@ -37,4 +37,4 @@ pub use function::{Choice, Function};
 pub use read::{Piece, Reader, Reading};
 pub use reasoning::Reasoning;
 pub use style::Style;
-pub use write::{CallGrammar, Thoughts, answer_grammar, grammar, grammar_or, thoughts_grammar};
+pub use write::{CallGrammar, Thoughts, answer_grammar, grammar, grammar_or, one_of, text_grammar, thoughts_grammar};

@@ -209,8 +209,19 @@ fn begin(factory: &ParserFactory, parsed: TopLevelGrammar) -> Result<(llguidance
     let sharer = parser.clone();
     let mut matcher = llguidance::Matcher::new(Ok(parser));
     matcher.compute_mask().map_err(GrammarError::said)?;
+    refuse_endless(&matcher)?;
     warm_up(&matcher, factory.tok_env().tok_trie());
     Ok((matcher, sharer.parser.lexer_stats().num_bytes))
+}
+
+/// Refuses a format that forces a text without an end: all of it would be computed at once, for each answer again.
+fn refuse_endless(matcher: &llguidance::Matcher) -> Result<(), GrammarError> {
+    let mut trial = matcher.deep_clone();
+    trial.compute_ff_tokens();
+    if trial.is_error() {
+        return Err(GrammarError::new("each text of this format begins with one that has no end, or is too long"));
+    }
+    Ok(())
 }
 
 /// Draws some texts, so that the lexer knows most states before the first answer comes to them. The same format is always drawn the same texts.

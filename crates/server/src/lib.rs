@@ -2,6 +2,7 @@
 
 mod access;
 mod config;
+mod description;
 mod dialects;
 mod generate;
 mod http;

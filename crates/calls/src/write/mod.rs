@@ -83,6 +83,20 @@ pub fn grammar(
     grammar_or(style, functions, choice, parallel, reasoning, None, tokens)
 }
 
+/// Text of a form, after thoughts if there are any. The form is a terminal in llguidance's Lark.
+pub fn text_grammar(terminal: &str, reasoning: Option<Thoughts<'_>>, tokens: &dyn Fn(&str) -> Option<u32>) -> String {
+    let mut lark = Lark::new(tokens);
+    let before = thoughts::before(&mut lark, reasoning.as_ref());
+    lark.rule("start", &format!("{before}TEXT"));
+    lark.rule("TEXT", terminal);
+    lark.finish().0
+}
+
+/// A terminal of one of several texts.
+pub fn one_of(texts: &[String]) -> String {
+    texts.iter().map(|text| lark::quote(text)).collect::<Vec<_>>().join(" | ")
+}
+
 /// As [`grammar`]; with [`Choice::Auto`] an answer without calls is JSON by the schema `otherwise`, if there is one. It is of none of the functions.
 pub fn grammar_or(
     style: Style,

@@ -20,8 +20,8 @@ use crate::http::{ApiError, Frames, Retry, event_stream, quote};
 /// # Errors
 /// 404 if its stream is not remembered, 410 if its beginning is not any more, 400 if there are not so many events.
 pub(crate) fn respond(entry: &Entry, (prompt, from): (usize, u64), silence: Silence) -> Result<Response, ApiError> {
-    let Some(encoder) = &entry.encoder else {
-        let message = format!("request {} is answered in one piece: there is no stream", quote(&entry.id));
+    let Some(encoder) = entry.encoder() else {
+        let message = format!("the answer to request {} has no stream, or none that is remembered", quote(&entry.id));
         return Err(ApiError::not_found("stream_not_found", message));
     };
     let Some(id) = entry.engine_ids.get(prompt) else {
@@ -32,7 +32,7 @@ pub(crate) fn respond(entry: &Entry, (prompt, from): (usize, u64), silence: Sile
     if stream.is_over() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(read_along(stream, encoder.clone().chunks(), prompt, from, silence))
+    Ok(read_along(stream, encoder.chunks(), prompt, from, silence))
 }
 
 struct Reading {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::answers::Answers;
 use super::event_log::EventLog;
-use crate::generate::ChunkEncoder;
+use crate::generate::Encoder;
 use crate::http::Frames;
 
 /// Computes answers to their end and writes down what happens.
-pub(super) fn run(mut answers: Answers, mut chunks: Box<dyn ChunkEncoder>, log: Arc<EventLog>) {
+pub(super) fn run(mut answers: Answers, encoder: Arc<dyn Encoder>, log: Arc<EventLog>) {
     tokio::spawn(async move {
+        let mut chunks = Arc::clone(&encoder).chunks();
         let mut frames = Frames::default();
         chunks.open(&mut frames);
         loop {
@@ -27,5 +28,6 @@ pub(super) fn run(mut answers: Answers, mut chunks: Box<dyn ChunkEncoder>, log: 
             }
         }
         log.push(&mut frames, true);
+        encoder.settled();
     });
 }

@@ -55,7 +55,7 @@ pub(crate) async fn complete<O: Operation>(
     let mut answers = Answers::submit(&state, &identity, log, task, supersedes).await?;
     let events = EventLog::new();
     if let Some(begun) = encoder.in_background(answers.entry().clone(), &events) {
-        background::run(answers, encoder.chunks(), Arc::clone(&events));
+        background::run(answers, encoder, Arc::clone(&events));
         return match stream {
             true => Ok(events.respond(0, state.config().keep_alive_comment)),
             false => json(serde_json::to_vec(&begun)),

@@ -16,6 +16,12 @@ pub(crate) trait Encoder: Send + Sync {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>>;
     /// The writer of a stream of it. There is one for each reader.
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder>;
+    /// About as many bytes as it holds of its request. What is large is forgotten at the answer's end, so that nobody can attach any more.
+    fn bytes(&self) -> usize {
+        0
+    }
+    /// An answer in the background is over, and all its events are written.
+    fn settled(&self) {}
     /// What is answered at once, if the answer is to be computed whether or not somebody reads it: its events are written to the log.
     fn in_background(&self, job: Arc<dyn Job>, log: &Arc<EventLog>) -> Option<Value> {
         let _ = (job, log);

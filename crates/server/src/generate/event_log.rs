@@ -49,6 +49,13 @@ impl EventLog {
         self.progress.send_replace((count, ended));
     }
 
+    /// Waits for the last event, but not longer than `patience`.
+    pub async fn ended(&self, patience: Duration) {
+        let mut progress = self.progress.subscribe();
+        // Who writes them is there as long as the log is.
+        let _ = tokio::time::timeout(patience, progress.wait_for(|(_, ended)| *ended)).await;
+    }
+
     /// The events from this number on, to the last one that will be.
     pub fn respond(self: Arc<Self>, from: usize, keep_alive: Duration) -> Response {
         let reader = (self.progress.subscribe(), self, from);

@@ -21,6 +21,9 @@ use crate::http::ApiError;
 const KEEP: Duration = Duration::from_secs(60);
 pub(crate) const MOST_ENDED: usize = 256;
 
+/// The most bytes of a request that are remembered with it, so that its stream can be written once more.
+const MOST_REMEMBERED: usize = 64 << 10;
+
 /// The code of a request whose client left and that nobody else read.
 const CLIENT_LEFT: &str = "client_left";
 
@@ -35,7 +38,7 @@ pub(crate) struct Entry {
     pub prompt_tokens: usize,
     pub started: Instant,
     /// Writes its answer, also for those who attach to it; none if there is nothing to read along, as with texts.
-    pub encoder: Option<Arc<dyn Encoder>>,
+    encoder: Mutex<Option<Arc<dyn Encoder>>>,
     /// The key with which it takes the place of earlier ones.
     pub supersedes: Option<String>,
     /// The key that sent it.
@@ -103,7 +106,7 @@ impl Entry {
             class: first.map(|request| request.class).unwrap_or_default(),
             prompt_tokens: requests.iter().map(|request| request.prompt.len()).sum(),
             started: Instant::now(),
-            encoder,
+            encoder: Mutex::new("server.in_flight.encoder", encoder),
             supersedes: supersedes.map(str::to_owned),
             owner: identity.owner().map(str::to_owned),
             requests: Mutex::new("server.in_flight.requests", Vec::new()),
@@ -113,6 +116,11 @@ impl Entry {
             left: AtomicBool::new(false),
             ended: OnceLock::new(),
         })
+    }
+
+    /// Writes its answer for whoever attaches to it; none if there is nothing to read along.
+    pub fn encoder(&self) -> Option<Arc<dyn Encoder>> {
+        self.encoder.lock().clone()
     }
 
     pub fn progress(&self) -> Progress {
@@ -258,6 +266,7 @@ impl InFlight {
     /// The engine is done with the request and its account is settled; it is remembered for a while.
     pub fn end(&self, entry: &Arc<Entry>, now: Instant) {
         entry.ended.get_or_init(|| now.saturating_duration_since(entry.started));
+        entry.encoder.lock().take_if(|encoder| encoder.bytes() > MOST_REMEMBERED);
         let mut book = self.book.lock();
         book.ended.push_back((now, entry.clone()));
         book.tidy(now);

@@ -50,7 +50,7 @@ impl Kept {
 }
 
 /// Bytes that a value takes in memory, about.
-fn bytes_of(value: &Value) -> usize {
+pub(crate) fn bytes_of(value: &Value) -> usize {
     const VALUE: usize = size_of::<Value>();
     match value {
         Value::String(text) => VALUE + text.len(),
@@ -68,6 +68,8 @@ pub(crate) trait Store: Send + Sync {
     fn put(&self, kept: Kept);
     /// The answer of this id, if `owner` asked for it. Whoever asks for it keeps it alive.
     fn get(&self, id: &str, owner: Option<&str>) -> Option<Arc<Kept>>;
+    /// Its events are complete: they count from now on.
+    fn settle(&self, id: &str, owner: Option<&str>);
     /// Forgets it, if `owner` asked for it; false if there was none.
     fn remove(&self, id: &str, owner: Option<&str>) -> bool;
 }
@@ -85,6 +87,8 @@ struct Book {
     /// Ids by when they were used, the longest ago first.
     by_use: BTreeMap<u64, String>,
     bytes: usize,
+    /// Bytes of each owner.
+    bytes_of: HashMap<Option<String>, usize>,
     /// Counts uses.
     clock: u64,
 }
@@ -109,6 +113,7 @@ impl Book {
         self.clock += 1;
         let (bytes, used) = (kept.bytes(), self.clock);
         self.bytes += bytes;
+        *self.bytes_of.entry(kept.owner.clone()).or_default() += bytes;
         self.by_use.insert(used, kept.id.clone());
         self.kept.insert(kept.id.clone(), Place { bytes, used, since: now, kept: Arc::new(kept) });
     }
@@ -126,21 +131,32 @@ impl Book {
         let Some(place) = self.kept.remove(id) else { return false };
         self.by_use.remove(&place.used);
         self.bytes -= place.bytes;
+        if let Some(own) = self.bytes_of.get_mut(&place.kept.owner) {
+            *own -= place.bytes;
+        }
+        self.bytes_of.retain(|_, bytes| *bytes > 0);
         true
     }
 
-    /// Forgets what is too old, and what was used the longest ago until there is room; but nothing that runs, which is wanted still.
+    /// Forgets what is too old, and until there is room what the owner with the most bytes used the longest ago; but nothing that runs, which is
+    /// wanted still.
     fn tidy(&mut self, most_bytes: usize, age: Duration, now: Instant) {
-        let is_idle = |place: &Place| place.kept.job.is_none();
-        loop {
-            let places = self.by_use.values().filter_map(|id| Some((id, self.kept.get(id)?)));
-            let Some((id, place)) = places.into_iter().find(|(_, place)| is_idle(place)) else { return };
-            if self.bytes <= most_bytes && now.saturating_duration_since(place.since) <= age {
-                return;
-            }
-            let id = id.clone();
+        let is_old = |place: &Place| now.saturating_duration_since(place.since) > age;
+        while let Some(id) = self.oldest_idle(None).filter(|(_, place)| is_old(place)).map(|(id, _)| id.clone()) {
             self.remove(&id);
         }
+        while self.bytes > most_bytes {
+            let heaviest = self.bytes_of.iter().max_by_key(|(_, bytes)| **bytes).map(|(owner, _)| owner);
+            let id = self.oldest_idle(heaviest).or_else(|| self.oldest_idle(None)).map(|(id, _)| id.clone());
+            let Some(id) = id else { return };
+            self.remove(&id);
+        }
+    }
+
+    /// What does not run and was used the longest ago, of one owner or of all.
+    fn oldest_idle(&self, owner: Option<&Option<String>>) -> Option<(&String, &Place)> {
+        let mut places = self.by_use.values().filter_map(|id| Some((id, self.kept.get(id)?)));
+        places.find(|(_, place)| place.kept.job.is_none() && owner.is_none_or(|owner| place.kept.owner == *owner))
     }
 }
 
@@ -157,6 +173,13 @@ impl Store for MemoryStore {
         let mut book = self.book.lock();
         book.tidy(self.most_bytes, self.age, now);
         book.use_now(id, owner, now)
+    }
+
+    fn settle(&self, id: &str, owner: Option<&str>) {
+        let kept = self.get(id, owner);
+        if let Some(kept) = kept {
+            self.put(Kept::clone(&kept));
+        }
     }
 
     fn remove(&self, id: &str, owner: Option<&str>) -> bool {
@@ -195,6 +218,17 @@ mod tests {
         store.put(kept("e", None, 10_000));
         assert!(store.get("e", None).is_none(), "larger than all that is kept");
         assert_eq!(store.book.lock().bytes, 0);
+    }
+
+    #[test]
+    fn who_keeps_the_most_makes_room() {
+        let store = MemoryStore::new(4_000, Duration::from_secs(60));
+        store.put(kept("small", Some("ada"), 100));
+        for id in ["a", "b", "c", "d", "e"] {
+            store.put(kept(id, Some("bob"), 1000));
+        }
+        assert!(store.get("small", Some("ada")).is_some());
+        assert!(store.get("a", Some("bob")).is_none() && store.get("e", Some("bob")).is_some());
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 pub(crate) use event_log::EventLog;
 pub(crate) use ignored_fields::IgnoredFields;
 pub(crate) use in_flight::Entry;
-pub(crate) use kept::{Job, Kept, Store};
+pub(crate) use kept::{Job, Kept, Store, bytes_of};
 pub use model_entry::ModelEntry;
 pub(crate) use model_entry::unix_seconds;
 pub(crate) use refusals::{refuse_hopeless, untokenisable};

@@ -73,6 +73,7 @@ impl ApiError {
             RequestError::Deadline { .. } => "deadline_exceeded",
             RequestError::ShuttingDown => "shutting_down",
             RequestError::Stopped => "engine_stopped",
+            RequestError::Format { .. } => "format_too_complex",
             _ => "internal_error",
         })
     }
@@ -93,6 +94,8 @@ impl From<RequestError> for ApiError {
             RequestError::Deadline { allowed } => Self::deadline_exceeded(error.to_string(), allowed),
             RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
             RequestError::Stopped => Self::engine_stopped(),
+            // The limits are the same the next time.
+            RequestError::Format { .. } => Self::bad_request("format_too_complex", error.to_string()),
             // It would be so again.
             RequestError::NoLogits => {
                 tracing::error!(%error, "the engine failed on a request");

@@ -262,3 +262,15 @@ async fn what_the_server_is_like_can_be_asked() {
     assert_eq!((&model["context_length"], &model["meta"]["n_vocab"]), (&json!(512), &json!(512)));
     assert_eq!(model["capabilities"], json!(["completion", "chat", "tools"]));
 }
+
+#[tokio::test]
+async fn what_only_openais_completions_read_is_reported_and_not_passed_over() {
+    let body = completion(json!({"echo": true, "suffix": "b", "logprobs": 2}));
+    let answer = post(&api(), "/completion", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let mut names: Vec<_> = answer.header("x-parkade-ignored-fields").expect("a header").split(", ").collect();
+    names.sort_unstable();
+    assert_eq!(names, ["echo", "logprobs", "suffix"]);
+    let nothing = completion(json!({"echo": false, "suffix": ""}));
+    assert_eq!(post(&api(), "/completion", &nothing).await.header("x-parkade-ignored-fields"), None);
+}

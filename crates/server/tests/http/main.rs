@@ -8,6 +8,7 @@ mod charges;
 mod chat;
 mod completions;
 mod connections;
+mod description;
 mod details;
 mod door;
 #[path = "../../../core/tests/support/embedders.rs"]

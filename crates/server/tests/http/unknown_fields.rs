@@ -292,3 +292,19 @@ async fn many_members_that_nobody_reads_make_a_short_header() {
     assert!(names.starts_with("messages[0].foo") && names.ends_with(", and 484 more"), "{names}");
     assert!(names.len() < 2000, "{names}");
 }
+
+#[tokio::test]
+async fn what_the_sampler_reads_is_not_reported_by_any_dialect() {
+    let api = api();
+    let sampler =
+        json!({"typical_p": 0.9, "xtc_probability": 0.5, "dry_multiplier": 1, "bad_words": ["x"], "top_n_sigma": 2});
+    for (path, basics) in [
+        ("/v1/messages", json!({"messages": [{"role": "user", "content": "ab"}], "max_tokens": 1})),
+        ("/v1/responses", json!({"input": "ab", "max_output_tokens": 1})),
+    ] {
+        let mut body = basics;
+        body.as_object_mut().expect("an object").extend(sampler.as_object().expect("an object").clone());
+        let answer = post(&api, path, &body).await;
+        assert_eq!((answer.status.as_u16(), answer.header(IGNORED)), (200, None), "{path}: {}", answer.text);
+    }
+}

@@ -87,6 +87,10 @@ impl Encoder for Messages {
         serde_json::to_vec(&self.message(self.content(&answered), stop.into(), stop_string, usage_of(usage)))
     }
 
+    fn bytes(&self) -> usize {
+        self.reading.bytes()
+    }
+
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
         Box::new(Chunks {
             turn: Turn::new(&self.reading),

@@ -9,8 +9,10 @@
 //! | `count.rs` | how many tokens a body has |
 //! | `encode.rs` | answers, whole and streamed |
 //! | `error.rs` | errors |
+//! | `describe.rs` | what is said of all that |
 
 mod count;
+mod describe;
 mod encode;
 mod error;
 mod messages;
@@ -18,23 +20,23 @@ mod parse;
 mod system;
 mod tools;
 
-use axum::Router;
-use axum::routing::post;
-
-use super::Dialect;
-use crate::generate::{AppState, complete};
+use super::{Dialect, Route};
+use crate::generate::complete;
 use encode::Messages;
 
 /// Anthropic's API.
 pub(crate) const DIALECT: Dialect = Dialect {
+    name: "Anthropic",
     prefix: "/v1/messages",
     routes,
-    endpoints: &["POST /v1/messages", "POST /v1/messages/count_tokens"],
+    components: describe::COMPONENTS,
+    envelope: "AnthropicError",
     error_body: error::envelope,
 };
 
-fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/v1/messages", post(complete::<Messages>))
-        .route("/v1/messages/count_tokens", post(count::count_tokens))
+fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/v1/messages", complete::<Messages>, describe::messages()),
+        Route::post("/v1/messages/count_tokens", count::count_tokens, describe::count_tokens()),
+    ]
 }

@@ -23,15 +23,12 @@ const PROMPT_FIELD: &str = "messages";
 /// The most stop sequences.
 const MOST_STOPS: usize = 16;
 
-/// Fields that are read.
-const READ: &[&str] = &[
+/// Fields that are read, beside those of the sampler.
+pub(super) const READ: &[&str] = &[
     "model",
     "messages",
     "system",
     "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
     "stop_sequences",
     "stream",
     "tools",
@@ -42,15 +39,17 @@ const READ: &[&str] = &[
     "output_config",
     "output_format",
     // This server's own, as in its other APIs.
-    "seed",
-    "min_p",
     "priority",
     "cache_salt",
     "supersedes",
 ];
 
+/// Those of them of which a prompt is made.
+pub(super) const OF_PROMPT: &[&str] =
+    &["model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"];
+
 /// Fields that change no answer: where caches begin is found without marks.
-const HARMLESS: &[&str] = &["cache_control", "betas", "inference_geo", "context_management", "speed"];
+pub(super) const HARMLESS: &[&str] = &["cache_control", "betas", "inference_geo", "context_management", "speed"];
 
 impl Operation for Messages {
     /// None: a template is a program from a file that somebody made, and never runs on an async thread.
@@ -87,7 +86,7 @@ pub(super) fn read_chat(
     let mut ignored = IgnoredFields::default();
     for (name, value) in fields.members() {
         refuse_foreign(name, value)?;
-        if !READ.contains(&name) && !HARMLESS.contains(&name) {
+        if !READ.contains(&name) && !HARMLESS.contains(&name) && !sampling::reads(name) {
             ignored.add(|| name.to_owned());
         }
     }
@@ -111,11 +110,14 @@ pub(super) fn read_chat(
     Ok((model, chat, ignored))
 }
 
-/// Refuses what would be done, or is kept, by Anthropic's own servers.
+/// Fields of what would be done, or is kept, by Anthropic's own servers.
+pub(super) const REFUSED: &[&str] = &["mcp_servers", "container"];
+
+/// Refuses these, unless they ask for nothing.
 fn refuse_foreign(name: &str, value: &Value) -> Result<(), ApiError> {
     let is_empty = value.as_array().is_some_and(Vec::is_empty);
     match name {
-        "mcp_servers" | "container" if !is_empty => {
+        name if REFUSED.contains(&name) && !is_empty => {
             let message = format!("{name} is not supported: this server runs no tools of its own; send tools");
             Err(ApiError::unsupported(name, message))
         }

@@ -59,7 +59,7 @@ pub(super) fn format(
     if functions.is_empty() || !held {
         return Ok(without_calls(constraint, asked, schema));
     }
-    if asked.is_some() && schema.is_none() && !must {
+    if asked.is_some() && schema.is_none() {
         let asked_by = asked.map(|asked| asked.param).unwrap_or_default();
         let message = format!(
             "{asked_by} cannot be combined with {}, whose calls have another form; send \"tool_choice\": \"none\", or a JSON schema",
@@ -100,8 +100,12 @@ fn without_calls(
             let format = Format::LarkWithJson { lark: grammar.lark, schemas: grammar.schemas, strict };
             Some(WantedFormat { format, ..asked })
         }
-        // Grammars are of whole answers.
-        (Some(asked), None) => Some(asked),
+        (Some(asked), None) => {
+            // Grammars are of whole answers.
+            let Some(terminal) = terminal_of(&asked.format) else { return Some(asked) };
+            let lark = parkade_calls::text_grammar(&terminal, Some(thoughts), &tokens);
+            Some(WantedFormat { format: Format::Lark(lark), ..asked })
+        }
         (None, _) => {
             let bounded = thoughts.budget.is_some();
             let lark = || parkade_calls::thoughts_grammar(&thoughts, &tokens);
@@ -117,6 +121,37 @@ fn schema_of(format: &Format) -> Option<Value> {
         Format::JsonSchema { schema, .. } => Some(schema.clone()),
         _ => None,
     }
+}
+
+/// A format as a terminal of a grammar, if it is one.
+fn terminal_of(format: &Format) -> Option<String> {
+    match format {
+        Format::Choice(texts) if !texts.is_empty() && texts.iter().all(|text| !text.is_empty()) => {
+            Some(parkade_calls::one_of(texts))
+        }
+        Format::Regex(pattern) => Some(format!("/{}/", slashes_escaped(pattern))),
+        _ => None,
+    }
+}
+
+/// A pattern between slashes, on one line.
+fn slashes_escaped(pattern: &str) -> String {
+    let mut escaped = String::with_capacity(pattern.len());
+    let mut after_backslash = false;
+    for c in pattern.chars() {
+        match c {
+            '/' if !after_backslash => escaped.push_str("\\/"),
+            '\n' => escaped.push_str(if after_backslash { "n" } else { "\\n" }),
+            c => escaped.push(c),
+        }
+        after_backslash = c == '\\' && !after_backslash;
+    }
+    escaped
+}
+
+/// Whether a format is of whole answers, thoughts included.
+pub(super) fn is_of_all(format: &Format) -> bool {
+    matches!(format, Format::Gbnf(_) | Format::Lark(_))
 }
 
 fn is_strict(format: &Format) -> bool {

@@ -47,8 +47,10 @@ impl Conversation {
             may_think: self.thinking.wanted != Some(false) || starts_inside,
             tokenizer: &model.tokenizer,
         };
+        // Under a grammar of the whole answer nothing of it is a thought.
+        let is_of_all = self.format.as_ref().is_some_and(|asked| constraint::is_of_all(&asked.format));
         let format = constraint::format(&constraint, self.format)?;
-        let reasoning = self.thinking.markers(markers).cloned();
+        let reasoning = self.thinking.markers(markers).filter(|_| !is_of_all).cloned();
         let functions = self.tools.callable();
         let is_read = with_tools || reasoning.is_some();
         let form = Form {

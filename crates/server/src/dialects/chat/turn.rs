@@ -2,6 +2,8 @@
 
 use parkade_calls::{Piece, Reader, Reading};
 
+use crate::generate::bytes_of;
+
 /// How an answer is read.
 #[derive(Clone)]
 pub(crate) struct Form {
@@ -10,6 +12,13 @@ pub(crate) struct Form {
     pub shows_thoughts: bool,
     /// Whether what follows the first call is left out.
     pub one_call: bool,
+}
+
+impl Form {
+    /// About as many bytes as the functions take that calls are held to.
+    pub fn bytes(&self) -> usize {
+        self.reading.functions.iter().map(|function| bytes_of(&function.parameters)).sum()
+    }
 }
 
 /// One answer while it is read, token by token.

@@ -15,7 +15,7 @@ use crate::http::ApiError;
 const PREFIX: &str = "input_prefix";
 
 /// Fields that OpenAI's completions do not read, or that are not called so there.
-const OWN: &[&str] = &[
+pub(super) const OWN: &[&str] = &[
     PREFIX,
     "input_suffix",
     "input_extra",

@@ -10,7 +10,9 @@
 //! | `tokenize.rs` | texts to tokens and back |
 //! | `template.rs` | messages to the prompt that a chat template makes of them |
 //! | `props.rs` | what the server is like, and what it does |
+//! | `describe.rs` | what is said of all that |
 
+mod describe;
 mod encode;
 mod infill;
 mod parse;
@@ -20,39 +22,30 @@ mod settings;
 mod template;
 mod tokenize;
 
-use axum::Router;
-use axum::routing::{get, post};
-
-use super::{Dialect, openai};
-use crate::generate::{AppState, complete};
+use super::{Dialect, Route, openai};
+use crate::generate::complete;
 use infill::Infill;
 use parse::Completion;
 
 /// What of llama.cpp's API is not OpenAI's.
 pub(crate) const DIALECT: Dialect = Dialect {
+    name: "llama.cpp",
     prefix: "/completion",
     routes,
-    endpoints: &[
-        "POST /completion",
-        "POST /infill",
-        "POST /tokenize",
-        "POST /detokenize",
-        "POST /apply-template",
-        "GET /tokenizer_info",
-        "GET /props",
-        "GET /slots",
-    ],
+    components: describe::COMPONENTS,
+    envelope: "Error",
     error_body: openai::DIALECT.error_body,
 };
 
-fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/completion", post(complete::<Completion>))
-        .route("/infill", post(complete::<Infill>))
-        .route("/tokenize", post(tokenize::tokenize))
-        .route("/detokenize", post(tokenize::detokenize))
-        .route("/tokenizer_info", get(tokenize::info))
-        .route("/apply-template", post(template::apply))
-        .route("/props", get(props::props))
-        .route("/slots", get(props::slots))
+fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/completion", complete::<Completion>, describe::completion()),
+        Route::post("/infill", complete::<Infill>, describe::infill()),
+        Route::post("/tokenize", tokenize::tokenize, describe::tokenize()),
+        Route::post("/detokenize", tokenize::detokenize, describe::detokenize()),
+        Route::get("/tokenizer_info", tokenize::info, describe::tokenizer_info()),
+        Route::post("/apply-template", template::apply, describe::apply_template()),
+        Route::get("/props", props::props, describe::props()),
+        Route::get("/slots", props::slots, describe::slots()),
+    ]
 }

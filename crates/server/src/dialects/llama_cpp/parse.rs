@@ -19,8 +19,11 @@ use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation,
 use crate::http::ApiError;
 
 /// Fields that OpenAI's completions do not read, or that are not called so there.
-const OWN: &[&str] =
+pub(super) const OWN: &[&str] =
     &["prompt", "n_probs", "return_tokens", "response_fields", "timings_per_token", "post_sampling_probs"];
+
+/// Fields that OpenAI's completions read, and llama.cpp's do not.
+pub(super) const UNREAD: &[&str] = &["echo", "suffix", "logprobs"];
 
 /// The most alternatives to a token.
 const MAX_PROBS: usize = 100;
@@ -63,6 +66,10 @@ impl Wish {
     ) -> Result<Wish, ApiError> {
         let mut ignored = IgnoredFields::default();
         known_fields::check_others(fields, Endpoint::Completions, own, &mut ignored)?;
+        let unread = UNREAD
+            .iter()
+            .filter(|name| fields.get(name).is_some_and(|value| value != &Value::Bool(false) && value != ""));
+        unread.for_each(|name| ignored.add(|| fields.name(name)));
         let generation = Generation::read_over(fields, model, &defaults())?;
         generation.refuse_ranking()?;
         if generation.n > 1 {

@@ -26,6 +26,17 @@ impl Encoder for Responses {
         Box::new(Writer::new(self))
     }
 
+    /// It is asked for, continued and streamed by its own paths, and not by its request's.
+    fn bytes(&self) -> usize {
+        usize::MAX
+    }
+
+    fn settled(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.store.settle(&self.id, keeper.owner.as_deref());
+        }
+    }
+
     fn in_background(&self, job: Arc<dyn Job>, log: &Arc<EventLog>) -> Option<Value> {
         let keeper = self.keeper.as_ref().filter(|_| self.background)?;
         let body = self.body("queued", Vec::new(), None);

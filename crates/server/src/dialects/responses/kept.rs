@@ -1,6 +1,7 @@
 //! Asking for answers that are kept, cancelling and deleting them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -20,6 +21,9 @@ use crate::http::{ApiError, Name, Parameters, RequestLog, quote};
 /// How many items a page of input items has.
 const PAGE: usize = 20;
 const LARGEST_PAGE: usize = 100;
+
+/// How long the end of an answer that is cancelled is waited for. It comes within a layer of the model's pass.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a response is asked for.
 #[derive(Deserialize)]
@@ -97,16 +101,17 @@ pub(super) async fn cancel(
     Name(id): Name,
 ) -> Result<Json<Value>, ApiError> {
     let kept = find(&state, &id, &identity)?;
-    if kept.events.is_none() {
+    let Some(events) = &kept.events else {
         let message =
             format!("the response {} was not created with background: true; close its connection instead", quote(&id));
         return Err(ApiError::bad_request("not_cancellable", message));
-    }
-    let mut body = now(&kept);
+    };
     if kept.job.as_ref().is_some_and(|job| job.cancel()) {
-        body["status"] = "cancelled".into();
+        events.ended(PATIENCE).await;
     }
-    Ok(Json(body))
+    // What it has become, unless somebody has deleted it meanwhile.
+    let kept = state.kept().get(&id, identity.owner()).unwrap_or(kept);
+    Ok(Json(now(&kept)))
 }
 
 pub(super) async fn input_items(

@@ -12,8 +12,12 @@
 //! | `writer.rs` | the events of a streamed answer |
 //! | `keep.rs` | what is kept of an answer |
 //! | `kept.rs` | asking for it, cancelling and deleting it |
+//! | `describe.rs` | what is said of all that |
+//! | `events.rs` | what is said of answers and their events |
 
+mod describe;
 mod encode;
+mod events;
 mod input;
 mod items;
 mod keep;
@@ -24,36 +28,29 @@ mod settings;
 mod tools;
 mod writer;
 
-use axum::Router;
-use axum::routing::{get, post};
-
-use super::Dialect;
+use super::{Dialect, Route};
 use crate::dialects::openai::error::envelope;
-use crate::generate::{AppState, complete};
+use crate::generate::complete;
 use response::Responses;
 
 /// OpenAI's newer API.
 pub(crate) const DIALECT: Dialect = Dialect {
+    name: "Responses",
     prefix: "/v1/responses",
     routes,
-    endpoints: &[
-        "POST /v1/responses",
-        "GET /v1/responses/{id}",
-        "DELETE /v1/responses/{id}",
-        "POST /v1/responses/{id}/cancel",
-        "GET /v1/responses/{id}/input_items",
-        "POST /v1/responses/input_tokens",
-    ],
+    components: events::COMPONENTS,
+    envelope: "Error",
     error_body: envelope,
 };
 
-fn routes() -> Router<AppState> {
-    let routes = Router::new()
-        .route("/responses", post(complete::<Responses>))
-        .route("/responses/input_tokens", post(kept::input_tokens))
-        .route("/responses/{id}", get(kept::retrieve).delete(kept::delete))
-        .route("/responses/{id}/cancel", post(kept::cancel))
-        .route("/responses/{id}/input_items", get(kept::input_items));
-    // For clients whose base URL lacks it.
-    Router::new().nest("/v1", routes.clone()).merge(routes)
+fn routes() -> Vec<Route> {
+    let routes = [
+        Route::post("/v1/responses", complete::<Responses>, describe::create()),
+        Route::post("/v1/responses/input_tokens", kept::input_tokens, describe::input_tokens()),
+        Route::get("/v1/responses/{id}", kept::retrieve, describe::retrieve()),
+        Route::delete("/v1/responses/{id}", kept::delete, describe::delete()),
+        Route::post("/v1/responses/{id}/cancel", kept::cancel, describe::cancel()),
+        Route::get("/v1/responses/{id}/input_items", kept::input_items, describe::input_items()),
+    ];
+    routes.into_iter().map(Route::bare_too).collect()
 }

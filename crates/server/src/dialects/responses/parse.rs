@@ -20,14 +20,12 @@ use crate::dialects::openai::service_tier;
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat, unix_seconds};
 use crate::http::{ApiError, quote};
 
-/// Fields that are read.
-const READ: &[&str] = &[
+/// Fields that are read, beside those of the sampler.
+pub(super) const READ: &[&str] = &[
     "model",
     "input",
     "instructions",
     "max_output_tokens",
-    "temperature",
-    "top_p",
     "stream",
     "tools",
     "tool_choice",
@@ -43,20 +41,30 @@ const READ: &[&str] = &[
     "user",
     "chat_template_kwargs",
     // This server's own, as in its other APIs.
-    "top_k",
-    "min_p",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "logit_bias",
     "priority",
     "cache_salt",
     "supersedes",
 ];
 
+/// Those of them of which a prompt is made.
+pub(super) const OF_PROMPT: &[&str] = &[
+    "model",
+    "input",
+    "instructions",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "reasoning",
+    "previous_response_id",
+    "truncation",
+    "chat_template_kwargs",
+];
+
+/// Fields that are refused, unless they ask for nothing.
+pub(super) const REFUSED: &[&str] = &["conversation", "prompt", "context_management", "top_logprobs", "stop"];
+
 /// Fields that change no answer here.
-const HARMLESS: &[&str] = &[
+pub(super) const HARMLESS: &[&str] = &[
     "include",
     "safety_identifier",
     "prompt_cache_key",
@@ -130,7 +138,7 @@ pub(super) fn read_chat(
     let mut ignored = IgnoredFields::default();
     for (name, value) in fields.members() {
         refuse_foreign(name, value)?;
-        if !READ.contains(&name) && !HARMLESS.contains(&name) {
+        if !READ.contains(&name) && !HARMLESS.contains(&name) && !REFUSED.contains(&name) && !sampling::reads(name) {
             ignored.add(|| name.to_owned());
         }
     }

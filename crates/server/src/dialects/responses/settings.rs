@@ -3,12 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use crate::dialects::fields::Fields;
+use crate::generate::bytes_of;
 use crate::http::ApiError;
 
 /// The most pairs of `metadata`, and how long their names and values may be.
 const MOST_METADATA: usize = 16;
 const LONGEST_KEY: usize = 64;
 const LONGEST_VALUE: usize = 512;
+
+/// About as many bytes of a request are repeated in each of its responses and several of their events.
+const MOST_BYTES: usize = 4 << 20;
 
 /// The members of a response that are its request's, with what they are if it says nothing.
 pub(super) fn read(fields: &Fields<'_>, model: &str) -> Result<Map<String, Value>, ApiError> {
@@ -37,6 +41,14 @@ pub(super) fn read(fields: &Fields<'_>, model: &str) -> Result<Map<String, Value
         sent("truncation", "disabled".into()),
         sent("user", Value::Null),
     ]);
+    let bytes = bytes_of(&Value::Object(settings.clone()));
+    if bytes > MOST_BYTES {
+        let message = format!(
+            "instructions, tools, text and metadata take about {bytes} bytes; a response repeats them, and up to {MOST_BYTES} are taken"
+        );
+        let has_tools = settings["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+        return Err(ApiError::invalid_value(if has_tools { "tools" } else { "instructions" }, message));
+    }
     // Clients read these as lists and objects only.
     for tool in settings.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(tool) = tool.as_object_mut() {

@@ -82,6 +82,10 @@ impl Encoder for Chat {
         self.form.whole(choices, answers, usage, Some(thought_tokens))
     }
 
+    fn bytes(&self) -> usize {
+        self.reading.bytes()
+    }
+
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
         let mut form = self.form.clone();
         form.head.object = "chat.completion.chunk";

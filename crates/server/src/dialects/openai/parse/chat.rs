@@ -23,6 +23,34 @@ const PROMPT_FIELD: &str = "messages";
 /// The most alternatives to a token that OpenAI's API gives.
 const MAX_TOP_LOGPROBS: usize = 20;
 
+/// The fields of which a prompt is made.
+pub(in crate::dialects) const PROMPT_FIELDS: &[&str] = &[
+    "model",
+    "messages",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "documents",
+    "chat_template_kwargs",
+    "add_generation_prompt",
+    "continue_final_message",
+    "reasoning_effort",
+    "reasoning",
+    "thinking",
+    "enable_thinking",
+    "think",
+    "thinking_budget",
+    "thinking_budget_tokens",
+    "thinking_token_budget",
+    "reasoning_budget",
+    "reasoning_budget_tokens",
+    "include_reasoning",
+    "stream_reasoning",
+    "separate_reasoning",
+    "reasoning_in_content",
+    "reasoning_format",
+];
+
 /// Names in a template's scope that `chat_template_kwargs` may not take.
 const RESERVED: &[&str] = &["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"];
 

@@ -19,6 +19,13 @@ const OWN: &[&str] =
 /// The order of documents by how well they match a query.
 pub(crate) struct Rerank;
 
+impl Rerank {
+    /// The fields that are read.
+    pub fn fields() -> impl Iterator<Item = &'static str> {
+        TextFields::names(OWN)
+    }
+}
+
 impl TextOperation for Rerank {
     fn read(state: &AppState, body: &Value, from: &Sender<'_>) -> Result<Texts, ApiError> {
         let fields = Fields::top(body)?;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::dry;
 use super::tokens::{at_most, token_ids, tokens_within};
 use crate::dialects::fields::{Fields, describe, integer, wrong_type};
+use crate::dialects::openai::describe::SAMPLING;
 use crate::generate::ModelEntry;
 use crate::http::{ApiError, quote};
 
@@ -18,6 +19,11 @@ const BIAS: RangeInclusive<f64> = -100.0..=100.0;
 
 /// The longest text in `bad_words` and `logit_bias`, in bytes.
 const MAX_WORD_BYTES: usize = 256;
+
+/// Whether a field is one of them.
+pub(in crate::dialects) fn reads(name: &str) -> bool {
+    SAMPLING.iter().any(|field| field.name == name)
+}
 
 /// Reads all of them, with OpenAI's defaults.
 pub(in crate::dialects) fn read(fields: &Fields<'_>, model: &ModelEntry) -> Result<SamplingParams, ApiError> {

@@ -38,6 +38,11 @@ enum Truncation {
 }
 
 impl TextFields {
+    /// The names of the fields that are read where these are an endpoint's own.
+    pub fn names(own: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+        own.iter().chain(COMMON).copied()
+    }
+
     /// Reads the fields that both have, and notes those that neither they nor `own` are. The model's task must be `task`.
     pub fn read(
         state: &AppState,

@@ -119,6 +119,27 @@ fn by_name<'a>(rows: impl IntoIterator<Item = &'a Row>, endpoint: Endpoint) -> T
     rows.flat_map(|row| row.names.iter().map(|name| (*name, row.treatment))).collect()
 }
 
+/// The names in the table, by what becomes of them.
+pub(crate) struct Names {
+    pub read: Vec<&'static str>,
+    pub harmless: Vec<&'static str>,
+    pub refused: Vec<&'static str>,
+}
+
+/// The names of the fields that are known at an endpoint, in the order of the table.
+pub(crate) fn names(endpoint: Endpoint) -> Names {
+    let mut names = Names { read: Vec::new(), harmless: Vec::new(), refused: Vec::new() };
+    for row in KNOWN.iter().copied().flatten().filter(|row| row.place.holds_at(endpoint)) {
+        let of_kind = match row.treatment {
+            Treatment::Read => &mut names.read,
+            Treatment::Harmless | Treatment::Passed { .. } => &mut names.harmless,
+            Treatment::Refused { .. } => &mut names.refused,
+        };
+        of_kind.extend(row.names);
+    }
+    names
+}
+
 /// Refuses what `endpoint` cannot honour, and collects the fields that are not known.
 ///
 /// # Errors
