@@ -174,3 +174,15 @@ def test_a_schema_that_cannot_be_enforced_costs_no_call(client):
     assert choice.message.tool_calls[0].function.name == "f"
     if choice.finish_reason == "tool_calls":
         assert isinstance(json.loads(choice.message.tool_calls[0].function.arguments), dict)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_arguments_are_those_that_the_schema_lists(client, seed):
+    given = {"place": {"type": "string", "maxLength": 12}, "days": {"type": "integer"}}
+    schema = {"type": "object", "properties": given, "required": ["place", "days"]}
+    choice = chat(
+        client, tools=[function("f", schema)], tool_choice="required", parallel_tool_calls=False, seed=seed, temperature=1.5
+    ).choices[0]
+    assert choice.finish_reason == "tool_calls"
+    arguments = json.loads(choice.message.tool_calls[0].function.arguments)
+    assert set(arguments) == {"place", "days"} and abs(arguments["days"]) < 2**53

@@ -2,10 +2,14 @@
 //!
 //! JSON Schema lets an object have any further properties unless `additionalProperties` is false, and most schemas of functions do not say it.
 //! A small model takes the chance: it adds properties that nobody reads, for as long as it may. Without them the arguments are as valid, and end.
+//! So do integers that have as many digits as other programs read exactly (RFC 8259, section 6), where a schema has no bounds for them.
 
 use serde_json::{Map, Value};
 
-/// Closes the objects of a prepared schema that name their properties and say nothing of others. A schema that puts objects together of parts
+/// The largest integer up to which all are told apart as numbers of double precision.
+const LARGEST: i64 = (1 << 53) - 1;
+
+/// Bounds the integers of a prepared schema that have no bounds, and closes its objects that name their properties and say nothing of others. A schema that puts objects together of parts
 /// (`allOf`, or alternatives or a reference beside properties) is left as it is: what one part does not name, another may.
 pub(crate) fn close(schema: &mut Value) {
     let mut is_of_parts = false;
@@ -17,7 +21,33 @@ pub(crate) fn close(schema: &mut Value) {
         if names_all(members) {
             members.insert("additionalProperties".to_owned(), Value::Bool(false));
         }
+        bound_integer(members);
     });
+}
+
+/// Gives an integer the bounds that it lacks, unless it is of another order of size.
+fn bound_integer(members: &mut Map<String, Value>) {
+    if members.get("type").and_then(Value::as_str) != Some("integer")
+        || ["enum", "const", "multipleOf"].iter().any(|key| members.contains_key(*key))
+    {
+        return;
+    }
+    let found = |members: &Map<String, Value>, keys: [&str; 2]| {
+        let [inclusive, exclusive] = keys.map(|key| members.get(key).and_then(Value::as_f64));
+        inclusive.or(exclusive)
+    };
+    let (least, most) = (["minimum", "exclusiveMinimum"], ["maximum", "exclusiveMaximum"]);
+    let (from, to) = (found(members, least), found(members, most));
+    let is_within = |bound: Option<f64>| bound.is_none_or(|bound| bound.abs() < LARGEST as f64);
+    if !is_within(from) || !is_within(to) {
+        return;
+    }
+    if from.is_none() {
+        members.insert("minimum".to_owned(), (-LARGEST).into());
+    }
+    if to.is_none() {
+        members.insert("maximum".to_owned(), LARGEST.into());
+    }
 }
 
 /// Whether several keywords say together which properties an object has.
@@ -77,6 +107,20 @@ mod tests {
             assert_eq!(object["additionalProperties"], json!(false), "{object}");
         }
         assert_eq!(closed.pointer("/properties/one/anyOf/1"), Some(&json!({ "type": "null" })));
+    }
+
+    #[test]
+    fn integers_without_bounds_have_those_of_exact_numbers() {
+        let with = |from: i64, to: i64| json!({ "type": "integer", "minimum": from, "maximum": to });
+        assert_eq!(closed(json!({ "type": "integer" })), with(-LARGEST, LARGEST));
+        assert_eq!(closed(json!({ "type": "integer", "minimum": 3 })), with(3, LARGEST));
+        for schema in [
+            json!({ "type": "integer", "minimum": 10u64.pow(17) }),
+            json!({ "type": "integer", "enum": [10u64.pow(17)] }),
+            json!({ "type": "number" }),
+        ] {
+            assert_eq!(closed(schema.clone()), schema);
+        }
     }
 
     #[test]
