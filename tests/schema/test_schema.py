@@ -29,16 +29,18 @@ def server():
     assert died is None, f"the server died with {died}:\n{log}"
 
 
-def test_schemathesis_finds_no_500_and_no_answer_off_its_schema(server):
+def test_schemathesis_finds_no_500_and_no_answer_off_its_schema(server, tmp_path):
     command = [
         str(pathlib.Path(sys.executable).with_name("schemathesis")),
+        f"--config-file={HERE / 'schemathesis.toml'}",
         "run",
         f"{server.url}/openapi.json",
         f"--checks={CHECKS}",
         f"--max-time={SECONDS}",
         "--phases=examples,coverage,fuzzing",
         "--seed=12",
-        "--workers=2",
+        # One thread: CPython 3.11 counts the depth of its parser for all threads together, and fails when two parse at once.
+        "--workers=1",
         "--max-examples=20",
         "--generation-database=none",
         "--request-timeout=120",
@@ -46,9 +48,8 @@ def test_schemathesis_finds_no_500_and_no_answer_off_its_schema(server):
         "--no-shrink",
         "--no-color",
     ]
-    # A path of its own for its reports and caches: nothing is left in the tree.
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE)}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE * 2, cwd=HERE)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE * 2, cwd=tmp_path)
     assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-2_000:]
     server.await_idle()
 

@@ -24,7 +24,11 @@ const OWN: &[Field] = &[
     field("prompt", PROMPT, "One or several prompts of texts, tokens, or both.").needed(),
     field("n_probs", Whole(Some(0), Some(100)), "Log-probabilities, with so many alternatives."),
     field("return_tokens", Boolean, "Whether a whole answer has the ids of its tokens."),
-    field("response_fields", ListOf(&Text, 0, 64), "The members that are wanted of the answer; none are all."),
+    field(
+        "response_fields",
+        ListOf(&Text, 0, 64),
+        "The members that are wanted, paths with `/` between names; none are all.",
+    ),
     field("post_sampling_probs", Boolean, "`true` is refused where `n_probs` is more than 0."),
 ];
 

@@ -26,7 +26,7 @@ fn variants(path: &str) -> Vec<Value> {
         "/completion" => vec![
             json!({"n_probs": 2, "return_tokens": true}),
             json!({"prompt": ["ab", [1, "b"]], "stream": true, "n_probs": 2, "timings_per_token": true}),
-            json!({"response_fields": ["content", "generation_settings/seed"]}),
+            json!({"response_fields": ["content", "generation_settings"]}),
         ],
         "/v1/responses" => vec![
             json!({"stream": true, "instructions": "Be brief.", "metadata": {"a": "b"}}),
