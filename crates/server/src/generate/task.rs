@@ -29,14 +29,12 @@ pub(crate) struct WantedFormat {
     pub format: Format,
     /// The field that says it.
     pub param: String,
-    /// A wider format that is taken if this one cannot be compiled.
-    pub otherwise: Option<Format>,
 }
 
 impl WantedFormat {
     /// A format that a field asks for.
     pub fn new(format: Format, param: impl Into<String>) -> Self {
-        Self { format, param: param.into(), otherwise: None }
+        Self { format, param: param.into() }
     }
 }
 
@@ -46,14 +44,8 @@ impl Task {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn compile(mut self) -> Result<Task, ApiError> {
-        let Some(WantedFormat { format, param, otherwise }) = self.format.take() else { return Ok(self) };
-        let engine = &self.model.engine;
-        let compiled = engine.compile(&format);
-        let compiled = match otherwise {
-            Some(wider) if compiled.is_err() => engine.compile(&wider),
-            _ => compiled,
-        };
-        let compiled = compiled.map_err(|error| {
+        let Some(WantedFormat { format, param }) = self.format.take() else { return Ok(self) };
+        let compiled = self.model.engine.compile(&format).map_err(|error| {
             let place = match error.place {
                 Some(Place::Pointer(pointer)) => pointer,
                 Some(Place::Line(line)) => format!(" in line {line}"),
