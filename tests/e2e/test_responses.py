@@ -150,6 +150,9 @@ def test_its_events_can_be_read_from_any_number(client):
     rest = list(client.responses.retrieve(identity, stream=True, starting_after=3))
     numbers = [event.sequence_number for event in rest]
     assert numbers == list(range(4, 4 + len(rest))) and rest[-1].type in ("response.completed", "response.incomplete")
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.retrieve(identity, stream=True, starting_after=len(rest) + 99)
+    assert refused.value.code == "out_of_range"
     again = list(client.responses.retrieve(identity, stream=True))
     assert [event.sequence_number for event in again] == list(range(4 + len(rest)))
     assert again[-1].response.output_text == client.responses.retrieve(identity).output_text

@@ -186,3 +186,17 @@ def test_arguments_are_those_that_the_schema_lists(client, seed):
     assert choice.finish_reason == "tool_calls"
     arguments = json.loads(choice.message.tool_calls[0].function.arguments)
     assert set(arguments) == {"place", "days"} and abs(arguments["days"]) < 2**53
+
+
+@pytest.mark.parametrize("most", range(8, 30, 3))
+def test_a_call_that_was_cut_has_what_was_written_of_it(client, most):
+    request = {"tool_choice": "required", "parallel_tool_calls": False, "max_tokens": most}
+    choice = chat(client, **request).choices[0]
+    streamed = ""
+    for chunk in chat(client, stream=True, **request):
+        for call in chunk.choices[0].delta.tool_calls or []:
+            streamed += call.function.arguments
+    calls = choice.message.tool_calls or []
+    assert streamed == "".join(call.function.arguments for call in calls)
+    if choice.finish_reason == "length":
+        assert "{}" not in streamed, "nothing is made up"

@@ -182,8 +182,9 @@ impl Sink {
             let space = std::mem::take(&mut self.space);
             space.chars().for_each(|c| self.put_text(c));
         }
-        if self.is_open {
-            self.end_call();
+        // Whether it had more arguments to come, who has read the answer's end knows.
+        if std::mem::take(&mut self.is_open) {
+            self.pieces.push(Piece::End { index: self.calls.saturating_sub(1) });
         }
     }
 }

@@ -49,6 +49,11 @@ impl EventLog {
         self.progress.send_replace((count, ended));
     }
 
+    /// How many there are so far.
+    pub fn count(&self) -> usize {
+        self.progress.borrow().0
+    }
+
     /// Waits for the last event, but not longer than `patience`.
     pub async fn ended(&self, patience: Duration) {
         let mut progress = self.progress.subscribe();

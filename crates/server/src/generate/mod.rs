@@ -11,6 +11,7 @@
 //! | `ignored_fields.rs` | fields that nobody reads |
 //! | `answers.rs` | submission, and the events of all prompts as one sequence |
 //! | `texts.rs` | the handler of operations that make numbers of texts: [`TextOperation`] |
+//! | `in_hand.rs` | how many bodies of texts are being worked off |
 //! | `charge.rs` | what a request is charged on its tenant's rate limits |
 //! | `settlement.rs` | what is settled when the engine is done |
 //! | `in_flight.rs` | the requests that can be asked for, cancelled and attached to |
@@ -33,6 +34,7 @@ mod encoder;
 mod event_log;
 mod ignored_fields;
 pub(crate) mod in_flight;
+mod in_hand;
 mod kept;
 mod model_entry;
 mod refusals;

@@ -14,6 +14,7 @@ use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ModelEntry;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
+use crate::generate::in_hand::InHand;
 use crate::generate::kept::{MemoryStore, Store};
 use crate::generate::supersedes::Supersessions;
 use crate::http::{ApiError, HttpState, Retry, quote};
@@ -33,6 +34,7 @@ struct Shared {
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
     kept: Arc<dyn Store>,
+    texts_in_hand: InHand,
     supersessions: Arc<Supersessions>,
     draining: AtomicBool,
     preparation: Arc<Semaphore>,
@@ -54,6 +56,7 @@ impl AppState {
                 access: AccessState::new(http.config.max_connections),
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
+                texts_in_hand: InHand::new(),
                 kept: Arc::new(MemoryStore::new(http.config.kept_bytes, http.config.kept_for)),
                 supersessions: Arc::new(Supersessions::new()),
                 draining: AtomicBool::new(false),
@@ -107,6 +110,11 @@ impl AppState {
     /// Who may ask.
     pub(crate) fn access(&self) -> &Arc<AccessState> {
         &self.shared.access
+    }
+
+    /// Bodies of texts that are being worked off.
+    pub(crate) fn texts_in_hand(&self) -> &InHand {
+        &self.shared.texts_in_hand
     }
 
     /// Answers that can be asked for later.

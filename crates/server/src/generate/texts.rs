@@ -90,6 +90,7 @@ pub(crate) async fn handle<O: TextOperation>(
     };
     let charge = Charge::take(&state, &model, &priced, &identity, &log)?;
     state.in_flight().add(&entry);
+    let _in_hand = state.texts_in_hand().add();
     let account = Account { state, log, charge: Some(charge), requests: Vec::new(), entry, claim, is_answered: false };
     let mut running = Running { model, account };
     let all = running.all(priced.into(), refused).await;

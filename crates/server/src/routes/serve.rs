@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Instant;
 
+use parkade_core::DrainWaiting;
 use tokio::task::JoinSet;
 
 use super::router_for;
@@ -60,6 +62,12 @@ fn tell_where(listener: &Listener, address: Option<SocketAddr>, hosts: &Hosts, s
 /// Ends all work. Complete when the last response was handed to its connection, or soon after the engines gave up.
 async fn drain(state: AppState) {
     let (limit, in_line) = (state.config().drain_limit, state.config().drain_waiting);
+    let began = Instant::now();
+    if in_line == DrainWaiting::Finish {
+        // A body's texts are handed in a few at a time, and an engine that drains takes no more of them.
+        let _ = tokio::time::timeout(limit, state.texts_in_hand().none()).await;
+    }
+    let limit = limit.saturating_sub(began.elapsed());
     let engines: Vec<_> = state.models().iter().map(|m| m.engine.clone()).collect();
     let mut drains = JoinSet::new();
     for engine in engines {

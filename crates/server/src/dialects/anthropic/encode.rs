@@ -80,7 +80,7 @@ impl Encoder for Messages {
         let Some(choice) = choice else {
             return serde_json::to_vec(&self.message(Vec::new(), Value::Null, None, usage_of(usage)));
         };
-        let answered = Answered::read(&self.reading, &choice.text, &choice.token_ends);
+        let answered = Answered::of(&self.reading, choice);
         let called = answered.calls().next().is_some();
         let stop_string = choice.stop_string.as_deref();
         let stop = choice.reason.map(|reason| stop_reason(reason, called, stop_string));
@@ -188,7 +188,7 @@ impl ChunkEncoder for Chunks {
         match event {
             Event::Token { text, .. } => self.turn.token(&text, &mut pieces),
             Event::Finished { reason, text, stop_string, .. } => {
-                self.turn.finish(&text, &mut pieces);
+                self.turn.finish(&text, reason, &mut pieces);
                 self.stop = stop_reason(reason, self.turn.calls() > 0, stop_string.as_deref()).into();
                 self.stop_sequence = stop_string;
             }

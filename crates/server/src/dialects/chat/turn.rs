@@ -1,8 +1,9 @@
 //! An answer's text in pieces: thoughts, text, and calls of functions.
 
 use parkade_calls::{Piece, Reader, Reading};
+use parkade_core::FinishReason;
 
-use crate::generate::bytes_of;
+use crate::generate::{Collected, bytes_of};
 
 /// How an answer is read.
 #[derive(Clone)]
@@ -33,6 +34,10 @@ pub(crate) struct Turn {
     last: Last,
     held: String,
     calls: usize,
+    /// Of the call that was read last.
+    has_arguments: bool,
+    /// Whether the answer was cut, so that something may be missing.
+    is_cut: bool,
     thought: bool,
     thought_tokens: usize,
 }
@@ -58,6 +63,8 @@ impl Turn {
             last: Last::Nothing,
             held: String::new(),
             calls: 0,
+            has_arguments: false,
+            is_cut: false,
             thought: false,
             thought_tokens: 0,
         }
@@ -77,7 +84,8 @@ impl Turn {
     }
 
     /// Reads the rest of the text.
-    pub fn finish(&mut self, text: &str, pieces: &mut Vec<Piece>) {
+    pub fn finish(&mut self, text: &str, reason: FinishReason, pieces: &mut Vec<Piece>) {
+        self.is_cut = reason == FinishReason::Length;
         let Some(reader) = &mut self.reader else {
             return pass(text, pieces);
         };
@@ -108,10 +116,19 @@ impl Turn {
                     if self.one_call && index > 0 => {}
                 Piece::Call { .. } => {
                     self.held.clear();
-                    (self.last, self.calls) = (Last::Call, self.calls + 1);
+                    (self.last, self.calls, self.has_arguments) = (Last::Call, self.calls + 1, false);
                     pieces.push(piece);
                 }
-                Piece::Arguments { .. } | Piece::End { .. } => pieces.push(piece),
+                Piece::Arguments { .. } => {
+                    self.has_arguments = true;
+                    pieces.push(piece);
+                }
+                Piece::End { index } => {
+                    if !self.has_arguments && !self.is_cut {
+                        pieces.push(Piece::Arguments { index, text: "{}".to_owned() });
+                    }
+                    pieces.push(piece);
+                }
             }
         }
     }
@@ -188,14 +205,19 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
+    /// Reads one answer that was collected to its end.
+    pub fn of(form: &Form, choice: &Collected) -> Self {
+        Self::read(form, &choice.text, &choice.token_ends, choice.reason.unwrap_or(FinishReason::Stop))
+    }
+
     /// Reads a text whose tokens end at these places.
-    pub fn read(form: &Form, text: &str, token_ends: &[usize]) -> Self {
+    fn read(form: &Form, text: &str, token_ends: &[usize], reason: FinishReason) -> Self {
         let (mut turn, mut pieces, mut from) = (Turn::new(form), Vec::new(), 0);
         for &end in token_ends {
             turn.token(&text[from..end], &mut pieces);
             from = end;
         }
-        turn.finish(&text[from..], &mut pieces);
+        turn.finish(&text[from..], reason, &mut pieces);
         let mut answered = Answered { parts: Vec::new(), thought_tokens: turn.thought_tokens() };
         pieces.into_iter().for_each(|piece| answered.add(piece));
         answered

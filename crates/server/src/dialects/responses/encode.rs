@@ -13,8 +13,7 @@ use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder, EventLog, Job};
 impl Encoder for Responses {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
         let choice = answers.first().and_then(|answer| answer.choices.first());
-        let mut answered =
-            choice.map(|choice| Answered::read(&self.reading, &choice.text, &choice.token_ends)).unwrap_or_default();
+        let mut answered = choice.map(|choice| Answered::of(&self.reading, choice)).unwrap_or_default();
         if answered.parts.is_empty() {
             answered.parts.push(Part::Text(String::new()));
         }

@@ -79,6 +79,11 @@ pub(super) async fn retrieve(
         return Err(ApiError::invalid_value("stream", message));
     };
     let from = query.starting_after.map_or(0, |last| last.saturating_add(1));
+    if from > events.count() {
+        let message =
+            format!("starting_after is {}; the response {} has {} events so far", from - 1, quote(&id), events.count());
+        return Err(ApiError::bad_request("out_of_range", message).with_param("starting_after"));
+    }
     Ok(events.respond(from, state.config().keep_alive_comment))
 }
 

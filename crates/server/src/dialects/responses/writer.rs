@@ -157,7 +157,7 @@ impl ChunkEncoder for Writer {
         match event {
             Event::Token { text, .. } => self.turn.token(&text, &mut pieces),
             Event::Finished { reason, text, .. } => {
-                self.turn.finish(&text, &mut pieces);
+                self.turn.finish(&text, reason, &mut pieces);
                 self.cut = reason == FinishReason::Length;
                 if pieces.is_empty() && self.answered.parts.is_empty() {
                     pieces.push(Piece::Text(String::new()));

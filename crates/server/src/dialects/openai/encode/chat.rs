@@ -66,7 +66,7 @@ impl Encoder for Chat {
         let choices = answers.iter().flat_map(|answer| &answer.choices).enumerate();
         let choices: Vec<_> = choices
             .map(|(index, choice)| {
-                let answered = Answered::read(&self.reading, &choice.text, &choice.token_ends);
+                let answered = Answered::of(&self.reading, choice);
                 thought_tokens += answered.thought_tokens;
                 let message = Message::new(&answered, self.names_reasoning, |call| self.call_id(index, call));
                 let called = answered.calls().next().is_some();
@@ -195,7 +195,7 @@ impl ChunkEncoder for Chunks {
                 let answer = &mut self.answers[index];
                 let covered = std::mem::take(&mut answer.unsent).finish(&text, stop_string.is_some());
                 answer.covered.extend(covered.map(|(_, token)| token));
-                answer.turn.finish(&text, &mut pieces);
+                answer.turn.finish(&text, reason, &mut pieces);
                 self.pieces(index, pieces, frames);
                 if !self.answers[index].covered.is_empty() {
                     self.send(index, Delta { content: Some(""), ..Delta::default() }, frames);
