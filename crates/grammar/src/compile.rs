@@ -198,7 +198,10 @@ fn compile_within(
         let _ = send.send(begin(&factory, parsed));
     };
     thread.spawn(work).map_err(|error| GrammarError::new(format!("no thread to compile it: {error}")))?;
-    let late = || GrammarError::new(format!("it takes more than {} s to compile", limits.time.as_secs_f64()));
+    let late = || GrammarError {
+        is_late: true,
+        ..GrammarError::new(format!("it takes more than {} s to compile", limits.time.as_secs_f64()))
+    };
     receive.recv_timeout(limits.time).map_err(|_| late())?
 }
 
@@ -216,10 +219,17 @@ fn begin(factory: &ParserFactory, parsed: TopLevelGrammar) -> Result<(llguidance
 
 /// Refuses a format that forces a text without an end: all of it would be computed at once, for each answer again.
 fn refuse_endless(matcher: &llguidance::Matcher) -> Result<(), GrammarError> {
+    let endless = || GrammarError::new("each text of this format begins with one that has no end, or is too long");
     let mut trial = matcher.deep_clone();
-    trial.compute_ff_tokens();
-    if trial.is_error() {
-        return Err(GrammarError::new("each text of this format begins with one that has no end, or is too long"));
+    while !trial.is_stopped() {
+        let forced = trial.compute_ff_tokens();
+        if trial.is_error() {
+            return Err(endless());
+        }
+        if forced.is_empty() {
+            break;
+        }
+        trial.consume_tokens(&forced).map_err(|_| endless())?;
     }
     Ok(())
 }

@@ -67,7 +67,11 @@ impl InferenceWorkerPool {
     pub fn compile(&self, format: &Format) -> Result<Arc<Grammar>, GrammarError> {
         match &self.grammars {
             Some(grammars) => grammars.compile(format),
-            None => Err(GrammarError { reason: "the model's vocabulary has no formats".to_owned(), place: None }),
+            None => Err(GrammarError {
+                reason: "the model's vocabulary has no formats".to_owned(),
+                place: None,
+                is_late: false,
+            }),
         }
     }
 

@@ -74,8 +74,14 @@ pub(super) fn format(
     let grammar = parkade_calls::grammar_or(constraint.style, &functions, &choice, parallel, thoughts, schema, &tokens);
     Ok(grammar.map(|grammar| {
         let strict = strict || grammar.strict;
+        let wider = grammar.owners.iter().zip(&grammar.schemas);
+        let wider = wider.map(|(owner, schema)| match functions.get(*owner) {
+            Some(function) if !function.strict => outline(schema),
+            _ => schema.clone(),
+        });
+        let otherwise = Format::LarkWithJson { lark: grammar.lark.clone(), schemas: wider.collect(), strict };
         let format = Format::LarkWithJson { lark: grammar.lark, schemas: grammar.schemas, strict };
-        WantedFormat::new(format, constraint.tools.param)
+        WantedFormat { otherwise: Some(otherwise), ..WantedFormat::new(format, constraint.tools.param) }
     }))
 }
 
@@ -150,4 +156,9 @@ pub(super) fn is_of_all(format: &Format) -> bool {
 
 fn is_strict(format: &Format) -> bool {
     matches!(format, Format::JsonSchema { strict: true, .. })
+}
+
+/// What is left of the schema of arguments, or of one argument, if no more can be enforced.
+fn outline(schema: &Value) -> Value {
+    if schema["type"] == "object" { json!({"type": "object"}) } else { Value::Bool(true) }
 }
