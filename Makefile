@@ -14,7 +14,7 @@ WITHOUT_LOT := -p parkade-pool -p parkade-core -p parkade-server -p parkade --no
 PYTEST := .venv/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run chat serve build wheel check fmt fuzz simulate picture test test-rust test-loom test-e2e test-python
+.PHONY: help setup run chat serve build wheel check fmt fuzz simulate picture test test-rust test-loom test-e2e test-python test-clients test-schema
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,10 +62,11 @@ test-loom: ## the worker pool in all interleavings of small cases, by loom (ARGS
 	RUSTFLAGS="--cfg loom" cargo test --locked --target-dir target/loom -p parkade-pool --test loom -- $(ARGS)
 
 # A case that fails is named, and its file is kept.
-fuzz: ## damaged model files (FUZZ_CASES=100000, for FUZZ_SECONDS=300 at most), and a tenth as many templates
+fuzz: ## damaged model files and calls (FUZZ_CASES=100000, files for FUZZ_SECONDS=300 at most), and a tenth as many templates
 	PARKADE_FUZZ_CASES=$(FUZZ_CASES) PARKADE_FUZZ_SECONDS=$(FUZZ_SECONDS) PARKADE_FUZZ_LONGEST=10 \
 		cargo test --locked --profile fuzz -p parkade-model --test fuzz -- --nocapture
 	PARKADE_FUZZ_CASES=$$(($(FUZZ_CASES) / 10)) cargo test --locked --profile fuzz -p parkade-jinja --test fuzz -- --nocapture
+	PARKADE_FUZZ_CASES=$(FUZZ_CASES) cargo test --locked --profile fuzz -p parkade-calls --test calls properties -- --nocapture
 
 # A run that fails names its seed. `make test` has a tenth of it.
 simulate: ## ten million requests through the whole engine in virtual time (SIMULATE_REQUESTS=10000000)
@@ -80,6 +81,16 @@ picture: setup build ## deploy/grafana/parkade.png from a loaded server, a real 
 
 test-e2e: ## the end-to-end tests alone, on the binary that is built (ARGS="-k name")
 	$(PYTEST) tests/e2e $(ARGS)
+
+# Their environment is their own: the tests' packages and the clients ask for other versions of the same.
+test-clients: setup ## the clients that people use (langchain, litellm, npm's and so on), on the binary that is built (ARGS="-k name")
+	@scripts/setup clients
+	.venv-clients/bin/python -m pytest tests/clients $(ARGS)
+
+# It has a Python environment of its own: the clients of the other tests need other versions of the same packages.
+test-schema: setup ## schemathesis over the server's own description, on the binary that is built (not a part of `make test`)
+	@scripts/setup schema
+	.venv-schema/bin/python -m pytest tests/schema $(ARGS)
 
 # The wheel is built among the workspace's tests, in their profile, and installed as anybody would. The command that it brings must live and
 # die as the binary does, so some of the binary's tests run with it.

@@ -84,13 +84,22 @@ def listening_port(process: subprocess.Popen) -> int | None:
 class Server:
     """`parkade serve` on a port of its own choosing."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None, wait: bool = True):
+    def __init__(
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        wait: bool = True,
+        http: dict | None = None,
+        url: str | None = None,
+    ):
+        # How httpx reaches it, if that takes more than its URL; which is found in the log if it is not given.
+        self.http = http or {}
         self.log_path = pathlib.Path(tempfile.mkstemp(prefix="parkade-e2e-", suffix=".log")[1])
         command = [str(binary()), "serve", "--port", "0", "--log-format", "json", *arguments]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, env=env or environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            self.url = self._await_url()
+            self.url = url or self._await_url()
             if wait:
                 self.await_ready()
         except BaseException:
@@ -103,14 +112,18 @@ class Server:
 
     def _await_url(self) -> str:
         def listening() -> str | None:
-            found = re.search(r'"message":"listening".*?"address":"([^"]+)"', self.log)
-            return found and "http://" + found.group(1)
+            found = re.search(r'"message":"listening".*?"url":"(https?:[^"]+)"', self.log)
+            return found and found.group(1)
 
         return self._until(listening, "the port")
 
     def await_ready(self) -> None:
         def ready() -> bool:
-            return httpx.get(self.url + "/health/ready", timeout=PATIENCE).status_code == 200
+            try:
+                return self.get("/health/ready").status_code == 200
+            except httpx.ConnectError:
+                # A socket whose file is not there yet.
+                return False
 
         self._until(ready, "readiness")
 
@@ -125,7 +138,10 @@ class Server:
         raise AssertionError(f"no {what} within {PATIENCE} s:\n{self.log}")
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=PATIENCE)
+        # A client of its own each time: a transport that is given is closed with its client.
+        if "transport" in self.http:
+            return httpx.Client(**self.http, timeout=PATIENCE).get(self.url + path)
+        return httpx.get(self.url + path, **self.http, timeout=PATIENCE)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry the labels."""

@@ -1,6 +1,7 @@
 """A chat model and an embedder in one process."""
 
 import concurrent.futures
+import signal
 import time
 
 import openai
@@ -79,3 +80,16 @@ def test_what_cannot_be_a_second_model_is_refused_with_its_setting(embedder, tmp
     assert parkade("synth", "--shape", "tiny-qwen3", str(decoder)).returncode == 0
     done = parkade("serve", "--port", "0", "--model", str(embedder), "--embedding-model", str(decoder))
     assert done.returncode != 0 and "it must be a model of embeddings or a reranker" in done.stderr.decode()
+
+
+def test_texts_that_were_taken_are_embedded_although_the_server_is_to_end(start, embedder):
+    server = start("--embedding-model", str(embedder))
+    texts = [f"text number {number} with some words behind it" * 8 for number in range(2048)]
+    with openai.OpenAI(base_url=server.url + "/v1", api_key="unused", max_retries=0, timeout=PATIENCE) as client:
+        client.embeddings.create(model="tiny-bert", input="the model is there")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            batch = pool.submit(client.embeddings.create, model="tiny-bert", input=texts)
+            time.sleep(0.3)
+            server.signal(signal.SIGTERM)
+            assert len(batch.result().data) == 2048
+    assert server.process.wait(PATIENCE) == 0

@@ -229,10 +229,9 @@ TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type":
 def test_tools_do_not_vanish_from_a_prompt_whose_template_has_none(client):
     call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b"'}}
     history = [*QUESTION, {"role": "assistant", "content": None, "tool_calls": [call]}]
-    for extra, param in (({"tools": TOOLS}, "tools"), ({"messages": history}, "messages[1].tool_calls")):
-        with pytest.raises(openai.BadRequestError) as caught:
-            ask(client, **extra)
-        assert caught.value.param == param
+    plain = ask(client).usage.prompt_tokens
+    for extra in ({"tools": TOOLS}, {"messages": history}):
+        assert ask(client, **extra).usage.prompt_tokens > plain + 10
     assert ask(client, tools=TOOLS, tool_choice="none").choices[0].message.content
 
 

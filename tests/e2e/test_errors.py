@@ -43,7 +43,7 @@ def test_an_unknown_model_is_not_found(client):
         ("presence_penalty", 3),
         ("frequency_penalty", -3),
         ("logit_bias", {"99999999": 1}),
-        ("logit_bias", {"word": 1}),
+        ("logit_bias", {"5": "much"}),
         ("stop", [""]),
         ("stop", 5),
         ("seed", "x"),

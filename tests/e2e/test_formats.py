@@ -135,3 +135,18 @@ def test_two_formats_at_once_are_refused(client):
     with pytest.raises(openai.BadRequestError) as failure:
         chat(client, response_format={"type": "json_object"}, extra_body={"regex": "a"})
     assert failure.value.param == "response_format"
+
+
+ENDLESS = [
+    {"guided_json": {"type": "array", "minItems": 1, "items": {"$ref": "#"}}},
+    {"guided_json": {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}},
+    {"grammar": 'root ::= "a" root'},
+    {"grammar": 'start: "x" start'},
+]
+
+
+@pytest.mark.parametrize("form", ENDLESS)
+def test_a_form_without_an_end_is_refused(client, form):
+    with pytest.raises(openai.BadRequestError) as refused:
+        chat(client, extra_body=form)
+    assert refused.value.param in form

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use parkade_bench::{BenchArgs, Format};
+use parkade_calls::Style;
 use parkade_core::{DrainWaiting, EngineConfig, ModelConfig, PoolingType, Reserve, SchedulerKind};
 use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
@@ -75,7 +76,7 @@ pub enum Command {
     /// Chat in the terminal, or get one answer with -i or from a pipe
     Run(RunArgs),
     /// Serve OpenAI's API over HTTP
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Turn texts into embeddings, one line of JSON each
     Embed(EmbedArgs),
     /// Fetch a model from the Hugging Face hub
@@ -303,12 +304,22 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
 pub struct ListenArgs {
-    /// Address or name to listen on (0.0.0.0: every interface)
-    #[arg(long, value_name = "HOST", env = "PARKADE_HOST", hide_env = true, default_value = "127.0.0.1", value_parser = crate::host::parse)]
-    pub host: String,
+    /// Address or name to listen on (0.0.0.0: every interface); may be given several times, or as a list with commas
+    /// [default: 127.0.0.1, or with --unix none]
+    #[arg(long, value_name = "HOST", env = "PARKADE_HOST", hide_env = true, value_delimiter = ',', value_parser = crate::host::parse)]
+    pub host: Vec<String>,
     /// Port to listen on (0: any free one; the log says which)
     #[arg(long, short, value_name = "PORT", env = "PARKADE_PORT", hide_env = true, default_value_t = 1234, value_parser = whole::<u16>(0..=u16::MAX))]
     pub port: u16,
+    /// Unix socket to listen on, for the user that the server runs as
+    #[arg(long, value_name = "PATH", env = "PARKADE_UNIX", hide_env = true)]
+    pub unix: Option<PathBuf>,
+    /// Certificate for TLS in PEM, with those above it; read again at SIGHUP [default: no TLS]
+    #[arg(long, value_name = "FILE", env = "PARKADE_TLS_CERT", hide_env = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, value_name = "FILE", env = "PARKADE_TLS_KEY", hide_env = true)]
+    pub tls_key: Option<PathBuf>,
     /// Connections at once; the idlest gives way to a newcomer, and when all are at work newcomers get 503
     #[arg(long, value_name = "N", env = "PARKADE_MAX_CONNECTIONS", hide_env = true, default_value_t = ServerConfig::default().max_connections, value_parser = whole::<usize>(1..=1_000_000))]
     pub max_connections: usize,
@@ -327,6 +338,16 @@ pub struct ListenArgs {
     /// TOML file with the API keys, their classes, weights and limits; read again at SIGHUP [default: everyone may ask]
     #[arg(long, value_name = "FILE", env = "PARKADE_API_KEYS", hide_env = true)]
     pub api_keys: Option<PathBuf>,
+    /// A key of its own right, beside those of the file: its requests are the tenant key-1, of a second one key-2, and so on.
+    /// Others on this machine can read it in the list of processes; PARKADE_API_KEY (several with commas between) they cannot
+    #[arg(long = "api-key", value_name = "KEY", action = ArgAction::Append)]
+    pub api_key: Vec<String>,
+    /// Names under which the model is listed and asked for, comma-separated, the first as its own [default: its file's name]
+    #[arg(long, value_name = "NAMES", env = "PARKADE_ALIAS", hide_env = true)]
+    pub alias: Option<String>,
+    /// How the model writes calls of tools [default: as its chat template shows]
+    #[arg(long, value_name = "NAME", env = "PARKADE_TOOL_CALL_PARSER", hide_env = true, value_parser = call_style_parser())]
+    pub tool_call_parser: Option<Style>,
     /// Refuse requests with fields that are not known here, instead of ignoring and reporting these
     #[arg(
         long,
@@ -383,6 +404,10 @@ pub struct SchedulingArgs {
 fn pooling_parser() -> impl TypedValueParser<Value = PoolingType> {
     let named = |name: String| PoolingType::ALL.into_iter().find(|kind| kind.name() == name).ok_or("no such pooling");
     PossibleValuesParser::new(PoolingType::ALL.map(PoolingType::name)).try_map(named)
+}
+
+fn call_style_parser() -> impl TypedValueParser<Value = Style> {
+    PossibleValuesParser::new(Style::names()).try_map(|name| Style::by_name(&name).ok_or("no such parser"))
 }
 
 fn drain_waiting_parser() -> impl TypedValueParser<Value = DrainWaiting> {

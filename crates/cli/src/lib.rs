@@ -10,6 +10,7 @@ mod embedded;
 mod error;
 mod hash_key;
 mod host;
+mod listeners;
 mod loading;
 mod logging;
 mod machine;

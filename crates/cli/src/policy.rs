@@ -53,12 +53,22 @@ pub enum PolicyError {
     Engine(#[from] EngineError),
 }
 
-/// Reads both files.
+/// The environment variable with further keys, commas between them.
+const KEYS_VARIABLE: &str = "PARKADE_API_KEY";
+
+/// Reads both files, and the keys that were given by themselves.
 ///
 /// # Errors
 /// What is wrong, where, and what to do.
 pub fn read(args: &ServeArgs, file: Option<&Path>) -> Result<Policy, PolicyError> {
     let keys = args.listen.api_keys.as_deref().map(ApiKeys::read).transpose()?;
+    let variable = std::env::var(KEYS_VARIABLE).unwrap_or_default();
+    let of_variable = variable.split(',').map(str::trim).filter(|key| !key.is_empty());
+    let plain: Vec<&str> = args.listen.api_key.iter().map(String::as_str).chain(of_variable).collect();
+    let keys = match plain.is_empty() {
+        true => keys,
+        false => Some(keys.unwrap_or_default().with_plain(&plain)?),
+    };
     Ok(Policy { keys, limits: limits(file)? })
 }
 

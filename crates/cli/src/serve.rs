@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use parkade_core::{EngineError, LoadError, Loaded, SchedulerKind};
-use parkade_server::{AppState, ModelEntry, ServerConfig};
-use tokio::net::TcpListener;
+use parkade_server::{AppState, Listener, ModelEntry, ServerConfig, Tls};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::args::{ListenArgs, ServeArgs};
+use crate::args::ServeArgs;
 use crate::config::Settings;
-use crate::host;
+use crate::listeners::{self, DEFAULT_HOST, ListenError};
 use crate::loading::{self, Models, ModelsError};
 use crate::machine::Machine;
 use crate::models::DEFAULT_NAMES;
@@ -35,14 +34,9 @@ pub enum ServeError {
     /// A limit of the server that makes no sense.
     #[error(transparent)]
     Server(#[from] parkade_server::ConfigError),
-    /// The port cannot be had.
-    #[error("cannot listen on {address}: {source}; {}", remedy(.source))]
-    Listen {
-        /// Where: an address or a name, with the port.
-        address: String,
-        /// The system's reason.
-        source: io::Error,
-    },
+    /// A port, a socket or a certificate cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The model cannot be used.
     #[error("cannot load the model: {0}")]
     Load(#[from] LoadError),
@@ -69,7 +63,7 @@ impl ServeError {
                 | ServeError::Engine(_)
                 | ServeError::Server(_)
                 | ServeError::Models(ModelsError::Memory(_))
-        )
+        ) || matches!(self, ServeError::Listen(error) if error.is_usage())
     }
 }
 
@@ -84,22 +78,10 @@ impl ServeError {
                 vec![loading::setting_of_engine(error)]
             }
             ServeError::Server(error) => vec![error.field],
-            ServeError::Listen { .. } => vec!["host", "port"],
+            ServeError::Listen(error) => error.settings(),
             ServeError::Load(error) => vec![loading::setting_of(error)],
             ServeError::Policy(_) | ServeError::LoadPanicked | ServeError::System { .. } => Vec::new(),
         }
-    }
-}
-
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program, perhaps another Parkade, is there: stop it, or choose another --port"
-        }
-        io::ErrorKind::PermissionDenied => "ports below 1024 are root's: choose another --port",
-        io::ErrorKind::NotFound => "no such host is known: choose another --host, 127.0.0.1 or 0.0.0.0 for example",
-        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address: choose another --host",
-        _ => "choose another --host or --port",
     }
 }
 
@@ -109,7 +91,11 @@ fn remedy(error: &io::Error) -> &'static str {
 /// If the configuration file's own section of weights and limits makes no sense.
 pub fn configuration(settings: &Settings, args: &ServeArgs) -> Result<String, ServeError> {
     let threads = loading::threads(&args.model, &Machine::read());
-    Ok(settings.as_file(&[("threads", threads.to_string())]) + &policy::as_section(settings.file.as_deref())?)
+    let mut computed = vec![("threads", threads.to_string())];
+    if args.listen.unix.is_none() {
+        computed.push(("host", DEFAULT_HOST.to_owned()));
+    }
+    Ok(settings.as_file(&computed) + &policy::as_section(settings.file.as_deref())?)
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -153,7 +139,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         log_lines_dropped: stderr::dropped,
         cors_origins: listed(args.listen.cors_origins.as_deref()),
         allowed_hosts: listed(args.listen.allowed_hosts.as_deref()),
-        host_name: Some(args.listen.host.clone()),
+        host_names: listeners::hosts(&args.listen),
         ..defaults
     }
 }
@@ -171,16 +157,14 @@ async fn listen(
     models: Models,
     drain_limit: Duration,
 ) -> Result<(), ServeError> {
-    let ListenArgs { host, port, .. } = &args.listen;
-    let failed = |source| ServeError::Listen { address: host::with_port(host, *port), source };
-    let addresses = host::addresses(host, *port).await.map_err(failed)?;
-    let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let tls = listeners::tls(&args.listen)?;
+    let listeners = listeners::open(&args.listen, tls.as_ref()).await?;
+    let urls: Vec<String> = listeners.iter().map(url_of).collect();
 
     let shutdown = shutdown_signal()?;
     let names = names(args, &models);
     let mut loading = load_in_background(models)?;
-    let serving = parkade_server::serve(listener, state.clone(), shutdown);
+    let serving = parkade_server::serve(listeners, state.clone(), shutdown);
     tokio::pin!(serving);
     let mut hangup = signal_handler(SignalKind::hangup())?;
     // It would end the process when the log's file may not grow; that somebody listens makes it an error of the write.
@@ -193,14 +177,11 @@ async fn listen(
                 let (first, beside) = loaded.map_err(|_| ServeError::LoadPanicked)??;
                 for (loaded, names) in [first].into_iter().chain(beside).zip(&names) {
                     engines.push(loaded.engine.clone());
-                    tracing::info!(model = %loaded.name, url = %format_args!("http://{address}/v1"), "ready");
-                    state.set_model(entry(loaded, names.clone()));
+                    tracing::info!(model = %loaded.name, url = urls.join(", "), "ready");
+                    state.set_model(entry(loaded, names).with_call_style(args.listen.tool_call_parser));
                 }
             }
-            Some(()) = hangup.recv() => match load_policy(&state, args, file) {
-                Ok(()) => tracing::info!(signal = "SIGHUP", "keys, weights and limits were read again"),
-                Err(error) => tracing::error!(signal = "SIGHUP", "everything stays as it was: {error}"),
-            },
+            Some(()) = hangup.recv() => read_again(&state, args, file, tls.as_deref()),
         }
     };
     ended.map_err(|source| ServeError::System { what: "the server's socket failed", source })?;
@@ -213,6 +194,25 @@ async fn listen(
         })?;
     }
     Ok(())
+}
+
+/// Where the API is, as clients take it.
+fn url_of(listener: &Listener) -> String {
+    let place = listener.to_string();
+    if place.starts_with("unix:") { place } else { place + "/v1" }
+}
+
+/// Reads again what may change while the server runs. What cannot be used changes nothing.
+fn read_again(state: &AppState, args: &ServeArgs, file: Option<&Path>, tls: Option<&Tls>) {
+    match load_policy(state, args, file) {
+        Ok(()) => tracing::info!(signal = "SIGHUP", "keys, weights and limits were read again"),
+        Err(error) => tracing::error!(signal = "SIGHUP", "everything stays as it was: {error}"),
+    }
+    match tls.map(Tls::reload) {
+        Some(Ok(())) => tracing::info!(signal = "SIGHUP", "the certificate was read again"),
+        Some(Err(error)) => tracing::error!(signal = "SIGHUP", "the certificate stays as it was: {error}"),
+        None => {}
+    }
 }
 
 /// Puts the keys file and the section `[parking-lot]` in force, all of it or nothing.
@@ -250,22 +250,40 @@ fn load_in_background(models: Models) -> Result<oneshot::Receiver<Result<LoadedM
     Ok(loading)
 }
 
-fn entry(loaded: Loaded, aliases: Vec<String>) -> ModelEntry {
-    let Loaded { engine, tokenizer, template, pairs, config, name, .. } = loaded;
-    ModelEntry::new(name, engine, tokenizer, template, config).with_pairs(pairs).with_aliases(aliases)
+/// What a model is called.
+struct Names {
+    /// Further names under which requests may ask for it.
+    further: Vec<String>,
+    /// Names that its operator gave it.
+    given: Vec<String>,
+    /// Its file, without the folder.
+    file: String,
 }
 
-/// Further names under which requests may ask for each model: as it was given, and all names of the default one.
-fn names(args: &ServeArgs, models: &Models) -> Vec<Vec<String>> {
+fn entry(loaded: Loaded, names: &Names) -> ModelEntry {
+    let Loaded { engine, tokenizer, template, pairs, config, name, .. } = loaded;
+    ModelEntry::new(name, engine, tokenizer, template, config)
+        .with_pairs(pairs)
+        .with_aliases(names.further.clone())
+        .with_given_aliases(&names.given)
+        .with_file_name(&names.file)
+}
+
+/// What each model is called: further names are how it was given, and all names of the default one.
+fn names(args: &ServeArgs, models: &Models) -> Vec<Names> {
     let first = (Some(&args.model.model), Some(&models.path));
     let second = (args.embedding.embedding_model.as_ref(), models.beside.as_ref().map(|(path, _)| path));
     let mut all = Vec::new();
     for (given, path) in [first, second] {
-        let mut names: Vec<String> = given.into_iter().cloned().collect();
+        let mut further: Vec<String> = given.into_iter().cloned().collect();
         if path.is_some_and(|path| *path == crate::directories::default_model()) {
-            names.extend(DEFAULT_NAMES.map(str::to_owned));
+            further.extend(DEFAULT_NAMES.map(str::to_owned));
         }
-        all.push(names);
+        let file =
+            path.and_then(|path| path.file_name()).map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        // Of two models the first is what the flag is about.
+        let given = if all.is_empty() { listed(args.listen.alias.as_deref()) } else { Vec::new() };
+        all.push(Names { further, given, file });
     }
     all
 }

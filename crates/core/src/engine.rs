@@ -141,6 +141,12 @@ impl Engine {
         self.inner.pool.cancel(id)
     }
 
+    /// Cancels a request because a newer one takes its place: it gets [`RequestError::Superseded`](crate::RequestError::Superseded), and
+    /// counts as superseded. False if no such request is there.
+    pub fn supersede(&self, id: &RequestId) -> bool {
+        self.inner.pool.supersede(id)
+    }
+
     /// Where a request stands; `None` if it is not known or has ended.
     pub fn status(&self, id: &RequestId) -> Option<RequestStatus> {
         self.inner.pool.status(id)

@@ -34,6 +34,8 @@ pub enum Event {
         text: String,
         /// The stop string that ended it.
         stop_string: Option<String>,
+        /// The token that ended it, if one did.
+        end_token: Option<EndToken>,
     },
     /// All answers are complete. The last event.
     Done(Usage),
@@ -46,6 +48,15 @@ impl Event {
     pub fn is_last(&self) -> bool {
         matches!(self, Event::Done(_) | Event::Failed(_))
     }
+}
+
+/// A token that ended an answer: one of the model's own ends, or of the request's [stop tokens](crate::Request::stop_tokens).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndToken {
+    /// The token.
+    pub id: TokenId,
+    /// Whether it is a part of the answer, and had its own [`Event::Token`].
+    pub is_said: bool,
 }
 
 /// Why an answer ended.
@@ -105,6 +116,9 @@ pub enum RequestError {
     /// Somebody cancelled it.
     #[error("the request was cancelled")]
     Cancelled,
+    /// A newer request of its sender has taken its place.
+    #[error("a newer request of the same sender has taken the place of this one")]
+    Superseded,
     /// Its deadline passed.
     #[error("the deadline of {} ms passed before the answer was complete", .allowed.as_millis())]
     Deadline {
@@ -159,6 +173,7 @@ impl RequestError {
     pub fn reason(&self) -> &'static str {
         match self {
             RequestError::Cancelled => "abort",
+            RequestError::Superseded => "superseded",
             RequestError::Deadline { .. } => "expired",
             RequestError::ShuttingDown => "shutdown",
             RequestError::NoRoom

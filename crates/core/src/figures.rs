@@ -221,7 +221,7 @@ figures! {
 }
 
 figures! {
-    /// Sums since the start over requests. Submitted is the sum of refused, completed, failed, cancelled, expired and what is here now.
+    /// Sums since the start over requests. Submitted is the sum of all other outcomes and what is here now.
     #[derive(Copy, Eq)]
     Totals {
         /// Times that a running request was parked, for whatever reason.
@@ -242,6 +242,8 @@ figures! {
             failed: u64;
             /// Requests that somebody cancelled.
             cancelled: u64;
+            /// Requests whose place a newer one of their sender has taken.
+            superseded: u64;
             /// Requests whose deadline passed.
             expired: u64;
         }

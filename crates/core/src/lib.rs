@@ -31,7 +31,7 @@ pub use chat::{Message, PromptError, Role};
 pub use config::{EngineConfig, SchedulerKind};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use event::{Event, FinishReason, RequestError, TokenLogprob, Usage};
+pub use event::{EndToken, Event, FinishReason, RequestError, TokenLogprob, Usage};
 pub use figures::{
     BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
     StateFigures, TenantFigures, Totals, WorkFigures,
@@ -48,7 +48,7 @@ pub use refusal::{Refusal, Remedies, retry_seconds};
 pub use request::{CacheScope, Request, RequestId, TaskKind};
 pub use requests::{End, LiveRequest, RequestState};
 pub use sampler::{NoDistribution, Sampler, Scratch as SamplerScratch};
-pub use sampling::{OutOfRange, SamplingParams};
+pub use sampling::{Dry, OutOfRange, SamplingParams, Xtc};
 pub use stream::RequestStream;
 pub use vocabulary::{Decoder, Vocabulary};
 

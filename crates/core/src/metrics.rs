@@ -59,7 +59,7 @@ metrics! {
     pub(crate) queue_time: Histogram = "request_queue_time_seconds", seconds(),
         "From the submission to the admission";
     ended: Family<Labels, Counter> = "request_success", Default::default(),
-        "Answers that ended, by the reason (stop, length, abort, expired, shutdown, error)";
+        "Answers that ended, by the reason (stop, length, abort, superseded, expired, shutdown, error)";
     refusals: Family<Labels, Counter> = "request_refusals", Default::default(),
         "Requests turned away, by the reason";
     expiries: Counter = "request_expiries", Default::default(),

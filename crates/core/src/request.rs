@@ -104,18 +104,27 @@ pub struct Request {
     pub sampling: SamplingParams,
     /// The longest answer in tokens; `None` goes on to the end of the context, 0 only reads the prompt.
     pub max_tokens: Option<usize>,
-    /// Strings that end the answer. They are not part of the text that is delivered.
+    /// Strings that end the answer. They are not part of the text that is delivered, unless [`keep_stop`](Self::keep_stop) says so.
     pub stop: Vec<String>,
+    /// Tokens that end the answer, besides the model's own. Their text is delivered with [`keep_stop`](Self::keep_stop) only.
+    pub stop_tokens: Vec<TokenId>,
+    /// Delivers the stop string, or the text of the one of [`stop_tokens`](Self::stop_tokens), that ended the answer.
+    pub keep_stop: bool,
+    /// No stop string, and no token that ends an answer, does so before the answer has so many tokens; unless nothing else may come.
+    pub min_tokens: usize,
     /// What its answers may be, compiled for the engine's vocabulary ([`Engine::compile`](crate::Engine::compile)). A text that is whole ends.
     pub format: Option<Arc<Grammar>>,
     /// Takes the model's end-of-text tokens for ordinary ones, except where a [`format`](Self::format) lets a text end.
     pub ignore_eos: bool,
+    /// Writes control tokens into the text as the vocabulary spells them (`<|im_start|>`), except the one that ends the answer.
+    pub spell_control: bool,
     /// `Some(n)`: each token comes with its log-probability and those of the `n` likeliest tokens.
     pub logprobs: Option<usize>,
     /// How many answers to the one prompt; they share the prompt's memory.
     pub n: usize,
-    /// Also deliver the log-probabilities of the prompt's own tokens ([`Event::PromptLogprobs`](crate::Event::PromptLogprobs)).
-    pub echo_logprobs: bool,
+    /// `Some(n)`: also deliver the log-probabilities of the prompt's own tokens ([`Event::PromptLogprobs`](crate::Event::PromptLogprobs)), with
+    /// those of the `n` likeliest in each place.
+    pub prompt_logprobs: Option<usize>,
     /// On whose account it runs.
     pub tenant: String,
     /// With whom it shares computed prompts; with everybody who has the same.
@@ -133,6 +142,8 @@ pub struct Request {
 impl Request {
     /// The most stop strings that a request may name.
     pub const MAX_STOPS: usize = 64;
+    /// The most [`stop_tokens`](Request::stop_tokens).
+    pub const MAX_STOP_TOKENS: usize = 1024;
     /// The longest stop string, in bytes.
     pub const MAX_STOP_BYTES: usize = 4096;
     /// The most answers to one prompt.
@@ -149,11 +160,15 @@ impl Request {
             sampling: SamplingParams::default(),
             max_tokens: None,
             stop: Vec::new(),
+            stop_tokens: Vec::new(),
+            keep_stop: false,
+            min_tokens: 0,
             format: None,
             ignore_eos: false,
+            spell_control: false,
             logprobs: None,
             n: 1,
-            echo_logprobs: false,
+            prompt_logprobs: None,
             tenant: String::new(),
             cache_scope: CacheScope::default(),
             class: Class::default(),
@@ -205,12 +220,33 @@ impl Request {
                 format!("a stop string has {long} bytes; at most {} are allowed", Self::MAX_STOP_BYTES),
             ));
         }
+        within("stop_token_ids", self.stop_tokens.len(), 0, Self::MAX_STOP_TOKENS)?;
+        if let Some(id) = self.stop_tokens.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Refusal::invalid(
+                "stop_token_ids",
+                format!("token id {id} is not in the vocabulary (0 to {})", vocab.saturating_sub(1)),
+            ));
+        }
+        if let Some(most) = self.max_tokens.filter(|&most| most < self.min_tokens) {
+            let message = format!("min_tokens is {}; it must be at most max_tokens, {most}", self.min_tokens);
+            return Err(Refusal::invalid("min_tokens", message));
+        }
+        if self.format.is_some() && self.sampling.allowed_tokens.is_some() {
+            // A format may need a token that is not among them, and the answer could not go on.
+            return Err(Refusal::invalid(
+                "allowed_token_ids",
+                "allowed_token_ids cannot be combined with a format of the answer; leave one of them out",
+            ));
+        }
         if let Some(format) = self.format.as_ref().filter(|format| format.vocab() > vocab) {
             let message = format!("the format was compiled for {} tokens, and the model has {vocab}", format.vocab());
             return Err(Refusal::invalid("format", message));
         }
         if let Some(count) = self.logprobs {
             within("logprobs", count, 0, Self::MAX_LOGPROBS)?;
+        }
+        if let Some(count) = self.prompt_logprobs {
+            within("prompt_logprobs", count, 0, Self::MAX_LOGPROBS)?;
         }
         self.sampling.validate(vocab).map_err(|problem| Refusal::invalid(problem.field, problem.to_string()))
     }
@@ -220,6 +256,10 @@ fn within(field: &'static str, value: usize, least: usize, most: usize) -> Resul
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    let what = if field == "stop" { "the number of stop strings" } else { field };
+    let what = match field {
+        "stop" => "the number of stop strings",
+        "stop_token_ids" => "the number of stop tokens",
+        field => field,
+    };
     Err(Refusal::invalid(field, format!("{what} is {value}; it must be from {least} to {most}")))
 }

@@ -39,8 +39,8 @@ impl StopMatcher {
         StopMatcher { matched: vec![0; patterns.len()], patterns, held: String::new() }
     }
 
-    /// Takes the next piece.
-    pub(crate) fn push(&mut self, piece: &str) -> Scan {
+    /// Takes the next piece. A stop string that is complete in it counts if the text `may_stop`.
+    pub(crate) fn push(&mut self, piece: &str, may_stop: bool) -> Scan {
         if self.patterns.is_empty() {
             return Scan::Text(piece.to_owned());
         }
@@ -55,10 +55,16 @@ impl StopMatcher {
                     complete = Some(pattern);
                 }
             }
-            if let Some(pattern) = complete {
+            if let Some(pattern) = complete.filter(|_| may_stop) {
                 let start = already + at + 1 - pattern.text.len();
                 self.held.truncate(start);
                 return Scan::Stopped { before: std::mem::take(&mut self.held), stop: pattern.text.clone() };
+            }
+            for (pattern, matched) in self.patterns.iter().zip(&mut self.matched) {
+                if *matched == pattern.text.len() {
+                    // It did not count, but its end may be the beginning of one that does.
+                    *matched = pattern.fallback[*matched - 1];
+                }
             }
         }
         let keep = self.matched.iter().copied().max().unwrap_or(0);
@@ -109,7 +115,7 @@ mod tests {
         let mut matcher = StopMatcher::new(&stops);
         let mut text = String::new();
         for piece in pieces {
-            match matcher.push(piece) {
+            match matcher.push(piece, true) {
                 Scan::Text(more) => text += &more,
                 Scan::Stopped { before, stop } => return (text + &before, Some(stop)),
             }
@@ -132,9 +138,24 @@ mod tests {
     #[test]
     fn only_text_that_may_still_become_a_stop_string_is_held_back() {
         let mut matcher = StopMatcher::new(&["END".to_owned()]);
-        assert_eq!(matcher.push("the E"), Scan::Text("the ".to_owned()));
-        assert_eq!(matcher.push("N"), Scan::Text(String::new()));
-        assert_eq!(matcher.push("E"), Scan::Text("EN".to_owned()));
+        assert_eq!(matcher.push("the E", true), Scan::Text("the ".to_owned()));
+        assert_eq!(matcher.push("N", true), Scan::Text(String::new()));
+        assert_eq!(matcher.push("E", true), Scan::Text("EN".to_owned()));
+    }
+
+    #[test]
+    fn a_stop_string_that_comes_too_soon_is_text_and_its_end_may_begin_another() {
+        let mut matcher = StopMatcher::new(&["aba".to_owned()]);
+        assert_eq!(matcher.push("xaba", false), Scan::Text("xab".to_owned()), "the last letter may begin another");
+        assert_eq!(matcher.push("b", false), Scan::Text(String::new()));
+        assert_eq!(
+            matcher.push("ac", true),
+            Scan::Stopped { before: String::new(), stop: "aba".to_owned() },
+            "it is complete where it may stop"
+        );
+        let mut matcher = StopMatcher::new(&["a".to_owned()]);
+        assert_eq!(matcher.push("banana", false), Scan::Text("banana".to_owned()));
+        assert_eq!(matcher.push("na", true), Scan::Stopped { before: "n".to_owned(), stop: "a".to_owned() });
     }
 
     #[test]

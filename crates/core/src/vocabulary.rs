@@ -10,6 +10,11 @@ use parkade_model::tokenizer::{TextStream, Tokenizer};
 pub trait Vocabulary: Send + Sync {
     /// Whether the token ends the text.
     fn is_end(&self, id: TokenId) -> bool;
+    /// How a token that has no text of its own is spelled where it is to be seen; `None` for all others.
+    fn spelling(&self, id: TokenId) -> Option<&str> {
+        let _ = id;
+        None
+    }
     /// A decoder for one new sequence.
     fn decoder(self: Arc<Self>) -> Box<dyn Decoder>;
     /// The tokens for answers that have a format; `None` if there can be none.
@@ -25,13 +30,17 @@ pub trait Decoder: Send {
     /// # Errors
     /// If the token has no text. The request fails, no other.
     fn push(&mut self, id: TokenId) -> Result<String, String>;
-    /// What is left at the end.
+    /// What is left of a character that is not gone on with: at the end, or before a token that is spelled.
     fn finish(&mut self) -> String;
 }
 
 impl Vocabulary for Tokenizer {
     fn is_end(&self, id: TokenId) -> bool {
         Tokenizer::is_end(self, id)
+    }
+
+    fn spelling(&self, id: TokenId) -> Option<&str> {
+        self.token_bytes(id).is_empty().then(|| self.token_text(id))
     }
 
     fn decoder(self: Arc<Self>) -> Box<dyn Decoder> {

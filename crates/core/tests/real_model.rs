@@ -137,7 +137,7 @@ fn an_echo_has_the_log_probabilities_that_the_answer_would_have_had() {
         .collect();
     let mut prompt = greedy.prompt.clone();
     prompt.extend(&answer.answers[&0].tokens);
-    let echo = Request { echo_logprobs: true, max_tokens: Some(0), prompt, ..greedy.clone() };
+    let echo = Request { prompt_logprobs: greedy.logprobs, max_tokens: Some(0), prompt, ..greedy.clone() };
     let events = Collected::all(&mut engine.submit(echo).unwrap()).events;
     let Event::PromptLogprobs(list) = &events[0] else { panic!("{events:?}") };
     let tail: Vec<_> = list[greedy.prompt.len()..].iter().flatten().cloned().collect();

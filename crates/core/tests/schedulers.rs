@@ -398,3 +398,34 @@ fn a_thousand_requests_that_vanish_at_random_leave_nothing_behind() {
         the_books_balance(&engine);
     }
 }
+
+#[test]
+fn a_request_that_is_given_up_ends_in_the_middle_of_its_pass_and_the_others_in_it_go_on() {
+    for scheduler in schedulers() {
+        let (engine, controls) = engine(100, EngineConfig { scheduler, max_seqs: 8, ..EngineConfig::default() });
+        let passes = || controls.passes.load(Ordering::SeqCst);
+        controls.hold.store(true, Ordering::SeqCst);
+        let mut first = engine.submit(request("first", 5, 10)).unwrap();
+        eventually("the first pass", || passes() == 1);
+        // These two come with the next pass.
+        let stays = request("stays", 9, 12);
+        let mut stream = engine.submit(stays.clone()).unwrap();
+        let mut others = ["superseded", "cancelled"].map(|name| engine.submit(request(name, 7, 12)).unwrap());
+        controls.hold_from.store(2, Ordering::SeqCst);
+        controls.hold.store(false, Ordering::SeqCst);
+        eventually("the second pass", || passes() == 2 && controls.is_holding.load(Ordering::SeqCst));
+        assert!(engine.supersede(&"superseded".into()) && engine.cancel(&"cancelled".into()));
+        for (other, error) in others.iter_mut().zip([RequestError::Superseded, RequestError::Cancelled]) {
+            // The pass is held for as long as they have not ended.
+            assert_eq!(Collected::all(other).last, Some(Event::Failed(error)));
+        }
+        controls.let_go();
+        assert_eq!(Collected::all(&mut stream).answers, alone(&stays).answers);
+        assert!(Collected::all(&mut first).is_done());
+        eventually("the end", || idle(&engine));
+        let totals = engine.snapshot().totals;
+        assert_eq!((totals.superseded, totals.cancelled, totals.completed), (1, 1, 2), "{totals:?}");
+        the_books_balance(&engine);
+        assert!(!engine.supersede(&"superseded".into()), "it has ended");
+    }
+}

@@ -4,12 +4,13 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 use llguidance::ParserFactory;
-use llguidance::api::{ParserLimits, TopLevelGrammar};
+use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::{InferenceCapabilities, TokTrie, TokenId};
 use parkade_sync::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cache::Cache;
+use crate::schema::Care;
 use crate::vocabulary::{Tokens, Vocabulary};
 use crate::{Format, GrammarError, Limits, Matcher, gbnf, schema};
 
@@ -83,7 +84,7 @@ impl Grammars {
             let message = format!("it has {length} bytes; up to {} are taken", self.limits.bytes);
             return Err(GrammarError::new(message));
         }
-        if let Format::JsonSchema { schema, .. } = format {
+        for schema in format.schemas() {
             schema::check_depth(schema, self.limits.depth)?;
         }
         let key = format.key();
@@ -126,7 +127,7 @@ fn parse(format: &Format, limits: &Limits) -> Result<TopLevelGrammar, GrammarErr
             json!({ "type": "object", "x-guidance": { "whitespace_pattern": WHITE_SPACE } }),
         ),
         Format::JsonSchema { schema, strict } => {
-            TopLevelGrammar::from_json_schema(schema::prepare(schema, *strict, limits)?)
+            TopLevelGrammar::from_json_schema(schema::prepare(schema, Care::strict_or(*strict, Care::Usual), limits)?)
         }
         Format::Regex(pattern) => TopLevelGrammar::from_regex(pattern),
         Format::Choice(texts) => TopLevelGrammar::from_lark(choice(texts)?),
@@ -135,7 +136,26 @@ fn parse(format: &Format, limits: &Limits) -> Result<TopLevelGrammar, GrammarErr
             check_brackets(text, limits.depth)?;
             TopLevelGrammar::from_lark(text.clone())
         }
+        Format::LarkWithJson { lark, schemas, strict } => lark_with_json(lark, schemas, *strict, limits)?,
     })
+}
+
+/// A grammar and the schemas that it names. The parser finds them by their names, which are no text of the grammar's.
+fn lark_with_json(
+    lark: &str,
+    schemas: &[Value],
+    strict: bool,
+    limits: &Limits,
+) -> Result<TopLevelGrammar, GrammarError> {
+    check_brackets(lark, limits.depth)?;
+    let mut parsed = TopLevelGrammar::from_lark(lark.to_owned());
+    for (number, schema) in schemas.iter().enumerate() {
+        let care = Care::strict_or(strict, Care::Loose);
+        let schema = schema::prepare(schema, care, limits).map_err(|error| error.of_schema(number))?;
+        let name = Some(format!("schema{number}"));
+        parsed.grammars.push(GrammarWithLexer { name, ..GrammarWithLexer::from_json_schema(schema) });
+    }
+    Ok(parsed)
 }
 
 fn choice(texts: &[String]) -> Result<String, GrammarError> {
@@ -178,7 +198,10 @@ fn compile_within(
         let _ = send.send(begin(&factory, parsed));
     };
     thread.spawn(work).map_err(|error| GrammarError::new(format!("no thread to compile it: {error}")))?;
-    let late = || GrammarError::new(format!("it takes more than {} s to compile", limits.time.as_secs_f64()));
+    let late = || GrammarError {
+        is_late: true,
+        ..GrammarError::new(format!("it takes more than {} s to compile", limits.time.as_secs_f64()))
+    };
     receive.recv_timeout(limits.time).map_err(|_| late())?
 }
 
@@ -189,8 +212,26 @@ fn begin(factory: &ParserFactory, parsed: TopLevelGrammar) -> Result<(llguidance
     let sharer = parser.clone();
     let mut matcher = llguidance::Matcher::new(Ok(parser));
     matcher.compute_mask().map_err(GrammarError::said)?;
+    refuse_endless(&matcher)?;
     warm_up(&matcher, factory.tok_env().tok_trie());
     Ok((matcher, sharer.parser.lexer_stats().num_bytes))
+}
+
+/// Refuses a format that forces a text without an end: all of it would be computed at once, for each answer again.
+fn refuse_endless(matcher: &llguidance::Matcher) -> Result<(), GrammarError> {
+    let endless = || GrammarError::new("each text of this format begins with one that has no end, or is too long");
+    let mut trial = matcher.deep_clone();
+    while !trial.is_stopped() {
+        let forced = trial.compute_ff_tokens();
+        if trial.is_error() {
+            return Err(endless());
+        }
+        if forced.is_empty() {
+            break;
+        }
+        trial.consume_tokens(&forced).map_err(|_| endless())?;
+    }
+    Ok(())
 }
 
 /// Draws some texts, so that the lexer knows most states before the first answer comes to them. The same format is always drawn the same texts.

@@ -9,6 +9,8 @@ pub struct GrammarError {
     pub reason: String,
     /// Where, if it is known.
     pub place: Option<Place>,
+    /// Whether it only took too long, which depends on what else the machine does.
+    pub is_late: bool,
 }
 
 /// A place in a format.
@@ -23,11 +25,11 @@ pub enum Place {
 impl GrammarError {
     /// An error that concerns the format as a whole.
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        GrammarError { reason: reason.into(), place: None }
+        GrammarError { reason: reason.into(), place: None, is_late: false }
     }
 
     pub(crate) fn at(pointer: &str, reason: impl Into<String>) -> Self {
-        GrammarError { reason: reason.into(), place: Some(Place::Pointer(pointer.to_owned())) }
+        GrammarError { reason: reason.into(), place: Some(Place::Pointer(pointer.to_owned())), is_late: false }
     }
 
     /// What the parser says, as far as it is about the format: what comes behind is about the parser's inside. Places are `LINE(COLUMN): ` there.
@@ -51,8 +53,18 @@ impl GrammarError {
         }
     }
 
+    /// The same, of one of several schemas: its place is in the list of them.
+    pub(crate) fn of_schema(mut self, number: usize) -> Self {
+        let inside = match self.place.take() {
+            Some(Place::Pointer(pointer)) => pointer,
+            _ => String::new(),
+        };
+        self.place = Some(Place::Pointer(format!("/{number}{inside}")));
+        self
+    }
+
     pub(crate) fn on_line(line: usize, reason: impl Into<String>) -> Self {
-        GrammarError { reason: reason.into(), place: Some(Place::Line(line)) }
+        GrammarError { reason: reason.into(), place: Some(Place::Line(line)), is_late: false }
     }
 }
 

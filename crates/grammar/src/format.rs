@@ -22,6 +22,17 @@ pub enum Format {
     Gbnf(String),
     /// A grammar in Lark's notation, as llguidance has it; it begins at `start`.
     Lark(String),
+    /// A grammar in Lark's notation, in which `@schemaK` stands for JSON by schema number K, written as [`Format::JsonSchema`] writes it. Places in
+    /// errors are JSON pointers into the list of schemas.
+    LarkWithJson {
+        /// The grammar; it begins at `start`.
+        lark: String,
+        /// The schemas, by their numbers from 0.
+        schemas: Vec<Value>,
+        /// Whether each schema must be enforced to the letter. If not, what cannot be enforced of it is left out, `oneOf` is taken as `anyOf`
+        /// where its branches cannot be told apart, and objects that list their properties have no others.
+        strict: bool,
+    },
 }
 
 impl Format {
@@ -35,6 +46,19 @@ impl Format {
             Format::Choice(texts) => format!("choice {texts:?}"),
             Format::Gbnf(text) => format!("gbnf {text}"),
             Format::Lark(text) => format!("lark {text}"),
+            Format::LarkWithJson { lark, schemas, strict } => {
+                // Debug writes the text in quotes, so it ends where the schemas begin.
+                format!("lark with json, strict {strict}: {lark:?} {}", Value::from(schemas.clone()))
+            }
+        }
+    }
+
+    /// The schemas in it.
+    pub(crate) fn schemas(&self) -> &[Value] {
+        match self {
+            Format::JsonSchema { schema, .. } => std::slice::from_ref(schema),
+            Format::LarkWithJson { schemas, .. } => schemas,
+            _ => &[],
         }
     }
 
@@ -45,6 +69,7 @@ impl Format {
             Format::JsonSchema { schema, .. } => bytes_of(schema),
             Format::Regex(text) | Format::Gbnf(text) | Format::Lark(text) => text.len(),
             Format::Choice(texts) => texts.iter().map(|text| text.len() + 1).sum(),
+            Format::LarkWithJson { lark, schemas, .. } => lark.len() + schemas.iter().map(bytes_of).sum::<usize>(),
         }
     }
 }

@@ -46,6 +46,7 @@
 //! ```
 
 mod cache;
+mod closed;
 mod compile;
 mod error;
 mod format;

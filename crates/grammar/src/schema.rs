@@ -9,6 +9,7 @@ use llguidance::derivre::RegexBuilder;
 use llguidance::regex_to_lark;
 use serde_json::{Map, Value, json};
 
+use crate::closed::close;
 use crate::{GrammarError, Limits};
 
 /// Keywords with a schema, a list of schemas, or schemas by name.
@@ -59,10 +60,28 @@ const MOST_PROPERTIES: usize = 2000;
 /// How deep references of `oneOf` are written out.
 const WRITTEN_OUT: usize = 4;
 
+/// How closely a schema must be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// To the letter.
+    Strict,
+    /// `oneOf` is `anyOf` where its branches cannot be told apart.
+    Usual,
+    /// And what cannot be enforced is left out; objects that list their properties have no others.
+    Loose,
+}
+
+impl Care {
+    pub(crate) fn strict_or(strict: bool, otherwise: Care) -> Care {
+        if strict { Care::Strict } else { otherwise }
+    }
+}
+
 /// What stands for the schema of a reference; in a new document it is `#/$defs/NUMBER`.
 struct Rewriting<'a> {
     root: &'a Value,
     limits: &'a Limits,
+    care: Care,
     /// Where references point to, by their pointer, in the order in which they were found.
     targets: Vec<(String, &'a Value)>,
     numbers: HashMap<String, usize>,
@@ -73,10 +92,11 @@ struct Rewriting<'a> {
 }
 
 /// The schema as the parser is to have it. Its depth has been checked.
-pub(crate) fn prepare(schema: &Value, strict: bool, limits: &Limits) -> Result<Value, GrammarError> {
+pub(crate) fn prepare(schema: &Value, care: Care, limits: &Limits) -> Result<Value, GrammarError> {
     let mut rewriting = Rewriting {
         root: schema,
         limits,
+        care,
         targets: Vec::new(),
         numbers: HashMap::new(),
         anchors: anchors(schema),
@@ -91,8 +111,15 @@ pub(crate) fn prepare(schema: &Value, strict: bool, limits: &Limits) -> Result<V
     }
     let Value::Object(mut root) = root else { return Ok(root) };
     root.insert("$defs".to_owned(), Value::Object(definitions));
-    root.insert("x-guidance".to_owned(), json!({ "whitespace_flexible": false, "coerce_one_of": !strict }));
-    Ok(Value::Object(root))
+    root.insert(
+        "x-guidance".to_owned(),
+        json!({ "whitespace_flexible": false, "coerce_one_of": care != Care::Strict }),
+    );
+    let mut root = Value::Object(root);
+    if care == Care::Loose {
+        close(&mut root);
+    }
+    Ok(root)
 }
 
 /// Refuses what is nested so deeply that to walk it could take a thread's stack.
@@ -144,29 +171,15 @@ impl<'a> Rewriting<'a> {
         let members = match schema {
             Value::Bool(_) => return Ok(schema.clone()),
             Value::Object(members) => members,
+            _ if self.care == Care::Loose => return Ok(Value::Bool(true)),
             _ => return Err(GrammarError::at(pointer, "a schema is an object or a boolean")),
         };
         let mut kept = Map::new();
         for (key, value) in members {
-            let place = below(pointer, key);
-            let key = key.as_str();
-            if SCHEMA.contains(&key) && !value.is_array() {
-                kept.insert(key.to_owned(), self.schema(value, &place)?);
-            } else if LISTS.contains(&key) || key == "items" || key == "additionalItems" {
-                kept.insert(key.to_owned(), self.list(key, value, &place)?);
-            } else if NAMED.contains(&key) {
-                kept.insert(key.to_owned(), self.named(value, &place, key == "patternProperties")?);
-            } else if key == "$ref" {
-                kept.insert(key.to_owned(), Value::String(self.reference(value, &place)?));
-            } else if COUNTS.contains(&key) {
-                kept.insert(key.to_owned(), self.count(value, &place)?);
-            } else if key == "format" {
-                kept.extend(format_of(value, &place)?);
-            } else if PLAIN.contains(&key) {
-                check_plain(key, value, &place)?;
-                kept.insert(key.to_owned(), value.clone());
-            } else {
-                refuse(key, value, members, &place)?;
+            match self.keyword(key, value, members, &below(pointer, key)) {
+                Ok(keyword) => kept.extend(keyword),
+                Err(_) if self.care == Care::Loose => {}
+                Err(error) => return Err(error),
             }
         }
         // A list of `items` is what `prefixItems` is called now.
@@ -179,10 +192,40 @@ impl<'a> Rewriting<'a> {
         } else {
             kept.shift_remove("additionalItems");
         }
-        if pointer.is_empty() || !members.contains_key("$id") {
+        if pointer.is_empty() || !members.contains_key("$id") || self.care == Care::Loose {
             return Ok(Value::Object(kept));
         }
         Err(GrammarError::at(&below(pointer, "$id"), "a schema with an `$id` inside of another one is not supported"))
+    }
+
+    /// A keyword of a schema as it is kept, if it says anything.
+    fn keyword(
+        &mut self,
+        key: &str,
+        value: &'a Value,
+        members: &Map<String, Value>,
+        place: &str,
+    ) -> Result<Option<(String, Value)>, GrammarError> {
+        let kept = if SCHEMA.contains(&key) && !value.is_array() {
+            self.schema(value, place)?
+        } else if LISTS.contains(&key) || key == "items" || key == "additionalItems" {
+            self.list(key, value, place)?
+        } else if NAMED.contains(&key) {
+            self.named(value, place, key == "patternProperties")?
+        } else if key == "$ref" {
+            Value::String(self.reference(value, place)?)
+        } else if COUNTS.contains(&key) {
+            self.count(value, place)?
+        } else if key == "format" {
+            return format_of(value, place);
+        } else if PLAIN.contains(&key) {
+            check_plain(key, value, place)?;
+            value.clone()
+        } else {
+            refuse(key, value, members, place)?;
+            return Ok(None);
+        };
+        Ok(Some((key.to_owned(), kept)))
     }
 
     fn list(&mut self, key: &str, value: &'a Value, place: &str) -> Result<Value, GrammarError> {

@@ -379,3 +379,25 @@ fn a_job_is_never_parked_whatever_its_spec_says() {
     assert_eq!((running.wait(), urgent.wait()), (Outcome::Completed(true), Outcome::Completed(true)));
     pool.workers().shutdown(soon());
 }
+
+#[test]
+fn a_step_in_flight_is_told_that_a_task_of_it_is_to_stop() {
+    let pool = turns(4, vec![Turns::new(|_| true)]);
+    let (begin, begun) = channel();
+    // It leaves its step only when it is told to.
+    let act = move |_: TaskId, ctx: &mut StepContext<'_, Turns>| {
+        begin.send(ctx.is_overtaken()).unwrap();
+        while !ctx.is_overtaken() {
+            std::thread::yield_now();
+        }
+        Turn::More
+    };
+    let mut running = pool.submit(&spec(), Box::new(act)).unwrap();
+    assert_eq!(begun.recv_timeout(LONG), Ok(false));
+    let waiting = pool.submit(&spec(), quick()).unwrap();
+    assert!(pool.cancel(running.id()));
+    assert_eq!(running.wait_timeout(LONG), Some(Outcome::Cancelled));
+    assert_eq!(waiting.wait(), Outcome::Completed(()), "the worker goes on");
+    assert_eq!(begun.try_iter().count(), 0, "it was in no other step");
+    pool.shutdown(soon());
+}

@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub max_headers: usize,
     /// How long a client may take to send a head, from its first byte.
     pub header_timeout: Duration,
+    /// How long a client may take for the handshake of TLS.
+    pub handshake_timeout: Duration,
     /// How long a connection may stay open without a request. Longer than clients and proxies keep theirs, which is up to
     /// 90 s: who closes first never sends a request into a connection that is just being closed.
     pub idle_timeout: Duration,
@@ -46,13 +48,20 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long a stream stays silent before a comment line is sent to keep proxies from closing it.
     pub keep_alive_comment: Duration,
+    /// How often the reader of a stream is told how its request stands, in a comment line, while that waits or is parked.
+    pub waiting_comment: Duration,
     /// How long the head of a streamed answer is held back while its request is in line, so that a request which ends
-    /// there gets its status. After that the head goes out, and comments keep the connection alive.
+    /// there gets its status. One without a deadline hardly ends there: its head goes out after
+    /// [`waiting_comment`](Self::waiting_comment). From then on comments tell how it stands and keep the connection alive.
     pub head_hold: Duration,
     /// How long running requests may go on after the shutdown has begun; then they are cancelled.
     pub drain_limit: Duration,
     /// What becomes of requests in line when the shutdown begins.
     pub drain_waiting: DrainWaiting,
+    /// Bytes that answers of the Responses API which are kept may take together; what was used the longest ago makes room.
+    pub kept_bytes: usize,
+    /// How long they are kept after they were used last.
+    pub kept_for: Duration,
     /// Whether a body with a field that is not known is refused. Otherwise the field is ignored, and the response says so
     /// in `x-parkade-ignored-fields`.
     pub strict: bool,
@@ -64,8 +73,8 @@ pub struct ServerConfig {
     /// there are no API keys, a loopback address is for `localhost`, 127.0.0.0/8 and `[::1]` only; if it is not, nothing
     /// but those, the address itself and the listed ones is taken in any case.
     pub allowed_hosts: Vec<String>,
-    /// The name that the listener's address was given by, if it was a name: requests may name it too.
-    pub host_name: Option<String>,
+    /// The names that listeners' addresses were given by: requests may name them too.
+    pub host_names: Vec<String>,
 }
 
 impl Default for ServerConfig {
@@ -78,12 +87,16 @@ impl Default for ServerConfig {
             body_grace: Duration::from_secs(5),
             body_bytes_per_second: 8 << 10,
             max_header_bytes: 32 << 10,
+            kept_bytes: 128 << 20,
+            kept_for: Duration::from_secs(24 * 3600),
             max_headers: 100,
             header_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
             write_timeout: Duration::from_secs(60),
             max_connections: 1024,
             keep_alive_comment: Duration::from_secs(10),
+            waiting_comment: Duration::from_secs(1),
             head_hold: Duration::from_secs(10),
             drain_limit: Duration::from_secs(30),
             drain_waiting: DrainWaiting::Finish,
@@ -91,7 +104,7 @@ impl Default for ServerConfig {
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,
             allowed_hosts: Vec::new(),
-            host_name: None,
+            host_names: Vec::new(),
         }
     }
 }
@@ -144,9 +157,11 @@ impl ServerConfig {
         for (field, value) in [
             ("body_timeout", self.body_timeout),
             ("header_timeout", self.header_timeout),
+            ("handshake_timeout", self.handshake_timeout),
             ("idle_timeout", self.idle_timeout),
             ("write_timeout", self.write_timeout),
             ("keep_alive_comment", self.keep_alive_comment),
+            ("waiting_comment", self.waiting_comment),
         ] {
             if value.is_zero() {
                 return err(field, &"0 s", "more than 0".into());

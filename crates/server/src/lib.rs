@@ -2,6 +2,7 @@
 
 mod access;
 mod config;
+mod description;
 mod dialects;
 mod generate;
 mod http;
@@ -14,5 +15,5 @@ pub use access::{
 pub use config::{ConfigError, ServerConfig};
 pub use dialects::openai::{Endpoint, embeddings, is_user};
 pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
-pub use http::{ApiError, Retry, is_request_id};
+pub use http::{ApiError, Listener, Retry, Tls, TlsError, is_request_id};
 pub use routes::{router, serve};

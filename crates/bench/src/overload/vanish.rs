@@ -45,7 +45,7 @@ pub(super) async fn measure(bench: &Bench, report: &mut Report) -> Result<(), Be
     let lost = capacity.map(|(available, total)| total - available);
     report.checks.push(Check::at_most("total_capacity - available_capacity at the end", lost, 0.0));
     let books = &json["totals"];
-    let ends = ["refused", "completed", "failed", "cancelled", "expired"].map(|end| books[end].as_f64());
+    let ends = ["refused", "completed", "failed", "cancelled", "superseded", "expired"].map(|end| books[end].as_f64());
     let ended = ends.into_iter().sum::<Option<f64>>();
     let lost = books["submitted"].as_f64().zip(ended).map(|(submitted, ended)| (submitted - ended).abs());
     if !books.is_null() {

@@ -122,20 +122,27 @@ fn put(
     origins: &mut Origins,
 ) -> Result<Command, ConfigError> {
     let wrong = |message: String| ConfigError::Value { path: path.to_owned(), key: full.to_owned(), message };
+    let no_value = || wrong(format!("a {} was given; expected a string, a number, true or false", value.type_str()));
+    let owner = place.map_or(Some(&command), |name| command.find_subcommand(name));
+    let Some(arg) = owner.and_then(|owner| setting(owner, key)).cloned() else { return Ok(command) };
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
         Value::Boolean(yes) => yes.to_string(),
-        Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
-            return Err(wrong(format!("a {} was given; expected a string, a number, true or false", value.type_str())));
-        }
+        Value::Array(list) => joined(&arg, list).ok_or_else(no_value)?,
+        Value::Datetime(_) | Value::Table(_) => return Err(no_value()),
     };
-    let owner = place.map_or(Some(&command), |name| command.find_subcommand(name));
-    let Some(arg) = owner.and_then(|owner| setting(owner, key)).cloned() else { return Ok(command) };
     check(&arg, text.as_ref()).map_err(wrong)?;
     origins.note(place, key, Origin::File { path: path.to_owned(), key: full.to_owned() });
     Ok(with_default(command, place, &arg, text.into()))
+}
+
+/// A list of texts as its flag takes it, if that takes lists.
+fn joined(arg: &Arg, list: &[Value]) -> Option<String> {
+    let delimiter = arg.get_value_delimiter()?;
+    let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+    texts.map(|texts| texts.join(&delimiter.to_string()))
 }
 
 fn setting<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {

@@ -123,16 +123,26 @@ impl Settings {
             if let Some(help) = arg.get_help() {
                 let _ = writeln!(text, "# {help}");
             }
-            let given = matches.get_raw(arg.get_id().as_str()).and_then(|mut values| values.next_back());
-            let value = given
-                .map(|v| v.to_string_lossy().into_owned())
-                .or_else(|| computed.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone()));
+            let given = matches.get_raw(arg.get_id().as_str()).and_then(|values| written(arg, values));
+            let value = given.or_else(|| computed.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone()));
             let _ = match value {
                 Some(value) => writeln!(text, "{key} = {}", literal(&value)),
                 None => writeln!(text, "# {key} ="),
             };
         }
         text
+    }
+}
+
+/// A setting's value as it is given: the last one, or of a list all.
+fn written<'a>(arg: &Arg, values: impl DoubleEndedIterator<Item = &'a OsStr>) -> Option<String> {
+    let mut values = values.map(OsStr::to_string_lossy);
+    match arg.get_value_delimiter() {
+        None => values.next_back().map(Into::into),
+        Some(delimiter) => {
+            let all: Vec<_> = values.collect();
+            (!all.is_empty()).then(|| all.join(&delimiter.to_string()))
+        }
     }
 }
 
@@ -383,6 +393,27 @@ mod tests {
         for value in ["tcp://", "http://10.96.12.7:1234", "tcp://10.96.12.7", "tcp://:x", "1234x"] {
             assert!(refused(&[], &[("PARKADE_PORT", value)], "").contains("PARKADE_PORT"), "{value}");
         }
+    }
+
+    #[test]
+    fn several_hosts_can_be_given_wherever_one_can() {
+        let hosts = |settings: Result<Settings, String>| {
+            let settings = settings.expect("valid");
+            let args::Command::Serve(serve) = &settings.cli.command else { panic!("not serve") };
+            let printed = settings.as_file(&[]).replace("[::1]", "::1");
+            assert!(printed.contains(&format!("host = \"{}\"", serve.listen.host.join(","))), "{printed}");
+            serve.listen.host.clone()
+        };
+        let both = ["127.0.0.1", "::1"];
+        assert_eq!(hosts(serve(&["--host", "127.0.0.1", "--host", "[::1]"], &[], "")), both);
+        assert_eq!(hosts(serve(&["--host", "127.0.0.1,::1"], &[], "")), both);
+        assert_eq!(hosts(serve(&[], &[("PARKADE_HOST", "127.0.0.1,::1")], "")), both);
+        assert_eq!(hosts(serve(&[], &[], "host = '127.0.0.1,::1'")), both);
+        assert_eq!(hosts(serve(&[], &[], "host = ['127.0.0.1', '::1']")), both);
+        assert_eq!(hosts(serve(&["--host", "::1"], &[("PARKADE_HOST", "127.0.0.1")], "host = 'a'")), ["::1"]);
+        assert!(refused(&[], &[], "host = [1]").contains("`host`"));
+        assert!(refused(&[], &[], "port = ['1']").contains("`port`"));
+        assert!(refused(&["--host", "127.0.0.1,a b"], &[], "").contains("'a b'"));
     }
 
     #[test]

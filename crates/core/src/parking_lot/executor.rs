@@ -68,7 +68,7 @@ impl LlmExecutor {
                 self.shared.adapter.note_answers(request.tenant(), request.answers, ended.completion_tokens);
                 context.complete(ended.key, ());
             }
-            Err(RequestError::Cancelled) => context.cancelled(ended.key),
+            Err(RequestError::Cancelled | RequestError::Superseded) => context.cancelled(ended.key),
             Err(error) => context.fail(ended.key, error.to_string()),
         }
         context.observe(units(self.stepper.free()));

@@ -93,7 +93,7 @@ impl ResourceAdapter {
     fn price_of(&self, request: &Request, need: &Need) -> ResourceCost {
         let prompt = request.prompt.len();
         // The last token of a prompt is always computed, for its logits; an echo needs the logits of all.
-        let cacheable = if request.echo_logprobs { 0 } else { prompt - 1 };
+        let cacheable = if request.prompt_logprobs.is_some() { 0 } else { prompt - 1 };
         let look_up = |prefix: &Arc<PrefixDirectory>| prefix.look_up(&request.cache_scope, &request.prompt, cacheable);
         let hit = self.prefix.as_ref().map(look_up).unwrap_or_default();
         // Blocks that running requests hold cost no memory; idle cached ones do, because they could be given to others. With full

@@ -67,7 +67,11 @@ impl InferenceWorkerPool {
     pub fn compile(&self, format: &Format) -> Result<Arc<Grammar>, GrammarError> {
         match &self.grammars {
             Some(grammars) => grammars.compile(format),
-            None => Err(GrammarError { reason: "the model's vocabulary has no formats".to_owned(), place: None }),
+            None => Err(GrammarError {
+                reason: "the model's vocabulary has no formats".to_owned(),
+                place: None,
+                is_late: false,
+            }),
         }
     }
 
@@ -176,6 +180,11 @@ impl InferenceWorkerPool {
         unreachable!("a stream ends with its last event")
     }
 
+    /// Ends a request for a newer one, see [`Engine::supersede`](crate::Engine::supersede). False if it is not here.
+    pub fn supersede(&self, id: &RequestId) -> bool {
+        self.shared.requests.find(id).is_some_and(|request| request.supersede())
+    }
+
     /// Cancels a request. Its memory is free before the next step. False if it is not here.
     pub fn cancel(&self, id: &RequestId) -> bool {
         self.shared.requests.find(id).is_some_and(|request| request.cancel())
@@ -221,6 +230,8 @@ impl InferenceWorkerPool {
             }
         });
         let (blocks, states) = (census.blocks, census.states);
+        // To the policy they are cancelled, and it may not know of the last ones yet.
+        let superseded = self.shared.requests.superseded().min(sums.cancelled);
         EngineSnapshot {
             scheduler: self.scheduler.name(),
             active_workers: stats.workers,
@@ -265,7 +276,8 @@ impl InferenceWorkerPool {
                 refused: sums.refused + refused_before,
                 completed: sums.completed,
                 failed: sums.failed,
-                cancelled: sums.cancelled,
+                cancelled: sums.cancelled - superseded,
+                superseded,
                 expired: sums.expired,
             },
             work: Some(self.metrics.work.figures()),

@@ -78,6 +78,8 @@ pub struct LiveRequest {
     task: OnceLock<(PoolHandle, TaskId)>,
     /// Somebody does not want it any more. Relaxed: it only explains an end that is ordered by the pool's lock.
     cancelled: AtomicBool,
+    /// That was because a newer request takes its place. Relaxed, as `cancelled`.
+    superseded: AtomicBool,
     /// Its own reader has left. SeqCst, as the count of those who read along: of the last two who leave at once, one sees the other gone.
     left: AtomicBool,
     pub(super) tape: Tape,
@@ -103,6 +105,7 @@ impl LiveRequest {
             answers: request.n,
             task: OnceLock::new(),
             cancelled: AtomicBool::new(false),
+            superseded: AtomicBool::new(false),
             left: AtomicBool::new(false),
             tape: Tape::new(limits),
             paused: AtomicBool::new(false),
@@ -162,8 +165,17 @@ impl LiveRequest {
         self.task.get().is_some_and(|(pool, task)| pool.cancel(*task))
     }
 
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+    /// A newer request takes its place. False if it has ended.
+    pub(crate) fn supersede(&self) -> bool {
+        self.superseded.store(true, Ordering::Relaxed);
+        self.cancel()
+    }
+
+    /// Why it is not wanted any more, if it is not.
+    pub(crate) fn unwanted(&self) -> Option<RequestError> {
+        let why =
+            if self.superseded.load(Ordering::Relaxed) { RequestError::Superseded } else { RequestError::Cancelled };
+        self.cancelled.load(Ordering::Relaxed).then_some(why)
     }
 
     /// Whether the policy has it end because its time is over: what came after that does not count.

@@ -47,6 +47,8 @@ struct State {
     finished: VecDeque<Finished>,
     finished_bytes: usize,
     sums: Sums,
+    /// How many a newer request has taken the place of, over all tenants.
+    superseded: u64,
 }
 
 struct Finished {
@@ -147,9 +149,11 @@ impl LiveRequests {
         state.sums.end(request.tenant(), |totals| match &end.error {
             None => totals.completed += 1,
             Some(RequestError::Cancelled) => totals.cancelled += 1,
+            Some(RequestError::Superseded) => totals.superseded += 1,
             Some(RequestError::Deadline { .. }) => totals.expired += 1,
             Some(_) => totals.failed += 1,
         });
+        state.superseded += u64::from(end.error == Some(RequestError::Superseded));
         request.set_end(end);
         let bytes = request.tape.bytes();
         state.finished_bytes += bytes;
@@ -172,8 +176,8 @@ impl LiveRequests {
     pub(crate) fn verdict(&self, request: &LiveRequest, in_line: bool) -> RequestError {
         // Whoever is in line is told at once, perhaps under the policy's lock.
         let has_expired = !in_line && request.has_expired();
-        if request.is_cancelled() && !has_expired {
-            return RequestError::Cancelled;
+        if let Some(unwanted) = request.unwanted().filter(|_| !has_expired) {
+            return unwanted;
         }
         if let Some(overdue) = request.overdue(self.clock.now()) {
             return overdue;
@@ -207,6 +211,11 @@ impl LiveRequests {
     pub(crate) fn own_figures(&self, tenant: &str) -> OwnFigures {
         let state = self.state.lock();
         OwnFigures::new(state.sums.totals(tenant), state.live().filter(|request| request.tenant() == tenant))
+    }
+
+    /// How many requests a newer one has taken the place of.
+    pub(crate) fn superseded(&self) -> u64 {
+        self.state.lock().superseded
     }
 
     /// Every tenant that has requests, by name.

@@ -53,6 +53,24 @@ pub(super) fn at_least(logits: &[f32], largest: f32, scale: f32, least: f32, out
     );
 }
 
+/// Keeps the `count` likeliest candidates, in the order in which they are; 0 keeps all.
+pub(super) fn keep_top_k(candidates: &mut Vec<Candidate>, count: usize) {
+    if count == 0 || count >= candidates.len() {
+        return;
+    }
+    let mut ranked = candidates.clone();
+    let (_, &mut last, _) = ranked.select_nth_unstable_by(count - 1, Candidate::order);
+    candidates.retain(|candidate| Candidate::order(candidate, &last).is_le());
+}
+
+/// XTC: of the candidates with at least `threshold` of the probability all are left out but the least likely one.
+pub(super) fn leave_out_top_choices(candidates: &mut Vec<Candidate>, threshold: f32) {
+    let least = f64::from(threshold) * weight_of(candidates);
+    let is_top = |candidate: &Candidate| f64::from(exp(candidate.logit)) >= least && exp(candidate.logit) > 0.0;
+    let stays = candidates.iter().copied().filter(is_top).max_by(Candidate::order);
+    candidates.retain(|candidate| !is_top(candidate) || Some(*candidate) == stays);
+}
+
 /// Keeps the smallest number of likeliest candidates whose weights `e^logit` have at least `share` of `total`. False, and nothing is
 /// changed, if all of them together do not have so much.
 pub(super) fn keep_top_p(candidates: &mut Vec<Candidate>, share: f32, total: f64, ranking: &mut Vec<Ranked>) -> bool {
@@ -182,6 +200,28 @@ mod tests {
         let mut candidates = list(&[0.3, 0.14, 0.14, 0.14, 0.14, 0.14]);
         keep_typical(&mut candidates, 0.5, &mut Vec::new());
         assert_eq!(ids(&candidates), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_top_choices_are_left_out_but_the_least_likely_of_them() {
+        let after = |threshold| {
+            let mut candidates = list(&[0.15, 0.5, 0.05, 0.3]);
+            leave_out_top_choices(&mut candidates, threshold);
+            ids(&candidates)
+        };
+        assert_eq!(after(0.1), [0, 2], "three have a tenth");
+        assert_eq!(after(0.2), [0, 2, 3]);
+        assert_eq!(after(0.4), [0, 1, 2, 3], "one alone stays");
+        assert_eq!(after(0.0), [2]);
+    }
+
+    #[test]
+    fn the_top_k_stay_in_their_order() {
+        for (count, kept) in [(0, vec![0, 1, 2, 3]), (1, vec![1]), (3, vec![0, 1, 3]), (9, vec![0, 1, 2, 3])] {
+            let mut candidates = list(&[0.15, 0.5, 0.05, 0.3]);
+            keep_top_k(&mut candidates, count);
+            assert_eq!(ids(&candidates), kept);
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Choosing the next token.
 
+mod bans;
 mod candidates;
 mod logprobs;
+mod repetition;
 mod softmax;
 
 use std::collections::{HashMap, HashSet};
@@ -12,8 +14,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::sampling::SamplingParams;
+use bans::LeastLength;
 use candidates::{Candidate, Ranked};
 pub(crate) use logprobs::logprob;
+use repetition::Repetitions;
 
 /// Below this a temperature is taken for 0: dividing by it would only overflow.
 const GREEDY: f32 = 1e-5;
@@ -28,6 +32,16 @@ pub struct Sampler {
     generated: HashMap<TokenId, u32>,
     /// The prompt's tokens, if the repetition penalty needs them.
     prompt: HashSet<TokenId>,
+    /// The prompt and the answer, if the parameters look at what came last.
+    text: Vec<TokenId>,
+    looks_back: bool,
+    /// Where the answer begins in it.
+    answer_start: usize,
+    /// How many tokens the answer has.
+    length: usize,
+    least: LeastLength,
+    /// The tokens that may come, a bit for each, 32 in a word.
+    allowed: Option<Vec<u32>>,
 }
 
 /// Memory that sampling uses again and again.
@@ -37,6 +51,8 @@ pub struct Scratch {
     weights: Vec<f32>,
     candidates: Vec<Candidate>,
     ranking: Vec<Ranked>,
+    repetitions: Repetitions,
+    banned: Vec<(TokenId, f32)>,
 }
 
 /// The logits hold no distribution: one is not a number, or none is finite.
@@ -49,11 +65,33 @@ impl Sampler {
     pub fn new(params: Arc<SamplingParams>, prompt: &[TokenId], seed: u64, choice: usize) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(choice as u64);
-        let prompt = if params.repetition_penalty == 1.0 { HashSet::new() } else { prompt.iter().copied().collect() };
-        Sampler { params, random, generated: HashMap::new(), prompt }
+        let looks_back = params.dry.is_some() || params.penalty_window.is_some() || !params.bad_words.is_empty();
+        let text = if looks_back { prompt.to_vec() } else { Vec::new() };
+        let counts = params.repetition_penalty == 1.0 || params.penalty_window.is_some();
+        let prompt = if counts { HashSet::new() } else { prompt.iter().copied().collect() };
+        Sampler {
+            random,
+            generated: HashMap::new(),
+            prompt,
+            answer_start: text.len(),
+            text,
+            looks_back,
+            length: 0,
+            least: LeastLength::default(),
+            allowed: params.allowed_tokens.as_deref().map(mask_of),
+            params,
+        }
     }
 
-    /// Chooses a token, of those that are `allowed` if that is given: a bit for each, 32 in a word. Each choice draws once from the generator, or not at all.
+    /// None of the tokens `ends` comes before the answer has at least so many tokens, unless nothing else could.
+    #[must_use]
+    pub fn at_least(mut self, tokens: usize, ends: Arc<[TokenId]>) -> Self {
+        self.least = LeastLength { tokens, ends };
+        self
+    }
+
+    /// Chooses a token, of those that are `allowed` if that is given: a bit for each, 32 in a word. Each choice draws once from the generator, once more for XTC,
+    /// or not at all.
     ///
     /// # Errors
     /// If the logits hold no distribution.
@@ -63,8 +101,18 @@ impl Sampler {
         allowed: Option<&[u32]>,
         scratch: &mut Scratch,
     ) -> Result<TokenId, NoDistribution> {
-        let Scratch { logits: edited, weights, candidates, ranking } = scratch;
-        let logits = self.adjust(logits, allowed, edited);
+        let Scratch { logits: edited, weights, candidates, ranking, repetitions, banned } = scratch;
+        let logits = match self.is_unedited(allowed) {
+            true => logits,
+            false => {
+                edited.clear();
+                edited.extend_from_slice(logits);
+                self.adjust(edited, allowed, repetitions);
+                let answer = &self.text[self.answer_start..];
+                bans::ban(edited, bans::banned(answer, self.length, &self.least, &self.params.bad_words), banned);
+                edited
+            }
+        };
         let largest = softmax::largest(logits).ok_or(NoDistribution)?;
         let token = if self.params.temperature < GREEDY {
             logits.iter().position(|&logit| logit == largest).expect("the largest logit is one of them")
@@ -75,6 +123,9 @@ impl Sampler {
             softmax::draw(weights, self.uniform())
         } else {
             self.filter(logits, largest, candidates, ranking);
+            if self.params.xtc.is_on() && self.uniform() < f64::from(self.params.xtc.probability) {
+                candidates::leave_out_top_choices(candidates, self.params.xtc.threshold);
+            }
             weights.clear();
             weights.extend(candidates.iter().map(|candidate| softmax::exp(candidate.logit)));
             candidates[softmax::draw(weights, self.uniform())].id as usize
@@ -85,50 +136,91 @@ impl Sampler {
     /// The answer has this token from now on.
     pub fn accept(&mut self, token: TokenId) {
         *self.generated.entry(token).or_default() += 1;
+        self.length += 1;
+        if self.looks_back {
+            self.text.push(token);
+        }
     }
 
-    /// Bias, penalties and what is allowed, in a copy if there are any.
-    fn adjust<'a>(&self, logits: &'a [f32], allowed: Option<&[u32]>, copy: &'a mut Vec<f32>) -> &'a [f32] {
+    /// Whether the model's own logits are taken.
+    fn is_unedited(&self, allowed: Option<&[u32]>) -> bool {
+        let params = &*self.params;
+        let is_penalised = params.repetition_penalty != 1.0 || self.counts() || params.dry.is_some();
+        let is_banned = !params.bad_words.is_empty() || self.length < self.least.tokens;
+        let is_limited = allowed.is_some() || self.allowed.is_some();
+        params.logit_bias.is_empty() && !is_penalised && !is_banned && !is_limited
+    }
+
+    /// Whether it matters how often the answer has a token.
+    fn counts(&self) -> bool {
+        self.params.presence_penalty != 0.0 || self.params.frequency_penalty != 0.0
+    }
+
+    /// Bias, penalties and what is allowed.
+    fn adjust(&self, logits: &mut [f32], allowed: Option<&[u32]>, repetitions: &mut Repetitions) {
+        for &(id, bias) in &self.params.logit_bias {
+            logits[id as usize] += bias;
+        }
+        match self.params.penalty_window {
+            Some(window) => self.penalise_window(logits, window),
+            None => {
+                let answer_only = self.generated.keys().filter(|id| !self.prompt.contains(id));
+                self.penalise(logits, self.prompt.iter().chain(answer_only).copied(), &self.generated);
+            }
+        }
+        if let Some(dry) = &self.params.dry {
+            repetitions.penalise(dry, &self.text, logits);
+        }
+        for allowed in [allowed, self.allowed.as_deref()].into_iter().flatten() {
+            forbid_others(logits, allowed);
+        }
+    }
+
+    /// The penalties, of what is among the last tokens.
+    fn penalise_window(&self, logits: &mut [f32], window: usize) {
+        let start = self.text.len().saturating_sub(window);
+        let seen: HashSet<TokenId> = self.text[start..].iter().copied().collect();
+        let mut counts: HashMap<TokenId, u32> = HashMap::new();
+        for &id in &self.text[start.max(self.answer_start)..] {
+            *counts.entry(id).or_default() += 1;
+        }
+        self.penalise(logits, seen.into_iter(), &counts);
+    }
+
+    /// The repetition penalty for what was `seen`, each once, and the others for what the answer has so often.
+    fn penalise(&self, logits: &mut [f32], seen: impl Iterator<Item = TokenId>, counts: &HashMap<TokenId, u32>) {
         let params = &*self.params;
         let repetition = params.repetition_penalty;
-        let counted = params.presence_penalty != 0.0 || params.frequency_penalty != 0.0;
-        if params.logit_bias.is_empty() && repetition == 1.0 && !counted && allowed.is_none() {
-            return logits;
-        }
-        copy.clear();
-        copy.extend_from_slice(logits);
-        for &(id, bias) in &params.logit_bias {
-            copy[id as usize] += bias;
-        }
         if repetition != 1.0 {
-            let answer_only = self.generated.keys().filter(|id| !self.prompt.contains(id));
-            for &id in self.prompt.iter().chain(answer_only) {
-                let logit = &mut copy[id as usize];
+            for id in seen {
+                let logit = &mut logits[id as usize];
                 // A tiny penalty takes the quotient out of range; the largest number is as good.
                 *logit = if *logit > 0.0 { (*logit / repetition).min(f32::MAX) } else { *logit * repetition };
             }
         }
-        if counted {
-            for (&id, &count) in &self.generated {
-                copy[id as usize] -= params.presence_penalty + params.frequency_penalty * count as f32;
+        if self.counts() {
+            for (&id, &count) in counts {
+                logits[id as usize] -= params.presence_penalty + params.frequency_penalty * count as f32;
             }
         }
-        if let Some(allowed) = allowed {
-            forbid_others(copy, allowed);
-        }
-        copy
     }
 
     fn is_plain(&self) -> bool {
-        self.params.top_k == 0 && self.params.typical_p >= 1.0 && self.params.top_p >= 1.0 && self.params.min_p <= 0.0
+        let params = &*self.params;
+        let keeps_all = params.top_k == 0 && params.typical_p >= 1.0 && params.top_p >= 1.0 && params.min_p <= 0.0;
+        keeps_all && params.top_n_sigma <= 0.0 && !params.xtc.is_on()
     }
 
-    /// What `top_k`, `typical_p`, `top_p` and `min_p` leave, in this order.
+    /// What `top_n_sigma`, `top_k`, `typical_p`, `top_p` and `min_p` leave, in this order.
     fn filter(&self, logits: &[f32], largest: f32, out: &mut Vec<Candidate>, ranking: &mut Vec<Ranked>) {
         let params = &*self.params;
         let scale = 1.0 / params.temperature;
         let top_k = params.top_k as usize;
-        if top_k > 0 && top_k < logits.len() {
+        if params.top_n_sigma > 0.0 {
+            let least = -f64::from(params.top_n_sigma) * softmax::deviation(logits) * f64::from(scale);
+            candidates::at_least(logits, largest, scale, least as f32, out);
+            candidates::keep_top_k(out, top_k);
+        } else if top_k > 0 && top_k < logits.len() {
             candidates::top(logits, top_k, out);
             out.iter_mut().for_each(|candidate| candidate.logit = (candidate.logit - largest) * scale);
         } else if params.typical_p < 1.0 {
@@ -186,6 +278,14 @@ fn forbid_others(logits: &mut [f32], allowed: &[u32]) {
             places(word).for_each(|bit| logits[bit] = kept[bit]);
         }
     }
+}
+
+/// A bit for each token, 32 in a word.
+fn mask_of(tokens: &[TokenId]) -> Vec<u32> {
+    let words = tokens.iter().max().map_or(0, |&last| last as usize / 32 + 1);
+    let mut mask = vec![0; words];
+    tokens.iter().for_each(|&id| mask[id as usize / 32] |= 1 << (id % 32));
+    mask
 }
 
 /// The places of the ones in a word, lowest first.

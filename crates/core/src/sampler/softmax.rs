@@ -47,6 +47,14 @@ pub(super) fn largest(values: &[f32]) -> Option<f32> {
     (sane.into_iter().all(|sane| sane) && largest.is_finite()).then_some(largest)
 }
 
+/// The standard deviation of the values that are finite.
+pub(super) fn deviation(values: &[f32]) -> f64 {
+    let finite = || values.iter().filter(|value| value.is_finite()).map(|&value| f64::from(value));
+    let count = finite().count().max(1) as f64;
+    let mean = finite().sum::<f64>() / count;
+    (finite().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count).sqrt()
+}
+
 /// The sum of `e^((value - largest) * scale)` over all values.
 pub(super) fn sum_of_exp(values: &[f32], largest: f32, scale: f32) -> f64 {
     values.chunks(BLOCK).map(|block| lane_sum(block, |value| exp((value - largest) * scale))).sum()
@@ -129,6 +137,12 @@ mod tests {
             }
         }
         assert_eq!(largest(&[f32::NEG_INFINITY; 20]), None);
+    }
+
+    #[test]
+    fn the_deviation_is_that_of_what_is_finite() {
+        assert_eq!(deviation(&[1.0, 3.0, f32::NEG_INFINITY, 1.0, 3.0]), 1.0);
+        assert_eq!((deviation(&[5.0]), deviation(&[])), (0.0, 0.0));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
+use crate::sampling::{Dry, Xtc};
+
 fn sampler(params: SamplingParams, prompt: &[TokenId], seed: u64) -> Sampler {
     Sampler::new(Arc::new(params), prompt, seed, 0)
 }
@@ -90,6 +92,78 @@ fn each_filter_leaves_what_it_should() {
     // top_p counts what top_k left: 0.5 of 0.8 is enough for 0.6.
     assert_eq!(with(|p| (p.top_k, p.top_p) = (2, 0.6)), [1]);
     assert_eq!(with(|p| (p.top_p, p.min_p) = (0.94, 0.5)), [1, 3]);
+}
+
+#[test]
+fn top_n_sigma_keeps_what_is_near_the_largest_logit_at_any_temperature() {
+    // Mean 2, standard deviation 2.
+    let logits = [0.0, 0.0, 0.0, 0.0, 4.0, 4.0, 4.0, 4.0, 1.9, 2.1];
+    let deviation = softmax::deviation(&logits) as f32;
+    for temperature in [0.5, 1.0, 3.0] {
+        for (sigmas, kept) in
+            [(0.5, vec![4, 5, 6, 7]), (1.99 / deviation, vec![4, 5, 6, 7, 9]), (100.0, (0..10).collect())]
+        {
+            let params = SamplingParams { temperature, top_n_sigma: sigmas, ..SamplingParams::default() };
+            let mut found = Vec::new();
+            sampler(params, &[], 0).filter(&logits, 4.0, &mut found, &mut Vec::new());
+            let found: Vec<TokenId> = found.iter().map(|candidate| candidate.id).collect();
+            assert_eq!(found, kept, "{sigmas} at {temperature}");
+        }
+    }
+}
+
+#[test]
+fn xtc_leaves_out_the_likely_as_often_as_it_should() {
+    let logits = logits_of(&[0.05, 0.5, 0.15, 0.3]);
+    let with = |probability, threshold| {
+        let params = SamplingParams { xtc: Xtc { probability, threshold }, ..SamplingParams::default() };
+        let drawn = draws(&params, &logits, 1, 10_000);
+        [0, 1, 2, 3].map(|id| drawn.iter().filter(|&&drawn| drawn == id).count() as f64 / 10_000.0)
+    };
+    let near = |found: [f64; 4], expected: [f64; 4]| {
+        let apart = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 0.02, "{found:?} instead of {expected:?}");
+    };
+    near(with(1.0, 0.1), [0.25, 0.0, 0.75, 0.0]);
+    near(with(0.5, 0.1), [0.15, 0.25, 0.45, 0.15]);
+    near(with(1.0, 0.51), [0.05, 0.5, 0.15, 0.3]);
+    near(with(0.0, 0.1), [0.05, 0.5, 0.15, 0.3]);
+}
+
+#[test]
+fn only_allowed_tokens_come_and_no_end_before_its_time() {
+    let logits = [2.0, 1.5, 1.0, -1.0];
+    let mut scratch = Scratch::default();
+    let params = SamplingParams { allowed_tokens: Some(Arc::new([1, 3])), ..SamplingParams::greedy() };
+    assert_eq!(sampler(params, &[], 0).choose(&logits, None, &mut scratch), Ok(1));
+    let mut patient = sampler(SamplingParams::greedy(), &[], 0).at_least(2, Arc::new([0, 2]));
+    let tokens: Vec<TokenId> = (0..3).map(|_| sample(&mut patient, &logits, &mut scratch).unwrap()).collect();
+    assert_eq!(tokens, [1, 1, 0]);
+    let params = SamplingParams { bad_words: vec![vec![0, 0], vec![1]], ..SamplingParams::greedy() };
+    let mut careful = sampler(params, &[0], 0);
+    let tokens: Vec<TokenId> = (0..4).map(|_| sample(&mut careful, &logits, &mut scratch).unwrap()).collect();
+    assert_eq!(tokens, [0, 2, 0, 2], "the prompt is not the answer");
+}
+
+#[test]
+fn a_window_forgets_what_was_said_before_it() {
+    let logits = [2.0, 1.9, 1.8, 1.0];
+    let run = |window, prompt: &[TokenId], set: fn(&mut SamplingParams)| {
+        let mut params = SamplingParams { penalty_window: window, ..SamplingParams::greedy() };
+        set(&mut params);
+        let mut sampler = sampler(params, prompt, 0);
+        let mut scratch = Scratch::default();
+        (0..4).map(|_| sample(&mut sampler, &logits, &mut scratch).unwrap()).collect::<Vec<_>>()
+    };
+    let presence = |p: &mut SamplingParams| p.presence_penalty = 0.5;
+    assert_eq!(run(None, &[], presence), [0, 1, 2, 0]);
+    assert_eq!(run(Some(1), &[], presence), [0, 1, 0, 1]);
+    assert_eq!(run(Some(0), &[], presence), [0, 0, 0, 0]);
+    assert_eq!(run(Some(9), &[0], presence), [0, 1, 2, 0], "the prompt is not the answer");
+    let repetition = |p: &mut SamplingParams| p.repetition_penalty = 1.5;
+    assert_eq!(run(Some(1), &[0], repetition), [1, 0, 1, 0]);
+    let all = run(Some(usize::MAX), &[0, 3], |p| (p.repetition_penalty, p.frequency_penalty) = (1.5, 0.1));
+    assert_eq!(all, run(None, &[0, 3], |p| (p.repetition_penalty, p.frequency_penalty) = (1.5, 0.1)));
 }
 
 #[test]
@@ -192,6 +266,10 @@ proptest! {
         penalties in prop::array::uniform2(prop::sample::select(vec![-2.0, 0.0, 2.0])),
         repetition_penalty in prop::sample::select(vec![1e-45, 1e-38, 0.5, 1.0, 10.0]),
         bias in prop::sample::select(vec![-100.0, 0.0, 100.0]),
+        (top_n_sigma, xtc) in prop::sample::select(vec![(0.0, (0.0, 0.0)), (1e-30, (1.0, 0.0)), (100.0, (0.5, 0.5))]),
+        dry in prop::sample::select(vec![None, Some((0.0, 1.0)), Some((100.0, 10.0))]),
+        penalty_window in prop::sample::select(vec![None, Some(0), Some(2), Some(usize::MAX)]),
+        (bad, allowed_tokens) in prop::sample::select(vec![(0, None), (1, Some([0, 0])), (3, Some([1, 0])), (2, None)]),
         seed in any::<u64>(),
     ) {
         let [top_p, min_p, typical_p] = shares;
@@ -199,15 +277,22 @@ proptest! {
         let params = SamplingParams {
             temperature, top_k, top_p, min_p, typical_p, presence_penalty, frequency_penalty, repetition_penalty,
             logit_bias: vec![(0, bias), (1, -bias)],
+            top_n_sigma,
+            xtc: Xtc { probability: xtc.0, threshold: xtc.1 },
+            dry: dry.map(|(multiplier, base)| Dry { multiplier, base, allowed_length: 1, ..Dry::default() }),
+            penalty_window,
+            bad_words: [vec![0], vec![1], vec![0, 1]][..bad].to_vec(),
+            allowed_tokens: allowed_tokens.map(Arc::from),
             seed: None,
         };
         prop_assert_eq!(params.validate(logits.len()), Ok(()));
-        prop_assume!(softmax::largest(&logits).is_some());
+        let may_come = |id: &usize| allowed_tokens.is_none_or(|ids| ids.contains(&(*id as TokenId)));
+        prop_assume!(softmax::largest(&logits).is_some() && (0..logits.len()).any(|id| may_come(&id) && logits[id].is_finite()));
         let mut scratch = Scratch::default();
-        let mut sampler = sampler(params, &[1], seed);
+        let mut sampler = sampler(params, &[1], seed).at_least(2, Arc::new([0, 1]));
         for _ in 0..4 {
             let token = sample(&mut sampler, &logits, &mut scratch);
-            prop_assert!(token.is_ok_and(|id| (id as usize) < logits.len()), "{token:?}");
+            prop_assert!(token.is_ok_and(|id| may_come(&(id as usize)) && (id as usize) < logits.len()), "{token:?}");
         }
     }
 }

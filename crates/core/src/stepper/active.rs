@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parkade_model::Pooled;
+use parkade_model::{Pooled, TokenId};
 
 use crate::blocks::BlockPool;
 use crate::event::{RequestError, TokenLogprob, Usage};
 use crate::request::{CacheScope, Request};
 use crate::requests::RequestState;
+use crate::sampler::Sampler;
 use crate::stop::StopMatcher;
 use crate::stream::Outlet;
 use crate::vocabulary::Vocabulary;
@@ -54,7 +55,8 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub(super) fn new(arrival: Arrival, now: Instant, vocabulary: &Arc<dyn Vocabulary>) -> Self {
+    /// `vocab` is how many logits a row has.
+    pub(super) fn new(arrival: Arrival, now: Instant, vocabulary: &Arc<dyn Vocabulary>, vocab: usize) -> Self {
         let Arrival { request, answer, outlet } = arrival;
         let metadata = &outlet.request().metadata;
         let (submitted, granted) = (metadata.submitted_at, usize::try_from(metadata.cost.blocks).unwrap_or(usize::MAX));
@@ -63,15 +65,18 @@ impl Active {
         let stop = StopMatcher::new(&request.stop);
         outlet.request().set_state(RequestState::Running);
         let matcher = request.format.as_ref().map(|format| format.matcher());
+        let ends = ends_of(&request, &**vocabulary, vocab);
         let sequence = |choice| {
             let structure = matcher.clone().map(Structure::new);
-            Sequence::new(&request, choice, seed, vocabulary, &sampling, &stop, structure)
+            let sampler = Sampler::new(Arc::clone(&sampling), &request.prompt, seed, choice)
+                .at_least(request.min_tokens, Arc::clone(&ends));
+            Sequence::new(&request, choice, sampler, vocabulary, &stop, structure)
         };
         Active {
             seqs: (0..request.n).map(sequence).collect(),
             scope: request.cache_scope.clone(),
             outlet,
-            settings: Settings { answer, ignore_eos: request.ignore_eos, logprobs: request.logprobs },
+            settings: Settings::of(&request, answer),
             granted,
             taken: 0,
             lent: 0,
@@ -83,7 +88,7 @@ impl Active {
             parked: false,
             paused_since: None,
             // Nothing comes before the first token, so it has no probability.
-            echo: request.echo_logprobs.then(|| vec![None]),
+            echo: request.prompt_logprobs.map(|_| vec![None]),
             pooled: Pooled::default(),
             failure: None,
         }
@@ -155,6 +160,15 @@ impl Active {
             parked: self.parkings,
         }
     }
+}
+
+/// The tokens that a request's answers must not have before they are long enough; none if they may be of any length.
+fn ends_of(request: &Request, vocabulary: &dyn Vocabulary, vocab: usize) -> Arc<[TokenId]> {
+    if request.min_tokens == 0 {
+        return Arc::default();
+    }
+    let ends = (0..).take(vocab).filter(|&id| vocabulary.is_end(id));
+    ends.chain(request.stop_tokens.iter().copied()).collect()
 }
 
 /// A seed from the system's randomness, by way of the keys that the standard library draws for its hash maps.

@@ -201,7 +201,7 @@ impl Stepper {
 
     /// Lets a request take part in the steps from now on.
     pub(crate) fn admit(&mut self, key: TaskId, arrival: Arrival, now: Instant) {
-        let active = Active::new(arrival, now, &self.vocabulary);
+        let active = Active::new(arrival, now, &self.vocabulary, self.backend.vocab());
         self.metrics.work.admissions.inc();
         self.metrics.queue_time.observe(now.saturating_duration_since(active.submitted).as_secs_f64());
         self.metrics.work.prompt_tokens.inc_by(active.usage(now).prompt_tokens as u64);

@@ -161,7 +161,7 @@ impl Stepper {
         let active = self.requests.get_mut(&share.key).expect("planned requests are here");
         let Some(echo) = &mut active.echo else { return };
         let seq = &active.seqs[share.choice];
-        let alternatives = active.settings.logprobs.unwrap_or(0);
+        let alternatives = active.settings.prompt_logprobs.unwrap_or(0);
         // After parking it goes on from a block's end, and computes again what it knew.
         let known = (echo.len() - 1).saturating_sub(share.past);
         for row in rows.chunks_exact(self.backend.vocab()).skip(known) {
@@ -245,11 +245,11 @@ impl Stepper {
             if let Some(Said { id, text, logprob }) = next.said {
                 active.outlet.send(Event::Token { index, id, text, logprob });
             }
-            if let Some(Finish { reason, text, stop_string }) = next.finish {
+            if let Some(Finish { reason, text, stop_string, end_token }) = next.finish {
                 seq.stage = Stage::Finished;
                 seq.release(&mut self.pool);
                 self.metrics.answer_ended(reason.name());
-                active.outlet.send(Event::Finished { index, reason, text, stop_string });
+                active.outlet.send(Event::Finished { index, reason, text, stop_string, end_token });
             }
         }
     }

@@ -6,10 +6,9 @@ use std::time::Instant;
 use parkade_model::TokenId;
 
 use crate::blocks::{BlockPool, BlockTable};
-use crate::event::{FinishReason, RequestError, TokenLogprob};
+use crate::event::{EndToken, FinishReason, RequestError, TokenLogprob};
 use crate::request::Request;
 use crate::sampler::{Sampler, Scratch, logprob};
-use crate::sampling::SamplingParams;
 use crate::stop::{Scan, StopMatcher};
 use crate::vocabulary::{Decoder, Vocabulary};
 
@@ -61,6 +60,8 @@ pub(super) struct Finish {
     pub(super) reason: FinishReason,
     pub(super) text: String,
     pub(super) stop_string: Option<String>,
+    /// The token that ended it.
+    pub(super) end_token: Option<EndToken>,
 }
 
 /// Whether a sequence computes for itself.
@@ -75,20 +76,40 @@ pub(super) enum Stage {
 }
 
 /// What stays the same from the first token to the last.
-#[derive(Clone, Copy)]
 pub(super) struct Settings {
     pub(super) answer: usize,
+    /// Nothing but that and a format's end ends an answer before it has so many tokens.
+    pub(super) least: usize,
+    pub(super) stop_tokens: Vec<TokenId>,
+    pub(super) keep_stop: bool,
     pub(super) ignore_eos: bool,
+    pub(super) spell_control: bool,
     pub(super) logprobs: Option<usize>,
+    pub(super) prompt_logprobs: Option<usize>,
+}
+
+impl Settings {
+    /// Those of a request whose answers have at most `answer` tokens.
+    pub(super) fn of(request: &Request, answer: usize) -> Self {
+        Settings {
+            answer,
+            least: request.min_tokens,
+            stop_tokens: request.stop_tokens.clone(),
+            keep_stop: request.keep_stop,
+            ignore_eos: request.ignore_eos,
+            spell_control: request.spell_control,
+            logprobs: request.logprobs,
+            prompt_logprobs: request.prompt_logprobs,
+        }
+    }
 }
 
 impl Sequence {
     pub(super) fn new(
         request: &Request,
         choice: usize,
-        seed: u64,
+        sampler: Sampler,
         vocabulary: &Arc<dyn Vocabulary>,
-        sampling: &Arc<SamplingParams>,
         stop: &StopMatcher,
         structure: Option<Structure>,
     ) -> Self {
@@ -100,7 +121,7 @@ impl Sequence {
             table: BlockTable::new(),
             fork: 0,
             stage: if choice == 0 { Stage::Live } else { Stage::Following },
-            sampler: Sampler::new(Arc::clone(sampling), &request.prompt, seed, choice),
+            sampler,
             stop: stop.clone(),
             structure,
             text: Arc::clone(vocabulary).decoder(),
@@ -176,7 +197,11 @@ impl Sequence {
     ) -> Result<Next, RequestError> {
         if self.generated() >= settings.answer {
             // Only the prompt was wanted.
-            return Ok(Next { generated: false, said: None, finish: Some(self.finish(FinishReason::Length)) });
+            return Ok(Next {
+                generated: false,
+                said: None,
+                finish: Some(self.finish(FinishReason::Length, settings)),
+            });
         }
         let id = self.choose(logits, vocabulary, scratch)?;
         let logprob = settings.logprobs.map(|alternatives| logprob(logits, id, alternatives, scratch));
@@ -220,32 +245,53 @@ impl Sequence {
     ) -> Result<Next, RequestError> {
         self.sampler.accept(id);
         self.tokens.push(id);
-        if vocabulary.is_end(id) && (!settings.ignore_eos || self.structure.is_some()) {
-            return Ok(Next { generated: true, said: None, finish: Some(self.finish(FinishReason::Stop)) });
+        let is_stop = settings.stop_tokens.contains(&id) && self.may_stop(settings);
+        let is_end = vocabulary.is_end(id) && (!settings.ignore_eos || self.structure.is_some());
+        if is_end || (is_stop && !settings.keep_stop) {
+            let finish = Finish {
+                end_token: Some(EndToken { id, is_said: false }),
+                ..self.finish(FinishReason::Stop, settings)
+            };
+            return Ok(Next { generated: true, said: None, finish: Some(finish) });
         }
-        let piece = self.text.push(id).map_err(|message| RequestError::Text { id, message })?;
-        let (text, stopped) = match self.stop.push(&piece) {
+        let piece = match vocabulary.spelling(id).filter(|_| settings.spell_control) {
+            Some(name) => self.text.finish() + name,
+            None => self.text.push(id).map_err(|message| RequestError::Text { id, message })?,
+        };
+        let (text, stopped) = match self.stop.push(&piece, self.may_stop(settings)) {
             Scan::Text(text) => (text, None),
             Scan::Stopped { before, stop } => {
-                (before, Some(Finish { reason: FinishReason::Stop, text: String::new(), stop_string: Some(stop) }))
+                let text = if settings.keep_stop { before + &stop } else { before };
+                let (reason, rest) = (FinishReason::Stop, String::new());
+                (text, Some(Finish { reason, text: rest, stop_string: Some(stop), end_token: None }))
             }
         };
-        let ended = match self.structure.as_ref().is_some_and(Structure::is_over) {
+        let ended = match is_stop || self.structure.as_ref().is_some_and(Structure::is_over) {
             true => Some(FinishReason::Stop),
             false => (self.generated() >= settings.answer).then_some(FinishReason::Length),
         };
-        let finish = stopped.or_else(|| ended.map(|reason| self.finish(reason)));
+        let end_token = is_stop.then_some(EndToken { id, is_said: true });
+        let finish = || ended.map(|reason| Finish { end_token, ..self.finish(reason, settings) });
+        let finish = stopped.or_else(finish);
         Ok(Next { generated: true, said: Some(Said { id, text, logprob }), finish })
     }
 
+    /// Whether the answer is long enough to be ended by what its request names.
+    fn may_stop(&self, settings: &Settings) -> bool {
+        self.generated() >= settings.least
+    }
+
     /// Ends the text: what was held back is delivered now, unless it has become a stop string at last.
-    fn finish(&mut self, reason: FinishReason) -> Finish {
+    fn finish(&mut self, reason: FinishReason, settings: &Settings) -> Finish {
         let tail = self.text.finish();
-        match self.stop.push(&tail) {
-            Scan::Text(text) => Finish { reason, text: text + &self.stop.finish(), stop_string: None },
-            Scan::Stopped { before, stop } => {
-                Finish { reason: FinishReason::Stop, text: before, stop_string: Some(stop) }
-            }
+        match self.stop.push(&tail, self.may_stop(settings)) {
+            Scan::Text(text) => Finish { reason, text: text + &self.stop.finish(), stop_string: None, end_token: None },
+            Scan::Stopped { before, stop } => Finish {
+                reason: FinishReason::Stop,
+                text: if settings.keep_stop { before + &stop } else { before },
+                stop_string: Some(stop),
+                end_token: None,
+            },
         }
     }
 

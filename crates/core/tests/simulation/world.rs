@@ -291,7 +291,8 @@ impl World {
         let now = self.clock.now();
         let snapshot = self.engine().snapshot();
         let totals = snapshot.totals;
-        let ended = totals.refused + totals.completed + totals.failed + totals.cancelled + totals.expired;
+        let given_up = totals.cancelled + totals.superseded;
+        let ended = totals.refused + totals.completed + totals.failed + given_up + totals.expired;
         let here = (snapshot.requests.waiting + snapshot.requests.running + snapshot.requests.parked) as u64;
         assert_eq!(totals.submitted, ended + here, "the books do not balance: {snapshot:?}");
         assert_eq!((totals.submitted, totals.refused), (self.counts.submitted, self.counts.refused));
@@ -349,6 +350,7 @@ impl World {
             ("completed", |totals| totals.completed),
             ("failed", |totals| totals.failed),
             ("cancelled", |totals| totals.cancelled),
+            ("superseded", |totals| totals.superseded),
             ("expired", |totals| totals.expired),
             ("preemptions", |totals| totals.preemptions),
             ("class_preemptions", |totals| totals.class_preemptions),

@@ -77,7 +77,8 @@ pub fn idle(engine: &Engine) -> bool {
 pub fn the_books_balance(engine: &Engine) {
     let now = engine.snapshot();
     let totals = now.totals;
-    let ended = totals.refused + totals.completed + totals.failed + totals.cancelled + totals.expired;
+    let given_up = totals.cancelled + totals.superseded;
+    let ended = totals.refused + totals.completed + totals.failed + given_up + totals.expired;
     let here = (now.requests.waiting + now.requests.running + now.requests.parked) as u64;
     assert_eq!(totals.submitted, ended + here, "{totals:?}");
 }

@@ -360,6 +360,10 @@ impl Vocabulary for Letters {
         id == END
     }
 
+    fn spelling(&self, id: TokenId) -> Option<&str> {
+        (id == MUTE).then_some("<mute>")
+    }
+
     fn decoder(self: Arc<Self>) -> Box<dyn Decoder> {
         Box::new(LetterDecoder { held: String::new() })
     }
@@ -390,6 +394,11 @@ pub fn letter(id: TokenId) -> char {
     if id == END { '.' } else { char::from(b'a' + (id % 6) as u8) }
 }
 
+/// How a token reads where control tokens are spelled.
+pub fn spelled(id: TokenId) -> String {
+    if id == MUTE { "<mute>".to_owned() } else { letter(id).to_string() }
+}
+
 /// What a stream brought.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
@@ -418,7 +427,7 @@ impl Collected {
                 answer.tokens.push(*id);
                 answer.text += text;
             }
-            Event::Finished { index, reason, text, stop_string } => {
+            Event::Finished { index, reason, text, stop_string, .. } => {
                 let answer = self.answers.entry(*index).or_default();
                 assert_eq!(answer.reason, None, "an answer finishes once");
                 answer.text += text;

@@ -138,3 +138,50 @@ fn a_format_is_compiled_once() {
     let first = grammars.compile(&format).unwrap();
     assert!(std::sync::Arc::ptr_eq(&first, &grammars.compile(&format).unwrap()));
 }
+
+fn with_json(schemas: Vec<serde_json::Value>, strict: bool) -> Format {
+    let lark = "start: \"a(\" args \")\" (\";\" args)?\nargs: @schema0 | \"#\" @schema1".to_owned();
+    Format::LarkWithJson { lark, schemas, strict }
+}
+
+#[test]
+fn a_grammar_names_schemas_that_are_written_as_they_are_alone() {
+    let object = json!({
+        "type": "object",
+        "properties": { "n": { "$ref": "#/$defs/n" } },
+        "required": ["n"],
+        "additionalProperties": false,
+        "$defs": { "n": { "type": "integer" } },
+    });
+    let format = with_json(vec![object.clone(), json!({ "enum": ["@schema0", "%json"] })], true);
+    assert!(takes(&format, r#"a({"n":1})"#) && takes(&format, r##"a(#"@schema0");{"n":-2}"##));
+    assert!(!takes(&format, r#"a({"n": 1})"#) && !takes(&format, r#"a({"n":"x"})"#) && !takes(&format, "a(#1)"));
+    let grammars = grammars();
+    let first = grammars.compile(&format).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &grammars.compile(&format).unwrap()));
+    let other = grammars.compile(&with_json(vec![object, json!({ "enum": ["%json"] })], true)).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(&first, &other));
+}
+
+#[test]
+fn what_cannot_be_enforced_of_one_of_several_schemas_is_refused_or_left_out() {
+    let list = json!({
+        "type": "array",
+        "uniqueItems": true,
+        "items": { "type": "integer", "not": { "const": 7 } },
+        "minItems": 1,
+        "contains": { "$ref": "https://example.com/a.json" },
+    });
+    let schemas = vec![json!({ "type": "integer" }), list];
+    let error = grammars().compile(&with_json(schemas.clone(), true)).unwrap_err();
+    assert_eq!(error.place, Some(Place::Pointer("/1/uniqueItems".to_owned())));
+    let loose = with_json(schemas, false);
+    assert!(takes(&loose, "a(1);#[7,7]") && !takes(&loose, "a(#[])") && !takes(&loose, "a(#[true])"));
+    let odd = json!({ "properties": { "a": 1, "b": { "$ref": "other" }, "c": { "type": "null", "$id": "c" } } });
+    let loose = with_json(vec![odd, json!({})], false);
+    assert!(takes(&loose, r#"a({"a":1,"b":"x","c":null})"#) && !takes(&loose, r#"a({"a":1,"c":0})"#));
+    let nested = (0..100).fold(json!({}), |inner, _| json!({ "items": inner }));
+    assert!(grammars().compile(&with_json(vec![json!({}), nested], false)).is_err(), "depth is a limit of all");
+    let lark = "start: @schema1".to_owned();
+    assert!(grammars().compile(&Format::LarkWithJson { lark, schemas: vec![json!({})], strict: false }).is_err());
+}

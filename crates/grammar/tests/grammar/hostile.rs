@@ -90,11 +90,32 @@ fn formats() -> Vec<(&'static str, Format)> {
         ("circle of terminals", Format::Lark("start: A\nA: B\nB: A".to_owned())),
         ("rule without end", Format::Lark("start: start \"a\"".to_owned())),
         ("ambiguous rules", Format::Lark("start: start start | \"a\" | \"\"".to_owned())),
+        ("grammar of itself", Format::Lark("start: \"a\" @lark_grammar | \"b\"".to_owned())),
+        ("circle of grammars", Format::Lark("start: @lark_grammar".to_owned())),
         ("chain of gbnf", Format::Gbnf(format!("root ::= a0\n{gbnf}a8000 ::= \"y\"\n"))),
         ("circle of gbnf", Format::Gbnf("root ::= a\na ::= root".to_owned())),
         ("repeated gbnf", Format::Gbnf("root ::= ((\"a\"{10000}){10000}){10000}".to_owned())),
         ("ambiguous gbnf", Format::Gbnf("root ::= (root root | \"a\")*".to_owned())),
     ]
+}
+
+/// Grammars that name schemas, as far as these can be enforced.
+fn grammars_with_schemas() -> Vec<(&'static str, Format)> {
+    vec![
+        ("loose circle", loose("start: @schema0", vec![json!({ "$ref": "#", "not": { "$ref": "#" } })])),
+        ("loose doubling", loose("start: @schema0", vec![doubling("oneOf")])),
+        (
+            "loose nonsense",
+            loose("start: @schema0", vec![json!({ "properties": 1, "items": "a", "allOf": [1, { "not": 1 }] })]),
+        ),
+        ("many schemas", loose("start: @schema4999", vec![json!({ "type": "string", "minLength": 5 }); 5000])),
+        ("a schema many times", loose(&format!("start: {}", "@schema0 ".repeat(5000)), vec![json!({})])),
+        ("schema of nothing", loose("start: \"a\" | @schema0", vec![json!(false)])),
+    ]
+}
+
+fn loose(lark: &str, schemas: Vec<Value>) -> Format {
+    Format::LarkWithJson { lark: lark.to_owned(), schemas, strict: false }
 }
 
 /// Definitions of which each names the next one twice.
@@ -133,7 +154,7 @@ const REFUSED: [&str; 17] = [
 #[test]
 fn whatever_a_format_asks_for_it_ends() {
     let grammars = grammars();
-    for (name, format) in formats() {
+    for (name, format) in formats().into_iter().chain(grammars_with_schemas()) {
         let result = grammars.compile(&format);
         assert!(result.is_err() || !REFUSED.contains(&name), "{name}");
         let Ok(grammar) = result else { continue };

@@ -57,6 +57,7 @@ struct Named {
     name: String,
     /// What messages call it: its key in the metadata, or how it was given.
     key: String,
+    source: String,
     template: Template,
     dialect: Dialect,
     uses: Uses,
@@ -143,7 +144,7 @@ impl ChatTemplate {
             let compiled = Template::compile(&source, &limits)
                 .map_err(|error| TemplateError::from_engine(&error, key.clone(), &limits))?;
             let (dialect, uses, printed) = template.probe(&compiled);
-            template.templates.push(Named { name, key, template: compiled, dialect, uses, printed });
+            template.templates.push(Named { name, key, source, template: compiled, dialect, uses, printed });
         }
         Ok(template)
     }
@@ -168,6 +169,11 @@ impl ChatTemplate {
             .render(&variables, &self.limits)
             .map_err(|error| TemplateError::from_engine(&error, template.key.clone(), &self.limits))?;
         Ok(Prompt::with_given(rendered.text, rendered.input))
+    }
+
+    /// The source of the template for requests with tools, or without; `None` if there is none for such requests.
+    pub fn source(&self, with_tools: bool) -> Option<&str> {
+        self.chosen(with_tools).ok().map(|chosen| chosen.source.as_str())
     }
 
     /// What the template for requests with tools, or without, writes into the prompt.

@@ -2,6 +2,7 @@
 
 use super::checked::{Checked, Spelling};
 use super::encoder::Encoder;
+use super::fill_in::FillIn;
 use super::keys::{ADD_BOS, ADD_EOS, ADD_SEPARATOR, BOS, CLASS, EOS, UNKNOWN, in_vocabulary};
 use super::kind::Kind;
 use super::pre_tokenizer::{Letters, Rules};
@@ -42,6 +43,7 @@ impl Tokenizer {
             _ => Spelling::SpaceMarks,
         };
         Ok(Tokenizer {
+            fill_in: FillIn::of(vocabulary, &mut warnings),
             frame,
             leading_space,
             special: checked.literals(),

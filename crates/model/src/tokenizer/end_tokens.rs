@@ -3,6 +3,8 @@
 //! A GGUF file names its end token and perhaps the end of a turn, but many files name only one where the model uses both.
 //! So the tokens with names that are known to end an answer count too, as in llama.cpp.
 
+use super::fill_in::{MIDDLES, PREFIXES, SUFFIXES};
+
 /// Names of tokens that end a turn, a message or a text.
 const ENDS: &[&str] = &[
     "<|eot_id|>",
@@ -53,34 +55,6 @@ const FILL_IN_ENDS: &[&str] = &[
     "<|file_sep|>",
 ];
 
-/// Names of the other tokens that frame a gap in code.
-const FILL_IN_MARKS: &[&str] = &[
-    "<|fim_prefix|>",
-    "<fim-prefix>",
-    "<fim_prefix>",
-    "<｜fim▁begin｜>",
-    "<|code_prefix|>",
-    "<|prefix|>",
-    "<PRE>",
-    "▁<PRE>",
-    "<|fim_suffix|>",
-    "<fim-suffix>",
-    "<fim_suffix>",
-    "<｜fim▁hole｜>",
-    "<|code_suffix|>",
-    "<|suffix|>",
-    "<SUF>",
-    "▁<SUF>",
-    "<|fim_middle|>",
-    "<fim-middle>",
-    "<fim_middle>",
-    "<｜fim▁end｜>",
-    "<|code_middle|>",
-    "<|middle|>",
-    "<MID>",
-    "▁<MID>",
-];
-
 /// Metadata keys that name a token after which an answer is over.
 pub(super) const END_KEYS: &[&str] = &[
     "tokenizer.ggml.eos_token_id",
@@ -128,7 +102,7 @@ impl Names {
             "</s>" if self.html => Some(Named::Text),
             _ if MESSAGE_MARKS.contains(&text) => Some(Named::Message),
             _ if ENDS.contains(&text) || FILL_IN_ENDS.contains(&text) => Some(Named::End),
-            _ if FILL_IN_MARKS.contains(&text) => Some(Named::Control),
+            _ if [PREFIXES, SUFFIXES, MIDDLES].iter().any(|names| names.contains(&text)) => Some(Named::Control),
             _ => None,
         }
     }

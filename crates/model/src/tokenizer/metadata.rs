@@ -3,7 +3,10 @@
 //! What the vocabulary is made of must be right. The ids of special tokens and the flags beside them are hints, which converters
 //! often get wrong: one that makes no sense counts as missing, with a warning.
 
+use std::collections::HashSet;
+
 use super::end_tokens::END_KEYS;
+use super::fill_in;
 use super::keys::{
     ADD_BOS, ADD_EOS, ADD_SEPARATOR, BOS, CHARACTER_MAP, CLASS, MERGES, SCORES, SEPARATORS, TOKENS, TYPES, UNKNOWN,
     in_vocabulary,
@@ -14,16 +17,7 @@ use crate::chat_template::sources::sources;
 use crate::gguf::{Gguf, or_missing};
 
 /// Keys of tokens for which there is no use here. They are checked, because they come from the same converter.
-const UNUSED_KEYS: &[&str] = &[
-    "tokenizer.ggml.padding_token_id",
-    "tokenizer.ggml.mask_token_id",
-    "tokenizer.ggml.prefix_token_id",
-    "tokenizer.ggml.suffix_token_id",
-    "tokenizer.ggml.middle_token_id",
-    "tokenizer.ggml.fim_pre_token_id",
-    "tokenizer.ggml.fim_suf_token_id",
-    "tokenizer.ggml.fim_mid_token_id",
-];
+const UNUSED_KEYS: &[&str] = &["tokenizer.ggml.padding_token_id", "tokenizer.ggml.mask_token_id"];
 
 impl Tokenizer {
     /// Reads the tokenizer from a model file's metadata.
@@ -40,6 +34,7 @@ impl Tokenizer {
         let mut hints = Hints { gguf, warnings: Vec::new() };
         let sources = sources(gguf, &mut hints.warnings);
         let ends = END_KEYS.iter().filter_map(|&key| Some((key, hints.token(key)?))).collect();
+        let fill_in = fill_in::keys().filter_map(|key| Some((key, hints.token(key)?))).collect();
         let map = if is(&[Scheme::Unigram]) { gguf.get_bytes(CHARACTER_MAP)? } else { None };
         let scored = is(&[Scheme::SentencePiece, Scheme::Unigram]);
         let vocabulary = Vocabulary {
@@ -51,6 +46,7 @@ impl Tokenizer {
             merges: if is(&[Scheme::Bpe]) { gguf.get_str_array(MERGES)? } else { None },
             bos: hints.token(BOS),
             ends,
+            fill_in,
             unknown: hints.token(UNKNOWN),
             add_bos: hints.flag(ADD_BOS),
             add_eos: hints.flag(ADD_EOS),
@@ -73,6 +69,9 @@ impl Tokenizer {
         }
         let mut tokenizer = Tokenizer::from_vocabulary(&vocabulary)?;
         tokenizer.warnings.append(&mut hints.warnings);
+        // Two parts of the tokenizer may read one key.
+        let mut told = HashSet::new();
+        tokenizer.warnings.retain(|warning| told.insert(warning.clone()));
         Ok(tokenizer)
     }
 }

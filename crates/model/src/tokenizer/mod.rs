@@ -20,6 +20,7 @@ mod encoder;
 mod end_tokens;
 mod error;
 mod escaped;
+mod fill_in;
 mod keys;
 mod kind;
 mod longest;
@@ -38,6 +39,7 @@ mod vocabulary;
 mod word_piece;
 
 pub use error::TokenizerError;
+pub use fill_in::FillIn;
 pub use stream::TextStream;
 pub use vocabulary::Vocabulary;
 
@@ -87,6 +89,7 @@ pub struct Tokenizer {
     ends: Vec<bool>,
     bos: Option<TokenId>,
     eos: Option<TokenId>,
+    fill_in: Option<FillIn>,
     frame: Frame,
     /// The first token of a text begins with a space that is not in the text.
     leading_space: bool,
@@ -231,6 +234,14 @@ impl Tokenizer {
         self.markup.get(id as usize).copied().unwrap_or(false)
     }
 
+    /// The control token, or the token that frames text, which is spelled so.
+    pub fn special_token(&self, text: &str) -> Option<TokenId> {
+        let spelled = |&(spelling, id): &(&str, TokenId)| {
+            spelling == text && (self.is_control(id) || self.is_markup(id) || self.token_bytes(id).is_empty())
+        };
+        self.special.iter().find(spelled).map(|(_, id)| id)
+    }
+
     /// Makes markup of the user-defined tokens that a chat template writes which is not in the model's file.
     pub fn add_markup(&mut self, template: &str) {
         for (text, id) in self.special.iter() {
@@ -252,6 +263,16 @@ impl Tokenizer {
     /// The token that begins a text, if the model has one.
     pub fn bos(&self) -> Option<TokenId> {
         self.bos
+    }
+
+    /// The tokens around a gap in a text, if the model has learnt to fill one.
+    pub fn fill_in(&self) -> Option<FillIn> {
+        self.fill_in
+    }
+
+    /// Whether a text that is encoded [as the model's file says](Bos::AsModel) begins with BOS.
+    pub fn adds_bos(&self) -> bool {
+        self.frame.before.is_some()
     }
 
     /// The token that ends a text, if the model has one.

@@ -19,6 +19,8 @@ pub struct Vocabulary<'a> {
     pub bos: Option<u32>,
     /// `tokenizer.ggml.eos_token_id` and the keys of other tokens that end an answer.
     pub ends: Vec<(&'static str, u32)>,
+    /// `tokenizer.ggml.fim_pre_token_id` and the other keys of tokens around gaps in code.
+    pub fill_in: Vec<(&'static str, u32)>,
     /// `tokenizer.ggml.unknown_token_id`.
     pub unknown: Option<u32>,
     /// `tokenizer.ggml.add_bos_token`.

@@ -75,6 +75,8 @@ pub struct StepContext<'a, E: Executor> {
     shared: &'a Shared<E>,
     now: Time,
     began: Instant,
+    /// Of all running tasks how many had been told to stop when the step began.
+    stops: u64,
     urgent: Option<Class>,
     sitting_out: Vec<TaskId>,
     progress: Vec<Progress>,
@@ -90,8 +92,9 @@ impl<'a, E: Executor> StepContext<'a, E> {
         mut sitting_out: Vec<TaskId>,
     ) -> StepContext<'a, E> {
         sitting_out.sort_unstable();
-        let now = shared.time_at(began);
-        StepContext { shared, now, began, urgent, sitting_out, progress: Vec::new(), took: None, blamed: Vec::new() }
+        let (now, stops) = (shared.time_at(began), shared.stops());
+        let (progress, blamed) = (Vec::new(), Vec::new());
+        StepContext { shared, now, began, stops, urgent, sitting_out, progress, took: None, blamed }
     }
 
     /// When the step began, on the pool's clock.
@@ -111,12 +114,12 @@ impl<'a, E: Executor> StepContext<'a, E> {
         self.urgent
     }
 
-    /// Whether a higher class than [`urgent`](Self::urgent) has come since the step began, or it is the turn of another pool with the same
-    /// worker. An executor that can leave
+    /// Whether a higher class than [`urgent`](Self::urgent) has come since the step began, a running task is to stop, or it is the turn of
+    /// another pool with the same worker. An executor that can leave
     /// its step in the middle should then do so, return [`Step::Again`](super::Step::Again), and go on with it when it is stepped with nothing more
     /// urgent to do. Costs next to nothing.
     pub fn is_overtaken(&self) -> bool {
-        self.shared.urgent() > self.urgent || self.shared.is_turn_over(self.began)
+        self.shared.urgent() > self.urgent || self.shared.stops() != self.stops || self.shared.is_turn_over(self.began)
     }
 
     /// Asks for more units for a running task. `free` is the executor's [`snapshot`](Executor::snapshot) as of now.

@@ -1,7 +1,7 @@
 //! What the pool's threads share: the policy and the tasks' payloads under one lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::outcome::{Failure, Outcome};
@@ -67,6 +67,8 @@ pub(super) struct State<E: Payload> {
 struct After<E: Payload> {
     settled: Vec<(Slot<E>, Outcome<E::Output>)>,
     rings: Vec<usize>,
+    /// How many running tasks have been told to stop.
+    stops: u64,
 }
 
 /// How long an executor wants to be left alone, if it does.
@@ -91,6 +93,8 @@ pub(super) struct Shared<E: Payload> {
     start: Instant,
     /// [`Policy::urgent`] as of the last command, for steps in flight: 0, or one more than the class. Written under the lock.
     urgent: AtomicU8,
+    /// How many running tasks have been told to stop so far, for steps in flight. Written under the lock.
+    stops: AtomicU64,
     /// Its worker serves other pools too, and knows it by this number.
     turns: Option<(Arc<Turns>, usize)>,
 }
@@ -121,6 +125,7 @@ impl<E: Payload> Shared<E> {
             start: clock.now(),
             clock,
             urgent: AtomicU8::new(0),
+            stops: AtomicU64::new(0),
             turns,
         }
     }
@@ -142,10 +147,18 @@ impl<E: Payload> Shared<E> {
         let (result, after) = self.desk.with(|state| {
             let result = f(state);
             self.show_urgent(&*state.policy);
-            (result, state.after())
+            (result, self.after(state))
         });
         self.finish(after);
         result
+    }
+
+    /// What follows from a command. Steps in flight are told when a task of theirs may be to stop.
+    fn after(&self, state: &mut State<E>) -> After<E> {
+        let after = state.after();
+        // Relaxed: a step that sees it late is left a little later.
+        self.stops.fetch_add(after.stops, Ordering::Relaxed);
+        after
     }
 
     /// Relaxed: a step that sees it late is left a little later.
@@ -168,6 +181,11 @@ impl<E: Payload> Shared<E> {
         {
             turns.ring();
         }
+    }
+
+    /// How many running tasks have been told to stop so far.
+    pub(super) fn stops(&self) -> u64 {
+        self.stops.load(Ordering::Relaxed)
     }
 
     /// The class that should not wait for the steps in flight, as of the last command.
@@ -259,7 +277,7 @@ impl<E: Payload> Shared<E> {
             self.show_urgent(&*state.policy);
         }
         let todo = state.todo(worker, has_room, rest, now, self.time_of(rest));
-        let after = state.after();
+        let after = self.after(state);
         match todo {
             Some(todo) => Look::Found((todo, after)),
             None if !after.is_empty() => Look::Found((Todo::Nothing, after)),
@@ -293,7 +311,7 @@ impl<E: Payload> Shared<E> {
                     self.show_urgent(&*state.policy);
                 }
                 if due || state.stopping {
-                    return Look::Found((state.stopping, state.after()));
+                    return Look::Found((state.stopping, self.after(state)));
                 }
                 let until = state.policy.next_deadline().unwrap_or(Time::NEVER);
                 state.sleepers[own] = Sleeper { asleep: true, until };
@@ -421,17 +439,21 @@ impl<E: Payload> State<E> {
     }
 
     /// Has those look that the policy has told to stop since the last time: their workers see the order only after the step.
-    fn raise_stop_flags(&mut self) {
+    /// How many.
+    fn raise_stop_flags(&mut self) -> u64 {
+        let mut raised = 0;
         while let Some(id) = self.policy.next_stop() {
             if let Some(slot) = self.slot(id) {
                 slot.stop.store(true, Ordering::Relaxed);
+                raised += 1;
             }
         }
+        raised
     }
 
     /// Takes the outcomes that the policy has decided by itself, and chooses whom to wake.
     fn after(&mut self) -> After<E> {
-        self.raise_stop_flags();
+        let stops = self.raise_stop_flags();
         let mut settled = Vec::new();
         while let Some((id, ending)) = self.policy.next_ended() {
             let outcome = if ending == Ending::Expired { Outcome::Expired } else { Outcome::Cancelled };
@@ -454,7 +476,7 @@ impl<E: Payload> State<E> {
             self.quiet = true;
             rings.push(self.sleepers.len()); // Whoever waits until all is quiet.
         }
-        After { settled, rings }
+        After { settled, rings, stops }
     }
 }
 

@@ -37,7 +37,7 @@ impl Entrance {
             return Err(ApiError::overloaded(message, CONNECTION_RETRY));
         }
         let keyed = self.access.policy().keys.is_some();
-        self.hosts.check(request, keyed, ends.map(|ends| ends.local))?;
+        self.hosts.check(request, keyed, ends.and_then(|ends| ends.local))?;
         // A page that has a key was given it.
         if keyed { Ok(()) } else { origins::check(request, &self.hosts, &self.http.config.cors_origins) }
     }

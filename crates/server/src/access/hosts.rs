@@ -25,11 +25,11 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    /// What holds for a listener at `address`.
-    pub fn of(address: IpAddr, config: &ServerConfig) -> Self {
-        let allowed = config.allowed_hosts.iter().chain(&config.host_name);
+    /// What holds for a listener at `address`; without one it is a Unix socket, which no browser reaches.
+    pub fn of(address: Option<IpAddr>, config: &ServerConfig) -> Self {
+        let allowed = config.allowed_hosts.iter().chain(&config.host_names);
         Self {
-            on_loopback: address.to_canonical().is_loopback(),
+            on_loopback: address.is_some_and(|address| address.to_canonical().is_loopback()),
             listed: !config.allowed_hosts.is_empty(),
             any: config.allowed_hosts.iter().any(|host| host == ANY),
             allowed: allowed.filter_map(|host| Authority::parse(host)).collect(),
@@ -106,10 +106,10 @@ mod tests {
     fn hosts(address: IpAddr, allowed: &[&str], host_name: Option<&str>) -> Hosts {
         let config = ServerConfig {
             allowed_hosts: allowed.iter().map(|host| (*host).to_owned()).collect(),
-            host_name: host_name.map(str::to_owned),
+            host_names: host_name.map(str::to_owned).into_iter().collect(),
             ..ServerConfig::default()
         };
-        Hosts::of(address, &config)
+        Hosts::of(Some(address), &config)
     }
 
     fn asked(hosts: &Hosts, target: &str, host: Option<&str>) -> Result<(), ApiError> {

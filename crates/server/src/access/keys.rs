@@ -124,6 +124,14 @@ pub enum KeysError {
         /// What is wrong there; without the line itself, where somebody may have put a key.
         message: String,
     },
+    /// A key that was given by itself cannot be one.
+    #[error("API key {number} {problem}")]
+    Plain {
+        /// Its number among those that were given so, from 1.
+        number: usize,
+        /// What is wrong with it; not the key itself.
+        problem: &'static str,
+    },
     /// A value is not allowed.
     #[error("{}: key {number} ('{name}'): {problem}", path.display())]
     Value {
@@ -250,6 +258,39 @@ impl ApiKeys {
         Ok(Self { keys })
     }
 
+    /// With keys that were given by themselves, without an entry in a file: the tenants `key-1`, `key-2` and so on, each with what a key may
+    /// have that names no limits.
+    ///
+    /// # Errors
+    /// The number of the first that cannot be a key, and why.
+    pub fn with_plain(mut self, keys: &[&str]) -> Result<Self, KeysError> {
+        for (place, key) in keys.iter().enumerate() {
+            let (name, digest) = (format!("key-{}", place + 1), KeyDigest::of(key));
+            let wrong = |problem| KeysError::Plain { number: place + 1, problem };
+            if key.is_empty() || key.contains(|letter: char| !letter.is_ascii_graphic()) {
+                return Err(wrong(
+                    "is empty, or has characters that no header can have; use printable ASCII without spaces",
+                ));
+            }
+            if self.keys.iter().any(|other| other.digest == digest) {
+                return Err(wrong("is there twice; give each client a key of its own, or leave one out"));
+            }
+            if self.keys.iter().any(|other| other.name == name) {
+                return Err(wrong("gets a name that a key of the keys file has; name that one otherwise"));
+            }
+            self.keys.push(Arc::new(ApiKey {
+                name,
+                highest_class: Class::High,
+                default_class: Class::Normal,
+                operator: false,
+                cache_group: None,
+                policy: TenantPolicy::default(),
+                digest,
+            }));
+        }
+        Ok(self)
+    }
+
     /// The entry of a key that a client sent. Every entry is looked at, whichever it is.
     pub fn find(&self, sent: &str) -> Option<Arc<ApiKey>> {
         let digest = KeyDigest::of(sent);
@@ -356,6 +397,21 @@ mod tests {
         for wrong in ["sk-3", "", "ada", &hash_key("sk-1")] {
             assert!(keys.find(wrong).is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn keys_that_are_given_by_themselves_stand_beside_those_of_the_file() {
+        let file = parse(&entry("ada", "sk-1", "")).expect("valid");
+        let keys = file.clone().with_plain(&["one", "two"]).expect("valid");
+        let named = |key| keys.find(key).map(|key| key.name.clone());
+        assert_eq!((named("sk-1").as_deref(), named("two").as_deref()), (Some("ada"), Some("key-2")));
+        assert_eq!((named("three"), keys.len()), (None, 3));
+        for (bad, said) in [("", "is empty"), ("a b", "no header"), ("sk-1", "is there twice")] {
+            let error = file.clone().with_plain(&["one", bad]).expect_err(bad).to_string();
+            assert!(error.starts_with("API key 2 ") && error.contains(said) && !error.contains("sk-1"), "{error}");
+        }
+        let taken = parse(&entry("key-1", "sk-1", "")).expect("valid").with_plain(&["one"]);
+        assert!(taken.expect_err("a name twice").to_string().contains("name that one otherwise"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ mod tests {
     fn asked(method: Method, origin: &str, host: &str, listed: &[&str]) -> Result<(), ApiError> {
         let request = Request::builder().method(method).uri("/").header("host", host).header("origin", origin);
         let (parts, ()) = request.body(()).expect("a request").into_parts();
-        let hosts = Hosts::of(IpAddr::from([127, 0, 0, 1]), &ServerConfig::default());
+        let hosts = Hosts::of(Some(IpAddr::from([127, 0, 0, 1])), &ServerConfig::default());
         check(&parts, &hosts, &listed.iter().map(|origin| (*origin).to_owned()).collect::<Vec<_>>())
     }
 

@@ -3,30 +3,51 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `fields.rs` | reading a JSON object field by field, whoever's API it belongs to |
-//! | `openai/` | OpenAI's completions |
+//! | `route.rs` | a path, what answers there, and what is said of it |
+//! | `headers.rs` | headers at all paths that compute |
+//! | `fill_in.rs` | gaps in code, for models that fill them |
+//! | `numbers.rs` | numbers as JSON has them |
+//! | `timings.rs` | how long answers took |
+//! | `anthropic/` | Anthropic's Messages |
+//! | `chat/` | what a chat is, whoever's API it came by |
+//! | `llama_cpp/` | llama.cpp's own paths |
+//! | `openai/` | OpenAI's completions, embeddings and rankings |
+//! | `responses/` | OpenAI's Responses |
 
+mod anthropic;
+pub(crate) mod chat;
 mod fields;
+mod fill_in;
+mod headers;
+mod llama_cpp;
+mod numbers;
 pub(crate) mod openai;
+mod responses;
+mod route;
+mod timings;
 
-use axum::Router;
-
-use crate::generate::AppState;
+use crate::description::Component;
 use crate::http::ErrorBody;
+pub(crate) use route::Route;
 
 /// One API.
 pub(crate) struct Dialect {
+    /// Whose it is.
+    pub name: &'static str,
     /// How its paths begin.
     pub prefix: &'static str,
     /// Its paths and what answers there.
-    pub routes: fn() -> Router<AppState>,
-    /// The same in words.
-    pub endpoints: &'static [&'static str],
+    pub routes: fn() -> Vec<Route>,
+    /// Parts of the description that its paths name.
+    pub components: &'static [Component],
+    /// That of them which describes its errors.
+    pub envelope: &'static str,
     /// How its clients read errors.
     pub error_body: ErrorBody,
 }
 
 /// What is spoken here. Each dialect at its own paths, the first one wherever no other is.
-pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT];
+pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT, anthropic::DIALECT, responses::DIALECT, llama_cpp::DIALECT];
 
 /// How errors are written at a path.
 pub(crate) fn error_body_at(path: &str) -> ErrorBody {

@@ -12,6 +12,7 @@ use crate::access::Identity;
 use crate::generate::charge::Charge;
 use crate::generate::encoder::Collected;
 use crate::generate::settlement::{self, Settlement};
+use crate::generate::supersedes::{Wish, take_place};
 use crate::generate::{AppState, CollectedPrompt, Entry, Task};
 use crate::http::{ApiError, RequestLog};
 
@@ -41,22 +42,40 @@ impl Answers {
     /// Hands all requests in, or none: when one is refused, those before it are cancelled. They are charged to their
     /// tenant first, and before that it is known that each can be served at all: what never can is told so, whatever else
     /// its tenant may do.
-    pub fn submit(state: &AppState, identity: &Identity, log: Arc<RequestLog>, task: Task) -> Result<Self, ApiError> {
+    pub async fn submit(
+        state: &AppState,
+        identity: &Identity,
+        log: Arc<RequestLog>,
+        task: Task,
+        supersedes: Option<Wish>,
+    ) -> Result<Self, ApiError> {
         let Task { model, requests, prompt_field, encoder, .. } = task;
-        let entry = Entry::new(log.id(), identity, &model, &requests, Some(encoder));
+        let entry = Entry::new(
+            log.id(),
+            identity,
+            &model,
+            &requests,
+            Some(encoder),
+            supersedes.as_ref().map(|wish| wish.key.as_str()),
+        );
         let refused = |refusal| ApiError::from_refusal(refusal, prompt_field);
         log.set_class(entry.class);
         let price = |request| model.engine.price(request);
         let priced = requests.into_iter().map(price).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+        let mut claim = match supersedes {
+            Some(wish) => Some(take_place((state.supersessions(), state.in_flight()), identity, wish, &entry).await?),
+            None => None,
+        };
         let charge = Charge::take(state, &model, &priced, identity, &log)?;
         state.in_flight().add(&entry);
         let mut streams = Vec::with_capacity(priced.len());
-        let account = |streams: &[RequestStream], charge, entry| Settlement {
+        let mut account = |streams: &[RequestStream], charge, entry| Settlement {
             state: state.clone(),
             requests: streams.iter().map(RequestStream::request).collect(),
             charge,
             log: log.clone(),
             entry,
+            claim: claim.take(),
             settled: OnceLock::new(),
         };
         for request in priced {
@@ -96,6 +115,11 @@ impl Answers {
             longest = longest.max(stream.queued()?);
         }
         Some(longest)
+    }
+
+    /// Where they can be found by others.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
     }
 
     /// The log of their HTTP request.
@@ -176,16 +200,20 @@ pub(crate) async fn collect(answers: &mut Answers, n: usize) -> Result<Vec<Colle
     while let Some((prompt, event)) = answers.next().await? {
         let prompt = &mut collected[prompt];
         match event {
-            Event::Token { index, text, logprob, .. } => {
+            Event::Token { index, id, text, logprob } => {
                 let choice = &mut prompt.choices[index];
+                choice.tokens.push(id);
                 choice.text.push_str(&text);
+                choice.token_ends.push(choice.text.len());
                 choice.logprobs.extend(logprob);
             }
-            Event::Finished { index, reason, text, stop_string } => {
+            Event::Finished { index, reason, text, stop_string, end_token } => {
                 let choice = &mut prompt.choices[index];
                 choice.text.push_str(&text);
                 choice.reason = Some(reason);
                 choice.stop_string = stop_string;
+                choice.end_token = end_token;
+                choice.tokens.extend(end_token.filter(|end| !end.is_said).map(|end| end.id));
             }
             Event::PromptLogprobs(logprobs) => prompt.prompt_logprobs = logprobs,
             _ => {}

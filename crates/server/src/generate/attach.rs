@@ -1,7 +1,6 @@
 //! Reading along with a stream that another response carries, or carried.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -11,7 +10,7 @@ use futures_util::stream;
 use parkade_core::Event;
 use parkade_core::parking_lot::{AttachError, AttachedStream};
 
-use crate::generate::{ChunkEncoder, Entry};
+use crate::generate::{ChunkEncoder, Entry, Silence};
 use crate::http::{ApiError, Frames, Retry, event_stream, quote};
 
 /// Answers with the events of one of the entry's prompts, each numbered, from number `from` on.
@@ -20,9 +19,9 @@ use crate::http::{ApiError, Frames, Retry, event_stream, quote};
 ///
 /// # Errors
 /// 404 if its stream is not remembered, 410 if its beginning is not any more, 400 if there are not so many events.
-pub(crate) fn respond(entry: &Entry, prompt: usize, from: u64, keep_alive: Duration) -> Result<Response, ApiError> {
-    let Some(encoder) = &entry.encoder else {
-        let message = format!("request {} is answered in one piece: there is no stream", quote(&entry.id));
+pub(crate) fn respond(entry: &Entry, (prompt, from): (usize, u64), silence: Silence) -> Result<Response, ApiError> {
+    let Some(encoder) = entry.encoder() else {
+        let message = format!("the answer to request {} has no stream, or none that is remembered", quote(&entry.id));
         return Err(ApiError::not_found("stream_not_found", message));
     };
     let Some(id) = entry.engine_ids.get(prompt) else {
@@ -33,14 +32,14 @@ pub(crate) fn respond(entry: &Entry, prompt: usize, from: u64, keep_alive: Durat
     if stream.is_over() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(read_along(stream, encoder.clone().chunks(), prompt, from, keep_alive))
+    Ok(read_along(stream, encoder.chunks(), prompt, from, silence))
 }
 
 struct Reading {
     stream: AttachedStream,
     chunks: Box<dyn ChunkEncoder>,
     prompt: usize,
-    keep_alive: Duration,
+    silence: Silence,
     frames: Frames,
     ended: bool,
 }
@@ -61,9 +60,9 @@ fn read_along(
     chunks: Box<dyn ChunkEncoder>,
     prompt: usize,
     from: u64,
-    keep_alive: Duration,
+    silence: Silence,
 ) -> Response {
-    let mut reading = Reading { stream, chunks, prompt, keep_alive, frames: Frames::default(), ended: false };
+    let mut reading = Reading { stream, chunks, prompt, silence, frames: Frames::default(), ended: false };
     if from == 0 {
         reading.chunks.open(&mut reading.frames);
     }
@@ -77,10 +76,14 @@ fn read_along(
 impl Reading {
     async fn next_bytes(&mut self) -> Option<Bytes> {
         while self.frames.is_empty() && !self.ended {
-            match tokio::time::timeout(self.keep_alive, self.stream.next()).await {
-                Err(_) => self.frames.keep_alive(),
+            let patience = self.silence.patience();
+            match tokio::time::timeout(patience, self.stream.next()).await {
+                Err(_) => self.silence.lasts(patience, &mut self.frames),
                 Ok(None) => self.ended = true,
-                Ok(Some(Ok((number, event)))) => self.write(number, event),
+                Ok(Some(Ok((number, event)))) => {
+                    self.silence.is_broken();
+                    self.write(number, event);
+                }
                 Ok(Some(Err(error))) => {
                     // What is missing cannot be made up: an answer with a hole in it would look whole.
                     self.chunks.error(&refused(error), &mut self.frames);

@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::answers::{self, Answers};
+use super::background;
+use super::event_log::EventLog;
 use super::stream;
 use crate::access::Identity;
 use crate::generate::{AppState, Deadlines, IgnoredFields, Task};
@@ -36,20 +38,49 @@ pub(crate) async fn complete<O: Operation>(
     body: Body,
 ) -> Result<Response, ApiError> {
     state.admits()?;
+    let arrival = state.supersessions().arrive(&headers)?;
     let deadlines = Deadlines::from_headers(&headers)?;
     let raw = body::read(state.http(), identity.payer(log.sender()), &headers, body).await?;
     let inline = raw.len() <= O::INLINE_BYTES;
     let (shared, sender) = (state.clone(), identity.clone());
-    let task = prepare(&state, inline, move || O::read(&shared, &raw.parse()?.value, &sender, deadlines)).await?;
+    let read = move || {
+        let body = raw.parse()?;
+        Ok((arrival.wish(&body.value)?, O::read(&shared, &body.value, &sender, deadlines)?))
+    };
+    let (supersedes, task) = prepare(&state, inline, read).await?;
     tell_ignored(&state, task.ignored.as_ref(), &log);
     let task = if task.format.is_some() { prepare(&state, false, move || task.compile()).await? } else { task };
+    let has_deadline = task.requests.iter().any(|request| request.timeout.or(request.ttft_slo).is_some());
     let (stream, encoder, n) = (task.stream, task.encoder.clone(), task.requests.first().map_or(0, |first| first.n));
-    let mut answers = Answers::submit(&state, &identity, log, task)?;
+    let mut answers = Answers::submit(&state, &identity, log, task, supersedes).await?;
+    let events = EventLog::new();
+    if let Some(begun) = encoder.in_background(answers.entry().clone(), &events) {
+        background::run(answers, encoder, Arc::clone(&events));
+        return match stream {
+            true => Ok(events.respond(0, state.config().keep_alive_comment)),
+            false => json(serde_json::to_vec(&begun)),
+        };
+    }
     if stream {
-        return stream::respond(answers, encoder.chunks(), state.config()).await;
+        return stream::respond(answers, encoder.chunks(), &identity, has_deadline, state.config()).await;
     }
     let collected = answers::collect(&mut answers, n).await?;
     json(encoder.whole(&collected, answers.usage()))
+}
+
+/// The handler of what only looks at a body: no engine is asked, and nothing is charged.
+pub(crate) async fn inspect(
+    state: AppState,
+    identity: Identity,
+    log: Arc<RequestLog>,
+    headers: HeaderMap,
+    body: Body,
+    look: impl FnOnce(&AppState, &Value) -> Result<Value, ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let raw = body::read(state.http(), identity.payer(log.sender()), &headers, body).await?;
+    let shared = state.clone();
+    let seen = prepare(&state, false, move || look(&shared, &raw.parse()?.value)).await?;
+    json(serde_json::to_vec(&seen))
 }
 
 /// Says in the response and in the log which fields nobody reads.

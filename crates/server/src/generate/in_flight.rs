@@ -13,12 +13,16 @@ use parkade_core::{Class, LiveRequest, Request, RequestError, RequestId, Request
 use parkade_sync::Mutex;
 
 use crate::access::Identity;
+use crate::generate::kept::Job;
 use crate::generate::{Encoder, ModelEntry};
 use crate::http::ApiError;
 
 /// Requests that ended are remembered for so long, and no more than so many: as long and as many as their streams are.
 const KEEP: Duration = Duration::from_secs(60);
 pub(crate) const MOST_ENDED: usize = 256;
+
+/// The most bytes of a request that are remembered with it, so that its stream can be written once more.
+const MOST_REMEMBERED: usize = 64 << 10;
 
 /// The code of a request whose client left and that nobody else read.
 const CLIENT_LEFT: &str = "client_left";
@@ -34,7 +38,9 @@ pub(crate) struct Entry {
     pub prompt_tokens: usize,
     pub started: Instant,
     /// Writes its answer, also for those who attach to it; none if there is nothing to read along, as with texts.
-    pub encoder: Option<Arc<dyn Encoder>>,
+    encoder: Mutex<Option<Arc<dyn Encoder>>>,
+    /// The key with which it takes the place of earlier ones.
+    pub supersedes: Option<String>,
     /// The key that sent it.
     owner: Option<String>,
     /// What the engine has taken so far: one for each prompt.
@@ -43,6 +49,8 @@ pub(crate) struct Entry {
     to_come: AtomicUsize,
     /// Somebody has cancelled it before all had been handed in.
     was_cut: AtomicBool,
+    /// A newer request takes its place. Set before its requests are looked for, as `to_come` is.
+    superseded: AtomicBool,
     /// Its client left before the end. Relaxed: it only explains an end that the requests tell of.
     left: AtomicBool,
     /// The engine is done with it, whoever read, and its account is settled; how long it was here by then.
@@ -63,6 +71,22 @@ pub(crate) struct Progress {
     pub error: Option<&'static str>,
 }
 
+impl Progress {
+    /// As a client may see it. A key that is no operator's is told how many of its own requests are before it, and its wait in whole seconds,
+    /// as `retry-after` says it: a wait depends on what everybody does, and finer steps would tell more of that.
+    pub fn seen_by(self, identity: &Identity) -> Self {
+        match identity.confined_to() {
+            Some(_) => Self { ahead: self.own_ahead, wait: self.wait.map(whole_seconds), ..self },
+            None => self,
+        }
+    }
+}
+
+/// Rounded up.
+pub(crate) fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+}
+
 impl Entry {
     /// A request that is about to be handed in, by the id of its answer.
     pub fn new(
@@ -71,6 +95,7 @@ impl Entry {
         model: &Arc<ModelEntry>,
         requests: &[Request],
         encoder: Option<Arc<dyn Encoder>>,
+        supersedes: Option<&str>,
     ) -> Arc<Self> {
         let first = requests.first();
         Arc::new(Self {
@@ -81,14 +106,21 @@ impl Entry {
             class: first.map(|request| request.class).unwrap_or_default(),
             prompt_tokens: requests.iter().map(|request| request.prompt.len()).sum(),
             started: Instant::now(),
-            encoder,
+            encoder: Mutex::new("server.in_flight.encoder", encoder),
+            supersedes: supersedes.map(str::to_owned),
             owner: identity.owner().map(str::to_owned),
             requests: Mutex::new("server.in_flight.requests", Vec::new()),
             to_come: AtomicUsize::new(requests.len()),
             was_cut: AtomicBool::new(false),
+            superseded: AtomicBool::new(false),
             left: AtomicBool::new(false),
             ended: OnceLock::new(),
         })
+    }
+
+    /// Writes its answer for whoever attaches to it; none if there is nothing to read along.
+    pub fn encoder(&self) -> Option<Arc<dyn Encoder>> {
+        self.encoder.lock().clone()
     }
 
     pub fn progress(&self) -> Progress {
@@ -116,6 +148,11 @@ impl Entry {
         }
     }
 
+    /// Whether one of its prompts takes part in the steps. Cheaper than [`progress`](Self::progress).
+    pub fn runs(&self) -> bool {
+        self.requests.lock().iter().any(|request| request.state() == RequestState::Running)
+    }
+
     fn requests(&self) -> Vec<Arc<LiveRequest>> {
         self.requests.lock().clone()
     }
@@ -130,8 +167,8 @@ impl Entry {
         let mut errors: Vec<&RequestError> =
             requests.iter().filter_map(|request| request.end()?.error.as_ref()).collect();
         errors.sort_by_key(|error| **error == RequestError::Cancelled);
-        let cut = self.was_cut.load(Ordering::Relaxed).then_some(&RequestError::Cancelled);
-        match errors.first().copied().or(cut)? {
+        let cut = self.cut();
+        match errors.first().copied().or(cut.as_ref())? {
             RequestError::Cancelled if self.left.load(Ordering::Relaxed) => Some(CLIENT_LEFT),
             error => ApiError::code_of(error),
         }
@@ -141,14 +178,30 @@ impl Entry {
     pub fn cancel(&self) -> bool {
         let cut = self.to_come.swap(0, Ordering::Relaxed) > 0;
         self.was_cut.fetch_or(cut, Ordering::Relaxed);
+        let engine = &self.model.engine;
         let here = self.requests().into_iter().filter(|request| request.end().is_none());
-        let cancelled = here.filter(|request| self.model.engine.cancel(request.id())).count();
-        cut || cancelled > 0
+        let end = |request: &Arc<LiveRequest>| match self.is_superseded() {
+            true => engine.supersede(request.id()),
+            false => engine.cancel(request.id()),
+        };
+        cut || here.filter(end).count() > 0
     }
 
-    /// Whether somebody has cancelled it before all had been handed in.
-    pub fn was_cut(&self) -> bool {
-        self.was_cut.load(Ordering::Relaxed)
+    /// Ends what is left of it: a newer request takes its place.
+    pub fn supersede(&self) {
+        self.superseded.store(true, Ordering::Relaxed);
+        self.cancel();
+    }
+
+    /// Whether a newer request takes its place.
+    pub fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Relaxed)
+    }
+
+    /// Why no more is handed in, if somebody has cancelled it before all had been.
+    pub fn cut(&self) -> Option<RequestError> {
+        let why = if self.is_superseded() { RequestError::Superseded } else { RequestError::Cancelled };
+        self.was_cut.load(Ordering::Relaxed).then_some(why)
     }
 
     /// The engine has taken the next of its prompts.
@@ -168,6 +221,16 @@ impl Entry {
 
     fn is_visible_to(&self, identity: &Identity) -> bool {
         self.owner.as_deref() == identity.owner()
+    }
+}
+
+impl Job for Entry {
+    fn is_waiting(&self) -> bool {
+        self.progress().state == RequestState::Waiting
+    }
+
+    fn cancel(&self) -> bool {
+        Entry::cancel(self)
     }
 }
 
@@ -203,6 +266,7 @@ impl InFlight {
     /// The engine is done with the request and its account is settled; it is remembered for a while.
     pub fn end(&self, entry: &Arc<Entry>, now: Instant) {
         entry.ended.get_or_init(|| now.saturating_duration_since(entry.started));
+        entry.encoder.lock().take_if(|encoder| encoder.bytes() > MOST_REMEMBERED);
         let mut book = self.book.lock();
         book.ended.push_back((now, entry.clone()));
         book.tidy(now);

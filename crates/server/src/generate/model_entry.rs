@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parkade_calls::{Reasoning, Style};
 use parkade_core::Engine;
 use parkade_model::chat_template::ChatTemplate;
 use parkade_model::tokenizer::Tokenizer;
@@ -16,12 +17,22 @@ pub struct ModelEntry {
     pub name: String,
     /// Further names that mean it.
     pub aliases: Vec<String>,
+    /// Names that its operator gave it, which are listed with it; the first is its own.
+    pub given_aliases: Vec<String>,
+    /// What it is called by itself, whatever its operator calls it.
+    pub root: String,
+    /// The name of its file, without the folder; empty if nobody said.
+    pub file_name: String,
     /// The engine that runs it.
     pub engine: Engine,
     /// Its tokenizer.
     pub tokenizer: Arc<Tokenizer>,
     /// Its chat template; without one only `/v1/completions` works.
     pub template: Option<Arc<ChatTemplate>>,
+    /// How it writes calls of functions; none if its template has no tools, or writes them as nobody here knows.
+    pub call_style: Option<Style>,
+    /// The markers around its thoughts, if it thinks.
+    pub reasoning: Option<Reasoning>,
     /// How a query and a document are joined, if it ranks.
     pub pairs: Option<Arc<Pairs>>,
     /// Its geometry.
@@ -56,9 +67,17 @@ impl ModelEntry {
         let geometry = format!("{} {name} {config:?}", env!("CARGO_PKG_VERSION"));
         let digest = Sha256::digest(geometry.as_bytes());
         let fingerprint = digest[..5].iter().fold("fp_".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+        let source = |with_tools| template.as_ref().and_then(|template| template.source(with_tools));
+        let call_style = source(true).and_then(Style::of_template);
+        let reasoning = source(false).and_then(Reasoning::of_template);
         Self {
+            root: name.clone(),
             name,
             aliases: Vec::new(),
+            call_style,
+            reasoning,
+            given_aliases: Vec::new(),
+            file_name: String::new(),
             engine,
             tokenizer,
             template,
@@ -74,6 +93,32 @@ impl ModelEntry {
     #[must_use]
     pub fn with_aliases(mut self, aliases: impl IntoIterator<Item = String>) -> Self {
         self.aliases.extend(aliases);
+        self
+    }
+
+    /// With another way of writing calls than its template tells.
+    #[must_use]
+    pub fn with_call_style(mut self, style: Option<Style>) -> Self {
+        self.call_style = style.or(self.call_style);
+        self
+    }
+
+    /// With names that its operator gave it. The first is the one under which it is listed.
+    #[must_use]
+    pub fn with_given_aliases(mut self, aliases: &[String]) -> Self {
+        if let Some(first) = aliases.first() {
+            let former = std::mem::replace(&mut self.name, first.clone());
+            self.aliases.push(former);
+        }
+        self.aliases.extend(aliases.iter().skip(1).cloned());
+        self.given_aliases = aliases.to_vec();
+        self
+    }
+
+    /// With the name of its file.
+    #[must_use]
+    pub fn with_file_name(mut self, name: impl Into<String>) -> Self {
+        self.file_name = name.into();
         self
     }
 

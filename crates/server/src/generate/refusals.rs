@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use parkade_core::{Refusal, RequestError};
+use parkade_model::tokenizer::TokenizerError;
 
+use crate::generate::ModelEntry;
 use crate::http::{ApiError, Retry};
 
 /// The length of a prompt that is too long, in tokens.
@@ -67,9 +69,11 @@ impl ApiError {
     pub(crate) fn code_of(error: &RequestError) -> Option<&'static str> {
         Some(match error {
             RequestError::Cancelled => "request_cancelled",
+            RequestError::Superseded => "superseded",
             RequestError::Deadline { .. } => "deadline_exceeded",
             RequestError::ShuttingDown => "shutting_down",
             RequestError::Stopped => "engine_stopped",
+            RequestError::Format { .. } => "format_too_complex",
             _ => "internal_error",
         })
     }
@@ -85,10 +89,13 @@ impl From<RequestError> for ApiError {
                 error.to_string(),
                 Retry::Never,
             ),
+            RequestError::Superseded => Self::new(StatusCode::CONFLICT, "superseded", error.to_string(), Retry::Never),
             // So long was not enough just now.
             RequestError::Deadline { allowed } => Self::deadline_exceeded(error.to_string(), allowed),
             RequestError::ShuttingDown => Self::shutting_down(Duration::from_secs(1)),
             RequestError::Stopped => Self::engine_stopped(),
+            // The limits are the same the next time.
+            RequestError::Format { .. } => Self::bad_request("format_too_complex", error.to_string()),
             // It would be so again.
             RequestError::NoLogits => {
                 tracing::error!(%error, "the engine failed on a request");
@@ -102,6 +109,21 @@ impl From<RequestError> for ApiError {
             }
         }
     }
+}
+
+/// Refuses a text that is longer than the context in any tokenisation, unread: tokens take more memory than text.
+pub(crate) fn refuse_hopeless(model: &ModelEntry, text: &str, param: &'static str) -> Result<(), ApiError> {
+    let context = model.config.context_length;
+    let fewest = text.len() / model.longest_token;
+    if fewest <= context {
+        return Ok(());
+    }
+    Err(ApiError::context_length(param, context, PromptLength::AtLeast(fewest)))
+}
+
+/// The error for a text that the tokenizer cannot express.
+pub(crate) fn untokenisable(param: &'static str, error: &TokenizerError) -> ApiError {
+    ApiError::invalid_value(param, format!("the prompt cannot be tokenised: {error}"))
 }
 
 #[cfg(test)]
@@ -162,6 +184,7 @@ mod tests {
         let allowed = SOON;
         for (error, status, code) in [
             (RequestError::Cancelled, 499, "request_cancelled"),
+            (RequestError::Superseded, 409, "superseded"),
             (RequestError::Deadline { allowed }, 503, "deadline_exceeded"),
             (RequestError::ShuttingDown, 503, "shutting_down"),
             (RequestError::NoLogits, 500, "internal_error"),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use parkade_core::{LiveRequest, Usage};
 
 use crate::generate::charge::Charge;
+use crate::generate::supersedes::Claim;
 use crate::generate::{AppState, Entry};
 use crate::http::RequestLog;
 
@@ -19,6 +20,8 @@ pub(crate) struct Settlement {
     pub log: Arc<RequestLog>,
     /// None if the HTTP request was refused, and never was.
     pub entry: Option<Arc<Entry>>,
+    /// Of a request that takes the place of others.
+    pub claim: Option<Claim>,
     pub settled: OnceLock<()>,
 }
 
@@ -51,6 +54,9 @@ impl Settlement {
             self.log.set_usage(usage);
             if let Some(entry) = &self.entry {
                 self.state.in_flight().end(entry, Instant::now());
+            }
+            if let Some(claim) = &self.claim {
+                claim.release();
             }
         });
     }

@@ -14,6 +14,9 @@ use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ModelEntry;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
+use crate::generate::in_hand::InHand;
+use crate::generate::kept::{MemoryStore, Store};
+use crate::generate::supersedes::Supersessions;
 use crate::http::{ApiError, HttpState, Retry, quote};
 
 /// The name that always means the first loaded model, of those that do what is asked for.
@@ -30,6 +33,9 @@ struct Shared {
     access: Arc<AccessState>,
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
+    kept: Arc<dyn Store>,
+    texts_in_hand: InHand,
+    supersessions: Arc<Supersessions>,
     draining: AtomicBool,
     preparation: Arc<Semaphore>,
     ignored_log: IgnoredLog,
@@ -48,13 +54,16 @@ impl AppState {
         Ok(Self {
             shared: Arc::new(Shared {
                 access: AccessState::new(http.config.max_connections),
-                http,
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
+                texts_in_hand: InHand::new(),
+                kept: Arc::new(MemoryStore::new(http.config.kept_bytes, http.config.kept_for)),
+                supersessions: Arc::new(Supersessions::new()),
                 draining: AtomicBool::new(false),
                 preparation: Arc::new(Semaphore::new(cores)),
                 ignored_log: IgnoredLog::new(),
                 started: Instant::now(),
+                http,
             }),
         })
     }
@@ -103,8 +112,22 @@ impl AppState {
         &self.shared.access
     }
 
+    /// Bodies of texts that are being worked off.
+    pub(crate) fn texts_in_hand(&self) -> &InHand {
+        &self.shared.texts_in_hand
+    }
+
+    /// Answers that can be asked for later.
+    pub(crate) fn kept(&self) -> &Arc<dyn Store> {
+        &self.shared.kept
+    }
+
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.shared.in_flight
+    }
+
+    pub(crate) fn supersessions(&self) -> &Arc<Supersessions> {
+        &self.shared.supersessions
     }
 
     /// All models, the default first.

@@ -9,14 +9,15 @@ use futures_util::{FutureExt, stream};
 use parkade_core::{Event, RequestError};
 
 use super::answers::Answers;
+use crate::access::Identity;
 use crate::config::ServerConfig;
-use crate::generate::ChunkEncoder;
+use crate::generate::{ChunkEncoder, Silence};
 use crate::http::{ApiError, Frames, event_stream};
 
 struct Running {
     answers: Answers,
     chunks: Box<dyn ChunkEncoder>,
-    keep_alive: Duration,
+    silence: Silence,
     frames: Frames,
     ended: bool,
 }
@@ -26,8 +27,11 @@ impl Running {
     /// the first event it can still become the status.
     async fn advance(&mut self, patience: Duration) -> Result<(), ApiError> {
         match tokio::time::timeout(patience, self.answers.next()).await {
-            Err(_) => self.frames.keep_alive(),
-            Ok(next) => self.write(next)?,
+            Err(_) => self.silence.lasts(patience, &mut self.frames),
+            Ok(next) => {
+                self.silence.is_broken();
+                self.write(next)?;
+            }
         }
         // What is there already goes out in the same piece: each piece costs a system call and a packet.
         while !self.ended && !self.frames.is_full() {
@@ -58,7 +62,7 @@ impl Running {
     async fn next_bytes(&mut self) -> Option<Bytes> {
         // An event may give no bytes: a token that is only a part of a character.
         while self.frames.is_empty() && !self.ended {
-            if let Err(error) = self.advance(self.keep_alive).await {
+            if let Err(error) = self.advance(self.silence.patience()).await {
                 self.chunks.error(&error, &mut self.frames);
             }
         }
@@ -74,14 +78,18 @@ impl Running {
 pub(crate) async fn respond(
     answers: Answers,
     chunks: Box<dyn ChunkEncoder>,
+    identity: &Identity,
+    has_deadline: bool,
     config: &ServerConfig,
 ) -> Result<Response, ApiError> {
-    let keep_alive = config.keep_alive_comment;
-    let mut running = Running { answers, chunks, keep_alive, frames: Frames::default(), ended: false };
+    let silence = Silence::new(answers.entry().clone(), identity, config);
+    let mut running = Running { answers, chunks, silence, frames: Frames::default(), ended: false };
     running.chunks.open(&mut running.frames);
-    running.advance(config.head_hold).await?;
-    if let Some(queued) = running.answers.queued() {
-        running.answers.log().set_queue_time(queued);
+    let hold = if has_deadline { config.head_hold } else { config.head_hold.min(config.waiting_comment) };
+    running.advance(hold).await?;
+    match running.answers.queued() {
+        Some(queued) => running.answers.log().set_queue_time(queued),
+        None => running.answers.log().set_headers(|headers| headers.extend(running.silence.headers())),
     }
     let bytes = stream::unfold(running, |mut running| async move {
         let bytes = running.next_bytes().await?;

@@ -29,6 +29,16 @@ pub(crate) struct WantedFormat {
     pub format: Format,
     /// The field that says it.
     pub param: String,
+    /// A wider format, which is taken if this one cannot be compiled; but not if that only took too long: what an answer may be must not depend
+    /// on the load.
+    pub otherwise: Option<Format>,
+}
+
+impl WantedFormat {
+    /// A format that a field asks for.
+    pub fn new(format: Format, param: impl Into<String>) -> Self {
+        Self { format, param: param.into(), otherwise: None }
+    }
 }
 
 impl Task {
@@ -37,8 +47,13 @@ impl Task {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn compile(mut self) -> Result<Task, ApiError> {
-        let Some(WantedFormat { format, param }) = self.format.take() else { return Ok(self) };
-        let compiled = self.model.engine.compile(&format).map_err(|error| {
+        let Some(WantedFormat { format, param, otherwise }) = self.format.take() else { return Ok(self) };
+        let engine = &self.model.engine;
+        let compiled = match (engine.compile(&format), otherwise) {
+            (Err(error), Some(wider)) if !error.is_late => engine.compile(&wider),
+            (compiled, _) => compiled,
+        };
+        let compiled = compiled.map_err(|error| {
             let place = match error.place {
                 Some(Place::Pointer(pointer)) => pointer,
                 Some(Place::Line(line)) => format!(" in line {line}"),

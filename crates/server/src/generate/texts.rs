@@ -19,6 +19,7 @@ use parkade_core::{Event, LiveRequest, Refusal, Request, RequestError, RequestSt
 use super::charge::Charge;
 use super::complete::{json, prepare, tell_ignored};
 use super::settlement::{self, Settlement};
+use super::supersedes::{Claim, take_place};
 use crate::access::Identity;
 use crate::generate::{AppState, Deadlines, Entry, IgnoredFields, ModelEntry};
 use crate::http::body;
@@ -64,11 +65,15 @@ pub(crate) async fn handle<O: TextOperation>(
     body: Body,
 ) -> Result<Response, ApiError> {
     state.admits()?;
+    let arrival = state.supersessions().arrive(&headers)?;
     let deadlines = Deadlines::from_headers(&headers)?;
     let raw = body::read(state.http(), identity.payer(log.sender()), &headers, body).await?;
     let (shared, sender) = (state.clone(), identity.clone());
-    let read = move || O::read(&shared, &raw.parse()?.value, &Sender { identity: &sender, deadlines });
-    let texts = prepare(&state, false, read).await?;
+    let read = move || {
+        let body = raw.parse()?;
+        Ok((arrival.wish(&body.value)?, O::read(&shared, &body.value, &Sender { identity: &sender, deadlines })?))
+    };
+    let (supersedes, texts) = prepare(&state, false, read).await?;
     tell_ignored(&state, texts.ignored.as_ref(), &log);
     if let Some(first) = texts.requests.first() {
         log.set_class(first.class);
@@ -76,11 +81,17 @@ pub(crate) async fn handle<O: TextOperation>(
     let Texts { model, requests, field, write, .. } = texts;
     let refused = |refusal| ApiError::from_refusal(refusal, field);
     let price = |request| model.engine.price(request);
-    let entry = Entry::new(log.id(), &identity, &model, &requests, None);
+    let entry =
+        Entry::new(log.id(), &identity, &model, &requests, None, supersedes.as_ref().map(|wish| wish.key.as_str()));
     let priced = requests.into_iter().map(price).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    let claim = match supersedes {
+        Some(wish) => Some(take_place((state.supersessions(), state.in_flight()), &identity, wish, &entry).await?),
+        None => None,
+    };
     let charge = Charge::take(&state, &model, &priced, &identity, &log)?;
     state.in_flight().add(&entry);
-    let account = Account { state, log, charge: Some(charge), requests: Vec::new(), entry, is_answered: false };
+    let _in_hand = state.texts_in_hand().add();
+    let account = Account { state, log, charge: Some(charge), requests: Vec::new(), entry, claim, is_answered: false };
     let mut running = Running { model, account };
     let all = running.all(priced.into(), refused).await;
     running.account.is_answered = true;
@@ -106,8 +117,8 @@ impl Running {
         let mut running = FuturesUnordered::new();
         let mut next = 0;
         loop {
-            if self.account.entry.was_cut() {
-                return Err(RequestError::Cancelled.into());
+            if let Some(why) = self.account.entry.cut() {
+                return Err(why.into());
             }
             while running.len() < AT_ONCE
                 && let Some(request) = waiting.front().cloned()
@@ -203,6 +214,7 @@ struct Account {
     /// What the engine has taken.
     requests: Vec<Arc<LiveRequest>>,
     entry: Arc<Entry>,
+    claim: Option<Claim>,
     /// Its client has not left before it had an answer.
     is_answered: bool,
 }
@@ -232,6 +244,7 @@ impl Drop for Account {
             charge,
             log: self.log.clone(),
             entry: Some(self.entry.clone()),
+            claim: self.claim.take(),
             settled: OnceLock::new(),
         };
         settlement.when_ended().settle_if_ended();

@@ -1,23 +1,22 @@
 //! Accepting connections, bounding what each may take, and ending without breaking what runs.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::ServerConfig;
 use crate::http::connection::{Answerer, Door, Gate};
-use crate::http::stall::StallGuard;
+use crate::http::listener::{Accepted, Limits, Listener};
 use crate::http::{Admission, Ends, ErrorBody, HttpState};
 
 /// How long connections may take to deliver what is already written when all work has ended.
@@ -40,10 +39,30 @@ fn builder(config: &ServerConfig) -> http1::Builder {
     builder
 }
 
+/// The next connection of any listener, and the router that it is for. The look begins at number `next`, so that no listener waits for another.
+async fn accept<'a>(
+    listeners: &'a [(Listener, Router)],
+    next: &mut usize,
+    limits: Limits,
+) -> (&'a Router, io::Result<Accepted>) {
+    poll_fn(|cx| {
+        for turn in 0..listeners.len() {
+            let number = (*next + turn) % listeners.len();
+            let (listener, router) = &listeners[number];
+            if let Poll::Ready(accepted) = listener.poll_accept(cx, limits) {
+                *next = number + 1;
+                return Poll::Ready((router, accepted));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 /// The connections of a router.
 pub(crate) struct Server {
     builder: http1::Builder,
-    router: Router,
+    limits: Limits,
     door: Arc<Door>,
     connections: JoinSet<()>,
     closing: watch::Sender<bool>,
@@ -53,10 +72,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// `error_body` writes what is refused before it has a path.
-    pub fn new(router: Router, http: Arc<HttpState>, error_body: ErrorBody) -> Self {
+    pub fn new(http: Arc<HttpState>, error_body: ErrorBody) -> Self {
         Self {
             builder: builder(&http.config),
-            router,
+            limits: Limits { write: http.config.write_timeout, handshake: http.config.handshake_timeout },
             door: Door::new(http.clone()),
             connections: JoinSet::new(),
             closing: watch::Sender::new(false),
@@ -75,14 +94,15 @@ impl Server {
         }
     }
 
-    /// Takes connections until `end` completes.
-    pub async fn accept_until(&mut self, listener: &TcpListener, end: impl Future<Output = ()>) {
+    /// Takes connections until `end` completes, each for the router of its listener.
+    pub async fn accept_until(&mut self, listeners: &[(Listener, Router)], end: impl Future<Output = ()>) {
         let mut end = pin!(end);
+        let (mut next, limits) = (0, self.limits);
         loop {
             tokio::select! {
                 () = &mut end => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => self.take(socket, peer.ip()),
+                (router, accepted) = accept(listeners, &mut next, limits) => match accepted {
+                    Ok(accepted) => self.take(accepted, router),
                     Err(error) => self.accept_failed(&error).await,
                 },
                 // Finished connections are forgotten as they end.
@@ -91,17 +111,13 @@ impl Server {
         }
     }
 
-    fn take(&mut self, socket: TcpStream, peer: IpAddr) {
-        let Some(place) = self.door.admit(peer, Instant::now()) else { return };
-        // Each token is its own small write: waiting to fill a packet would delay it.
-        let _unsupported = socket.set_nodelay(true);
+    fn take(&mut self, accepted: Accepted, router: &Router) {
+        let Accepted { socket, sender, local } = accepted;
+        let Some(place) = self.door.admit(sender, Instant::now()) else { return };
         let counted = self.http.metrics.connected();
-        // A socket without an address of its own is gone already, and reading will say so.
-        let local = socket.local_addr().map_or(peer, |address| address.ip());
         let (admission, presence) = (place.admission, place.presence.clone());
-        let guarded = StallGuard::new(socket, self.http.config.write_timeout);
-        let io = TokioIo::new(Gate::new(guarded, self.http.clone(), presence.clone(), self.error_body));
-        let service = Answerer { router: self.router.clone(), ends: Ends { peer, local, admission }, presence };
+        let io = TokioIo::new(Gate::new(socket, self.http.clone(), presence.clone(), self.error_body));
+        let service = Answerer { router: router.clone(), ends: Ends { sender, local, admission }, presence };
         let mut builder = self.builder.clone();
         builder.keep_alive(admission == Admission::Full);
         let connection = builder.serve_connection(io, service);

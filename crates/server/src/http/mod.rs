@@ -3,12 +3,15 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `listen.rs` | accepting connections and ending them |
+//! | `listener.rs` | where connections come from |
+//! | `tls.rs`, `unix_socket.rs` | TLS, and the file of a Unix socket |
 //! | `connection/` | one connection: its place, what it waits for, its requests and answers |
 //! | `stall.rs` | readers who do not read |
 //! | `authority.rs` | hosts and origins as they stand in headers and settings |
 //! | `state.rs` | what all connections and requests share |
 //! | `body.rs` | a body, read within bounds of length, time and memory |
 //! | `body_memory.rs` | the memory that bodies may take |
+//! | `parameters.rs` | what stands in a path or behind its question mark |
 //! | `sse.rs` | server-sent events |
 //! | `request_log.rs` | a request's id, its counters, and its line in the log |
 //! | `metrics.rs` | what is counted of connections and requests |
@@ -20,18 +23,25 @@ mod body_memory;
 mod connection;
 pub(crate) mod error;
 pub(crate) mod listen;
+mod listener;
 mod metrics;
+mod parameters;
 pub(crate) mod request_log;
 mod sse;
 mod stall;
 mod state;
+mod tls;
+mod unix_socket;
 
 pub(crate) use authority::{ANY, Authority, Host, normal_origin};
 pub(crate) use body_memory::Payer;
 pub(crate) use connection::{Admission, Ends, Sender, is_probe};
 pub use error::{ApiError, Retry};
 pub(crate) use error::{ErrorBody, quote};
+pub use listener::Listener;
+pub(crate) use parameters::{Name, Parameters};
 pub(crate) use request_log::RequestLog;
 pub use request_log::is_request_id;
 pub(crate) use sse::{Frames, event_stream};
 pub(crate) use state::HttpState;
+pub use tls::{Tls, TlsError};

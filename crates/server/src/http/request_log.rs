@@ -190,7 +190,7 @@ pub(crate) async fn track(State(http): State<Arc<HttpState>>, mut request: Reque
         usage: OnceLock::new(),
         queue_time: OnceLock::new(),
         headers: Mutex::new("server.response_headers", HeaderMap::new()),
-        sender: request.extensions().get::<Ends>().map(|ends| ends.peer.into()),
+        sender: request.extensions().get::<Ends>().map(|ends| ends.sender),
         held: OnceLock::new(),
         delivery: OnceLock::new(),
         http: http.clone(),

@@ -6,9 +6,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 
-/// A line that clients skip; it keeps proxies from closing a silent connection.
-const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
-
 /// How many bytes are collected before they are sent although more events are there.
 const FULL: usize = 16 << 10;
 
@@ -43,8 +40,8 @@ impl Frames {
     }
 
     /// Adds a line that clients skip.
-    pub fn keep_alive(&mut self) {
-        self.bytes.extend_from_slice(KEEP_ALIVE);
+    pub fn comment(&mut self, line: &str) {
+        self.bytes.extend_from_slice(format!(": {line}\n\n").as_bytes());
     }
 
     /// Gives the last event a number. Only the last one of several: who has read it has read all of them.

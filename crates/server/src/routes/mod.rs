@@ -1,25 +1,26 @@
 //! The paths of the API.
 
+mod describe;
+mod description;
 mod models;
 mod ops;
-mod parameters;
 mod requests;
 mod serve;
 
 use std::any::Any;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer};
 
 use crate::access::entrance::{self, Entrance};
 use crate::access::{Hosts, rate_limit_header_names};
-use crate::dialects::{DIALECTS, error_body_at};
+use crate::dialects::{DIALECTS, Route, error_body_at};
 use crate::generate::AppState;
 use crate::http::error;
 use crate::http::request_log;
@@ -27,19 +28,6 @@ use crate::http::{ApiError, ErrorBody, Retry, normal_origin, quote};
 use crate::routes::ops::{health, metrics, snapshot};
 
 pub use serve::serve;
-
-/// What there is besides, for the message of a 404.
-const ENDPOINTS: &[&str] = &[
-    "GET /v1/models",
-    "GET /v1/requests/{id}",
-    "POST /v1/requests/{id}/cancel",
-    "GET /v1/requests/{id}/stream",
-    "GET /v1/metrics",
-    "GET /health",
-    "GET /health/ready",
-    "GET /version",
-    "GET /metrics",
-];
 
 /// The whole API. Whatever listens for it must see to the `host` headers itself, as [`serve`](crate::serve) does.
 pub fn router(state: AppState) -> Router {
@@ -49,20 +37,9 @@ pub fn router(state: AppState) -> Router {
 /// The whole API for the hosts that a listener answers for.
 pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
     let cors = cors(&state.config().cors_origins);
-    let dialects = DIALECTS.iter().map(|dialect| (dialect.routes)());
-    let routes = dialects
-        .fold(Router::new(), Router::merge)
-        .nest("/v1", model_routes())
-        // For clients whose base URL lacks it.
-        .merge(model_routes())
-        .route("/v1/requests/{id}", get(requests::status))
-        .route("/v1/requests/{id}/cancel", post(requests::cancel))
-        .route("/v1/requests/{id}/stream", get(requests::attach))
-        .route("/v1/metrics", get(snapshot::json))
-        .route("/health", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/version", get(health::version))
-        .route("/metrics", get(metrics::prometheus))
+    let of_dialects = DIALECTS.iter().flat_map(|dialect| (dialect.routes)());
+    let routes = of_dialects.chain(own_routes()).fold(Router::new(), |router, route| route.add_to(router));
+    let routes = routes
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked));
@@ -77,12 +54,30 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
         .with_state(state)
 }
 
-fn model_routes() -> Router<AppState> {
-    Router::new()
-        .route("/models", get(models::list))
+/// What belongs to no dialect.
+fn own_routes() -> Vec<Route> {
+    vec![
+        Route::get("/v1/models", models::list, describe::models()).bare_too(),
         // Names of models may have slashes in them.
-        .route("/models/{*name}", get(models::retrieve))
+        Route::get("/v1/models/{*name}", models::retrieve, describe::model()).bare_too(),
+        Route::get("/v1/requests/{id}", requests::status, describe::request()),
+        Route::post("/v1/requests/{id}/cancel", requests::cancel, describe::cancel()),
+        Route::get("/v1/requests/{id}/stream", requests::attach, describe::attach()),
+        Route::get("/v1/metrics", snapshot::json, describe::figures()),
+        Route::get("/health", health::live, describe::live()),
+        Route::get("/health/ready", health::ready, describe::ready()),
+        Route::get("/version", health::version, describe::version()),
+        Route::get("/metrics", metrics::prometheus, describe::metrics()),
+        Route::get("/openapi.json", description::openapi, describe::document()),
+        Route::get("/docs", description::docs, describe::docs()),
+    ]
 }
+
+/// What there is, in words.
+static ENDPOINTS: LazyLock<String> = LazyLock::new(|| {
+    let routes = DIALECTS.iter().flat_map(|dialect| (dialect.routes)()).chain(own_routes());
+    routes.map(|route| route.in_words()).collect::<Vec<_>>().join(", ")
+});
 
 async fn unknown_path(method: Method, uri: Uri) -> Response {
     match (method, uri.path()) {
@@ -91,12 +86,7 @@ async fn unknown_path(method: Method, uri: Uri) -> Response {
             (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
         }
         (method, path) => {
-            let endpoints = DIALECTS.iter().flat_map(|dialect| dialect.endpoints).chain(ENDPOINTS);
-            let message = format!(
-                "there is nothing at {method} {}; endpoints: {}",
-                quote(path),
-                endpoints.copied().collect::<Vec<_>>().join(", ")
-            );
+            let message = format!("there is nothing at {method} {}; endpoints: {}", quote(path), *ENDPOINTS);
             ApiError::not_found("unknown_url", message).into_response()
         }
     }
@@ -137,7 +127,8 @@ fn cors(listed: &[String]) -> Option<CorsLayer> {
         (false, false) => AllowOrigin::list(listed),
     };
     let exposed = ["x-request-id", "x-parkade-queue-ms", "x-parkade-ignored-fields", "retry-after", "x-should-retry"];
-    let exposed = exposed.into_iter().chain(rate_limit_header_names()).map(HeaderName::from_static);
+    let exposed = exposed.into_iter().chain(["x-parkade-queue-position", "x-parkade-estimated-wait-ms"]);
+    let exposed = exposed.chain(rate_limit_header_names()).map(HeaderName::from_static);
     Some(
         CorsLayer::new()
             .allow_origin(allowed)

@@ -16,18 +16,12 @@ use crate::access::Identity;
 use crate::dialects::openai::service_tier;
 use crate::generate::attach;
 use crate::generate::in_flight::MOST_ENDED;
-use crate::generate::{AppState, Entry};
-use crate::http::{ApiError, quote};
-use crate::routes::parameters::{Name, Parameters};
+use crate::generate::{AppState, Entry, Silence};
+use crate::http::{ApiError, Name, Parameters, quote};
 
-/// Where a request stands, in JSON. A key that is no operator's is told how many of its own requests are before it, and its wait in whole
-/// seconds, as `retry-after` says it: a wait depends on what everybody does, and finer steps would tell more of that.
+/// Where a request stands, in JSON.
 fn card(entry: &Entry, identity: &Identity) -> Value {
-    let progress = entry.progress();
-    let (ahead, wait) = match identity.confined_to() {
-        Some(_) => (progress.own_ahead, progress.wait.map(whole_seconds)),
-        None => (progress.ahead, progress.wait),
-    };
+    let progress = entry.progress().seen_by(identity);
     json!({
         "id": entry.id,
         "object": "request",
@@ -37,17 +31,13 @@ fn card(entry: &Entry, identity: &Identity) -> Value {
         "class": entry.class.name(),
         "service_tier": service_tier::served(entry.class, entry.model.engine.has_classes()),
         "tenant": entry.tenant,
-        "place": ahead,
-        "estimated_wait_ms": wait.map(milliseconds),
+        "supersedes": entry.supersedes,
+        "place": progress.ahead,
+        "estimated_wait_ms": progress.wait.map(milliseconds),
         "prompt_tokens": progress.prompt_tokens,
         "completion_tokens": progress.completion_tokens,
         "age_ms": milliseconds(progress.age),
     })
-}
-
-/// Rounded up.
-fn whole_seconds(time: Duration) -> Duration {
-    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
 }
 
 fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Entry>, ApiError> {
@@ -117,7 +107,7 @@ pub(crate) async fn attach(
         Some(prompt) => usize::try_from(number("prompt", prompt)?).unwrap_or(usize::MAX),
         None => 0,
     };
-    attach::respond(&entry, prompt, from, state.config().keep_alive_comment)
+    attach::respond(&entry, (prompt, from), Silence::new(entry.clone(), &identity, state.config()))
 }
 
 /// Whole milliseconds.

@@ -185,9 +185,50 @@ async fn the_head_of_a_stream_is_held_no_longer_than_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_in_line_is_told_how_it_stands() {
+    let waiting_comment = Duration::from_millis(20);
+    let server = start_over(ServerConfig { waiting_comment, ..ServerConfig::default() }, lot(40)).await;
+    // Once something has run, rates are known.
+    assert!(ask(&server, "", &short(false)).await.starts_with("HTTP/1.1 200"));
+    let held = fill(&server, 40, "").await;
+    let mut waiters = Vec::new();
+    for id in ["first", "second"] {
+        let mut waiter = server.connect().await;
+        let post = wire_post(COMPLETIONS, &format!("{CLOSE}x-request-id: {id}\r\n"), &short(true));
+        waiter.write_all(&post).await.expect("writable");
+        waiting(&server, waiters.len() + 1).await;
+        waiters.push(waiter);
+    }
+    let mut begun = read_until(&mut waiters[1], ": queued 2, about ").await;
+    assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
+    assert_eq!(header_of(&begun, "x-parkade-queue-position"), Some("2"), "{begun}");
+    let wait = header_of(&begun, "x-parkade-estimated-wait-ms").and_then(|wait| wait.parse::<u64>().ok());
+    assert!(wait.is_some(), "{begun}");
+    let mut along = server.connect().await;
+    along.write_all(&wire_get("/v1/requests/second/stream", "")).await.expect("writable");
+    read_until(&mut along, ": queued 2").await;
+    drop(waiters.remove(0));
+    begun += &read_until(&mut waiters[0], ": queued 1").await;
+    drop(held);
+    let answer = begun + &read_to_end(&mut waiters[0]).await;
+    assert!(answer.contains("data: [DONE]"), "{answer}");
+    let lines: Vec<&str> = parts(&answer).2.lines().filter(|line| line.starts_with(':')).collect();
+    assert!(lines.iter().all(|line| line.starts_with(": queued ") || *line == ": keep-alive"), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_head_of_an_answer_that_has_begun_says_nothing_of_a_line() {
+    let server = start_over(ServerConfig::default(), lot(40)).await;
+    let answer = ask(&server, "", &short(true)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(header_of(&answer, "x-parkade-queue-position"), None, "{answer}");
+    assert_eq!(header_of(&answer, "x-parkade-estimated-wait-ms"), None, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_gives_everybody_an_end_as_configured() {
     for in_line in [DrainWaiting::Refuse, DrainWaiting::Finish] {
-        let config = ServerConfig { drain_waiting: in_line, ..ServerConfig::default() };
+        let config = ServerConfig { drain_waiting: in_line, waiting_comment: PATIENCE, ..ServerConfig::default() };
         let mut server = start_over(config, lot(40)).await;
         let mut running = fill(&server, 40, "").await;
         let mut waiter = server.connect().await;

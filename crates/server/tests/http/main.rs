@@ -8,6 +8,8 @@ mod charges;
 mod chat;
 mod completions;
 mod connections;
+mod description;
+mod details;
 mod door;
 #[path = "../../../core/tests/support/embedders.rs"]
 mod embedders;
@@ -18,6 +20,7 @@ mod hosts;
 mod isolation;
 mod keys;
 mod lifecycle;
+mod llama_cpp;
 mod logprobs;
 #[cfg(feature = "parking-lot-scheduler")]
 mod lot;
@@ -26,6 +29,10 @@ mod mortal;
 mod ranges;
 #[cfg(feature = "parking-lot-scheduler")]
 mod requests;
+mod sampling;
+#[cfg(feature = "parking-lot-scheduler")]
+mod supersedes;
 mod support;
 mod texts;
+mod tls;
 mod unknown_fields;

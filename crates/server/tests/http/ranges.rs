@@ -31,6 +31,33 @@ fn said(answer: &Answer) -> (String, String, u64) {
     (text.to_owned(), reason.to_owned(), body["usage"]["completion_tokens"].as_u64().expect("a count"))
 }
 
+fn ends_of_further_samplers() -> Vec<Value> {
+    vec![
+        json!({"logit_bias": [[5, -100], [6, false], ["ab", 1.5]]}),
+        json!({"logit_bias": {"ab": false}}),
+        json!({"top_n_sigma": -1}),
+        json!({"top_n_sigma": 1e-45}),
+        json!({"top_n_sigma": 100}),
+        json!({"xtc_probability": 1, "xtc_threshold": 0}),
+        json!({"xtc_probability": 0, "xtc_threshold": 1}),
+        json!({"dry_multiplier": 100, "dry_base": 10, "dry_allowed_length": 0, "dry_penalty_last_n": -1}),
+        json!({"dry_multiplier": -1}),
+        json!({"dry_multiplier": 1, "dry_base": 1, "dry_allowed_length": u64::MAX, "dry_penalty_last_n": 0}),
+        json!({"dry_multiplier": 1, "dry_sequence_breakers": []}),
+        json!({"dry_multiplier": 1, "dry_sequence_breakers": ["\n", "ab ab", "a"]}),
+        json!({"repeat_last_n": -1, "repeat_penalty": 1.5}),
+        json!({"repeat_last_n": 0, "repeat_penalty": 1.5}),
+        json!({"penalty_last_n": 1e30, "presence_penalty": 2}),
+        json!({"min_tokens": 0}),
+        json!({"min_tokens": 3}),
+        json!({"stop_token_ids": []}),
+        json!({"allowed_token_ids": []}),
+        json!({"allowed_token_ids": [20]}),
+        json!({"bad_words": ["a", "b b"]}),
+        json!({"skip_special_tokens": false, "include_stop_str_in_output": true}),
+    ]
+}
+
 #[tokio::test]
 async fn both_ends_of_every_range_are_taken() {
     let api = api();
@@ -84,7 +111,7 @@ async fn both_ends_of_every_range_are_taken() {
         json!({"stream_options": {}}),
         json!({"stream_options": {"include_usage": false}}),
     ];
-    for end in ends {
+    for end in ends.into_iter().chain(ends_of_further_samplers()) {
         said(&post(&api, CHAT, &chat(end.clone())).await);
         said(&post(&api, COMPLETIONS, &text(end)).await);
     }
@@ -268,8 +295,11 @@ async fn an_error_about_a_number_shows_it_as_it_was_sent_and_the_whole_range() {
         (json!({"temperature": 1e300}), "temperature is 1e+300; it must be from 0 to 100"),
         (json!({"repetition_penalty": 0}), "repetition_penalty is 0; it must be above 0 and at most 10"),
         (json!({"prompt": [18, -1]}), "prompt[1] is -1; allowed: a whole number, 0 to "),
-        (json!({"logit_bias": {"5": 1e300}}), "logit_bias['5'] is 1e+300; allowed: a number from -100 to 100"),
-        (json!({"logit_bias": {"-1": 1}}), "allowed: token ids as decimal strings, 0 to "),
+        (
+            json!({"logit_bias": {"5": 1e300}}),
+            "logit_bias['5'] is 1e+300; allowed: a number from -100 to 100, or false",
+        ),
+        (json!({"logit_bias": {"-1": 1}}), "logit_bias['-1'] names no token; allowed: a token id, or a text"),
     ] {
         let answer = post(&api, COMPLETIONS, &text(body.clone())).await;
         let message = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();

@@ -40,7 +40,9 @@ fn code(body: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_in_line_can_be_asked_for_and_cancelled() {
-    let server = start_over(ServerConfig::default(), lot(40)).await;
+    // Heads are held, so that a stream gets a status too.
+    let config = ServerConfig { waiting_comment: PATIENCE, ..ServerConfig::default() };
+    let server = start_over(config, lot(40)).await;
     let _held = fill(&server, 40, "x-request-id: first\r\n").await;
     let first = card(&server, "/v1/requests/first", "").await;
     assert_eq!(

@@ -9,9 +9,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use parkade_core::{Engine, EngineConfig, LoadOptions};
 use parkade_model::chat_template::ChatTemplate;
-use parkade_server::{AppState, ModelEntry, ServerConfig, router, serve};
+use parkade_server::{AppState, Listener, ModelEntry, ServerConfig, router, serve};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -170,11 +170,16 @@ pub async fn start_over(config: ServerConfig, engine: EngineConfig) -> Running {
 pub async fn start_at(address: &str, state: AppState, engine: Engine) -> Running {
     let listener = TcpListener::bind((address, 0)).await.expect("a port");
     let address = listener.local_addr().expect("an address");
+    start_on(listener.into(), address, state, engine)
+}
+
+/// A server at a listener.
+pub fn start_on(listener: Listener, address: std::net::SocketAddr, state: AppState, engine: Engine) -> Running {
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         let _dropped = stopped.await;
     };
-    let task = tokio::spawn(serve(listener, state.clone(), shutdown));
+    let task = tokio::spawn(serve([listener], state.clone(), shutdown));
     Running { address, engine, state, stop: Some(stop), task }
 }
 
@@ -216,7 +221,7 @@ impl Running {
     }
 }
 
-pub async fn read_to_end(socket: &mut TcpStream) -> String {
+pub async fn read_to_end(socket: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut bytes)).await;
     // A reset after the answer is an end like any other.
@@ -225,7 +230,7 @@ pub async fn read_to_end(socket: &mut TcpStream) -> String {
 }
 
 /// Reads until `mark` has come.
-pub async fn read_until(socket: &mut TcpStream, mark: &str) -> String {
+pub async fn read_until(socket: &mut (impl AsyncRead + Unpin), mark: &str) -> String {
     let reading = async {
         let mut bytes = Vec::new();
         let mut piece = [0; 4096];

@@ -14,7 +14,7 @@ use crate::support::{CHAT, COMPLETIONS, api, get, post as send, send as send_req
 const EMBEDDINGS: &str = "/v1/embeddings";
 const RERANK: &str = "/v1/rerank";
 
-fn api_of(metadata: &[(&str, Meta)], engine: EngineConfig) -> Router {
+pub fn api_of(metadata: &[(&str, Meta)], engine: EngineConfig) -> Router {
     let folder = tempfile::tempdir().expect("a folder");
     let path = tiny_with(folder.path(), metadata);
     let options = LoadOptions { threads: Some(1), kv_cache_bytes: Some(16 << 20), engine, ..LoadOptions::default() };

@@ -148,26 +148,35 @@ fn expected(request: &Request) -> Vec<(Answer, usize)> {
     let sampling = Arc::new(request.sampling.clone());
     let longest = request.max_tokens.unwrap_or(CONTEXT - request.prompt.len());
     let choice = |choice| {
-        let mut sampler = Sampler::new(Arc::clone(&sampling), &request.prompt, request.sampling.seed.unwrap(), choice);
+        let ends = [fakes::END].into_iter().chain(request.stop_tokens.iter().copied()).collect();
+        let mut sampler = Sampler::new(Arc::clone(&sampling), &request.prompt, request.sampling.seed.unwrap(), choice)
+            .at_least(request.min_tokens, ends);
         let mut tokens = request.prompt.clone();
         let mut answer = Answer { reason: Some(FinishReason::Length), ..Answer::default() };
-        let mut generated = 0;
+        let (mut generated, mut too_soon) = (0, 0);
         while generated < longest {
             let id = sampler.choose(&fakes::logits_after(&tokens), None, &mut Scratch::default()).unwrap();
             sampler.accept(id);
             tokens.push(id);
             generated += 1;
-            let is_end = id == fakes::END && !request.ignore_eos;
+            let may_stop = generated >= request.min_tokens;
+            let is_stop = request.stop_tokens.contains(&id) && may_stop;
+            let is_end = is_stop || (id == fakes::END && !request.ignore_eos);
             if is_end {
                 answer.reason = Some(FinishReason::Stop);
-            } else {
+            }
+            if !is_end || (is_stop && request.keep_stop) {
                 answer.tokens.push(id);
                 answer.text.push(fakes::letter(id));
             }
             // Letters that the decoder holds back are not looked at before the next one, or the end.
             let held = answer.tokens.iter().rev().take_while(|&&id| id % 5 == 4).count();
             let held = if is_end || generated == longest { 0 } else { held };
-            if let Some((text, stop)) = cut(&answer.text[..answer.text.len() - held], &request.stop) {
+            let seen = &answer.text[..answer.text.len() - held];
+            if !may_stop {
+                too_soon = seen.len();
+            } else if let Some((text, stop)) = cut(seen, &request.stop, too_soon) {
+                let text = if request.keep_stop { text + &stop } else { text };
                 (answer.text, answer.reason, answer.stop_string) = (text, Some(FinishReason::Stop), Some(stop));
                 break;
             }
@@ -181,8 +190,10 @@ fn expected(request: &Request) -> Vec<(Answer, usize)> {
 }
 
 /// The text before the stop string that is complete first, the longest of those that end at the same place.
-fn cut(text: &str, stops: &[String]) -> Option<(String, String)> {
-    (0..=text.len()).find_map(|end| {
+///
+/// None counts that is complete before there are more than `too_soon` bytes.
+fn cut(text: &str, stops: &[String], too_soon: usize) -> Option<(String, String)> {
+    (too_soon + 1..=text.len()).find_map(|end| {
         let stop = stops.iter().filter(|stop| text[..end].ends_with(stop.as_str())).max_by_key(|stop| stop.len())?;
         Some((text[..end - stop.len()].to_owned(), stop.clone()))
     })

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::TokenLogprob;
+use crate::event::EndToken;
 
 #[test]
 fn an_answer_is_what_the_model_says_however_the_prompt_is_cut() {
@@ -115,7 +116,7 @@ fn a_parked_sequence_resumes_with_the_same_tokens() {
 
 #[test]
 fn an_echo_that_is_parked_in_the_middle_has_the_same_probabilities() {
-    let base = Request { echo_logprobs: true, ..request("r", 30, 2) };
+    let base = Request { prompt_logprobs: Some(0), ..request("r", 30, 2) };
     let whole = Bench::chunked(512).answers(&base);
     for prefix_cache in [true, false] {
         let config = EngineConfig { prefix_cache, max_batched_tokens: 7, ..EngineConfig::default() };
@@ -159,6 +160,70 @@ fn the_end_token_ends_an_answer_unless_it_is_ignored() {
 }
 
 #[test]
+fn stop_tokens_end_an_answer_with_or_without_their_text() {
+    let long = Bench::chunked(512).answers(&request("r", 9, 20)).answers[&0].clone();
+    let stop = *long.tokens.iter().skip(6).find(|id| **id % 5 != 4 && !long.tokens[..6].contains(id)).unwrap();
+    let place = long.tokens.iter().position(|&id| id == stop).unwrap();
+    for keep_stop in [false, true] {
+        let base = Request { stop_tokens: vec![stop], keep_stop, ..request("r", 9, 20) };
+        let collected = Bench::chunked(512).answers(&base);
+        check(&base, &collected);
+        assert_eq!(collected.answers[&0].tokens, long.tokens[..place + usize::from(keep_stop)]);
+        let ends = collected.events.iter().filter_map(|event| match event {
+            Event::Finished { end_token, .. } => Some(*end_token),
+            _ => None,
+        });
+        assert_eq!(ends.collect::<Vec<_>>(), [Some(EndToken { id: stop, is_said: keep_stop })]);
+    }
+}
+
+#[test]
+fn nothing_ends_an_answer_before_its_least_length() {
+    let open = Bench::chunked(512).answers(&request("r", 9, 20)).answers[&0].clone();
+    let base = |min_tokens| Request {
+        sampling: SamplingParams { logit_bias: vec![(fakes::END, 100.0)], seed: Some(9), ..SamplingParams::default() },
+        stop: vec![open.text[2..4].to_owned()],
+        ignore_eos: false,
+        min_tokens,
+        ..request("r", 9, 20)
+    };
+    for (min_tokens, tokens) in [(0, 0), (1, 1), (13, 13), (20, 20)] {
+        let collected = Bench::chunked(512).answers(&base(min_tokens));
+        check(&base(min_tokens), &collected);
+        assert_eq!(collected.answers[&0].tokens.len(), tokens);
+    }
+    let refusal = base(21).validate(fakes::VOCAB).unwrap_err();
+    assert_eq!(refusal.to_string(), "min_tokens is 21; it must be at most max_tokens, 20");
+}
+
+#[test]
+fn a_stop_string_is_delivered_if_that_is_asked_for() {
+    let open = Bench::chunked(512).answers(&request("r", 9, 20)).answers[&0].clone();
+    let stop = open.text[5..8].to_owned();
+    let base = Request { stop: vec![stop.clone()], keep_stop: true, ..request("r", 9, 20) };
+    let collected = Bench::chunked(512).answers(&base);
+    check(&base, &collected);
+    assert!(collected.answers[&0].text.ends_with(&stop) && open.text.starts_with(&collected.answers[&0].text));
+}
+
+#[test]
+fn control_tokens_are_spelled_where_they_stand_if_that_is_asked_for() {
+    let base = request("r", 9, 12);
+    let bias = |mute| Request {
+        sampling: SamplingParams { logit_bias: vec![(fakes::MUTE, mute)], ..base.sampling.clone() },
+        spell_control: true,
+        ..base.clone()
+    };
+    // About twice as likely as all others together.
+    let answer = Bench::chunked(512).answers(&bias(67.0)).answers[&0].clone();
+    let spelled: String = answer.tokens.iter().map(|&id| fakes::spelled(id)).collect();
+    assert_eq!(answer.text, spelled);
+    assert!(answer.tokens.contains(&fakes::MUTE) && answer.tokens.iter().any(|&id| id != fakes::MUTE), "{answer:?}");
+    let never = Bench::chunked(512).answers(&bias(-100.0)).answers[&0].clone();
+    assert_eq!(never, Bench::chunked(512).answers(&base).answers[&0], "other tokens are written as ever");
+}
+
+#[test]
 fn the_end_of_the_context_is_a_length_finish() {
     let open = Request { max_tokens: None, ..request("r", CONTEXT - 7, 0) };
     let collected = Bench::chunked(512).answers(&open);
@@ -178,7 +243,7 @@ fn logprobs_of_prompt_and_answer_are_those_of_the_model() {
             .find_map(|event| if let Event::PromptLogprobs(list) = event { Some(list.clone()) } else { None });
         found.expect("the prompt's log-probabilities were asked for")
     };
-    let base = Request { logprobs: Some(3), echo_logprobs: true, ..request("r", 21, 4) };
+    let base = Request { logprobs: Some(3), prompt_logprobs: Some(2), ..request("r", 21, 4) };
     let mut bench = Bench::chunked(8);
     for round in ["cold", "with a prefix cache that must not hide rows"] {
         let collected = bench.answers(&Request { id: round.into(), ..base.clone() });
@@ -186,7 +251,7 @@ fn logprobs_of_prompt_and_answer_are_those_of_the_model() {
         assert_eq!(prompt.len(), 21, "{round}");
         assert_eq!(prompt[0], None);
         for (at, found) in prompt.iter().enumerate().skip(1) {
-            assert_eq!(*found, Some(slow(&base.prompt[..at], base.prompt[at], 3)));
+            assert_eq!(*found, Some(slow(&base.prompt[..at], base.prompt[at], 2)));
         }
         let mut tokens = base.prompt.clone();
         for event in &collected.events {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::request::CacheScope;
+use crate::sampling::{Dry, Xtc};
 
 /// Gives blocks while there are any, and parks the youngest when there are none.
 #[derive(Default)]
@@ -52,7 +53,7 @@ impl Tight {
 
 #[derive(Clone, Debug)]
 enum Act {
-    Admit { prompt: usize, answer: usize, n: usize, stop: bool, echo: bool, family: u64 },
+    Admit { prompt: usize, answer: usize, n: usize, stop: bool, echo: bool, family: u64, manner: usize },
     Step,
     Read { who: usize, most: usize },
     Cancel { who: usize },
@@ -62,8 +63,8 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
-        3 => (1usize..40, 0usize..30, 1usize..4, any::<bool>(), any::<bool>(), 0u64..3)
-            .prop_map(|(prompt, answer, n, stop, echo, family)| Act::Admit { prompt, answer, n, stop, echo, family }),
+        3 => (1usize..40, 0usize..30, 1usize..4, any::<bool>(), any::<bool>(), 0u64..3, 0usize..6)
+            .prop_map(|(prompt, answer, n, stop, echo, family, manner)| Act::Admit { prompt, answer, n, stop, echo, family, manner }),
         10 => Just(Act::Step),
         4 => (0usize..20, 1usize..20).prop_map(|(who, most)| Act::Read { who, most }),
         1 => (0usize..20).prop_map(|who| Act::Cancel { who }),
@@ -71,6 +72,31 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (0usize..20).prop_map(|who| Act::Park { who }),
     ];
     prop::collection::vec(act, 1..150)
+}
+
+/// Ways to choose tokens that look back at the text, draw more than once, or forbid some tokens.
+fn manners() -> [SamplingParams; 6] {
+    let plain = SamplingParams::default();
+    let dry = Dry { multiplier: 3.0, allowed_length: 1, breakers: [3, 9].into(), ..Dry::default() };
+    [
+        plain.clone(),
+        plain.clone(),
+        SamplingParams { dry: Some(dry.clone()), ..plain.clone() },
+        SamplingParams { xtc: Xtc { probability: 0.5, threshold: 0.02 }, top_n_sigma: 1.5, ..plain.clone() },
+        SamplingParams {
+            bad_words: vec![vec![4], vec![5, 6], vec![8, 9, 10]],
+            allowed_tokens: Some((0..20).filter(|id| ![1, 2].contains(id)).collect()),
+            ..plain.clone()
+        },
+        SamplingParams {
+            temperature: 0.0,
+            dry: Some(Dry { window: Some(9), ..dry }),
+            presence_penalty: 1.5,
+            repetition_penalty: 1.2,
+            penalty_window: Some(5),
+            ..plain
+        },
+    ]
 }
 
 /// One who asks, with what it has been sent.
@@ -163,13 +189,17 @@ impl Party {
 
     fn act(&mut self, act: Act) {
         match act {
-            Act::Admit { prompt, answer, n, stop, echo, family } => self.admit(Request {
+            Act::Admit { prompt, answer, n, stop, echo, family, manner } => self.admit(Request {
                 prompt: letters(family, prompt),
                 n,
                 stop: if stop { vec!["aba".into(), "cc".into()] } else { Vec::new() },
-                echo_logprobs: echo,
+                prompt_logprobs: echo.then_some(0),
                 cache_scope: CacheScope::default().within("key", if stop { "a" } else { "b" }),
                 ignore_eos: answer % 2 == 0,
+                sampling: SamplingParams { seed: Some(prompt as u64), ..manners()[manner].clone() },
+                stop_tokens: if manner % 2 == 1 { vec![7, 12, 20, 31] } else { Vec::new() },
+                keep_stop: manner % 3 == 1,
+                min_tokens: if manner % 3 == 2 { answer / 3 } else { 0 },
                 ..request(&format!("r{}", self.guests.len()), prompt, answer)
             }),
             Act::Step => self.step(),
@@ -256,7 +286,8 @@ proptest! {
 /// Found by the test above: the room in a stream was counted anew for each answer that proposed.
 #[test]
 fn answers_that_propose_together_keep_a_place_for_the_end() {
-    let admit = |prompt, answer, n, family| Act::Admit { prompt, answer, n, stop: false, echo: false, family };
+    let admit =
+        |prompt, answer, n, family| Act::Admit { prompt, answer, n, stop: false, echo: false, family, manner: 0 };
     let mut acts = vec![Act::Step; 5];
     acts.push(admit(34, 3, 1, 0));
     acts.extend(vec![Act::Step; 3]);
@@ -306,6 +337,7 @@ fn nothing_is_proposed_before_the_answers_share_their_prompt() {
             stop,
             echo: false,
             family,
+            manner: 0,
         })
     };
     everything(acts.into_iter().map(act).collect(), 1, true, Kind::Plain, 7_371_406_291_509_495_407);

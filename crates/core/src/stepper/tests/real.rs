@@ -9,6 +9,7 @@ use parkade_model::tokenizer::Tokenizer;
 
 use super::*;
 use crate::backend::ModelBackend;
+use crate::sampling::{Dry, Xtc};
 
 /// Llama with weights of three types, some families whose layers carry states from token to token, and some with windows in some layers.
 pub(super) const MODELS: [&str; 9] = [
@@ -61,7 +62,16 @@ pub(super) fn bench_with(model: &str, vocabulary: Arc<dyn Vocabulary>, prefix_ca
     Bench::over(Box::new(backend), vocabulary, config)
 }
 
+/// What is drawn from the model's own probabilities; for prompts of odd lengths also by all that looks back at the text or draws again.
 pub(super) fn lively(name: &str, prompt: usize, stop: Vec<String>) -> Request {
+    let further = SamplingParams {
+        dry: Some(Dry { multiplier: 0.8, allowed_length: 1, breakers: [5, 10, 200].into(), ..Dry::default() }),
+        xtc: Xtc { probability: 0.4, threshold: 0.05 },
+        top_n_sigma: 6.0,
+        penalty_window: Some(40),
+        bad_words: vec![vec![300], vec![17, 30]],
+        ..SamplingParams::default()
+    };
     Request {
         max_tokens: Some(24),
         sampling: SamplingParams {
@@ -72,7 +82,7 @@ pub(super) fn lively(name: &str, prompt: usize, stop: Vec<String>) -> Request {
             presence_penalty: 0.3,
             frequency_penalty: 0.2,
             repetition_penalty: 1.1,
-            ..SamplingParams::default()
+            ..if prompt % 2 == 1 { further } else { SamplingParams::default() }
         },
         stop,
         ignore_eos: true,

@@ -1,17 +1,16 @@
 //! OpenAI's completions, embeddings and what goes with them: bodies are read and checked by hand, answers are written with serde.
 
+pub(in crate::dialects) mod describe;
 mod encode;
-mod error;
-mod parse;
+pub(in crate::dialects) mod error;
+pub(in crate::dialects) mod parse;
 pub(crate) mod service_tier;
 
-use axum::Router;
-use axum::routing::post;
 use encode::{Chat, Completions};
 use parkade_core::{Request, RequestStream};
 use serde_json::Value;
 
-use super::Dialect;
+use super::{Dialect, Route};
 use crate::access::Identity;
 use crate::generate::{AppState, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, wait_for_all};
 use crate::http::ApiError;
@@ -21,20 +20,22 @@ pub use parse::{Endpoint, is_user};
 
 /// OpenAI's API.
 pub(crate) const DIALECT: Dialect = Dialect {
+    name: "OpenAI",
     prefix: "/",
     routes,
-    endpoints: &["POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings", "POST /v1/rerank"],
+    components: describe::COMPONENTS,
+    envelope: "Error",
     error_body: error::envelope,
 };
 
-fn routes() -> Router<AppState> {
-    let routes = Router::new()
-        .route("/chat/completions", post(complete::<Chat>))
-        .route("/completions", post(complete::<Completions>))
-        .route("/embeddings", post(embed::<Embeddings>))
-        .route("/rerank", post(embed::<Rerank>));
-    // For clients whose base URL lacks it.
-    Router::new().nest("/v1", routes.clone()).merge(routes)
+fn routes() -> Vec<Route> {
+    let routes = [
+        Route::post("/v1/chat/completions", complete::<Chat>, describe::chat()),
+        Route::post("/v1/completions", complete::<Completions>, describe::completions()),
+        Route::post("/v1/embeddings", embed::<Embeddings>, describe::embeddings()),
+        Route::post("/v1/rerank", embed::<Rerank>, describe::rerank()),
+    ];
+    routes.into_iter().map(Route::bare_too).collect()
 }
 
 /// Answers a body of `/v1/embeddings` as the server does where there are no keys, and returns when all is computed: for programs that have the

@@ -16,14 +16,15 @@ use tower::Service as _;
 
 use super::door::Admission;
 use super::presence::{Presence, Turn};
+use super::sender::Sender;
 
 /// The two ends of a connection. Each of its requests carries them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ends {
     /// Who sends.
-    pub peer: IpAddr,
-    /// By which address of this machine.
-    pub local: IpAddr,
+    pub sender: Sender,
+    /// By which address of this machine, if by any.
+    pub local: Option<IpAddr>,
     /// What may be asked.
     pub admission: Admission,
 }

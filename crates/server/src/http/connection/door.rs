@@ -6,7 +6,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,7 +89,7 @@ impl Door {
     }
 
     /// A place for a connection that has come. `None` if all are at work, those for probes included.
-    pub fn admit(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Option<Place> {
+    pub fn admit(self: &Arc<Self>, sender: Sender, now: Instant) -> Option<Place> {
         let mut places = self.places.lock();
         let admission =
             [(Admission::Full, self.limit), (Admission::Probe, PROBES)].into_iter().find(|(kind, limit)| {
@@ -104,7 +103,7 @@ impl Door {
         let presence = Presence::new(now);
         places.last += 1;
         let number = places.last;
-        places.taken.insert(number, Taken { sender: peer.into(), admission, presence: presence.clone() });
+        places.taken.insert(number, Taken { sender, admission, presence: presence.clone() });
         Some(Place { door: self.clone(), number, admission, presence })
     }
 
@@ -148,6 +147,8 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::super::presence::Phase;
     use super::*;
     use crate::config::ServerConfig;
@@ -173,20 +174,20 @@ mod tests {
         let (door, begin) = (door(4), Instant::now());
         let later = |seconds| begin + Duration::from_secs(seconds);
         let peers = [(BOB, 0), (ADA, 1), (ADA, 2), (ADA, 3)];
-        let places = peers.map(|(peer, seconds)| door.admit(peer, later(seconds)).expect("a place"));
+        let places = peers.map(|(peer, seconds)| door.admit(peer.into(), later(seconds)).expect("a place"));
         busy(&places[1]);
-        let newcomer = door.admit(BOB, later(9)).expect("a place");
+        let newcomer = door.admit(BOB.into(), later(9)).expect("a place");
         assert_eq!(newcomer.admission, Admission::Full);
         assert_eq!(places.each_ref().map(is_given_up), [false, false, true, false]);
         // Now both have two.
-        let _next = door.admit(BOB, later(9)).expect("a place");
+        let _next = door.admit(BOB.into(), later(9)).expect("a place");
         assert_eq!(places.each_ref().map(is_given_up), [true, false, true, false]);
     }
 
     #[test]
     fn newcomers_of_one_moment_do_not_take_each_others_places() {
         let (door, now) = (door(2), Instant::now());
-        let places: Vec<_> = (0..9).map(|_| door.admit(ADA, now).expect("a place")).collect();
+        let places: Vec<_> = (0..9).map(|_| door.admit(ADA.into(), now).expect("a place")).collect();
         let full = places.iter().filter(|place| place.admission == Admission::Full).count();
         assert_eq!((full, places.iter().filter(|place| is_given_up(place)).count()), (2, 0));
     }
@@ -194,16 +195,16 @@ mod tests {
     #[test]
     fn whoever_is_at_work_keeps_its_place_and_a_newcomer_may_only_probe() {
         let (door, now) = (door(2), Instant::now());
-        let places = [ADA, BOB].map(|peer| door.admit(peer, now).expect("a place"));
+        let places = [ADA, BOB].map(|peer| door.admit(peer.into(), now).expect("a place"));
         places.iter().for_each(busy);
-        let probes: Vec<_> = (0..PROBES).map(|_| door.admit(BOB, now).expect("a place")).collect();
+        let probes: Vec<_> = (0..PROBES).map(|_| door.admit(BOB.into(), now).expect("a place")).collect();
         assert!(probes.iter().all(|probe| probe.admission == Admission::Probe));
         let later = now + Duration::from_secs(1);
-        let next = door.admit(ADA, later).expect("an idle probe gives way");
+        let next = door.admit(ADA.into(), later).expect("an idle probe gives way");
         assert_eq!(probes.iter().filter(|probe| is_given_up(probe)).count(), 1);
         probes.iter().filter(|probe| !is_given_up(probe)).chain([&next]).for_each(busy);
-        assert!(door.admit(ADA, later).is_none());
+        assert!(door.admit(ADA.into(), later).is_none());
         drop(places);
-        assert_eq!(door.admit(ADA, later).map(|place| place.admission), Some(Admission::Full));
+        assert_eq!(door.admit(ADA.into(), later).map(|place| place.admission), Some(Admission::Full));
     }
 }

@@ -2,13 +2,18 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Whoever holds an address. In IPv6 that is a network of 64 bits: the rest anybody can make up.
+/// Whoever sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Sender(IpAddr);
+pub(crate) enum Sender {
+    /// Whoever holds an address. In IPv6 that is a network of 64 bits: the rest anybody can make up.
+    Address(IpAddr),
+    /// Whoever may use a Unix socket.
+    Socket,
+}
 
 impl From<IpAddr> for Sender {
     fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
+        Self::Address(match address.to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
             v4 => v4,
         })

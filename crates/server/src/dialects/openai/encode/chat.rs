@@ -2,34 +2,32 @@
 
 use std::sync::Arc;
 
-use parkade_core::{Event, TokenLogprob, Usage};
+use parkade_calls::Piece;
+use parkade_core::{Event, FinishReason, TokenLogprob, Usage};
 use serde::Serialize;
 
+use super::details::Meter;
 use super::form::Form;
 use super::logprobs::ChatLogprobs;
+use super::message::{CallDelta, Delta, Message};
+use super::stop_reason::StopReason;
 use super::unsent::Unsent;
+use crate::dialects::chat::{self, Answered, Turn};
 use crate::dialects::openai::error::envelope;
-use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder};
+use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 use crate::http::{ApiError, Frames};
 
-const ASSISTANT: &str = "assistant";
+/// The reason for an end that is the beginning of somebody else's work.
+const TOOL_CALLS: &str = "tool_calls";
 
 #[derive(Serialize)]
 struct Choice<'a> {
     index: usize,
-    message: Message<'a>,
+    message: Message,
     logprobs: Option<ChatLogprobs>,
     finish_reason: Option<&'static str>,
-    /// vLLM's field: the stop string that ended the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    content: &'a str,
-    refusal: Option<()>,
+    stop_reason: Option<StopReason<'a>>,
 }
 
 /// How the answer to a chat is written.
@@ -37,34 +35,69 @@ pub(crate) struct Chat {
     pub form: Form,
     /// How many choices there are.
     pub n: usize,
+    /// How its text is read.
+    pub reading: chat::Form,
+    /// Whether thoughts are also sent under OpenRouter's name for them.
+    pub names_reasoning: bool,
+}
+
+impl Chat {
+    /// The log-probabilities of a whole answer.
+    fn logprobs(&self, choice: &Collected) -> Option<ChatLogprobs> {
+        let tokenizer = &self.form.model.tokenizer;
+        self.form.with_logprobs.then(|| {
+            let mut unsent = self.form.unsent(0);
+            choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
+            let covered = unsent.finish(&choice.text, choice.stop_string.is_some());
+            ChatLogprobs::new(tokenizer, covered.map(|(_, token)| token))
+        })
+    }
+
+    /// A call's name in the answer. Mistral's templates want nine letters and digits.
+    fn call_id(&self, choice: usize, call: usize) -> String {
+        chat::call_id(&self.reading, &self.form.head.id, (choice, call))
+    }
 }
 
 impl Encoder for Chat {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
         let tokenizer = &self.form.model.tokenizer;
+        let mut thought_tokens = 0;
         let choices = answers.iter().flat_map(|answer| &answer.choices).enumerate();
         let choices: Vec<_> = choices
-            .map(|(index, choice)| Choice {
-                index,
-                message: Message { role: ASSISTANT, content: &choice.text, refusal: None },
-                logprobs: self.form.with_logprobs.then(|| {
-                    let mut unsent = Unsent::after(0);
-                    choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
-                    let covered = unsent.finish(&choice.text, choice.stop_string.is_some());
-                    ChatLogprobs::new(tokenizer, covered.map(|(_, token)| token))
-                }),
-                finish_reason: choice.reason.map(|reason| reason.name()),
-                stop_reason: choice.stop_string.as_deref(),
+            .map(|(index, choice)| {
+                let answered = Answered::of(&self.reading, choice);
+                thought_tokens += answered.thought_tokens;
+                let message = Message::new(&answered, self.names_reasoning, |call| self.call_id(index, call));
+                let called = answered.calls().next().is_some();
+                Choice {
+                    index,
+                    message,
+                    logprobs: self.logprobs(choice),
+                    finish_reason: choice.reason.map(|reason| name(reason, called)),
+                    stop_reason: StopReason::new(tokenizer, choice.stop_string.as_deref(), choice.end_token),
+                }
             })
             .collect();
-        self.form.whole(choices, usage)
+        self.form.whole(choices, answers, usage, Some(thought_tokens))
+    }
+
+    fn bytes(&self) -> usize {
+        self.reading.bytes()
     }
 
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
         let mut form = self.form.clone();
         form.head.object = "chat.completion.chunk";
-        Box::new(Chunks { form, unsent: vec![Unsent::default(); self.n] })
+        let answers = (0..self.n).map(|_| Answer::new(&self.reading, form.unsent(0))).collect();
+        let meter = form.meter(self.n);
+        Box::new(Chunks { form, meter, answers, chat: self })
     }
+}
+
+/// `finish_reason`: an answer that ended by itself with calls waits for their results.
+fn name(reason: FinishReason, called: bool) -> &'static str {
+    if called && reason == FinishReason::Stop { TOOL_CALLS } else { reason.name() }
 }
 
 #[derive(Serialize)]
@@ -74,75 +107,116 @@ struct ChunkChoice<'a> {
     logprobs: Option<ChatLogprobs>,
     finish_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
+    stop_reason: Option<StopReason<'a>>,
 }
 
-#[derive(Default, Serialize)]
-struct Delta<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
+/// One choice while it is written.
+struct Answer {
+    turn: Turn,
+    unsent: Unsent<TokenLogprob>,
+    /// What is covered by text that was read and not sent yet.
+    covered: Vec<TokenLogprob>,
+}
+
+impl Answer {
+    fn new(reading: &chat::Form, unsent: Unsent<TokenLogprob>) -> Self {
+        Self { turn: Turn::new(reading), unsent, covered: Vec::new() }
+    }
 }
 
 /// Writes the chunks of a streamed answer.
 struct Chunks {
     form: Form,
+    meter: Meter,
     /// One for each choice.
-    unsent: Vec<Unsent<TokenLogprob>>,
+    answers: Vec<Answer>,
+    chat: Arc<Chat>,
 }
 
 impl Chunks {
-    fn content(&self, frames: &mut Frames, index: usize, text: &str, covered: &[TokenLogprob]) {
-        if text.is_empty() && covered.is_empty() {
-            return;
+    fn send(&mut self, index: usize, delta: Delta<'_>, frames: &mut Frames) {
+        let covered = std::mem::take(&mut self.answers[index].covered);
+        let logprobs = (self.form.with_logprobs && !(covered.is_empty() && delta.content.is_none()))
+            .then(|| ChatLogprobs::new(&self.form.model.tokenizer, &covered));
+        let choice = ChunkChoice { index, delta, logprobs, finish_reason: None, stop_reason: None };
+        self.form.chunk(&mut self.meter, (0, index), choice, frames);
+    }
+
+    fn pieces(&mut self, index: usize, pieces: Vec<Piece>, frames: &mut Frames) {
+        for piece in pieces {
+            let delta = match &piece {
+                Piece::Text(text) => Delta { content: Some(text), ..Delta::default() },
+                Piece::Reasoning(text) => Delta {
+                    reasoning_content: Some(text),
+                    reasoning: self.chat.names_reasoning.then_some(text),
+                    ..Delta::default()
+                },
+                Piece::Call { index: call, name } => {
+                    let id = self.chat.call_id(index, *call);
+                    Delta { tool_calls: Some([CallDelta::begin(*call, id, name)]), ..Delta::default() }
+                }
+                Piece::Arguments { index: call, text } => {
+                    Delta { tool_calls: Some([CallDelta::more(*call, text)]), ..Delta::default() }
+                }
+                Piece::End { .. } => continue,
+            };
+            self.send(index, delta, frames);
         }
-        let logprobs = self.form.with_logprobs.then(|| ChatLogprobs::new(&self.form.model.tokenizer, covered));
-        let delta = Delta { role: None, content: Some(text) };
-        self.form.chunk(ChunkChoice { index, delta, logprobs, finish_reason: None, stop_reason: None }, frames);
     }
 }
 
 impl ChunkEncoder for Chunks {
     fn open(&mut self, frames: &mut Frames) {
-        for index in 0..self.unsent.len() {
-            let delta = Delta { role: Some(ASSISTANT), content: Some("") };
+        for index in 0..self.answers.len() {
+            let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
             let choice = ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None };
-            self.form.chunk(choice, frames);
+            self.form.chunk(&mut self.meter, (0, index), choice, frames);
         }
     }
 
     fn event(&mut self, _: usize, event: Event, frames: &mut Frames) {
+        let mut pieces = Vec::new();
+        if let Event::Token { index, .. } | Event::Finished { index, .. } = &event {
+            self.meter.note(*index, &event);
+        }
         match event {
             Event::Token { index, text, logprob, .. } => {
+                let answer = &mut self.answers[index];
                 if let Some(token) = logprob {
-                    self.unsent[index].push(&self.form.model.tokenizer, token);
+                    answer.unsent.push(&self.form.model.tokenizer, token);
                 }
                 if !text.is_empty() {
-                    let covered = self.unsent[index].release(&text);
-                    let covered: Vec<_> = covered.into_iter().map(|(_, token)| token).collect();
-                    self.content(frames, index, &text, &covered);
+                    answer.covered.extend(answer.unsent.release(&text).into_iter().map(|(_, token)| token));
                 }
+                answer.turn.token(&text, &mut pieces);
+                self.pieces(index, pieces, frames);
             }
-            Event::Finished { index, reason, text, stop_string } => {
-                let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
-                let covered: Vec<_> = covered.map(|(_, token)| token).collect();
-                self.content(frames, index, &text, &covered);
+            Event::Finished { index, reason, text, stop_string, end_token } => {
+                let answer = &mut self.answers[index];
+                let covered = std::mem::take(&mut answer.unsent).finish(&text, stop_string.is_some());
+                answer.covered.extend(covered.map(|(_, token)| token));
+                answer.turn.finish(&text, reason, &mut pieces);
+                self.pieces(index, pieces, frames);
+                if !self.answers[index].covered.is_empty() {
+                    self.send(index, Delta { content: Some(""), ..Delta::default() }, frames);
+                }
+                let called = self.answers[index].turn.calls() > 0;
                 let choice = ChunkChoice {
                     index,
                     delta: Delta::default(),
                     logprobs: None,
-                    finish_reason: Some(reason.name()),
-                    stop_reason: stop_string.as_deref(),
+                    finish_reason: Some(name(reason, called)),
+                    stop_reason: StopReason::new(&self.form.model.tokenizer, stop_string.as_deref(), end_token),
                 };
-                self.form.chunk(choice, frames);
+                self.form.chunk(&mut self.meter, (0, index), choice, frames);
             }
             _ => {}
         }
     }
 
     fn close(&mut self, usage: &Usage, frames: &mut Frames) {
-        self.form.close(usage, frames);
+        let thought_tokens = self.answers.iter().map(|answer| answer.turn.thought_tokens()).sum();
+        self.form.close(usage, Some(thought_tokens), frames);
     }
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {

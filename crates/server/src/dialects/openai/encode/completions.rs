@@ -5,12 +5,14 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
+use super::details::Meter;
 use super::echo::Echo;
 use super::form::Form;
 use super::logprobs::TextLogprobs;
+use super::stop_reason::StopReason;
 use super::unsent::Unsent;
 use crate::dialects::openai::error::envelope;
-use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder};
+use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 use crate::http::{ApiError, Frames};
 
 #[derive(Serialize)]
@@ -19,9 +21,8 @@ struct Choice<'a> {
     index: usize,
     logprobs: Option<TextLogprobs>,
     finish_reason: Option<&'static str>,
-    /// vLLM's field: the stop string that ended the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
+    stop_reason: Option<StopReason<'a>>,
 }
 
 /// How the answer to text completions is written.
@@ -31,12 +32,21 @@ pub(crate) struct Completions {
     pub prompts: usize,
     /// Answers to each prompt.
     pub n: usize,
+    /// How many are generated, of which these are the best. Who reads along sees all of them.
+    pub generated: usize,
     /// The prompts as the answer repeats them, if it does.
     pub echoes: Option<Vec<Echo>>,
 }
 
 impl Encoder for Completions {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
+        let ranked: Vec<CollectedPrompt>;
+        let answers = if answers.iter().all(|answer| answer.choices.len() <= self.n) {
+            answers
+        } else {
+            ranked = answers.iter().map(|answer| best(answer, self.n)).collect();
+            &ranked
+        };
         let echoes = self.echoes.as_ref();
         let texts: Vec<Vec<String>> = answers
             .iter()
@@ -58,7 +68,7 @@ impl Encoder for Completions {
                     if let Some(echo) = echo {
                         logprobs.push_prompt(tokenizer, echo, &answer.prompt_logprobs);
                     }
-                    let mut unsent = Unsent::after(echo.map_or(0, Echo::characters));
+                    let mut unsent = self.form.unsent(echo.map_or(0, Echo::characters));
                     choice.logprobs.iter().for_each(|token| unsent.push(tokenizer, token));
                     let rest = unsent.finish(&choice.text, choice.stop_string.is_some());
                     rest.for_each(|(offset, token)| logprobs.push(tokenizer, token.id, Some(token), offset));
@@ -69,22 +79,39 @@ impl Encoder for Completions {
                     index: choices.len(),
                     logprobs,
                     finish_reason: choice.reason.map(|reason| reason.name()),
-                    stop_reason: choice.stop_string.as_deref(),
+                    stop_reason: StopReason::new(tokenizer, choice.stop_string.as_deref(), choice.end_token),
                 });
             }
         }
-        self.form.whole(choices, usage)
+        self.form.whole(choices, answers, usage, None)
     }
 
     fn chunks(self: Arc<Self>) -> Box<dyn ChunkEncoder> {
-        let unsent = vec![Unsent::default(); self.prompts * self.n];
-        Box::new(Chunks { answer: self, unsent })
+        let unsent = vec![self.form.unsent(0); self.prompts * self.generated];
+        let meter = self.form.meter(unsent.len());
+        Box::new(Chunks { answer: self, meter, unsent })
+    }
+}
+
+/// The `n` best of the answers to a prompt, best first: those whose tokens were likeliest on average, the earlier of equals. One without
+/// tokens is worse than any other.
+fn best(answer: &CollectedPrompt, n: usize) -> CollectedPrompt {
+    let mean = |choice: &Collected| {
+        let sum: f64 = choice.logprobs.iter().map(|token| f64::from(token.logprob)).sum();
+        if choice.logprobs.is_empty() { f64::NEG_INFINITY } else { sum / choice.logprobs.len() as f64 }
+    };
+    let mut choices: Vec<(f64, &Collected)> = answer.choices.iter().map(|choice| (mean(choice), choice)).collect();
+    choices.sort_by(|a, b| b.0.total_cmp(&a.0));
+    CollectedPrompt {
+        choices: choices.into_iter().take(n).map(|(_, choice)| choice.clone()).collect(),
+        prompt_logprobs: answer.prompt_logprobs.clone(),
     }
 }
 
 /// Writes the chunks of a streamed answer.
 struct Chunks {
     answer: Arc<Completions>,
+    meter: Meter,
     unsent: Vec<Unsent<TokenLogprob>>,
 }
 
@@ -94,16 +121,16 @@ impl Chunks {
         let Some(echoes) = &self.answer.echoes else {
             return;
         };
-        let (echo, n, form) = (&echoes[prompt], self.answer.n, &self.answer.form);
+        let (echo, n, form) = (&echoes[prompt], self.answer.generated, &self.answer.form);
         for index in prompt * n..(prompt + 1) * n {
             let logprobs = form.with_logprobs.then(|| {
                 let mut logprobs = TextLogprobs::default();
                 logprobs.push_prompt(&form.model.tokenizer, echo, prompt_logprobs);
                 logprobs
             });
-            self.unsent[index] = Unsent::after(echo.characters());
+            self.unsent[index] = form.unsent(echo.characters());
             let choice = Choice { text: &echo.text, index, logprobs, finish_reason: None, stop_reason: None };
-            form.chunk(choice, frames);
+            form.chunk(&mut self.meter, (prompt, index), choice, frames);
         }
     }
 
@@ -129,10 +156,13 @@ impl ChunkEncoder for Chunks {
     }
 
     fn event(&mut self, prompt: usize, event: Event, frames: &mut Frames) {
+        if let Event::Token { index, .. } | Event::Finished { index, .. } = &event {
+            self.meter.note(prompt * self.answer.generated + index, &event);
+        }
         match event {
-            Event::PromptLogprobs(logprobs) => self.echo(frames, prompt, &logprobs),
+            Event::PromptLogprobs(logprobs) if self.answer.form.with_logprobs => self.echo(frames, prompt, &logprobs),
             Event::Token { index, text, logprob, .. } => {
-                let index = prompt * self.answer.n + index;
+                let index = prompt * self.answer.generated + index;
                 if let Some(token) = logprob {
                     self.unsent[index].push(&self.answer.form.model.tokenizer, token);
                 }
@@ -140,25 +170,52 @@ impl ChunkEncoder for Chunks {
                     let covered = self.unsent[index].release(&text);
                     let logprobs = self.logprobs(covered.into_iter());
                     let choice = Choice { text: &text, index, logprobs, finish_reason: None, stop_reason: None };
-                    self.answer.form.chunk(choice, frames);
+                    self.answer.form.chunk(&mut self.meter, (prompt, index), choice, frames);
                 }
             }
-            Event::Finished { index, reason, text, stop_string } => {
-                let index = prompt * self.answer.n + index;
+            Event::Finished { index, reason, text, stop_string, end_token } => {
+                let index = prompt * self.answer.generated + index;
                 let covered = std::mem::take(&mut self.unsent[index]).finish(&text, stop_string.is_some());
                 let logprobs = self.logprobs(covered);
-                let (finish_reason, stop_reason) = (Some(reason.name()), stop_string.as_deref());
-                self.answer.form.chunk(Choice { text: &text, index, logprobs, finish_reason, stop_reason }, frames);
+                let tokenizer = &self.answer.form.model.tokenizer;
+                let stop_reason = StopReason::new(tokenizer, stop_string.as_deref(), end_token);
+                let finish_reason = Some(reason.name());
+                let choice = Choice { text: &text, index, logprobs, finish_reason, stop_reason };
+                self.answer.form.chunk(&mut self.meter, (prompt, index), choice, frames);
             }
             _ => {}
         }
     }
 
     fn close(&mut self, usage: &Usage, frames: &mut Frames) {
-        self.answer.form.close(usage, frames);
+        self.answer.form.close(usage, None, frames);
     }
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {
         frames.named("error", &envelope(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_answers_are_those_whose_tokens_were_likeliest_on_average() {
+        let choice = |text: &str, logprobs: &[f32]| Collected {
+            text: text.to_owned(),
+            logprobs: logprobs.iter().map(|&logprob| TokenLogprob { id: 0, logprob, top: Vec::new() }).collect(),
+            ..Collected::default()
+        };
+        let choices = vec![
+            choice("nothing", &[]),
+            choice("long", &[-1.0; 9]),
+            choice("short", &[-2.0]),
+            choice("best", &[-0.5, -0.7]),
+        ];
+        let answer = CollectedPrompt { choices, prompt_logprobs: vec![None] };
+        let best = best(&answer, 3);
+        let texts: Vec<&str> = best.choices.iter().map(|choice| choice.text.as_str()).collect();
+        assert_eq!((texts, best.prompt_logprobs.len()), (vec!["best", "long", "short"], 1));
     }
 }

@@ -85,16 +85,23 @@ fn find(rest: &[u8], token: &[u8]) -> (usize, usize) {
 pub(crate) struct Positions {
     stream: TextStream,
     characters: usize,
+    /// Whether tokens without a text of their own are spelled.
+    spells: bool,
 }
 
 impl Positions {
-    /// For an answer that follows so many characters.
-    pub fn after(characters: usize) -> Self {
-        Self { stream: TextStream::new(), characters }
+    /// For an answer that follows so many characters; `spells` says whether control tokens are spelled in it.
+    pub fn after(characters: usize, spells: bool) -> Self {
+        Self { stream: TextStream::new(), characters, spells }
     }
 
     /// Where the next token begins.
     pub fn next(&mut self, tokenizer: &Tokenizer, id: TokenId) -> usize {
+        if self.spells && tokenizer.token_bytes(id).is_empty() {
+            let begins = self.characters + self.stream.finish().chars().count();
+            self.characters = begins + tokenizer.token_text(id).chars().count();
+            return begins;
+        }
         let begins = self.characters + torn(&self.stream, tokenizer.token_bytes(id));
         self.characters += self.stream.push(tokenizer, id).chars().count();
         begins
@@ -157,9 +164,12 @@ mod tests {
         // A half that is not completed becomes one U+FFFD.
         let torn = Echo::of_tokens(&tokenizer, vec![1, 4, 2, 4, 0]);
         assert_eq!((torn.text.as_str(), torn.offsets), ("a\u{fffd}b\u{fffd}<|bos|>", vec![0, 1, 2, 3, 4]));
-        let mut positions = Positions::after(10);
+        let mut positions = Positions::after(10, false);
         let offsets: Vec<usize> = [1, 4, 5, 0, 4, 2].map(|id| positions.next(&tokenizer, id)).to_vec();
         assert_eq!(offsets, [10, 11, 11, 12, 12, 13], "in an answer control tokens have no text");
+        let mut positions = Positions::after(10, true);
+        let offsets: Vec<usize> = [1, 0, 4, 0, 2].map(|id| positions.next(&tokenizer, id)).to_vec();
+        assert_eq!(offsets, [10, 11, 18, 19, 26], "unless they are spelled");
     }
 
     #[test]

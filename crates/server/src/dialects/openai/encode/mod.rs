@@ -2,13 +2,17 @@
 
 mod chat;
 mod completions;
+mod details;
 mod echo;
 pub(super) mod embeddings;
 mod form;
 mod logprobs;
+mod message;
+mod stop_reason;
 mod unsent;
 
 pub(super) use chat::Chat;
 pub(super) use completions::Completions;
+pub(super) use details::Details;
 pub(super) use echo::Echo;
 pub(super) use form::{Form, Head};

@@ -28,9 +28,9 @@ impl<T> Default for Unsent<T> {
 }
 
 impl<T: Borrow<TokenLogprob>> Unsent<T> {
-    /// For an answer that follows so many characters.
-    pub fn after(characters: usize) -> Self {
-        Self { tokens: Vec::new(), positions: Positions::after(characters), sent: characters }
+    /// For an answer that follows so many characters; `spells` says whether control tokens are spelled in it.
+    pub fn after(characters: usize, spells: bool) -> Self {
+        Self { tokens: Vec::new(), positions: Positions::after(characters, spells), sent: characters }
     }
 
     /// Takes the next token of the answer.
@@ -79,7 +79,7 @@ mod tests {
 
     fn unsent(after: usize, ids: &[u32]) -> Unsent<TokenLogprob> {
         let tokenizer = tokenizer();
-        let mut unsent = Unsent::after(after);
+        let mut unsent = Unsent::after(after, false);
         ids.iter().for_each(|&id| unsent.push(&tokenizer, TokenLogprob { id, logprob: 0.0, top: Vec::new() }));
         unsent
     }

@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use parkade_calls::Style;
 use parkade_core::TaskKind;
-use parkade_model::Prompt;
-use parkade_model::chat_template::{ChatInput, ChatTemplate, TemplateError};
+use parkade_model::chat_template::{ChatTemplate, Member};
 use serde_json::{Map, Value};
 
 use crate::access::Identity;
-use crate::dialects::fields::{Fields, describe};
+use crate::dialects::chat::{Conversation, Prepared, Thinking, Tools, call_style};
+use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::Chat;
-use crate::dialects::openai::parse::calls;
-use crate::dialects::openai::parse::generation::{self, Generation, refuse_hopeless, untokenisable};
+use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
-use crate::dialects::openai::parse::messages;
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
-use crate::http::{ApiError, Retry, quote};
+use crate::dialects::openai::parse::{messages, thinking, tools};
+use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
+use crate::http::ApiError;
 
 /// The field that a chat's prompt comes from.
 const PROMPT_FIELD: &str = "messages";
@@ -24,8 +23,39 @@ const PROMPT_FIELD: &str = "messages";
 /// The most alternatives to a token that OpenAI's API gives.
 const MAX_TOP_LOGPROBS: usize = 20;
 
+/// The fields of which a prompt is made.
+pub(in crate::dialects) const PROMPT_FIELDS: &[&str] = &[
+    "model",
+    "messages",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "documents",
+    "chat_template_kwargs",
+    "add_generation_prompt",
+    "continue_final_message",
+    "reasoning_effort",
+    "reasoning",
+    "thinking",
+    "enable_thinking",
+    "think",
+    "thinking_budget",
+    "thinking_budget_tokens",
+    "thinking_token_budget",
+    "reasoning_budget",
+    "reasoning_budget_tokens",
+    "include_reasoning",
+    "stream_reasoning",
+    "separate_reasoning",
+    "reasoning_in_content",
+    "reasoning_format",
+];
+
 /// Names in a template's scope that `chat_template_kwargs` may not take.
 const RESERVED: &[&str] = &["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"];
+
+/// Members of the last message that ask for the rest of it, as Mistral, DeepSeek, Moonshot and Qwen have them.
+const CONTINUES: [&str; 2] = ["prefix", "partial"];
 
 impl Operation for Chat {
     /// None: a template is a program from a file that somebody made, and never runs on an async thread.
@@ -36,24 +66,124 @@ impl Operation for Chat {
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
-        if let Some(template) = &model.template {
-            known_fields::check_members(&fields, template, &mut ignored)?;
-        }
-        let ignored = ignored.settle(state.config().strict)?;
-        let generation = Generation::read(&fields, model.config.vocab)?;
+        let mut generation = Generation::read(&fields, &model)?;
+        generation.refuse_ranking()?;
         let max_tokens = generation::max_tokens(&fields, 1)?;
         let logprobs = logprobs(&fields)?;
+        let thinking = thinking::read(&fields)?;
+        let tools = tools::read(&fields)?;
+        if let Some(template) = &model.template {
+            let in_words = is_in_words(&model, &tools);
+            known_fields::check_members(&fields, template, in_words, &mut ignored)?;
+            tell_unread(&fields, &thinking, template, &tools, &mut ignored);
+        }
+        let ignored = ignored.settle(state.config().strict)?;
         let messages = messages::read(&fields, state.config().max_json_values)?;
-        let prompt = render(&fields, &messages, &model)?;
-        refuse_hopeless(&model, prompt.text(), PROMPT_FIELD)?;
-        let tokens = model.tokenizer.encode_prompt(&prompt);
-        let tokens = tokens.map_err(|error| untokenisable(PROMPT_FIELD, &error))?;
-        let form = generation.form(("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
-        let mut request = generation.request(form.head.id.clone(), tokens, max_tokens, identity, deadlines);
+        let chat = conversation(&fields, &model, messages, tools, thinking, generation.format.take())?;
+        let prepared = chat.prepare(&model)?;
+        generation.spell_control |= prepared.spell_control;
+        let mut form = generation.form(("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
+        let id = form.head.id.clone();
+        let mut request = generation.request(id, prepared.tokens, max_tokens, identity, deadlines);
         request.logprobs = logprobs;
-        let encoder = Arc::new(Chat { form, n: generation.n });
-        let (requests, stream, format) = (vec![request], generation.stream, generation.format);
+        form.details.note_prompts(std::slice::from_ref(&request));
+        let names_reasoning = fields.get("reasoning").is_some() || fields.get("include_reasoning").is_some();
+        let encoder = Arc::new(Chat { form, n: generation.n, reading: prepared.form, names_reasoning });
+        let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
         Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
+    }
+}
+
+/// The prompt of the messages in a body, as a chat with the same fields would have it.
+pub(in crate::dialects) fn prompt(
+    fields: &Fields<'_>,
+    state: &AppState,
+    model: &ModelEntry,
+) -> Result<Prepared, ApiError> {
+    let messages = messages::read(fields, state.config().max_json_values)?;
+    conversation(fields, model, messages, tools::read(fields)?, thinking::read(fields)?, None)?.prepare(model)
+}
+
+/// What the body says, as one conversation.
+fn conversation(
+    fields: &Fields<'_>,
+    model: &ModelEntry,
+    messages: Value,
+    tools: Tools,
+    thinking: Thinking,
+    format: Option<WantedFormat>,
+) -> Result<Conversation, ApiError> {
+    let continues_last = continues_last(fields, model, &messages)?;
+    Ok(Conversation {
+        messages,
+        tools,
+        documents: fields.list("documents")?.map(|documents| Value::Array(documents.clone())),
+        thinking,
+        variables: variables(fields)?,
+        add_generation_prompt: fields.boolean("add_generation_prompt")?.unwrap_or(!continues_last),
+        continues_last,
+        format,
+        param: PROMPT_FIELD,
+    })
+}
+
+/// Whether tools, or calls and results, are put into words, since the template has none.
+fn is_in_words(model: &ModelEntry, tools: &Tools) -> bool {
+    let with_tools = !tools.is_empty();
+    let uses = model.template.as_ref().and_then(|template| template.uses(with_tools).ok());
+    let lacks = uses.is_some_and(|uses| !uses.tool_calls || !uses.tool_results);
+    lacks || (with_tools && call_style(model, with_tools) == Style::Generic)
+}
+
+/// Tells of what is asked about thoughts of a model whose template knows nothing of it.
+fn tell_unread(
+    fields: &Fields<'_>,
+    thinking: &Thinking,
+    template: &ChatTemplate,
+    tools: &Tools,
+    ignored: &mut IgnoredFields,
+) {
+    if thinking.tell_any(Some(template), tools) {
+        return;
+    }
+    for name in ["reasoning_effort", "reasoning", "thinking", "enable_thinking", "think"] {
+        // To one that cannot think it is nothing new that it is not to.
+        if fields.get(name).is_some() && thinking.wanted != Some(false) {
+            ignored.add(|| fields.name(name));
+        }
+    }
+}
+
+/// vLLM's `continue_final_message`, and the same as a member of the last message.
+fn continues_last(fields: &Fields<'_>, model: &ModelEntry, messages: &Value) -> Result<bool, ApiError> {
+    const FIELD: &str = "continue_final_message";
+    let last = messages.as_array().and_then(|list| list.last()).unwrap_or(&Value::Null);
+    let is_assistants = last["role"] == "assistant";
+    let asked = fields.boolean(FIELD)?.unwrap_or(false);
+    if asked && !is_assistants {
+        let message =
+            format!("{FIELD} is true, but the last message is not the assistant's; end messages with its beginning");
+        return Err(ApiError::invalid_value(FIELD, message));
+    }
+    if asked && fields.boolean("add_generation_prompt")? == Some(true) {
+        let message =
+            format!("{FIELD} and add_generation_prompt are both true; an answer goes on, or begins: send one of them");
+        return Err(ApiError::invalid_value(FIELD, message));
+    }
+    // Templates that know the member see to it themselves.
+    let knows = |name| model.template.as_ref().is_some_and(|it| it.reads_member(false, Member::Message, name));
+    let by_member = CONTINUES.iter().any(|name| last[*name] == Value::Bool(true) && !knows(name));
+    Ok(asked || (by_member && is_assistants))
+}
+
+fn variables(fields: &Fields<'_>) -> Result<Map<String, Value>, ApiError> {
+    let variables = fields.object("chat_template_kwargs")?.cloned().unwrap_or_default();
+    match RESERVED.iter().find(|name| variables.contains_key(**name)) {
+        Some(name) => Err(ApiError::invalid_value(
+            "chat_template_kwargs",
+            format!("chat_template_kwargs has the member '{name}'; send it as a field of the body"),
+        )),
+        None => Ok(variables),
     }
 }
 
@@ -66,140 +196,6 @@ fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
         (false, Some(top)) => Err(ApiError::invalid_value(
             "top_logprobs",
             format!("top_logprobs is {top}, but logprobs is not true; set \"logprobs\": true"),
-        )),
-    }
-}
-
-/// Renders the messages to the prompt.
-fn render(fields: &Fields<'_>, messages: &Value, model: &ModelEntry) -> Result<Prompt, ApiError> {
-    let tools = tools(fields)?;
-    let documents = fields.list("documents")?.map(|documents| Value::Array(documents.clone()));
-    let add_generation_prompt = fields.boolean("add_generation_prompt")?.unwrap_or(true);
-    let extra = match fields.object("chat_template_kwargs")? {
-        Some(extra) => extra.clone(),
-        None => Map::new(),
-    };
-    if let Some(name) = RESERVED.iter().find(|name| extra.contains_key(**name)) {
-        return Err(ApiError::invalid_value(
-            "chat_template_kwargs",
-            format!("chat_template_kwargs has the member '{name}'; send it as a field of the body"),
-        ));
-    }
-    let template = model.template.as_ref().ok_or_else(|| {
-        ApiError::invalid_value(
-            "model",
-            format!(
-                "the model {} has no chat template; use /v1/completions, or serve it with --chat-template NAME|FILE",
-                quote(&model.name)
-            ),
-        )
-    })?;
-    refuse_what_would_vanish(template, tools.as_ref(), documents.as_ref())?;
-    refuse_messages_that_would_vanish(template, fields, tools.is_some(), messages)?;
-    template
-        .render(&ChatInput {
-            messages,
-            tools: tools.as_ref(),
-            documents: documents.as_ref(),
-            add_generation_prompt,
-            extra: &extra,
-        })
-        .map_err(|error| unrenderable(&error, messages))
-}
-
-/// The error for messages that the template does not take, or for a template that fails on any.
-fn unrenderable(error: &TemplateError, messages: &Value) -> ApiError {
-    if error.is_about_messages(messages.to_string().len()) {
-        return ApiError::invalid_value(PROMPT_FIELD, error.to_string());
-    }
-    ApiError::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "chat_template_failed",
-        format!("{error}; the operator must serve another template or model"),
-        Retry::Never,
-    )
-}
-
-/// The error for a field that would not reach the model, which would answer as if it had not been sent.
-fn vanishes<T>(field: &str, what: &str, instead: &str) -> Result<T, ApiError> {
-    let message = format!("{field} would not reach the model: its chat template does not use {what}; {instead}");
-    Err(ApiError::unsupported(field, message))
-}
-
-/// Refuses tools and documents that the model's template would leave out of the prompt.
-fn refuse_what_would_vanish(
-    template: &ChatTemplate,
-    tools: Option<&Value>,
-    documents: Option<&Value>,
-) -> Result<(), ApiError> {
-    // Without a template for such a request rendering fails, and says so.
-    let Ok(uses) = template.uses(tools.is_some()) else {
-        return Ok(());
-    };
-    if tools.is_some() && !uses.tools {
-        return vanishes("tools", "tools", "leave tools out, or load a model whose template has them");
-    }
-    if !uses.documents && documents.and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
-        return vanishes("documents", "documents", "put their text into a message");
-    }
-    Ok(())
-}
-
-/// Refuses calls and results of tools that the model's template would leave out of the prompt, as they were sent.
-fn refuse_messages_that_would_vanish(
-    template: &ChatTemplate,
-    fields: &Fields<'_>,
-    with_tools: bool,
-    messages: &Value,
-) -> Result<(), ApiError> {
-    let Ok(uses) = template.uses(with_tools) else {
-        return Ok(());
-    };
-    let sent = fields.list("messages")?.into_iter().flatten();
-    for (i, (sent, message)) in sent.zip(messages.as_array().into_iter().flatten()).enumerate() {
-        let sent = Fields::at(sent, format!("messages[{i}]"))?;
-        if let Some(field) = calls::sent_as(&sent)?.filter(|_| !uses.tool_calls) {
-            return vanishes(
-                &sent.name(field),
-                "tools or their calls",
-                "put the call into content, or load a model whose template has tools",
-            );
-        }
-        if !uses.tool_results && message["role"] == "tool" {
-            return vanishes(
-                &sent.name("role"),
-                "messages of tools",
-                "send the result as the user, or load a model whose template has tools",
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The tools that the model is told of: those in `tools`, unless `tool_choice` is `none`.
-fn tools(fields: &Fields<'_>) -> Result<Option<Value>, ApiError> {
-    let list = fields.list("tools")?;
-    for (i, tool) in list.into_iter().flatten().enumerate() {
-        let tool = Fields::at(tool, format!("tools[{i}]"))?;
-        tool.word("type", &[("function", ())])?.ok_or_else(|| ApiError::missing(&tool.name("type"), "\"function\""))?;
-        let function = tool.get("function").ok_or_else(|| ApiError::missing(&tool.name("function"), "an object"))?;
-        let function = Fields::at(function, tool.name("function"))?;
-        function.string("name")?.ok_or_else(|| ApiError::missing(&function.name("name"), "the function's name"))?;
-    }
-    let tools = list.filter(|list| !list.is_empty()).map(|list| Value::Array(list.clone()));
-    let many = fields.boolean("parallel_tool_calls")?.unwrap_or(true);
-    match fields.get("tool_choice") {
-        Some(Value::String(choice)) if choice == "none" => Ok(None),
-        _ if tools.is_some() && !many => Err(ApiError::unsupported(
-            "parallel_tool_calls",
-            "parallel_tool_calls is false, which is not supported (taken: true); the number of calls cannot be limited \
-             here: leave it out",
-        )),
-        None => Ok(tools),
-        Some(Value::String(choice)) if choice == "auto" => Ok(tools),
-        Some(other) => Err(ApiError::unsupported(
-            "tool_choice",
-            format!("tool_choice is {}; allowed: 'auto', 'none' (a call cannot be forced here)", describe(other)),
         )),
     }
 }

@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, integer, wrong_type};
+use crate::dialects::fill_in::Gap;
 use crate::dialects::openai::encode::{Completions, Echo};
-use crate::dialects::openai::parse::generation::{self, Generation, refuse_hopeless, untokenisable};
+use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
+use crate::generate::{
+    AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
+};
 use crate::http::ApiError;
 
 /// The field that a completion's prompt comes from.
@@ -42,17 +45,22 @@ impl Operation for Completions {
         let mut ignored = IgnoredFields::default();
         known_fields::check(&fields, Endpoint::Completions, &mut ignored)?;
         let ignored = ignored.settle(state.config().strict)?;
-        let generation = Generation::read(&fields, model.config.vocab)?;
+        let generation = Generation::read(&fields, &model)?;
         let logprobs = logprobs(&fields)?;
         let echo = fields.boolean("echo")?.unwrap_or(false);
         let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));
         let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
-        let form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
+        let suffix = suffix(&fields, echo)?;
+        refuse_two_echoes(&fields, echo && logprobs.is_some())?;
+        let mut form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
 
         let mut requests = Vec::with_capacity(prompts.len());
         let mut echoes = Vec::new();
         for (i, prompt) in prompts.iter().enumerate() {
-            let tokens = prompt.tokens(&model)?;
+            let tokens = match suffix {
+                Some(suffix) => prompt.before(suffix, &model, max_tokens.unwrap_or(0))?,
+                None => prompt.tokens(&model)?,
+            };
             if echo {
                 echoes.push(prompt.echo(&model, tokens.clone())?);
             }
@@ -61,12 +69,19 @@ impl Operation for Completions {
                 _ => format!("{}-{i}", form.head.id),
             };
             let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
-            request.logprobs = logprobs;
-            request.echo_logprobs = echo && logprobs.is_some();
+            if let Some(best_of) = generation.best_of {
+                request.n = best_of;
+            }
+            // Answers are ranked by the probabilities of their tokens.
+            request.logprobs = logprobs.or(generation.best_of.map(|_| 0));
+            request.prompt_logprobs = logprobs.filter(|_| echo).or(request.prompt_logprobs);
             requests.push(request);
         }
         let echoes = echo.then_some(echoes);
-        let encoder = Arc::new(Completions { form, prompts: requests.len(), n: generation.n, echoes });
+        form.details.note_prompts(&requests);
+        let (prompts, n) = (requests.len(), generation.n);
+        let generated = generation.best_of.unwrap_or(n);
+        let encoder = Arc::new(Completions { form, prompts, n, generated, echoes });
         let Generation { stream, format, .. } = generation;
         Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
     }
@@ -80,6 +95,15 @@ impl Prompt<'_> {
         }
     }
 
+    /// The tokens whose answer fills the gap between the prompt and a text behind it.
+    fn before(&self, suffix: &str, model: &ModelEntry, answer: usize) -> Result<Vec<TokenId>, ApiError> {
+        let Self::Text(prefix) = self else {
+            let message = "suffix stands behind a text; send the prompt as a string, or leave suffix out";
+            return Err(ApiError::invalid_value("suffix", message));
+        };
+        Gap { prefix, suffix, files: Vec::new() }.prompt(model, answer.min(model.config.context_length / 4), "suffix")
+    }
+
     /// The prompt as its answers begin with it.
     fn echo(&self, model: &ModelEntry, tokens: Vec<TokenId>) -> Result<Echo, ApiError> {
         match self {
@@ -90,6 +114,25 @@ impl Prompt<'_> {
             }
         }
     }
+}
+
+/// Refuses log-probabilities of the prompt in two shapes at once.
+fn refuse_two_echoes(fields: &Fields<'_>, echo: bool) -> Result<(), ApiError> {
+    if echo && fields.get("prompt_logprobs").is_some() {
+        let message = "prompt_logprobs, and echo with logprobs, are both there; send one of them";
+        return Err(ApiError::invalid_value("prompt_logprobs", message));
+    }
+    Ok(())
+}
+
+/// What stands behind the answer; an empty text is nothing.
+fn suffix<'a>(fields: &Fields<'a>, echo: bool) -> Result<Option<&'a str>, ApiError> {
+    let suffix = fields.string("suffix")?.filter(|text| !text.is_empty());
+    if suffix.is_some() && echo {
+        let message = "suffix and echo are both there; an answer that fills a gap repeats no prompt: send one of them";
+        return Err(ApiError::invalid_value("suffix", message));
+    }
+    Ok(suffix)
 }
 
 /// Tokens of a text that a client sent.

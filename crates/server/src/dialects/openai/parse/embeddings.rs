@@ -7,9 +7,8 @@ use serde_json::Value;
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::embeddings::{self, Encoding};
 use crate::dialects::openai::parse::completions::{Prompt, check_ids, prompts};
-use crate::dialects::openai::parse::generation::untokenisable;
 use crate::dialects::openai::parse::text_fields::TextFields;
-use crate::generate::{AppState, Sender, TextOperation, Texts};
+use crate::generate::{AppState, Sender, TextOperation, Texts, untokenisable};
 use crate::http::ApiError;
 
 /// The field that the texts come from.
@@ -18,17 +17,26 @@ const INPUT: &str = "input";
 /// The most texts in one request, as in OpenAI's API.
 const MAX_TEXTS: usize = 2048;
 
+/// The fields beside those that all texts have.
+const OWN: &[&str] = &[INPUT, "dimensions", "encoding_format"];
+
 /// How embeddings are written.
 const ENCODINGS: &[(&str, Encoding)] = &[("float", Encoding::Float), ("base64", Encoding::Base64)];
 
 /// The embeddings of texts.
 pub(crate) struct Embeddings;
 
+impl Embeddings {
+    /// The fields that are read.
+    pub fn fields() -> impl Iterator<Item = &'static str> {
+        TextFields::names(OWN)
+    }
+}
+
 impl TextOperation for Embeddings {
     fn read(state: &AppState, body: &Value, from: &Sender<'_>) -> Result<Texts, ApiError> {
         let fields = Fields::top(body)?;
-        let (model, common, ignored) =
-            TextFields::read(state, &fields, TaskKind::Embed, &[INPUT, "dimensions", "encoding_format"])?;
+        let (model, common, ignored) = TextFields::read(state, &fields, TaskKind::Embed, OWN)?;
         let width = model.engine.embedder().map_or(1, |embedder| embedder.outputs);
         let dimensions = fields.integer("dimensions", 1..=width)?;
         let encoding = fields.word("encoding_format", ENCODINGS)?.unwrap_or(Encoding::Float);

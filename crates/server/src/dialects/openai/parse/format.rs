@@ -51,7 +51,7 @@ fn only_one(fields: &Fields<'_>, known: &[(&str, Read)]) -> Result<Option<Wanted
 }
 
 fn wanted(format: Format, param: &str) -> Result<Option<WantedFormat>, ApiError> {
-    Ok(Some(WantedFormat { format, param: param.to_owned() }))
+    Ok(Some(WantedFormat::new(format, param)))
 }
 
 /// A schema, as such or as text. An empty text is none.

@@ -1,25 +1,24 @@
 //! What both endpoints' requests have in common: how to sample, when to stop, for whom and how soon.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parkade_core::{Class, Request, RequestId, SamplingParams, TaskKind};
-use parkade_model::tokenizer::TokenizerError;
+use parkade_model::TokenId;
 use serde_json::Value;
 
 use crate::access::Identity;
-use crate::dialects::fields::{Fields, describe, wrong_type};
-use crate::dialects::openai::encode::{Form, Head};
-use crate::dialects::openai::parse::{format, known_fields};
+use crate::dialects::fields::{Fields, wrong_type};
+use crate::dialects::openai::encode::{Details, Form, Head};
+use crate::dialects::openai::parse::{format, sampling, tokens};
 use crate::dialects::openai::service_tier;
-use crate::generate::{Deadlines, ModelEntry, PromptLength, WantedFormat};
+use crate::generate::{Deadlines, ModelEntry, WantedFormat};
 use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
 const MAX_STOPS: usize = 16;
 
-/// What may be added to a token's logit.
-const BIAS: RangeInclusive<f64> = -100.0..=100.0;
+/// The most alternatives to a token of a prompt.
+const MAX_PROMPT_LOGPROBS: usize = 20;
 
 /// The longest `user`, in bytes.
 const MAX_USER_BYTES: usize = 256;
@@ -28,18 +27,32 @@ const MAX_USER_BYTES: usize = 256;
 const MAX_SALT_BYTES: usize = 256;
 
 /// The fields that both endpoints read alike.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Generation {
     pub sampling: SamplingParams,
     pub stop: Vec<String>,
+    /// vLLM's `stop_token_ids`.
+    pub stop_tokens: Vec<TokenId>,
+    /// vLLM's `include_stop_str_in_output`.
+    pub keep_stop: bool,
+    /// vLLM's `min_tokens`.
+    pub min_tokens: usize,
     /// What the answers may be.
     pub format: Option<WantedFormat>,
     pub ignore_eos: bool,
+    /// vLLM's `skip_special_tokens`, turned round.
+    pub spell_control: bool,
     /// Answers to each prompt.
     pub n: usize,
+    /// Of how many these are the best, if there are more.
+    pub best_of: Option<usize>,
     pub stream: bool,
     /// Whether a stream ends with a chunk that tells the usage.
     pub include_usage: bool,
+    /// vLLM's `prompt_logprobs`.
+    pub prompt_logprobs: Option<usize>,
+    /// What answers say besides their text.
+    pub details: Details,
     pub user: Option<String>,
     /// vLLM's `cache_salt`: only requests with the same share computed prompts.
     pub cache_salt: Option<String>,
@@ -50,19 +63,35 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// Reads the fields; ranges that the sampler defines are checked by the sampler's own rules.
-    pub fn read(fields: &Fields<'_>, vocab: usize) -> Result<Self, ApiError> {
+    /// Reads the fields.
+    pub fn read(fields: &Fields<'_>, model: &ModelEntry) -> Result<Self, ApiError> {
+        Self::read_over(fields, model, &SamplingParams::default())
+    }
+
+    /// Reads the fields, with a dialect's own defaults for the sampler.
+    pub fn read_over(fields: &Fields<'_>, model: &ModelEntry, sampler: &SamplingParams) -> Result<Self, ApiError> {
         let stream = fields.boolean("stream")?.unwrap_or(false);
         let n = fields.integer("n", 1..=Request::MAX_N)?.unwrap_or(1);
-        refuse_best_of(fields, n)?;
         Ok(Self {
-            sampling: sampling(fields, vocab)?,
+            sampling: sampling::read_over(fields, model, sampler)?,
             stop: stop(fields)?,
+            stop_tokens: stop_tokens(fields, model)?,
+            keep_stop: keep_stop(fields)?,
+            min_tokens: min_tokens(fields)?,
             format: format::read(fields)?,
             ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
+            spell_control: !fields.boolean("skip_special_tokens")?.unwrap_or(true),
             n,
+            best_of: best_of(fields, n, stream)?,
             stream,
             include_usage: include_usage(fields, stream)?,
+            prompt_logprobs: prompt_logprobs(fields, stream)?,
+            details: Details {
+                token_ids: fields.boolean("return_token_ids")?.unwrap_or(false),
+                timings_per_token: fields.boolean("timings_per_token")?.unwrap_or(false),
+                continuous_usage: continuous_usage(fields)?,
+                ..Details::default()
+            },
             user: user(fields)?,
             cache_salt: cache_salt(fields)?,
             class: fields.word("service_tier", service_tier::WORDS)?.flatten(),
@@ -83,8 +112,25 @@ impl Generation {
             head: Head::new(prefix, object, model, tier),
             model: model.clone(),
             with_logprobs,
+            spell_control: self.spell_control,
             // Whoever reads along with a stream finds what its own reader does; with a whole answer goes its usage.
             include_usage: self.include_usage || !self.stream,
+            details: Details { prompt_logprobs: self.prompt_logprobs.is_some(), ..self.details.clone() },
+            prompts_in_choices: object == "text_completion",
+        }
+    }
+
+    /// Refuses to rank answers, for endpoints that do not.
+    pub fn refuse_ranking(&self) -> Result<(), ApiError> {
+        match self.best_of {
+            None => Ok(()),
+            Some(best_of) => {
+                let n = self.n;
+                let message = format!(
+                    "best_of is {best_of} and n is {n}; answers are not ranked here: leave best_of out, or use /v1/completions"
+                );
+                Err(ApiError::unsupported("best_of", message))
+            }
         }
     }
 
@@ -92,7 +138,7 @@ impl Generation {
     pub fn request(
         &self,
         id: String,
-        prompt: Vec<parkade_model::TokenId>,
+        prompt: Vec<TokenId>,
         max_tokens: Option<usize>,
         identity: &Identity,
         deadlines: Deadlines,
@@ -104,11 +150,15 @@ impl Generation {
             sampling: self.sampling.clone(),
             max_tokens,
             stop: self.stop.clone(),
+            stop_tokens: self.stop_tokens.clone(),
+            keep_stop: self.keep_stop,
+            min_tokens: self.min_tokens,
             format: None,
             ignore_eos: self.ignore_eos,
+            spell_control: self.spell_control,
             logprobs: None,
             n: self.n,
-            echo_logprobs: false,
+            prompt_logprobs: self.prompt_logprobs,
             tenant: identity.tenant(self.user.as_deref()),
             cache_scope: identity.cache_scope(self.cache_salt.as_deref()),
             class: identity.class(self.class),
@@ -119,104 +169,36 @@ impl Generation {
     }
 }
 
-fn refuse_best_of(fields: &Fields<'_>, n: usize) -> Result<(), ApiError> {
-    match fields.integer("best_of", 1..=Request::MAX_N)? {
-        Some(best_of) if best_of != n => Err(ApiError::unsupported(
-            "best_of",
-            format!("best_of is {best_of} and n is {n}; answers are not ranked here: leave best_of out or set it to n"),
-        )),
-        _ => Ok(()),
+/// OpenAI's `best_of`: how many answers are generated, of which the best `n` are given. Nothing if there are no more than these.
+fn best_of(fields: &Fields<'_>, n: usize, stream: bool) -> Result<Option<usize>, ApiError> {
+    const FIELD: &str = "best_of";
+    let best_of = fields.integer(FIELD, 1..=Request::MAX_N)?.unwrap_or(n);
+    if best_of < n {
+        let message = format!("{FIELD} is {best_of} and n is {n}; allowed: n or more");
+        return Err(ApiError::invalid_value(FIELD, message));
     }
+    if best_of > n && stream {
+        let message = format!(
+            "{FIELD} is {best_of} and n is {n}, but which are the best is not known while they are streamed; leave one out"
+        );
+        return Err(ApiError::invalid_value(FIELD, message));
+    }
+    Ok(Some(best_of).filter(|&best_of| best_of > n))
+}
+
+/// vLLM's `prompt_logprobs`: with how many alternatives.
+fn prompt_logprobs(fields: &Fields<'_>, stream: bool) -> Result<Option<usize>, ApiError> {
+    const FIELD: &str = "prompt_logprobs";
+    let wanted = fields.integer(FIELD, 0..=MAX_PROMPT_LOGPROBS)?;
+    if wanted.is_some() && stream {
+        return Err(ApiError::invalid_value(FIELD, format!("{FIELD} comes with whole answers only; leave out stream")));
+    }
+    Ok(wanted)
 }
 
 /// The body's `model`.
 pub(crate) fn model_name<'a>(fields: &Fields<'a>) -> Result<Option<&'a str>, ApiError> {
     fields.string("model")
-}
-
-fn sampling(fields: &Fields<'_>, vocab: usize) -> Result<SamplingParams, ApiError> {
-    let neutral = SamplingParams::default();
-    let number = |field, default| Ok::<f32, ApiError>(fields.number(field)?.unwrap_or(default));
-    let repetition = fields.alias(["repetition_penalty", "repeat_penalty"])?;
-    let typical = fields.alias(["typical_p", "typ_p"])?;
-    let params = SamplingParams {
-        temperature: number("temperature", neutral.temperature)?,
-        // 0 and -1 say "all tokens", and so does what is above any vocabulary.
-        top_k: match fields.limit("top_k", 0)? {
-            Some(k) => u32::try_from(k).unwrap_or(0),
-            None => neutral.top_k,
-        },
-        top_p: number("top_p", neutral.top_p)?,
-        min_p: number("min_p", neutral.min_p)?,
-        typical_p: number(typical, neutral.typical_p)?,
-        presence_penalty: number("presence_penalty", neutral.presence_penalty)?,
-        frequency_penalty: number("frequency_penalty", neutral.frequency_penalty)?,
-        repetition_penalty: number(repetition, neutral.repetition_penalty)?,
-        logit_bias: logit_bias(fields, vocab)?,
-        seed: seed(fields)?,
-    };
-    params.validate(vocab).map_err(|mut problem| {
-        problem.field = match problem.field {
-            "repetition_penalty" => repetition,
-            "typical_p" => typical,
-            field => field,
-        };
-        // As it was sent, and not as it was rounded.
-        if let Some(sent) = fields.get(problem.field).filter(|value| value.is_number()) {
-            problem.value = sent.to_string();
-        }
-        ApiError::invalid_value(problem.field, problem.to_string())
-    })?;
-    Ok(if penalises_nothing(fields) { without_penalties(params) } else { params })
-}
-
-/// llama.cpp's `repeat_last_n` of 0: penalties look at no tokens.
-fn penalises_nothing(fields: &Fields<'_>) -> bool {
-    known_fields::PENALTY_WINDOWS.iter().any(|name| fields.get(name).and_then(Value::as_f64) == Some(0.0))
-}
-
-fn without_penalties(params: SamplingParams) -> SamplingParams {
-    let SamplingParams { presence_penalty, frequency_penalty, repetition_penalty, .. } = SamplingParams::default();
-    SamplingParams { presence_penalty, frequency_penalty, repetition_penalty, ..params }
-}
-
-/// The seed, any 64 bits. -1 asks for another one each time, as in llama.cpp and vLLM.
-fn seed(fields: &Fields<'_>) -> Result<Option<u64>, ApiError> {
-    let seed = fields.integer("seed", i128::from(i64::MIN)..=i128::from(u64::MAX))?;
-    Ok(seed.filter(|&seed| seed != -1).map(|seed| seed as u64))
-}
-
-fn logit_bias(fields: &Fields<'_>, vocab: usize) -> Result<Vec<(parkade_model::TokenId, f32)>, ApiError> {
-    // llama.cpp's default.
-    if fields.get("logit_bias").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-        return Ok(Vec::new());
-    }
-    let Some(biases) = fields.object("logit_bias")? else {
-        return Ok(Vec::new());
-    };
-    let read = |(token, bias): (&String, &Value)| {
-        let id = token.parse().map_err(|_| {
-            let message = format!(
-                "logit_bias has the key {}; allowed: token ids as decimal strings, 0 to {}",
-                quote(token),
-                vocab.saturating_sub(1)
-            );
-            ApiError::invalid_value("logit_bias", message)
-        })?;
-        let path = || format!("logit_bias[{}]", quote(token));
-        match bias.as_f64() {
-            Some(number) if BIAS.contains(&number) => Ok((id, number as f32)),
-            Some(_) => Err(ApiError::invalid_value(
-                "logit_bias",
-                format!("{} is {bias}; allowed: a number from -100 to 100", path()),
-            )),
-            None => Err(ApiError::invalid_type(
-                "logit_bias",
-                format!("{} is {}; allowed: a number from -100 to 100", path(), describe(bias)),
-            )),
-        }
-    };
-    biases.iter().map(read).collect()
 }
 
 fn stop(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
@@ -251,6 +233,25 @@ fn stop(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
     Ok(list)
 }
 
+/// Tokens that end an answer besides the model's own.
+fn stop_tokens(fields: &Fields<'_>, model: &ModelEntry) -> Result<Vec<TokenId>, ApiError> {
+    let ids = tokens::token_ids(fields, "stop_token_ids", model)?;
+    tokens::at_most("stop_token_ids", ids.len(), Request::MAX_STOP_TOKENS)?;
+    Ok(ids)
+}
+
+/// Whether what ended the answer is a part of it: vLLM's name for it, and SGLang's.
+fn keep_stop(fields: &Fields<'_>) -> Result<bool, ApiError> {
+    let name = fields.alias(["include_stop_str_in_output", "no_stop_trim"])?;
+    Ok(fields.boolean(name)?.unwrap_or(false))
+}
+
+/// The shortest answer: vLLM's name for it, and that of text-generation-inference.
+fn min_tokens(fields: &Fields<'_>) -> Result<usize, ApiError> {
+    let name = fields.alias(["min_tokens", "min_new_tokens"])?;
+    Ok(fields.integer(name, 0..=usize::MAX)?.unwrap_or(0))
+}
+
 fn include_usage(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
     let Some(options) = fields.get("stream_options") else {
         return Ok(false);
@@ -264,6 +265,13 @@ fn include_usage(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
         ));
     }
     Ok(include_usage)
+}
+
+/// vLLM's `stream_options.continuous_usage_stats`, which only adjusts `include_usage`.
+fn continuous_usage(fields: &Fields<'_>) -> Result<bool, ApiError> {
+    let Some(options) = fields.get("stream_options") else { return Ok(false) };
+    let options = Fields::at(options, fields.name("stream_options"))?;
+    Ok(options.boolean("continuous_usage_stats")?.unwrap_or(false))
 }
 
 /// Whether a tenant can have this name: at most 256 bytes without control characters.
@@ -285,7 +293,7 @@ pub(crate) fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     Ok(Some(user.to_owned()).filter(|user| !user.is_empty()))
 }
 
-fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
+pub(in crate::dialects) fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     match fields.string("cache_salt")? {
         Some(salt) if salt.is_empty() || salt.len() > MAX_SALT_BYTES => Err(ApiError::invalid_value(
             "cache_salt",
@@ -299,19 +307,4 @@ fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
 /// there is.
 pub(crate) fn max_tokens(fields: &Fields<'_>, least: usize) -> Result<Option<usize>, ApiError> {
     fields.limit(fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?, least)
-}
-
-/// Refuses a text that is longer than the context in any tokenisation, unread: tokens take more memory than text.
-pub(crate) fn refuse_hopeless(model: &ModelEntry, text: &str, param: &'static str) -> Result<(), ApiError> {
-    let context = model.config.context_length;
-    let fewest = text.len() / model.longest_token;
-    if fewest <= context {
-        return Ok(());
-    }
-    Err(ApiError::context_length(param, context, PromptLength::AtLeast(fewest)))
-}
-
-/// The error for a text that the tokenizer cannot express.
-pub(crate) fn untokenisable(param: &'static str, error: &TokenizerError) -> ApiError {
-    ApiError::invalid_value(param, format!("the prompt cannot be tokenised: {error}"))
 }

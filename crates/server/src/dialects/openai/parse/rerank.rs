@@ -5,9 +5,8 @@ use serde_json::Value;
 
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::openai::encode::embeddings::{Ranked, write_ranked, write_ranked_plainly};
-use crate::dialects::openai::parse::generation::untokenisable;
 use crate::dialects::openai::parse::text_fields::TextFields;
-use crate::generate::{AppState, Sender, TextOperation, Texts};
+use crate::generate::{AppState, Sender, TextOperation, Texts, untokenisable};
 use crate::http::ApiError;
 
 /// The most documents in one request.
@@ -19,6 +18,13 @@ const OWN: &[&str] =
 
 /// The order of documents by how well they match a query.
 pub(crate) struct Rerank;
+
+impl Rerank {
+    /// The fields that are read.
+    pub fn fields() -> impl Iterator<Item = &'static str> {
+        TextFields::names(OWN)
+    }
+}
 
 impl TextOperation for Rerank {
     fn read(state: &AppState, body: &Value, from: &Sender<'_>) -> Result<Texts, ApiError> {

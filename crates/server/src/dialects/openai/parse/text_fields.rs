@@ -14,7 +14,8 @@ use crate::generate::{AppState, IgnoredFields, ModelEntry, Sender};
 use crate::http::ApiError;
 
 /// The fields that say for whom and how soon, and not what.
-const COMMON: &[&str] = &["model", "user", "service_tier", "priority", "truncate", "truncate_prompt_tokens"];
+const COMMON: &[&str] =
+    &["model", "user", "service_tier", "priority", "supersedes", "truncate", "truncate_prompt_tokens"];
 
 /// The fields of a body beside its texts.
 pub(crate) struct TextFields {
@@ -37,6 +38,11 @@ enum Truncation {
 }
 
 impl TextFields {
+    /// The names of the fields that are read where these are an endpoint's own.
+    pub fn names(own: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+        own.iter().chain(COMMON).copied()
+    }
+
     /// Reads the fields that both have, and notes those that neither they nor `own` are. The model's task must be `task`.
     pub fn read(
         state: &AppState,

@@ -39,7 +39,9 @@ const MESSAGE: &[Row] = &[
     harmless(Both, &["annotations", "logprobs", "finish_reason", "stop_reason", "model", "usage", "parsed", "status"]),
     harmless(Both, &["created", "created_at", "createdAt", "timestamp", "invalid_tool_calls"]),
     harmless(Both, &["response_metadata", "usage_metadata", "additional_kwargs", "example"]),
-    passed(&["refusal", "name", "tool_call_id", "prefix", "partial", "toolCalls", "tool_plan", "is_error"]),
+    // Whether the answer goes on with it.
+    read(Both, &["prefix", "partial"]),
+    passed(&["refusal", "name", "tool_call_id", "toolCalls", "tool_plan", "is_error"]),
     passed(&["reasoning", "reasoning_content", "reasoning_details", "thinking", "thinking_blocks"]),
 ];
 
@@ -60,14 +62,8 @@ const CALLED: &[Row] =
 
 const TOOL: &[Row] = &[KEPT, KEPT_ELSEWHERE, read(Both, &["type", "function"])];
 
-const DESCRIBED: &[Row] = &[
-    KEPT,
-    KEPT_ELSEWHERE,
-    read(Both, &["name"]),
-    passed(&["description", "parameters"]),
-    // A strict tool's calls have the form that was described: that would be constrained output.
-    Row { place: Both, names: &["strict"], treatment: Treatment::Ignored { nothing: &[False] } },
-];
+const DESCRIBED: &[Row] =
+    &[KEPT, KEPT_ELSEWHERE, read(Both, &["name", "strict"]), passed(&["description", "parameters"])];
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let table = |rows: &'static [Row]| by_name(rows, Endpoint::Chat);
@@ -97,18 +93,19 @@ struct Tables {
 ///
 /// # Errors
 /// Names a member that changes answers elsewhere, and that the template does not read.
-pub(crate) fn check(fields: &Fields<'_>, template: &ChatTemplate, ignored: &mut IgnoredFields) -> Result<(), ApiError> {
+pub(crate) fn check(
+    fields: &Fields<'_>,
+    template: &ChatTemplate,
+    in_words: bool,
+    ignored: &mut IgnoredFields,
+) -> Result<(), ApiError> {
     let tools =
         if fields.get("tool_choice").is_some_and(|choice| choice == "none") { None } else { fields.get("tools") };
     let with_tools = tools.and_then(Value::as_array).is_some_and(|tools| !tools.is_empty());
-    let mut check = Check { template, with_tools, ignored };
+    let mut check = Check { template, with_tools, in_words, ignored };
     let messages = objects(fields.get("messages"), "messages");
-    let last = fields.get("messages").and_then(Value::as_array).map_or(0, Vec::len).saturating_sub(1);
-    for (i, message) in messages {
+    for (_, message) in messages {
         check.message(&message)?;
-        if i == last {
-            check.refuse_continuation(&message)?;
-        }
     }
     for (_, tool) in objects(tools, "tools") {
         check.object(&tool, &TABLES.tool, Member::Tool)?;
@@ -126,6 +123,8 @@ pub(crate) fn check(fields: &Fields<'_>, template: &ChatTemplate, ignored: &mut 
 struct Check<'a> {
     template: &'a ChatTemplate,
     with_tools: bool,
+    /// Whether tools, calls and results are put into words, whatever the template reads.
+    in_words: bool,
     ignored: &'a mut IgnoredFields,
 }
 
@@ -136,7 +135,9 @@ impl Check<'_> {
 
     fn object(&mut self, fields: &Fields<'_>, known: &Treatments, of: Member) -> Result<(), ApiError> {
         let (template, with_tools) = (self.template, self.with_tools);
-        check_object(fields, known, |name| template.reads_member(with_tools, of, name), self.ignored)
+        let in_words = self.in_words && of != Member::Document;
+        let reads = |name: &str| (in_words && known.contains_key(name)) || template.reads_member(with_tools, of, name);
+        check_object(fields, known, reads, self.ignored)
     }
 
     fn message(&mut self, message: &Fields<'_>) -> Result<(), ApiError> {
@@ -185,22 +186,6 @@ impl Check<'_> {
             _ => false,
         };
         check_object(part, &TABLES.part, reads, self.ignored)
-    }
-
-    /// `prefix` (Mistral, DeepSeek) and `partial` (Moonshot, Qwen) ask for the rest of the last message, not for another one.
-    fn refuse_continuation(&self, last: &Fields<'_>) -> Result<(), ApiError> {
-        let is_assistant = last.get("role").is_some_and(|role| role == "assistant");
-        let asks = |name: &&&str| last.get(name) == Some(&Value::Bool(true)) && !self.reads(Member::Message, name);
-        match ["prefix", "partial"].iter().find(asks).filter(|_| is_assistant) {
-            None => Ok(()),
-            Some(name) => {
-                let path = last.name(name);
-                let message = format!(
-                    "{path} is true, which the model's chat template does not know; use /v1/completions with the rendered prompt"
-                );
-                Err(ApiError::unsupported(path, message))
-            }
-        }
     }
 
     /// What is given to the template by name. `false` is what a name has that was not given.

@@ -19,7 +19,6 @@ use crate::generate::IgnoredFields;
 use crate::http::ApiError;
 pub(crate) use members::check as check_members;
 use nothing::Nothing;
-pub(crate) use table::PENALTY_WINDOWS;
 use table::{KNOWN, NESTED};
 
 /// An endpoint of OpenAI's API that has a body.
@@ -60,8 +59,6 @@ enum Treatment {
     Refused { adjusts: Option<Adjusts>, nothing: &'static [Nothing], instead: &'static str },
     /// The chat template's affair: ignored if that does not read it, unless its value asks for nothing.
     Passed { nothing: &'static [Nothing] },
-    /// Ignored, whether or not the chat template writes it, unless its value asks for nothing.
-    Ignored { nothing: &'static [Nothing] },
 }
 
 /// The fields that another one adjusts, with the values that leave them idle.
@@ -122,17 +119,52 @@ fn by_name<'a>(rows: impl IntoIterator<Item = &'a Row>, endpoint: Endpoint) -> T
     rows.flat_map(|row| row.names.iter().map(|name| (*name, row.treatment))).collect()
 }
 
+/// The names in the table, by what becomes of them.
+pub(crate) struct Names {
+    pub read: Vec<&'static str>,
+    pub harmless: Vec<&'static str>,
+    pub refused: Vec<&'static str>,
+}
+
+/// The names of the fields that are known at an endpoint, in the order of the table.
+pub(crate) fn names(endpoint: Endpoint) -> Names {
+    let mut names = Names { read: Vec::new(), harmless: Vec::new(), refused: Vec::new() };
+    for row in KNOWN.iter().copied().flatten().filter(|row| row.place.holds_at(endpoint)) {
+        let of_kind = match row.treatment {
+            Treatment::Read => &mut names.read,
+            Treatment::Harmless | Treatment::Passed { .. } => &mut names.harmless,
+            Treatment::Refused { .. } => &mut names.refused,
+        };
+        of_kind.extend(row.names);
+    }
+    names
+}
+
 /// Refuses what `endpoint` cannot honour, and collects the fields that are not known.
 ///
 /// # Errors
 /// Names the first field that is refused, with its value and what to do instead.
 pub(crate) fn check(fields: &Fields<'_>, endpoint: Endpoint, ignored: &mut IgnoredFields) -> Result<(), ApiError> {
+    check_others(fields, endpoint, &[], ignored)
+}
+
+/// As [`check`], for a dialect that reads some fields by itself, or under other names.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_others(
+    fields: &Fields<'_>,
+    endpoint: Endpoint,
+    own: &[&str],
+    ignored: &mut IgnoredFields,
+) -> Result<(), ApiError> {
     let known = match endpoint {
         Endpoint::Chat => &BY_NAME[0],
         Endpoint::Completions => &BY_NAME[1],
     };
     let unread = |_: &str| false;
-    check_object(fields, known, unread, ignored)?;
+    let others = |name: &str| !own.contains(&name);
+    check_members_of(fields, known, others, unread, ignored)?;
     for (name, rows) in NESTED {
         if let Some(object) = fields.get(name).filter(|value| value.is_object()) {
             let nested = Fields::at(object, (*name).to_owned())?;
@@ -149,19 +181,28 @@ fn check_object(
     reads: impl Fn(&str) -> bool,
     ignored: &mut IgnoredFields,
 ) -> Result<(), ApiError> {
-    for (name, value) in fields.members() {
+    check_members_of(fields, known, |_| true, reads, ignored)
+}
+
+/// Treats those members of an object that `counts` picks.
+fn check_members_of(
+    fields: &Fields<'_>,
+    known: &Treatments,
+    counts: impl Fn(&str) -> bool,
+    reads: impl Fn(&str) -> bool,
+    ignored: &mut IgnoredFields,
+) -> Result<(), ApiError> {
+    for (name, value) in fields.members().filter(|(name, _)| counts(name)) {
         let is_nothing = |values: &[Nothing]| values.iter().any(|nothing| nothing.is(value));
         match known.get(name) {
             Some(Treatment::Read | Treatment::Harmless) => {}
-            Some(
-                Treatment::Refused { nothing, .. } | Treatment::Passed { nothing } | Treatment::Ignored { nothing },
-            ) if is_nothing(nothing) => {}
+            Some(Treatment::Refused { nothing, .. } | Treatment::Passed { nothing }) if is_nothing(nothing) => {}
             Some(Treatment::Refused { adjusts: Some(adjusted), .. }) if are_idle(adjusted, fields) => {}
             Some(Treatment::Refused { nothing, instead, .. }) => {
                 return Err(unsupported(&fields.name(name), value, nothing, instead));
             }
             Some(Treatment::Passed { .. }) | None if reads(name) => {}
-            Some(Treatment::Passed { .. } | Treatment::Ignored { .. }) | None => ignored.add(|| fields.name(name)),
+            Some(Treatment::Passed { .. }) | None => ignored.add(|| fields.name(name)),
         }
     }
     Ok(())
@@ -193,7 +234,7 @@ mod tests {
 
     /// Everything is at work that other fields adjust.
     fn busy(members: Value) -> Value {
-        let mut body = json!({"repeat_penalty": 1.1, "top_k": 5, "stop": "x", "logprobs": true});
+        let mut body = json!({"repeat_penalty": 1.1, "dry_multiplier": 1, "top_k": 5, "stop": "x", "logprobs": true});
         body.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
         body
     }
@@ -226,16 +267,15 @@ mod tests {
     #[test]
     fn what_peers_are_known_to_heed_is_not_ignored() {
         for (name, value) in [
-            ("repeat_last_n", json!(64)),
+            ("repetition_penalty_range", json!(64)),
             ("truncate_prompt_tokens", json!(10)),
-            ("skip_special_tokens", json!(false)),
             ("n_probs", json!(5)),
             ("samplers", json!(["top_k"])),
             ("t_max_predict_ms", json!(100)),
-            ("reasoning_effort", json!("low")),
             ("structural_tag", json!("{}")),
-            ("min_tokens", json!(3)),
-            ("dry_multiplier", json!(0.8)),
+            ("min_length", json!(3)),
+            ("mirostat", json!(2)),
+            ("dry_range", json!(8)),
             ("eos_token_id", json!(2)),
             ("exponential_decay_length_penalty", json!([5, 1.5])),
             ("sampling_params", json!({"temperature": 1})),
@@ -253,7 +293,6 @@ mod tests {
             ("previous_response_id", json!("r1")),
             ("extra_body", json!({"top_k": 5})),
             ("verbosity", json!("low")),
-            ("thinking", json!({"type": "enabled"})),
             ("options", json!({"num_ctx": 100})),
             ("response_fields", json!(["content"])),
             ("lora", json!([{"id": 0, "scale": 1}])),
@@ -273,11 +312,20 @@ mod tests {
             ("instruction_template", json!("Alpaca")),
             ("assistant_prefill", json!("Sure")),
             ("continue_", json!(true)),
-            ("continue_final_message", json!(true)),
             ("prompt", json!("a")),
         ] {
             let error = check_body(&json!({ name: value }), Endpoint::Chat).expect_err(name);
             assert_eq!(error.param(), Some(name));
+        }
+        for (name, value) in [
+            ("reasoning_effort", json!("low")),
+            ("thinking", json!({"type": "enabled"})),
+            ("thinking_budget", json!(50)),
+            ("enable_thinking", json!(true)),
+        ] {
+            let error = check_body(&json!({ name: value }), Endpoint::Completions).expect_err(name);
+            assert_eq!(error.param(), Some(name));
+            assert_eq!(check_body(&json!({ name: value }), Endpoint::Chat), Ok(String::new()));
         }
         for (endpoint, value) in [(Endpoint::Chat, true), (Endpoint::Completions, false)] {
             let error = check_body(&json!({ "add_special_tokens": value }), endpoint).expect_err("special tokens");
@@ -320,19 +368,15 @@ mod tests {
             }
         }
         let neutral = json!({
-            "repeat_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0.0, "repeat_last_n": 64, "penalize_nl": false,
+            "repeat_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0.0, "penalty_range": 64, "penalize_nl": false,
             "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1.0, "min_keep": 5, "temperature_last": true,
-            "stop": [], "include_stop_str_in_output": true, "logprobs": false, "post_sampling_probs": true,
+            "stop": [], "trim_stop": false, "logprobs": false, "post_sampling_probs": true,
             "dry_multiplier": 0, "dry_base": 2, "dry_penalty_last_n": -1, "mirostat": 0, "mirostat_tau": 3,
             "xtc_probability": 0, "xtc_threshold": 0.3, "guidance_scale": 1, "negative_prompt": "x", "tfs_z": 1,
-            "stream_options": {"continuous_usage_stats": true}, "use_beam_search": false, "length_penalty": 2,
+            "stream_options": {"chunk_include_usage": true}, "use_beam_search": false, "length_penalty": 2,
         });
         for endpoint in ENDPOINTS {
             assert_eq!(check_body(&neutral, endpoint), Ok(String::new()));
-        }
-        for window in [json!(0), json!(-1), json!(-1.0)] {
-            let body = json!({"repeat_penalty": 1.2, "repeat_last_n": window, "penalty_last_n": window});
-            assert_eq!(check_body(&body, Endpoint::Chat), Ok(String::new()));
         }
     }
 
@@ -345,8 +389,8 @@ mod tests {
         let mut unknown: Vec<_> = unknown.split(", ").collect();
         unknown.sort_unstable();
         assert_eq!(unknown, ["response_format.sort", "stream_options.foo", "temprature"]);
-        let usage = json!({"stream_options": {"include_usage": true, "continuous_usage_stats": true}});
+        let usage = json!({"stream_options": {"include_usage": true, "chunk_include_usage": true}});
         let error = check_body(&usage, Endpoint::Chat).expect_err("a member that is refused");
-        assert_eq!(error.param(), Some("stream_options.continuous_usage_stats"));
+        assert_eq!(error.param(), Some("stream_options.chunk_include_usage"));
     }
 }

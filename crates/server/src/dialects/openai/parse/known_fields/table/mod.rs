@@ -8,7 +8,6 @@ mod sampling;
 use super::Nothing::{EmptyText, False};
 use super::Place::Both;
 use super::{Adjusts, Row, adjusts, harmless, read, refused};
-pub(crate) use sampling::PENALTY_WINDOWS;
 
 /// All fields of both endpoints.
 pub(super) const KNOWN: &[&[Row]] =
@@ -19,16 +18,10 @@ pub(super) const NESTED: &[(&str, &[Row])] = &[
     (
         "stream_options",
         &[
-            read(Both, &["include_usage"]),
+            read(Both, &["include_usage", "continuous_usage_stats"]),
             // OpenAI's padding against listeners; there is none here.
             harmless(Both, &["include_obfuscation"]),
-            adjusts(
-                USAGE,
-                Both,
-                &["continuous_usage_stats", "chunk_include_usage"],
-                &[False],
-                "the usage comes with the last chunk: leave it out",
-            ),
+            adjusts(USAGE, Both, &["chunk_include_usage"], &[False], "use continuous_usage_stats"),
         ],
     ),
     ("response_format", &[read(Both, &["type", "json_schema", "schema"])]),

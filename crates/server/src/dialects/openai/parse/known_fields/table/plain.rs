@@ -7,19 +7,39 @@ pub(super) const ROWS: &[Row] = &[
     // What this server reads.
     read(
         Both,
-        &["model", "stream", "stream_options", "n", "best_of", "user", "service_tier", "priority", "cache_salt"],
+        &[
+            "model",
+            "stream",
+            "stream_options",
+            "n",
+            "best_of",
+            "user",
+            "service_tier",
+            "priority",
+            "cache_salt",
+            "supersedes",
+        ],
     ),
     read(Both, &["max_tokens", "max_completion_tokens", "n_predict", "stop", "ignore_eos", "logprobs", "logit_bias"]),
     read(Both, &["temperature", "top_p", "top_k", "min_p", "typical_p", "typ_p", "seed"]),
     read(Both, &["presence_penalty", "frequency_penalty", "repetition_penalty", "repeat_penalty"]),
+    read(Both, &["return_token_ids", "prompt_logprobs", "timings_per_token"]),
+    read(Both, &["repeat_last_n", "penalty_last_n", "top_n_sigma", "nsigma", "xtc_probability", "xtc_threshold"]),
+    read(Both, &["dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers"]),
+    read(Both, &["allowed_token_ids", "bad_words", "stop_token_ids", "min_tokens", "min_new_tokens"]),
+    read(Both, &["include_stop_str_in_output", "no_stop_trim", "skip_special_tokens"]),
     read(
         Both,
         &["response_format", "structured_outputs", "json_schema", "guided_json", "guided_json_object", "json_mode"],
     ),
     read(Both, &["guided_regex", "regex", "guided_choice", "choice", "guided_grammar", "grammar", "ebnf"]),
     read(Chat, &["messages", "tools", "tool_choice", "parallel_tool_calls", "documents", "top_logprobs"]),
-    read(Chat, &["chat_template_kwargs", "add_generation_prompt"]),
-    read(Completions, &["prompt", "echo"]),
+    read(Chat, &["chat_template_kwargs", "add_generation_prompt", "continue_final_message"]),
+    read(Chat, &["reasoning_effort", "reasoning", "thinking", "enable_thinking", "think", "reasoning_format"]),
+    read(Chat, &["thinking_budget", "thinking_budget_tokens", "thinking_token_budget"]),
+    read(Chat, &["reasoning_budget", "reasoning_budget_tokens", "include_reasoning", "stream_reasoning"]),
+    read(Chat, &["separate_reasoning", "reasoning_in_content"]),
+    read(Completions, &["prompt", "echo", "suffix"]),
     // OpenAI: what is kept or counted about a request, and how soon its answer comes.
     harmless(
         Both,
@@ -47,11 +67,7 @@ pub(super) const ROWS: &[Row] = &[
     // What fills up batches, or mends numbers that are none.
     harmless(Both, &["pad_token_id", "remove_invalid_values", "renormalize_logits"]),
     // The fine tuning of what is refused itself when it is at work.
-    harmless(Both, &["dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "dry_range"]),
-    harmless(
-        Both,
-        &["xtc_threshold", "mirostat_tau", "mirostat_eta", "dynatemp_exponent", "dynatemp_low", "dynatemp_high"],
-    ),
+    harmless(Both, &["mirostat_tau", "mirostat_eta", "dynatemp_exponent", "dynatemp_low", "dynatemp_high"]),
     harmless(Both, &["mirostat_target", "mirostat_lr", "temp_exponent", "adaptive_decay", "smoothing_curve"]),
     harmless(Both, &["negative_prompt", "length_penalty", "early_stopping", "diversity_penalty", "num_beam_groups"]),
     harmless(Both, &["guided_decoding_backend", "guided_whitespace_pattern", "grammar_lazy", "grammar_triggers"]),

@@ -7,8 +7,8 @@ use crate::dialects::openai::parse::known_fields::Place::{Both, Chat, Completion
 use crate::dialects::openai::parse::known_fields::{Row, refused};
 
 const TEXT_ONLY: &str = "this server reads and writes text only; leave it out";
-const NO_REASONING: &str = "thinking is up to the model's chat template; send what it knows in chat_template_kwargs";
-const REASONING_IS_TEXT: &str = "thoughts are not told apart from the answer here; leave it out";
+const NO_REASONING: &str = "use /v1/chat/completions: a completion is all text";
+const REASONING_IS_TEXT: &str = "use /v1/chat/completions: thoughts are a part of a completion's text";
 const NO_ADAPTERS: &str = "there are no adapters here; load a model that has them merged";
 const NO_CUT: &str = "prompts are not cut here; shorten it before it is sent";
 const TOP_LEVEL: &str = "send each option as a field of the body";
@@ -18,7 +18,7 @@ const USE_SYSTEM: &str = "send it as a message of the role system";
 const USE_MESSAGES: &str = "put it into messages";
 const ALL_IN_PROMPT: &str = "put all text into prompt";
 const NO_SESSIONS: &str = "nothing is remembered here; send the earlier messages too";
-const NO_CONTINUATION: &str = "use /v1/completions with the rendered prompt";
+const NO_CONTINUATION: &str = "end messages with the answer's beginning and send \"continue_final_message\": true";
 
 pub(super) const ROWS: &[Row] = &[
     refused(Both, &["options", "parameters", "sampling_params", "generation_config"], &[EmptyObject], TOP_LEVEL),
@@ -58,7 +58,6 @@ pub(super) const ROWS: &[Row] = &[
     refused(Both, &["mm_processor_kwargs", "media_io_kwargs", "images_config"], &[EmptyObject], TEXT_ONLY),
     refused(Both, &["multimodal_data"], &[EmptyList, EmptyText], TEXT_ONLY),
     // Text beside the prompt.
-    refused(Completions, &["suffix"], &[EmptyText], "the model cannot fill in the middle; put all text into prompt"),
     refused(
         Completions,
         &["system", "template", "input_prefix", "input_suffix", "instructions", "memory"],
@@ -111,27 +110,24 @@ pub(super) const ROWS: &[Row] = &[
     refused(Chat, &["template_vars"], &[EmptyObject], "use chat_template_kwargs"),
     // An answer that goes on with what is there.
     refused(Chat, &["echo"], &[False], "put the last message before the answer yourself"),
-    refused(
-        Chat,
-        &["continue_final_message", "continue_", "continue_assistant_turn", "impersonate"],
-        &[False],
-        NO_CONTINUATION,
-    ),
+    refused(Chat, &["continue_", "continue_assistant_turn", "impersonate"], &[False], NO_CONTINUATION),
     refused(Chat, &["assistant_prefill", "response_prefix", "prefill"], &[EmptyText], NO_CONTINUATION),
-    // Thinking.
-    refused(Both, &["reasoning_effort"], &[Word("none")], NO_REASONING),
-    refused(Both, &["think", "thinking_forced_open", "reasoning_control"], &[False], NO_REASONING),
-    refused(Both, &["thinking"], &[False, TypeIs("disabled")], NO_REASONING),
-    refused(Both, &["reasoning"], &[EmptyObject], NO_REASONING),
-    refused(Both, &["enable_thinking", "prompt_mode"], &[], NO_REASONING),
-    refused(Both, &["reasoning_budget", "reasoning_budget_tokens"], &[AtMost(-1.0)], NO_REASONING),
+    // Thinking: a completion has no template that would know of it.
+    refused(Completions, &["reasoning_effort"], &[Word("none")], NO_REASONING),
+    refused(Completions, &["think"], &[False], NO_REASONING),
+    refused(Both, &["thinking_forced_open", "reasoning_control"], &[False], NO_REASONING),
+    refused(Completions, &["thinking"], &[False, TypeIs("disabled")], NO_REASONING),
+    refused(Completions, &["reasoning"], &[EmptyObject], NO_REASONING),
+    refused(Completions, &["enable_thinking"], &[False], NO_REASONING),
+    refused(Both, &["prompt_mode"], &[], "send what the chat template knows in chat_template_kwargs"),
+    refused(Completions, &["reasoning_budget", "reasoning_budget_tokens"], &[AtMost(-1.0)], NO_REASONING),
     refused(
-        Both,
+        Completions,
         &["thinking_budget", "thinking_budget_tokens", "thinking_token_budget"],
         &[AtMost(-1.0)],
         NO_REASONING,
     ),
-    refused(Both, &["include_reasoning", "stream_reasoning"], &[True], REASONING_IS_TEXT),
-    refused(Both, &["separate_reasoning", "reasoning_in_content"], &[False], REASONING_IS_TEXT),
-    refused(Both, &["reasoning_format"], &[Word("none")], REASONING_IS_TEXT),
+    refused(Completions, &["include_reasoning", "stream_reasoning"], &[True], REASONING_IS_TEXT),
+    refused(Completions, &["separate_reasoning", "reasoning_in_content"], &[False], REASONING_IS_TEXT),
+    refused(Completions, &["reasoning_format"], &[Word("none")], REASONING_IS_TEXT),
 ];

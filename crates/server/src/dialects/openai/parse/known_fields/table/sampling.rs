@@ -6,10 +6,11 @@ use crate::dialects::openai::parse::known_fields::Nothing::{
 use crate::dialects::openai::parse::known_fields::Place::Both;
 use crate::dialects::openai::parse::known_fields::{Adjusts, Row, adjusts, refused};
 
-const NOT_A_SAMPLER: &str = "this sampler is not implemented; use temperature, top_k, top_p, min_p or typical_p";
+const NOT_A_SAMPLER: &str =
+    "this sampler is not implemented; use temperature, top_k, top_p, min_p, typical_p, top_n_sigma, xtc or dry";
 const OWN_ORDER: &str = "the order of the samplers is fixed here; leave it out";
-const WHOLE_ANSWER: &str =
-    "penalties look at the whole answer here (repetition_penalty at the prompt too); leave it out";
+const EVEN: &str = "penalties are the same for all tokens that they look at; leave it out";
+const USE_WINDOW: &str = "use repeat_last_n";
 const NO_BEAMS: &str = "beams are not searched here; use n with a temperature";
 const USE_LOGIT_BIAS: &str = "use logit_bias";
 
@@ -23,26 +24,25 @@ const PENALISING: Adjusts = &[
 const FILTERING: Adjusts =
     &[(&["top_k"], &[AtMost(0.0)]), (&["top_p", "typical_p", "typ_p"], &[Number(1.0)]), (&["min_p"], &[Number(0.0)])];
 
-/// How many of the last tokens llama.cpp's penalties look at: -1 is all, and 0 none, which turns them off.
-pub(crate) const PENALTY_WINDOWS: &[&str] = &["repeat_last_n", "penalty_last_n"];
+/// DRY is at work.
+const DRY: Adjusts = &[(&["dry_multiplier"], &[AtMost(0.0)])];
 
 pub(super) const PENALTIES: &[Row] = &[
-    adjusts(PENALISING, Both, PENALTY_WINDOWS, &[Number(-1.0), Number(0.0)], WHOLE_ANSWER),
     adjusts(
         PENALISING,
         Both,
         &["repetition_penalty_range", "penalty_range", "rep_pen_range", "repetition_context_size"],
         &[AtMost(0.0)],
-        WHOLE_ANSWER,
+        USE_WINDOW,
     ),
     adjusts(
         PENALISING,
         Both,
         &["presence_context_size", "frequency_context_size", "frequency_penalty_range"],
         &[AtMost(0.0)],
-        WHOLE_ANSWER,
+        USE_WINDOW,
     ),
-    adjusts(PENALISING, Both, &["repetition_decay", "rep_pen_slope"], &[Number(0.0)], WHOLE_ANSWER),
+    adjusts(PENALISING, Both, &["repetition_decay", "rep_pen_slope"], &[Number(0.0)], EVEN),
     adjusts(
         PENALISING,
         Both,
@@ -57,13 +57,10 @@ pub(super) const PENALTIES: &[Row] = &[
 
 pub(super) const ROWS: &[Row] = &[
     // Other samplers.
-    refused(Both, &["mirostat", "mirostat_mode", "dynatemp_range", "dry_multiplier"], &[AtMost(0.0)], NOT_A_SAMPLER),
-    refused(
-        Both,
-        &["xtc_probability", "top_n_sigma", "nsigma", "top_a", "smoothing_factor"],
-        &[AtMost(0.0)],
-        NOT_A_SAMPLER,
-    ),
+    refused(Both, &["mirostat", "mirostat_mode", "dynatemp_range"], &[AtMost(0.0)], NOT_A_SAMPLER),
+    // Only where DRY is at work: llama.cpp's window has another name.
+    adjusts(DRY, Both, &["dry_range"], &[AtMost(0.0)], "use dry_penalty_last_n"),
+    refused(Both, &["top_a", "smoothing_factor"], &[AtMost(0.0)], NOT_A_SAMPLER),
     refused(Both, &["eta_cutoff", "epsilon_cutoff", "no_repeat_ngram_size", "skew"], &[Number(0.0)], NOT_A_SAMPLER),
     refused(Both, &["penalty_alpha", "dynatemp_min", "dynatemp_max"], &[Number(0.0)], NOT_A_SAMPLER),
     refused(Both, &["min_temp", "max_temp"], &[Number(1.0)], NOT_A_SAMPLER),
@@ -92,12 +89,8 @@ pub(super) const ROWS: &[Row] = &[
         USE_LOGIT_BIAS,
     ),
     refused(Both, &["forced_bos_token_id", "forced_eos_token_id", "forced_decoder_ids"], &[EmptyList], USE_LOGIT_BIAS),
-    refused(
-        Both,
-        &["allowed_token_ids", "allowed_tokens", "bad_words", "banned_tokens", "banned_strings"],
-        &[EmptyList],
-        USE_LOGIT_BIAS,
-    ),
+    refused(Both, &["allowed_tokens"], &[EmptyList], "use allowed_token_ids"),
+    refused(Both, &["banned_tokens", "banned_strings"], &[EmptyList], "use bad_words"),
     refused(Both, &["sequence_bias"], &[EmptyList, EmptyObject], USE_LOGIT_BIAS),
     refused(Both, &["custom_token_bans"], &[EmptyText], USE_LOGIT_BIAS),
     refused(Both, &["use_default_badwordsids"], &[False], USE_LOGIT_BIAS),

@@ -1,20 +1,19 @@
-//! What stands in a path or behind its question mark. What cannot be read is 400 in OpenAI's envelope, as everything else.
+//! What stands in a path or behind its question mark. What cannot be read is 400, as everything else.
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::generate::AppState;
 use crate::http::ApiError;
 
 /// The one variable part of a path.
-pub(super) struct Name(pub String);
+pub(crate) struct Name(pub String);
 
-impl FromRequestParts<AppState> for Name {
+impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let name: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
         let malformed = |error: PathRejection| {
             ApiError::invalid_value("path", format!("the path cannot be read ({}); use UTF-8", error.body_text()))
@@ -24,12 +23,12 @@ impl FromRequestParts<AppState> for Name {
 }
 
 /// The query's parameters.
-pub(super) struct Parameters<T>(pub T);
+pub(crate) struct Parameters<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<AppState> for Parameters<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         let malformed = |error: QueryRejection| {
             let problem = error.body_text();

@@ -1,0 +1,28 @@
+//! Headers that say how a request is to be served, at every path that computes.
+
+use crate::description::{Parameter, Place, Shape};
+
+/// The longest deadline, in milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// All of them.
+pub(super) const FOR_ANSWERS: &[Parameter] = &[
+    Parameter {
+        place: Place::Header,
+        name: "x-request-timeout-ms",
+        shape: Shape::Whole(Some(1), Some(DAY)),
+        about: "How long the whole answer may take.",
+    },
+    Parameter {
+        place: Place::Header,
+        name: "x-slo-ttft-ms",
+        shape: Shape::Whole(Some(1), Some(DAY)),
+        about: "How long the first token may take.",
+    },
+    Parameter {
+        place: Place::Header,
+        name: "x-parkade-supersedes",
+        shape: Shape::ShortText(128),
+        about: "The key of an earlier request of the same sender, whose place this one takes.",
+    },
+];

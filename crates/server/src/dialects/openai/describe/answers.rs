@@ -1,0 +1,180 @@
+//! Answers.
+
+use super::details::{CALL_PIECES, CALLS, COUNT, FINISH, PROMPTS, STOP_REASON, TOKENS};
+use crate::description::Shape::{Any, Either, List, Named, Number, Object, OrNull, Text, Words};
+use crate::description::{Field, Shape, field};
+
+/// OpenAI's envelope of errors.
+pub(super) const ERROR: Shape = Object(&[field(
+    "error",
+    Object(&[
+        field("message", Text, "What is wrong, and what is allowed.").needed(),
+        field("type", Text, "").needed(),
+        field("param", OrNull(&Text), "The field that is at fault.").needed(),
+        field("code", Text, "The reason, for programs.").needed(),
+    ]),
+    "",
+)
+.needed()]);
+
+const ID: Field = field("id", Text, "The same in all chunks.").needed();
+const CREATED: Field = field("created", COUNT, "In seconds since 1970.").needed();
+const MODEL: Field = field("model", Text, "").needed();
+const TIER: Field = field("service_tier", Text, "The tier that was served.").needed();
+const FINGERPRINT: Field = field("system_fingerprint", Text, "").needed();
+const TIMINGS: Field = field("timings", Named("Timings"), "");
+const PROMPT_TOKENS: Field = field("prompt_token_ids", TOKENS, "If ids are wanted.");
+const PROMPT_LOGPROBS: Field = field("prompt_logprobs", PROMPTS, "If they are wanted.");
+const INDEX: Field = field("index", COUNT, "").needed();
+const FINISH_REASON: Field =
+    field("finish_reason", FINISH, "`stop`, `length` or `tool_calls`; `null` while it goes on.").needed();
+const STOPPED_BY: Field = field("stop_reason", STOP_REASON, "What had been named and ended the answer.");
+const TOKEN_IDS: Field = field("token_ids", TOKENS, "If they are wanted.");
+const USAGE: Field = field("usage", Named("Usage"), "").needed();
+const CHUNK_USAGE: Field = field("usage", OrNull(&Named("Usage")), "In the last chunk, if it is wanted.");
+
+const MESSAGE: Shape = Object(&[
+    field("role", Words(&["assistant"]), "").needed(),
+    field("content", OrNull(&Text), "`null` if the model only called.").needed(),
+    field("refusal", OrNull(&Any), ""),
+    field("reasoning_content", Text, "Thoughts."),
+    field("reasoning", Text, "The same, if `reasoning` was asked for."),
+    field("tool_calls", CALLS, ""),
+]);
+
+const DELTA: Shape = Object(&[
+    field("role", Words(&["assistant"]), ""),
+    field("content", Text, ""),
+    field("reasoning_content", Text, ""),
+    field("reasoning", Text, ""),
+    field("tool_calls", CALL_PIECES, ""),
+]);
+
+const CHAT_LOGPROBS: Field = field("logprobs", OrNull(&Named("ChatLogprobs")), "").needed();
+
+/// A whole answer to a chat.
+pub(super) const CHAT: Shape = Object(&[
+    ID,
+    field("object", Words(&["chat.completion"]), "").needed(),
+    CREATED,
+    MODEL,
+    TIER,
+    FINGERPRINT,
+    field(
+        "choices",
+        List(&Object(&[
+            INDEX,
+            field("message", MESSAGE, "").needed(),
+            CHAT_LOGPROBS,
+            FINISH_REASON,
+            STOPPED_BY,
+            TOKEN_IDS,
+        ])),
+        "",
+    )
+    .needed(),
+    USAGE,
+    TIMINGS,
+    PROMPT_TOKENS,
+    PROMPT_LOGPROBS,
+]);
+
+/// A piece of one.
+pub(super) const CHAT_CHUNK: Shape = Object(&[
+    ID,
+    field("object", Words(&["chat.completion.chunk"]), "").needed(),
+    CREATED,
+    MODEL,
+    TIER,
+    FINGERPRINT,
+    field(
+        "choices",
+        List(&Object(&[
+            INDEX,
+            field("delta", DELTA, "").needed(),
+            CHAT_LOGPROBS,
+            FINISH_REASON,
+            STOPPED_BY,
+            TOKEN_IDS,
+        ])),
+        "",
+    )
+    .needed(),
+    CHUNK_USAGE,
+    TIMINGS,
+    PROMPT_TOKENS,
+]);
+
+/// An answer to texts, or a piece of one.
+pub(super) const COMPLETION: Shape = Object(&[
+    ID,
+    field("object", Words(&["text_completion"]), "").needed(),
+    CREATED,
+    MODEL,
+    TIER,
+    FINGERPRINT,
+    field(
+        "choices",
+        List(&Object(&[
+            INDEX,
+            field("text", Text, "").needed(),
+            field("logprobs", OrNull(&Named("TextLogprobs")), "").needed(),
+            FINISH_REASON,
+            STOPPED_BY,
+            TOKEN_IDS,
+            PROMPT_TOKENS,
+            PROMPT_LOGPROBS,
+        ])),
+        "",
+    )
+    .needed(),
+    CHUNK_USAGE,
+    TIMINGS,
+]);
+
+const TEXT_USAGE: Field = field(
+    "usage",
+    Object(&[field("prompt_tokens", COUNT, "").needed(), field("total_tokens", COUNT, "").needed()]),
+    "",
+)
+.needed();
+
+const LIST: Field = field("object", Words(&["list"]), "").needed();
+
+/// Vectors.
+pub(super) const EMBEDDINGS: Shape = Object(&[
+    LIST,
+    MODEL,
+    field(
+        "data",
+        List(&Object(&[
+            field("object", Words(&["embedding"]), "").needed(),
+            INDEX,
+            field("embedding", Either(&[List(&Number(None, None)), Text]), "Numbers, or their bytes in base64.")
+                .needed(),
+        ])),
+        "",
+    )
+    .needed(),
+    TEXT_USAGE,
+]);
+
+/// Documents, best first.
+pub(super) const RANKING: Shape = Either(&[
+    Object(&[
+        LIST,
+        MODEL,
+        field(
+            "results",
+            List(&Object(&[
+                INDEX,
+                field("relevance_score", Number(None, None), "").needed(),
+                field("document", Object(&[field("text", Text, "").needed()]), "If it is wanted."),
+            ])),
+            "",
+        )
+        .needed(),
+        TEXT_USAGE,
+    ]),
+    List(&Object(&[INDEX, field("score", Number(None, None), "").needed(), field("text", Text, "If it is wanted.")])),
+]);

@@ -1,0 +1,90 @@
+//! What is said of OpenAI's paths: their fields and their answers.
+//!
+//! | file | subject |
+//! | --- | --- |
+//! | `sampling.rs` | fields that say how the next token is chosen |
+//! | `generation.rs` | fields that both completions read alike |
+//! | `format.rs` | fields that say what an answer may be |
+//! | `chat.rs` | fields of chats, and what their messages are |
+//! | `texts.rs` | fields of text completions, embeddings and rankings |
+//! | `answers.rs` | answers |
+//! | `details.rs` | parts of answers |
+
+mod answers;
+mod chat;
+mod details;
+mod format;
+mod generation;
+mod sampling;
+mod texts;
+
+use serde_json::json;
+
+use super::parse::known_fields::{self, Endpoint};
+use super::parse::{Embeddings, Rerank};
+use crate::description::{Answer, Body, Component, Errors, Field, Operation, Shape};
+use crate::dialects::headers::FOR_ANSWERS;
+pub(in crate::dialects) use chat::{CHAT, RESPONSE_REASONING};
+pub(in crate::dialects) use generation::GENERATION;
+pub(in crate::dialects) use sampling::SAMPLING;
+pub(in crate::dialects) use texts::COMPLETIONS;
+
+/// Fields that all of them share.
+pub(in crate::dialects) const SHARED: &[&[Field]] = &[GENERATION, SAMPLING, format::FORMAT];
+
+/// Parts of the document that belong to these answers.
+pub(super) const COMPONENTS: &[Component] = &[
+    ("Error", answers::ERROR),
+    ("Usage", details::USAGE),
+    ("Timings", details::TIMINGS),
+    ("Message", chat::MESSAGE),
+    ("Tool", chat::TOOL),
+    ("ChatLogprobs", details::CHAT_LOGPROBS),
+    ("TextLogprobs", details::TEXT_LOGPROBS),
+    ("PromptLogprobs", details::PROMPT_LOGPROBS),
+    ("ChatCompletion", answers::CHAT),
+    ("ChatCompletionChunk", answers::CHAT_CHUNK),
+    ("Completion", answers::COMPLETION),
+    ("Embeddings", answers::EMBEDDINGS),
+    ("Ranking", answers::RANKING),
+];
+
+/// Of chats.
+pub(super) fn chat() -> Operation {
+    let known = known_fields::names(Endpoint::Chat);
+    let messages = json!([{"role": "user", "content": "What is the chemical formula of water?"}]);
+    let example = json!({"messages": messages, "temperature": 0, "max_tokens": 16});
+    let tables: Vec<_> = [CHAT].into_iter().chain(SHARED.iter().copied()).collect();
+    let body = Body::reads(known.read, &tables, example).refuses(known.refused).ignores(known.harmless);
+    let answers = [Answer::Json(Shape::Named("ChatCompletion")), Answer::Events(Shape::Named("ChatCompletionChunk"))];
+    Operation::new("Answers the messages of a chat", Errors::Computed, answers).with(FOR_ANSWERS).body(body)
+}
+
+/// Of text completions.
+pub(super) fn completions() -> Operation {
+    let known = known_fields::names(Endpoint::Completions);
+    let example = json!({"prompt": "The chemical formula of water is", "temperature": 0, "max_tokens": 4});
+    let tables: Vec<_> = [COMPLETIONS].into_iter().chain(SHARED.iter().copied()).collect();
+    let body = Body::reads(known.read, &tables, example).refuses(known.refused).ignores(known.harmless);
+    let answers = [Answer::Json(Shape::Named("Completion")), Answer::Events(Shape::Named("Completion"))];
+    Operation::new("Goes on with texts", Errors::Computed, answers).with(FOR_ANSWERS).body(body)
+}
+
+/// Of embeddings.
+pub(super) fn embeddings() -> Operation {
+    let example = json!({"input": ["Water is wet."]});
+    let body = Body::reads(Embeddings::fields(), &[texts::EMBEDDINGS, texts::TEXTS, GENERATION], example);
+    let answers = [Answer::Json(Shape::Named("Embeddings"))];
+    Operation::new("Embeds texts", Errors::Computed, answers).with(FOR_ANSWERS).body(body)
+}
+
+/// Of rankings.
+pub(super) fn rerank() -> Operation {
+    let example = json!({"query": "What is wet?", "documents": ["Water is wet.", "Sand is dry."]});
+    let body = Body::reads(Rerank::fields(), &[texts::RERANK, texts::TEXTS, GENERATION], example)
+        .wants_one_of(&["documents", "texts"]);
+    let answers = [Answer::Json(Shape::Named("Ranking"))];
+    Operation::new("Ranks documents by how well they match a query", Errors::Computed, answers)
+        .with(FOR_ANSWERS)
+        .body(body)
+}
