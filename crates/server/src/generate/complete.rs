@@ -68,18 +68,23 @@ pub(crate) async fn complete<O: Operation>(
     json(encoder.whole(&collected, answers.usage()))
 }
 
-/// The handler of what only looks at a body: no engine is asked, and nothing is charged.
-pub(crate) async fn inspect(
-    state: AppState,
+/// What a dialect can be asked about a body: no engine is asked, and nothing is charged.
+pub(crate) trait Inspection: 'static {
+    /// Looks at a body. It takes time in proportion to it.
+    fn look(state: &AppState, body: &Value, identity: &Identity) -> Result<Value, ApiError>;
+}
+
+/// The handler of an inspection.
+pub(crate) async fn inspect<I: Inspection>(
+    State(state): State<AppState>,
     identity: Identity,
-    log: Arc<RequestLog>,
+    Extension(log): Extension<Arc<RequestLog>>,
     headers: HeaderMap,
     body: Body,
-    look: impl FnOnce(&AppState, &Value) -> Result<Value, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let raw = body::read(state.http(), identity.payer(log.sender()), &headers, body).await?;
     let shared = state.clone();
-    let seen = prepare(&state, false, move || look(&shared, &raw.parse()?.value)).await?;
+    let seen = prepare(&state, false, move || I::look(&shared, &raw.parse()?.value, &identity)).await?;
     json(serde_json::to_vec(&seen))
 }
 

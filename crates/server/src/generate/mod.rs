@@ -46,7 +46,7 @@ mod task;
 mod texts;
 mod waiting;
 
-pub(crate) use complete::{Operation, complete, inspect};
+pub(crate) use complete::{Inspection, Operation, complete, inspect};
 pub(crate) use deadlines::Deadlines;
 pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 pub(crate) use event_log::EventLog;

@@ -21,7 +21,8 @@ mod system;
 mod tools;
 
 use super::{Dialect, Route};
-use crate::generate::complete;
+use crate::generate::{complete, inspect};
+use count::CountTokens;
 use encode::Messages;
 
 /// Anthropic's API.
@@ -37,6 +38,6 @@ pub(crate) const DIALECT: Dialect = Dialect {
 fn routes() -> Vec<Route> {
     vec![
         Route::post("/v1/messages", complete::<Messages>, describe::messages()),
-        Route::post("/v1/messages/count_tokens", count::count_tokens, describe::count_tokens()),
+        Route::post("/v1/messages/count_tokens", inspect::<CountTokens>, describe::count_tokens()),
     ]
 }

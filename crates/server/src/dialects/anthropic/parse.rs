@@ -11,7 +11,7 @@ use super::{messages, system, tools};
 use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{Generation, cache_salt};
+use crate::dialects::openai::parse::generation::{Generation, MAX_STOPS, cache_salt};
 use crate::dialects::openai::parse::sampling;
 use crate::dialects::openai::parse::thinking::{anthropic as read_thinking, open_router as read_effort};
 use crate::dialects::openai::service_tier;
@@ -19,9 +19,6 @@ use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation,
 use crate::http::{ApiError, quote};
 
 const PROMPT_FIELD: &str = "messages";
-
-/// The most stop sequences.
-const MOST_STOPS: usize = 16;
 
 /// Fields that are read, beside those of the sampler.
 pub(super) const READ: &[&str] = &[
@@ -177,8 +174,8 @@ fn generation(fields: &Fields<'_>, model: &ModelEntry) -> Result<Generation, Api
 fn stop_sequences(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
     const FIELD: &str = "stop_sequences";
     let list = fields.list(FIELD)?.map(Vec::as_slice).unwrap_or_default();
-    if list.len() > MOST_STOPS {
-        let message = format!("{FIELD} has {} strings; allowed: at most {MOST_STOPS}", list.len());
+    if list.len() > MAX_STOPS {
+        let message = format!("{FIELD} has {} strings; allowed: at most {MAX_STOPS}", list.len());
         return Err(ApiError::invalid_value(FIELD, message));
     }
     let read = |(i, value): (usize, &Value)| {

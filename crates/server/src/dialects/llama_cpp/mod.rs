@@ -23,9 +23,11 @@ mod template;
 mod tokenize;
 
 use super::{Dialect, Route, openai};
-use crate::generate::complete;
+use crate::generate::{complete, inspect};
 use infill::Infill;
 use parse::Completion;
+use template::ApplyTemplate;
+use tokenize::{Detokenize, Tokenize};
 
 /// What of llama.cpp's API is not OpenAI's.
 pub(crate) const DIALECT: Dialect = Dialect {
@@ -41,10 +43,10 @@ fn routes() -> Vec<Route> {
     vec![
         Route::post("/completion", complete::<Completion>, describe::completion()),
         Route::post("/infill", complete::<Infill>, describe::infill()),
-        Route::post("/tokenize", tokenize::tokenize, describe::tokenize()),
-        Route::post("/detokenize", tokenize::detokenize, describe::detokenize()),
+        Route::post("/tokenize", inspect::<Tokenize>, describe::tokenize()),
+        Route::post("/detokenize", inspect::<Detokenize>, describe::detokenize()),
         Route::get("/tokenizer_info", tokenize::info, describe::tokenizer_info()),
-        Route::post("/apply-template", template::apply, describe::apply_template()),
+        Route::post("/apply-template", inspect::<ApplyTemplate>, describe::apply_template()),
         Route::get("/props", props::props, describe::props()),
         Route::get("/slots", props::slots, describe::slots()),
     ]

@@ -1,15 +1,10 @@
-//! `POST /tokenize`, `POST /detokenize` and `GET /tokenizer_info`. Nothing is computed by the model, and nothing charged.
+//! `POST /tokenize`, `POST /detokenize` and `GET /tokenizer_info`.
 //!
 //! llama.cpp and vLLM have the same paths with other fields: a text in `content` is llama.cpp's, in `prompt` or `messages` vLLM's, and
 //! each is answered in its own shape. Tokens are `tokens` in both, so a text of tokens comes back under both names.
 
-use std::sync::Arc;
-
-use axum::body::Body;
+use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::Response;
-use axum::{Extension, Json};
 use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens, Tokenizer};
 use serde_json::{Value, json};
@@ -17,30 +12,28 @@ use serde_json::{Value, json};
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::parse::{chat, generation, tokens};
-use crate::generate::{AppState, ModelEntry, inspect, untokenisable};
-use crate::http::{ApiError, RequestLog};
+use crate::generate::{AppState, Inspection, ModelEntry, untokenisable};
+use crate::http::ApiError;
 
 /// The longest text that is tokenised, in bytes.
 const MAX_TEXT_BYTES: usize = 1 << 20;
 
-pub(super) async fn tokenize(
-    State(state): State<AppState>,
-    identity: Identity,
-    Extension(log): Extension<Arc<RequestLog>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    inspect(state, identity, log, headers, body, tokens_of).await
+/// The tokens of a text.
+pub(super) struct Tokenize;
+
+impl Inspection for Tokenize {
+    fn look(state: &AppState, body: &Value, _: &Identity) -> Result<Value, ApiError> {
+        tokens_of(state, &Fields::top(body)?)
+    }
 }
 
-pub(super) async fn detokenize(
-    State(state): State<AppState>,
-    identity: Identity,
-    Extension(log): Extension<Arc<RequestLog>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    inspect(state, identity, log, headers, body, text_of).await
+/// The text of tokens.
+pub(super) struct Detokenize;
+
+impl Inspection for Detokenize {
+    fn look(state: &AppState, body: &Value, _: &Identity) -> Result<Value, ApiError> {
+        text_of(state, &Fields::top(body)?)
+    }
 }
 
 /// What a client needs to know of a tokenizer that it cannot see: vLLM's path, which evaluation harnesses ask.
@@ -60,9 +53,8 @@ pub(super) async fn info(State(state): State<AppState>, _: Identity) -> Result<J
     })))
 }
 
-fn tokens_of(state: &AppState, body: &Value) -> Result<Value, ApiError> {
-    let fields = Fields::top(body)?;
-    let model = state.model(generation::model_name(&fields)?)?;
+fn tokens_of(state: &AppState, fields: &Fields<'_>) -> Result<Value, ApiError> {
+    let model = state.model(generation::model_name(fields)?)?;
     let given: Vec<_> =
         ["content", "prompt", "messages"].into_iter().filter(|name| fields.get(name).is_some()).collect();
     if let [first, second, ..] = given[..] {
@@ -70,14 +62,14 @@ fn tokens_of(state: &AppState, body: &Value) -> Result<Value, ApiError> {
         return Err(ApiError::invalid_value(second, message));
     }
     match given.first() {
-        Some(&"content") => of_content(&fields, &model),
+        Some(&"content") => of_content(fields, &model),
         Some(&"prompt") => {
-            let text = text(&fields, "prompt")?;
+            let text = text(fields, "prompt")?;
             let special = fields.boolean("add_special_tokens")?.unwrap_or(true);
             let bos = if special { Bos::AsModel } else { Bos::Never };
-            counted(&fields, &model, &encode(&model, text, SpecialTokens::Parse, bos, "prompt")?)
+            counted(fields, &model, &encode(&model, text, SpecialTokens::Parse, bos, "prompt")?)
         }
-        Some(_) => counted(&fields, &model, &chat::prompt(&fields, state, &model)?.tokens),
+        Some(_) => counted(fields, &model, &chat::prompt(fields, state, &model)?.tokens),
         None => Err(ApiError::missing("content", "a text (or prompt, or messages)")),
     }
 }
@@ -113,13 +105,12 @@ fn counted(fields: &Fields<'_>, model: &ModelEntry, tokens: &[TokenId]) -> Resul
     }))
 }
 
-fn text_of(state: &AppState, body: &Value) -> Result<Value, ApiError> {
-    let fields = Fields::top(body)?;
-    let model = state.model(generation::model_name(&fields)?)?;
+fn text_of(state: &AppState, fields: &Fields<'_>) -> Result<Value, ApiError> {
+    let model = state.model(generation::model_name(fields)?)?;
     if fields.get("tokens").is_none() {
         return Err(ApiError::missing("tokens", "a list of token ids"));
     }
-    let text = written(&model.tokenizer, &tokens::token_ids(&fields, "tokens", &model)?);
+    let text = written(&model.tokenizer, &tokens::token_ids(fields, "tokens", &model)?);
     Ok(json!({"content": text, "prompt": text}))
 }
 

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,8 +13,8 @@ use super::keep::unknown;
 use super::parse;
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
-use crate::generate::{AppState, Kept, inspect};
-use crate::http::{ApiError, Name, Parameters, RequestLog, quote};
+use crate::generate::{AppState, Inspection, Kept};
+use crate::http::{ApiError, Name, Parameters, quote};
 
 /// How many items a page of input items has.
 const PAGE: usize = 20;
@@ -148,19 +146,14 @@ pub(super) async fn input_items(
     })))
 }
 
-pub(super) async fn input_tokens(
-    State(state): State<AppState>,
-    identity: Identity,
-    Extension(log): Extension<Arc<RequestLog>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asker = identity.clone();
-    let count = move |state: &AppState, body: &Value| {
+/// How many tokens the prompt of a body has.
+pub(super) struct InputTokens;
+
+impl Inspection for InputTokens {
+    fn look(state: &AppState, body: &Value, identity: &Identity) -> Result<Value, ApiError> {
         let fields = Fields::top(body)?;
-        let (model, chat, _) = parse::read_chat(state, &fields, &asker, "resp_0")?;
-        let prepared = chat.conversation.prepare(&model)?;
+        let (model, asked, _) = parse::read_chat(state, &fields, identity, "resp_0")?;
+        let prepared = asked.conversation.prepare(&model)?;
         Ok(json!({"object": "response.input_tokens", "input_tokens": prepared.tokens.len()}))
-    };
-    inspect(state, identity, log, headers, body, count).await
+    }
 }

@@ -30,7 +30,8 @@ mod writer;
 
 use super::{Dialect, Route};
 use crate::dialects::openai::error::envelope;
-use crate::generate::complete;
+use crate::generate::{complete, inspect};
+use kept::InputTokens;
 use response::Responses;
 
 /// OpenAI's newer API.
@@ -46,7 +47,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
 fn routes() -> Vec<Route> {
     let routes = [
         Route::post("/v1/responses", complete::<Responses>, describe::create()),
-        Route::post("/v1/responses/input_tokens", kept::input_tokens, describe::input_tokens()),
+        Route::post("/v1/responses/input_tokens", inspect::<InputTokens>, describe::input_tokens()),
         Route::get("/v1/responses/{id}", kept::retrieve, describe::retrieve()),
         Route::delete("/v1/responses/{id}", kept::delete, describe::delete()),
         Route::post("/v1/responses/{id}/cancel", kept::cancel, describe::cancel()),

@@ -16,6 +16,11 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// The members of a response that are its request's, with what they are if it says nothing.
 pub(super) fn read(fields: &Fields<'_>, model: &str) -> Result<Map<String, Value>, ApiError> {
+    // They change no answer, but what is repeated must have its type.
+    for name in ["safety_identifier", "prompt_cache_key"] {
+        fields.string(name)?;
+    }
+    fields.limit("max_tool_calls", 1)?;
     let sent = |name: &str, otherwise: Value| (name.to_owned(), fields.get(name).cloned().unwrap_or(otherwise));
     let reasoning = fields.object("reasoning")?;
     let of_reasoning = |name: &str| reasoning.and_then(|reasoning| reasoning.get(name)).cloned().unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::generate::{Deadlines, ModelEntry, WantedFormat};
 use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
-const MAX_STOPS: usize = 16;
+pub(in crate::dialects) const MAX_STOPS: usize = 16;
 
 /// The most alternatives to a token of a prompt.
 const MAX_PROMPT_LOGPROBS: usize = 20;
