@@ -91,7 +91,7 @@ fn each_line_has_one_result_in_the_order_of_the_file() {
         let ended = finish(&store, &node).await;
         assert_eq!((ended.state, ended.completed, ended.failed), (BatchState::Completed, 2250, 250));
         let expected = |failed: bool| {
-            let numbers = (1..=2500).filter(move |number| number.is_multiple_of(10) == failed);
+            let numbers = (1..=2500_u64).filter(move |number| number.is_multiple_of(10) == failed);
             numbers.map(|number| format!("{number} me")).collect::<Vec<_>>()
         };
         assert_eq!(text(&store, ended.output_file.as_ref()).await, expected(false));
