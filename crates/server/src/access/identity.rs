@@ -27,14 +27,25 @@ pub enum Identity {
     Anonymous,
     /// The holder of a key.
     Key(Arc<ApiKey>),
+    /// One of those, whose work nobody waits for: lines of a batch.
+    Offline(Option<Arc<ApiKey>>),
 }
 
 impl Identity {
+    /// The key, if there is one.
+    pub(crate) fn key(&self) -> Option<&Arc<ApiKey>> {
+        match self {
+            Self::Anonymous => None,
+            Self::Key(key) => Some(key),
+            Self::Offline(key) => key.as_ref(),
+        }
+    }
+
     /// Whose share of the machine the request counts against.
     pub fn tenant(&self, user: Option<&str>) -> String {
-        match self {
-            Self::Anonymous => user.unwrap_or(ANONYMOUS).to_owned(),
-            Self::Key(key) => key.name.clone(),
+        match self.key() {
+            None => user.unwrap_or(ANONYMOUS).to_owned(),
+            Some(key) => key.name.clone(),
         }
     }
 
@@ -42,9 +53,9 @@ impl Identity {
     /// everybody's. A salt separates inside that.
     pub fn cache_scope(&self, salt: Option<&str>) -> CacheScope {
         let everybody = CacheScope::default();
-        let scope = match self {
-            Self::Anonymous => everybody,
-            Self::Key(key) => match &key.cache_group {
+        let scope = match self.key() {
+            None => everybody,
+            Some(key) => match &key.cache_group {
                 Some(group) => everybody.within("group", group),
                 None => everybody.within("key", &key.name),
             },
@@ -57,9 +68,9 @@ impl Identity {
 
     /// On whose account bodies from `sender` are held.
     pub fn payer(&self, sender: Option<Sender>) -> Payer {
-        match self {
-            Self::Key(key) => Payer::Key(key.name.clone()),
-            Self::Anonymous => Payer::Address(sender),
+        match self.key() {
+            Some(key) => Payer::Key(key.name.clone()),
+            None => Payer::Address(sender),
         }
     }
 
@@ -68,21 +79,28 @@ impl Identity {
         let (usual, highest) = match self {
             Self::Anonymous => (Class::Normal, Class::High),
             Self::Key(key) => (key.default_class, key.highest_class),
+            Self::Offline(key) => {
+                let class = key.as_ref().map_or(Class::Low, |key| key.batch_class);
+                (class, class)
+            }
         };
         asked.unwrap_or(usual).min(highest)
     }
 
+    /// The same, whose work nobody waits for.
+    #[must_use]
+    pub(crate) fn offline(&self) -> Self {
+        Self::Offline(self.key().cloned())
+    }
+
     /// The tenant that is all it may see; none if it may see what everybody does.
     pub(crate) fn confined_to(&self) -> Option<&str> {
-        self.owner().filter(|_| !matches!(self, Self::Key(key) if key.operator))
+        self.owner().filter(|_| self.key().is_some_and(|key| !key.operator))
     }
 
     /// The key's name, if there is one: what requests of others are told apart by.
     pub(crate) fn owner(&self) -> Option<&str> {
-        match self {
-            Self::Anonymous => None,
-            Self::Key(key) => Some(&key.name),
-        }
+        self.key().map(|key| key.name.as_str())
     }
 }
 
@@ -93,6 +111,10 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        // What the server asks itself brings its sender along.
+        if let Some(identity) = parts.extensions.get::<Self>() {
+            return Ok(identity.clone());
+        }
         let access = Arc::<AccessState>::from_ref(state);
         let policy = access.policy();
         let Some(keys) = &policy.keys else {
@@ -163,6 +185,9 @@ mod tests {
         assert_eq!(critical.class(Some(Class::High)), Class::High, "critical cannot be asked for");
         assert_eq!(critical.class(Some(Class::Normal)), Class::Normal);
         assert_eq!(key("highest_class = \"critical\"").class(None), Class::Normal);
+        assert_eq!(key("highest_class = \"high\"").offline().class(Some(Class::High)), Class::Low);
+        let urgent = key("highest_class = \"high\"\nbatch_class = \"normal\"").offline();
+        assert_eq!((urgent.class(None), urgent.class(Some(Class::Low))), (Class::Normal, Class::Low));
     }
 
     #[test]
