@@ -190,7 +190,8 @@ impl Default for Entry {
 }
 
 impl Entry {
-    const FIELDS: &[&str] = &["name", "key_sha256", "highest_class", "default_class", "batch_class", "operator", "cache_group"];
+    const FIELDS: &[&str] =
+        &["name", "key_sha256", "highest_class", "default_class", "batch_class", "operator", "cache_group"];
 }
 
 impl<'de> Deserialize<'de> for Entry {

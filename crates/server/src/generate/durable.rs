@@ -69,7 +69,12 @@ pub(crate) fn of_store(error: StoreError) -> ApiError {
         StoreError::OverQuota { .. } => ApiError::over_limit("storage_quota_exceeded", message, Retry::Never),
         StoreError::Full(_) => {
             tracing::error!(%message, "the store is full");
-            ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "store_full", "the disk of the store is full", Retry::After(AGAIN))
+            ApiError::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "store_full",
+                "the disk of the store is full",
+                Retry::After(AGAIN),
+            )
         }
         error if error.is_passing() => {
             tracing::warn!(%message, "the store cannot be reached");

@@ -108,14 +108,8 @@ impl Reading {
             self.hopeless = Some(("too_many_lines", message));
             return;
         }
-        let mut line = NewLine {
-            number,
-            run_order: 0,
-            custom_id: String::new(),
-            start,
-            length: text.len() as u64,
-            refusal: None,
-        };
+        let mut line =
+            NewLine { number, run_order: 0, custom_id: String::new(), start, length: text.len() as u64, refusal: None };
         match self.sound(text, endpoint) {
             Ok(sound) => {
                 line.custom_id = sound.custom_id;
@@ -144,7 +138,11 @@ impl Reading {
         };
         let members: Map<String, Value> = serde_json::from_slice(text).map_err(not_json)?;
         let Some(custom_id) = members.get("custom_id").and_then(Value::as_str).filter(|id| !id.is_empty()) else {
-            return Err(fault("missing_custom_id", "custom_id", "custom_id is missing, or no text; give each line its own".into()));
+            return Err(fault(
+                "missing_custom_id",
+                "custom_id",
+                "custom_id is missing, or no text; give each line its own".into(),
+            ));
         };
         if custom_id.len() > LONGEST_ID {
             return Err(fault("invalid_custom_id", "custom_id", format!("custom_id has more than {LONGEST_ID} bytes")));

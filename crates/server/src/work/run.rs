@@ -42,8 +42,10 @@ pub(super) async fn run(
     store: &Store,
     line: &ClaimedLine,
 ) -> Result<LineResult, StoreError> {
-    let done = |is_answered, written| LineResult { batch: line.batch.clone(), number: line.number, is_answered, written };
-    let refused = |code, message: &str| done(false, written::refused(Some(&line.custom_id), line.number, code, message));
+    let done =
+        |is_answered, written| LineResult { batch: line.batch.clone(), number: line.number, is_answered, written };
+    let refused =
+        |code, message: &str| done(false, written::refused(Some(&line.custom_id), line.number, code, message));
     let Some(identity) = sender(state, &line.owner) else {
         return Ok(refused("invalid_api_key", "the key that this batch was sent with is not known here any more"));
     };
@@ -80,7 +82,9 @@ async fn ask(inside: &Router, path: &str, identity: Identity, body: Bytes) -> (S
     // What the server writes is bounded by what a model can answer.
     match to_bytes(body, usize::MAX).await {
         Ok(body) => (head.status, head.headers, body),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, head.headers, Bytes::from(format!("{:?}", error.to_string()))),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, head.headers, Bytes::from(format!("{:?}", error.to_string())))
+        }
     }
 }
 

@@ -256,7 +256,8 @@ impl Worker {
         if self.batch.is_none()
             && let Some(batch) = self.store.claim_batch(&self.node).await?
         {
-            let (store, node, state, of_task) = (self.store.clone(), self.node.clone(), self.state.clone(), batch.clone());
+            let (store, node, state, of_task) =
+                (self.store.clone(), self.node.clone(), self.state.clone(), batch.clone());
             let task = self.in_hand.spawn(async move {
                 if let Err(error) = advance(&store, &node, &of_task).await {
                     tracing::warn!(batch = of_task.id, %error, "a batch waits");
@@ -276,8 +277,7 @@ impl Worker {
         for line in self.store.claim_lines(&self.node, window - self.lines.len()).await? {
             let (state, inside, store, of_task) =
                 (self.state.clone(), self.inside.clone(), self.store.clone(), line.clone());
-            let task =
-                self.in_hand.spawn(async move { Done::Line(run::run(&state, &inside, &store, &of_task).await) });
+            let task = self.in_hand.spawn(async move { Done::Line(run::run(&state, &inside, &store, &of_task).await) });
             self.of_batch.entry(line.batch.clone()).or_default().push(task.clone());
             self.lines.insert(task.id(), line);
         }
