@@ -4,7 +4,6 @@ It needs nothing but Python's own library: `scripts/with_postgres` starts it aro
 
 import os
 import pathlib
-import pwd
 import re
 import shutil
 import signal
@@ -12,6 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
+
+from unprivileged import ordinary_user
 
 # How long a start or an end may take on a busy machine: reached only by a fault.
 PATIENCE = 120.0
@@ -29,14 +30,6 @@ def programs() -> pathlib.Path:
     return found.parent
 
 
-def ordinary_user() -> str | None:
-    """As whom it runs where the tests run as root, which PostgreSQL refuses."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in known else "nobody"
-
-
 class Postgres:
     """A cluster that is there until `close`; it may be stopped and started meanwhile.
 
@@ -47,12 +40,8 @@ class Postgres:
         self.process = None
         self.databases = 0
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="parkade-postgres-"))
-        user = ordinary_user()
-        # What a process of that user needs to be told, as a process of root's.
-        self.identity = {}
-        if user:
-            shutil.chown(self.directory, user, pwd.getpwnam(user).pw_gid)
-            self.identity = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        # PostgreSQL refuses to be run by root.
+        self.identity = ordinary_user(self.directory, "postgres", "nobody")
         self.log_path = self.directory / "log"
         try:
             made = ["--pgdata", str(self.directory / "data"), "--username", SUPERUSER, "--auth", "trust", "--no-sync"]
