@@ -294,6 +294,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub listen: ListenArgs,
     #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
     pub scheduling: SchedulingArgs,
     /// Print the settings in force as a configuration file, and exit
     #[arg(long)]
@@ -373,6 +375,28 @@ pub struct ListenArgs {
     #[arg(long, value_name = "NAME=CLASS", env = "PARKADE_GATEWAY_OBJECTIVES", hide_env = true, value_delimiter = ',', value_parser = crate::objectives::parse)]
     pub gateway_objectives: Vec<(String, Class)>,
 }
+
+/// Where work is kept that outlives its client.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Durable work")]
+pub struct StoreArgs {
+    /// Where batches, their files and stored answers are kept: a file of SQLite's, postgres://USER:PASSWORD@HOST/NAME for several
+    /// nodes, or none. Nothing is made before it is needed [default: parkade.db beside the models]
+    #[arg(long, value_name = "PLACE", env = "PARKADE_STORE", hide_env = true)]
+    pub store: Option<String>,
+    /// Bytes that the files of one key may have together, in MiB
+    #[arg(long, value_name = "MIB", env = "PARKADE_STORE_QUOTA_MB", hide_env = true, default_value_t = DEFAULT_QUOTA_MB, value_parser = whole::<u64>(1..=1 << 30))]
+    pub store_quota_mb: u64,
+    /// Days that batches, their files and stored answers are kept
+    #[arg(long, value_name = "DAYS", env = "PARKADE_STORE_DAYS", hide_env = true, default_value_t = 30, value_parser = whole::<u64>(1..=36_500))]
+    pub store_days: u64,
+    /// Seconds after which the work of a node that has died is taken up by others
+    #[arg(long, value_name = "S", env = "PARKADE_LEASE_SECONDS", hide_env = true, default_value_t = 15, value_parser = whole::<u64>(1..=3600))]
+    pub lease_seconds: u64,
+}
+
+/// Two of the largest files that OpenAI's API takes, ten times.
+const DEFAULT_QUOTA_MB: u64 = 4000;
 
 /// More rows than this in a step hardly raise the throughput of a few cores, but every answer gets slower with them (measured with 2
 /// threads, see BENCHMARKING.md). Who waits in line instead starts later and is done sooner.

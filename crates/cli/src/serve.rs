@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use parkade_core::{EngineError, LoadError, Loaded, SchedulerKind};
 use parkade_server::{AppState, Listener, ModelEntry, ServerConfig, Tls};
+use parkade_store::{Place, Retention, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::args::ServeArgs;
+use crate::args::{ServeArgs, StoreArgs};
 use crate::config::Settings;
+use crate::directories;
 use crate::listeners::{self, DEFAULT_HOST, ListenError};
 use crate::loading::{self, Models, ModelsError};
 use crate::machine::Machine;
@@ -95,6 +97,9 @@ pub fn configuration(settings: &Settings, args: &ServeArgs) -> Result<String, Se
     if args.listen.unix.is_none() {
         computed.push(("host", DEFAULT_HOST.to_owned()));
     }
+    if args.store.store.is_none() {
+        computed.push(("store", directories::store().display().to_string()));
+    }
     Ok(settings.as_file(&computed) + &policy::as_section(settings.file.as_deref())?)
 }
 
@@ -141,8 +146,26 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         allowed_hosts: listed(args.listen.allowed_hosts.as_deref()),
         host_names: listeners::hosts(&args.listen),
         objectives: args.listen.gateway_objectives.iter().cloned().collect(),
+        store: store_config(&args.store),
+        retention: retention(&args.store),
         ..defaults
     }
+}
+
+/// Where durable work is kept; none if it is not.
+fn store_config(args: &StoreArgs) -> Option<StoreConfig> {
+    let place = match args.store.as_deref() {
+        Some("none") => return None,
+        Some(place) => Place::parse(place),
+        None => Place::Sqlite(directories::store()),
+    };
+    let lease = Duration::from_secs(args.lease_seconds);
+    Some(StoreConfig { quota: args.store_quota_mb.saturating_mul(1 << 20), lease, ..StoreConfig::at(place) })
+}
+
+fn retention(args: &StoreArgs) -> Retention {
+    let time = Duration::from_secs(args.store_days.saturating_mul(24 * 3600));
+    Retention { answers: time, batches: time, ..Retention::default() }
 }
 
 /// The members of a comma-separated list.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parkade_core::{Class, DrainWaiting};
+use parkade_store::{Retention, StoreConfig};
 
 use crate::http::{ANY, Authority, normal_origin};
 
@@ -59,6 +60,10 @@ pub struct ServerConfig {
     pub drain_limit: Duration,
     /// What becomes of requests in line when the shutdown begins.
     pub drain_waiting: DrainWaiting,
+    /// Where work is kept that outlives its client; without it batches are refused.
+    pub store: Option<StoreConfig>,
+    /// How long it is kept there.
+    pub retention: Retention,
     /// Bytes that answers of the Responses API which are kept may take together; what was used the longest ago makes room.
     pub kept_bytes: usize,
     /// How long they are kept after they were used last.
@@ -91,6 +96,8 @@ impl Default for ServerConfig {
             body_grace: Duration::from_secs(5),
             body_bytes_per_second: 8 << 10,
             max_header_bytes: 32 << 10,
+            store: None,
+            retention: Retention::default(),
             kept_bytes: 128 << 20,
             kept_for: Duration::from_secs(24 * 3600),
             max_headers: 100,

@@ -7,6 +7,7 @@ mod dialects;
 mod generate;
 mod http;
 mod routes;
+mod work;
 
 pub use access::{
     Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Standing, hash_key,

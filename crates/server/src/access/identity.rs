@@ -28,11 +28,13 @@ pub struct Identity {
     /// The key that it holds; none where no keys are configured.
     key: Option<Arc<ApiKey>>,
     gateway: Gateway,
+    /// Whether nobody waits for its work: lines of a batch.
+    is_offline: bool,
 }
 
 impl Identity {
     /// Somebody who has said nothing, to a server without keys.
-    pub const ANONYMOUS: Self = Self { key: None, gateway: Gateway::NONE };
+    pub const ANONYMOUS: Self = Self { key: None, gateway: Gateway::NONE, is_offline: false };
 
     /// The holder of a key.
     pub fn of_key(key: Arc<ApiKey>) -> Self {
@@ -78,10 +80,18 @@ impl Identity {
     /// The class that is served for the one that was asked for; without that its usual one.
     pub fn class(&self, asked: Option<Class>) -> Class {
         let (usual, highest) = match self.key() {
+            None if self.is_offline => (Class::Low, Class::Low),
             None => (Class::Normal, Class::High),
+            Some(key) if self.is_offline => (key.batch_class, key.batch_class),
             Some(key) => (key.default_class, key.highest_class),
         };
         self.gateway.class.or(asked).unwrap_or(usual).min(highest)
+    }
+
+    /// The same, whose work nobody waits for.
+    #[must_use]
+    pub(crate) fn offline(&self) -> Self {
+        Self { key: self.key.clone(), gateway: Gateway::NONE, is_offline: true }
     }
 
     /// The tenant that is all it may see; none if it may see what everybody does.
@@ -102,6 +112,10 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        // What the server asks itself brings its sender along.
+        if let Some(identity) = parts.extensions.get::<Self>() {
+            return Ok(identity.clone());
+        }
         let access = Arc::<AccessState>::from_ref(state);
         let policy = access.policy();
         let gateway = Gateway::from_headers(&parts.headers, &access.objectives)?;
@@ -173,6 +187,9 @@ mod tests {
         assert_eq!(critical.class(Some(Class::High)), Class::High, "critical cannot be asked for");
         assert_eq!(critical.class(Some(Class::Normal)), Class::Normal);
         assert_eq!(key("highest_class = \"critical\"").class(None), Class::Normal);
+        assert_eq!(key("highest_class = \"high\"").offline().class(Some(Class::High)), Class::Low);
+        let urgent = key("highest_class = \"high\"\nbatch_class = \"normal\"").offline();
+        assert_eq!((urgent.class(None), urgent.class(Some(Class::Low))), (Class::Normal, Class::Low));
     }
 
     #[test]

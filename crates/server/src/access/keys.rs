@@ -6,6 +6,7 @@
 //! key_sha256 = "9f86d081884c7d65…"  # 64 hex digits; the key itself stands nowhere
 //! highest_class = "high"            # low, normal, high or critical: what it asks for is capped at this
 //! default_class = "normal"          # for requests that name no service_tier
+//! batch_class = "low"               # of lines of batches
 //! operator = false                  # whether it sees all tenants' load in /v1/metrics
 //! cache_group = "shop"              # keys of one group share computed prompts; without one each key's are its own
 //! weight = 4                        # its share among the tenants of a class
@@ -44,6 +45,8 @@ pub struct ApiKey {
     pub highest_class: Class,
     /// The class of requests that name no tier.
     pub default_class: Class,
+    /// The class of lines of its batches.
+    pub batch_class: Class,
     /// Whether it sees the load of all tenants in `/v1/metrics`, and not only its own.
     pub operator: bool,
     /// With whom it shares computed prompts: all keys that name the same group. Without one they are its own.
@@ -160,19 +163,35 @@ struct File {
 }
 
 /// A key as it stands in the file, its fields beside those of its policy.
-#[derive(Default)]
 struct Entry {
     name: String,
     key_sha256: String,
     highest_class: Class,
     default_class: Option<Class>,
+    batch_class: Class,
     operator: bool,
     cache_group: Option<String>,
     policy: TenantPolicy,
 }
 
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            key_sha256: String::new(),
+            highest_class: Class::default(),
+            default_class: None,
+            batch_class: Class::Low,
+            operator: false,
+            cache_group: None,
+            policy: TenantPolicy::default(),
+        }
+    }
+}
+
 impl Entry {
-    const FIELDS: &[&str] = &["name", "key_sha256", "highest_class", "default_class", "operator", "cache_group"];
+    const FIELDS: &[&str] =
+        &["name", "key_sha256", "highest_class", "default_class", "batch_class", "operator", "cache_group"];
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -199,6 +218,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
                 "key_sha256" => entry.key_sha256 = map.next_value()?,
                 "highest_class" => entry.highest_class = map.next_value()?,
                 "default_class" => entry.default_class = map.next_value()?,
+                "batch_class" => entry.batch_class = map.next_value()?,
                 "operator" => entry.operator = map.next_value()?,
                 "cache_group" => entry.cache_group = map.next_value()?,
                 limit => _ = entry.policy.read(limit, &mut map)?,
@@ -282,6 +302,7 @@ impl ApiKeys {
                 name,
                 highest_class: Class::High,
                 default_class: Class::Normal,
+                batch_class: Class::Low,
                 operator: false,
                 cache_group: None,
                 policy: TenantPolicy::default(),
@@ -301,6 +322,11 @@ impl ApiKeys {
             }
         }
         found.cloned()
+    }
+
+    /// The entry of this name.
+    pub fn named(&self, name: &str) -> Option<Arc<ApiKey>> {
+        self.keys.iter().find(|key| key.name == name).cloned()
     }
 
     /// What each tenant may have, by name.
@@ -341,11 +367,17 @@ impl Entry {
                 "default_class is '{default}', above highest_class '{highest}'; lower it, or raise highest_class"
             ));
         }
+        if self.batch_class > highest_class {
+            let (batch, highest) = (self.batch_class.name(), highest_class.name());
+            return Err(format!(
+                "batch_class is '{batch}', above highest_class '{highest}'; lower it, or raise highest_class"
+            ));
+        }
         self.policy
             .validate()
             .map_err(|error| format!("{} is {}; {}", error.field.replace('-', "_"), error.value, error.remedy))?;
-        let Entry { name, operator, cache_group, policy, .. } = self;
-        Ok(ApiKey { name, highest_class, default_class, operator, cache_group, policy, digest })
+        let Entry { name, batch_class, operator, cache_group, policy, .. } = self;
+        Ok(ApiKey { name, highest_class, default_class, batch_class, operator, cache_group, policy, digest })
     }
 }
 
@@ -426,6 +458,7 @@ mod tests {
         assert!(two(&entry("bob", "sk-2", "weight = 0")).contains("weight is 0; use a whole number from 1 to 10000"));
         assert!(two(&entry("bob", "sk-2", "tokens_per_minute = 0")).contains("tokens_per_minute is 0"));
         assert!(two(&entry("bob", "sk-2", "default_class = \"critical\"")).contains("above highest_class 'high'"));
+        assert!(two(&entry("bob", "sk-2", "batch_class = \"critical\"")).contains("batch_class is 'critical'"));
         assert!(two(&entry("", "sk-2", "")).contains("name has 0 bytes"));
         for group in ["", "a\\nb", &"g".repeat(129)] {
             let said = two(&entry("bob", "sk-2", &format!("cache_group = \"{group}\"")));

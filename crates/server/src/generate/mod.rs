@@ -19,7 +19,9 @@
 //! | `stream.rs` | an answer as a stream of events |
 //! | `background.rs` | an answer that is computed whether or not somebody reads |
 //! | `event_log.rs` | its events, for whoever reads them later |
+//! | `events.rs` | events that webhooks are told |
 //! | `kept.rs` | answers that can be asked for later: [`Store`] |
+//! | `durable.rs` | work that outlives its client: the store, and who does its work here |
 //! | `waiting.rs` | what the reader of a stream is told while nothing comes |
 //! | `attach.rs` | reading along with such a stream |
 //! | `refusals.rs` | what refusals and failures of the engine are as errors |
@@ -30,8 +32,10 @@ mod background;
 mod charge;
 mod complete;
 mod deadlines;
+mod durable;
 mod encoder;
 mod event_log;
+pub(crate) mod events;
 mod ignored_fields;
 pub(crate) mod in_flight;
 mod in_hand;
@@ -48,6 +52,7 @@ mod waiting;
 
 pub(crate) use complete::{Inspection, Operation, complete, inspect};
 pub(crate) use deadlines::Deadlines;
+pub(crate) use durable::{Durable, of_store};
 pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 pub(crate) use event_log::EventLog;
 pub(crate) use ignored_fields::IgnoredFields;

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::access::{AccessState, Policy};
 use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ModelEntry;
+use crate::generate::durable::Durable;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
 use crate::generate::in_hand::InHand;
@@ -34,6 +35,7 @@ struct Shared {
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
     kept: Arc<dyn Store>,
+    durable: Durable,
     texts_in_hand: InHand,
     supersessions: Arc<Supersessions>,
     draining: AtomicBool,
@@ -58,6 +60,7 @@ impl AppState {
                 in_flight: InFlight::new(),
                 texts_in_hand: InHand::new(),
                 kept: Arc::new(MemoryStore::new(http.config.kept_bytes, http.config.kept_for)),
+                durable: Durable::new(http.config.store.clone()),
                 supersessions: Arc::new(Supersessions::new()),
                 draining: AtomicBool::new(false),
                 preparation: Arc::new(Semaphore::new(cores)),
@@ -120,6 +123,11 @@ impl AppState {
     /// Answers that can be asked for later.
     pub(crate) fn kept(&self) -> &Arc<dyn Store> {
         &self.shared.kept
+    }
+
+    /// Work that outlives its client.
+    pub(crate) fn durable(&self) -> &Durable {
+        &self.shared.durable
     }
 
     pub(crate) fn in_flight(&self) -> &InFlight {

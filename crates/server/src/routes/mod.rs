@@ -54,6 +54,17 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
         .with_state(state)
 }
 
+/// The paths of the dialects as the server asks them itself: nobody's keys, hosts and origins are checked.
+pub(crate) fn inside(state: AppState) -> Router {
+    let of_dialects = DIALECTS.iter().flat_map(|dialect| (dialect.routes)());
+    let routes = of_dialects.fold(Router::new(), |router, route| route.add_to(router));
+    routes
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(error_body_at as fn(&str) -> ErrorBody, error::write_bodies))
+        .layer(middleware::from_fn_with_state(state.http().clone(), request_log::track))
+        .with_state(state)
+}
+
 /// What belongs to no dialect.
 fn own_routes() -> Vec<Route> {
     vec![

@@ -1,0 +1,19 @@
+//! Events that webhooks are told, in OpenAI's form.
+
+use parkade_store::Delivery;
+use serde_json::json;
+
+use super::unix_seconds;
+
+/// That something of an owner's has come to a state.
+pub(crate) fn of(owner: &str, kind: &str, id: &str) -> Delivery {
+    let event = Delivery::new_id();
+    let payload = json!({
+        "id": event,
+        "object": "event",
+        "created_at": unix_seconds(),
+        "type": kind,
+        "data": {"id": id},
+    });
+    Delivery { id: event, owner: owner.to_owned(), kind: kind.to_owned(), payload: payload.to_string() }
+}
