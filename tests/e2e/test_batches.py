@@ -28,6 +28,7 @@ def serve(start, tiny, tmp_path):
 
     def serving(*arguments, **keywords):
         settings = ["--model", str(tiny), "--threads", "1", "--kv-cache-mb", "16", "--max-seqs", "4"]
+        settings += ["--chat-template", "chatml"]
         return start(*settings, "--store", str(tmp_path / "parkade.db"), *arguments, **keywords)
 
     return serving
