@@ -39,7 +39,7 @@ def client(url: str) -> openai.OpenAI:
 def lines(max_tokens: int = 60, count: int = LINES) -> bytes:
     body = {"model": "default", "max_tokens": max_tokens, "ignore_eos": True, "temperature": 0}
     written = [
-        {"custom_id": f"line-{number}", "method": "POST", "url": "/v1/completions", "body": body | {"prompt": f"{number}"}}
+        {"custom_id": f"line-{number}", "method": "POST", "url": "/v1/completions", "body": body | {"prompt": "".join(chr(ord("a") + int(digit)) for digit in str(number))}}
         for number in range(count)
     ]
     return "\n".join(map(json.dumps, written)).encode()
