@@ -1,5 +1,7 @@
 //! An answer's text in pieces: thoughts, text, and calls of functions.
 
+use std::sync::Arc;
+
 use parkade_calls::{Piece, Reader, Reading};
 use parkade_core::FinishReason;
 
@@ -16,6 +18,12 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// Of an answer that is text alone.
+    pub fn of_text() -> Self {
+        let reading = Reading { style: None, reasoning: None, starts_inside: false, functions: Arc::default() };
+        Self { reading, shows_thoughts: true, one_call: false }
+    }
+
     /// About as many bytes as the functions take that calls are held to.
     pub fn bytes(&self) -> usize {
         self.reading.functions.iter().map(|function| bytes_of(&function.parameters)).sum()
@@ -25,7 +33,7 @@ impl Form {
 /// One answer while it is read, token by token.
 ///
 /// White space around thoughts and calls belongs to their markup: it is held back until it is known what follows.
-pub(crate) struct Turn {
+pub struct Turn {
     /// None if text is all that an answer can be.
     reader: Option<Reader>,
     shows_thoughts: bool,
@@ -52,7 +60,7 @@ enum Last {
 
 impl Turn {
     /// The beginning of an answer.
-    pub fn new(form: &Form) -> Self {
+    pub(crate) fn new(form: &Form) -> Self {
         let Form { reading, shows_thoughts, one_call } = form;
         let is_text_alone = reading.style.is_none() && reading.reasoning.is_none();
         Self {
@@ -182,7 +190,8 @@ fn pass(text: &str, pieces: &mut Vec<Piece>) {
 
 /// A call of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Call {
+pub struct Call {
+    /// The function's name.
     pub name: String,
     /// JSON, unless the answer was cut in it.
     pub arguments: String,
@@ -190,23 +199,27 @@ pub(crate) struct Call {
 
 /// A part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
+    /// What was thought.
     Thoughts(String),
+    /// What was said.
     Text(String),
+    /// A call of a function.
     Call(Call),
 }
 
 /// A whole answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Answered {
+pub struct Answered {
     /// Its parts in order; no two texts or thoughts stand side by side.
     pub parts: Vec<Part>,
+    /// How many tokens thoughts had, their markers included.
     pub thought_tokens: usize,
 }
 
 impl Answered {
     /// Reads one answer that was collected to its end.
-    pub fn of(form: &Form, choice: &Collected) -> Self {
+    pub(crate) fn of(form: &Form, choice: &Collected) -> Self {
         Self::read(form, &choice.text, &choice.token_ends, choice.reason.unwrap_or(FinishReason::Stop))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
+use super::best::best;
 use super::details::Meter;
 use super::echo::Echo;
 use super::form::Form;
@@ -44,7 +45,7 @@ impl Encoder for Completions {
         let answers = if answers.iter().all(|answer| answer.choices.len() <= self.n) {
             answers
         } else {
-            ranked = answers.iter().map(|answer| best(answer, self.n)).collect();
+            ranked = answers.iter().map(|answer| self.ranked(answer)).collect();
             &ranked
         };
         let echoes = self.echoes.as_ref();
@@ -93,18 +94,15 @@ impl Encoder for Completions {
     }
 }
 
-/// The `n` best of the answers to a prompt, best first: those whose tokens were likeliest on average, the earlier of equals. One without
-/// tokens is worse than any other.
-fn best(answer: &CollectedPrompt, n: usize) -> CollectedPrompt {
-    let mean = |choice: &Collected| {
-        let sum: f64 = choice.logprobs.iter().map(|token| f64::from(token.logprob)).sum();
-        if choice.logprobs.is_empty() { f64::NEG_INFINITY } else { sum / choice.logprobs.len() as f64 }
-    };
-    let mut choices: Vec<(f64, &Collected)> = answer.choices.iter().map(|choice| (mean(choice), choice)).collect();
-    choices.sort_by(|a, b| b.0.total_cmp(&a.0));
-    CollectedPrompt {
-        choices: choices.into_iter().take(n).map(|(_, choice)| choice.clone()).collect(),
-        prompt_logprobs: answer.prompt_logprobs.clone(),
+impl Completions {
+    /// The best answers to a prompt.
+    fn ranked(&self, answer: &CollectedPrompt) -> CollectedPrompt {
+        let choices: Vec<&Collected> = answer.choices.iter().collect();
+        let choices = best(choices, self.n, |choice| &choice.logprobs);
+        CollectedPrompt {
+            choices: choices.into_iter().cloned().collect(),
+            prompt_logprobs: answer.prompt_logprobs.clone(),
+        }
     }
 }
 

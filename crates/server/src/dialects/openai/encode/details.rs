@@ -36,7 +36,7 @@ impl Details {
     }
 
     /// The tokens of a prompt, if they are wanted.
-    pub(super) fn prompt(&self, number: usize) -> Option<&[TokenId]> {
+    pub fn prompt(&self, number: usize) -> Option<&[TokenId]> {
         self.prompts.get(number).map(Vec::as_slice)
     }
 }
@@ -99,9 +99,14 @@ impl Meter {
             Event::Finished { end_token: Some(EndToken { id, is_said: false }), .. } => *id,
             _ => return,
         };
+        self.token();
+        self.untold[index].0.push(id);
+    }
+
+    /// There is another token.
+    pub fn token(&mut self) {
         self.watch.token();
         self.completion_tokens += 1;
-        self.untold[index].0.push(id);
     }
 
     /// The tokens of a choice that were not told of, and whether its first chunk is written.

@@ -62,6 +62,18 @@ impl Operation for Chat {
     const INLINE_BYTES: usize = 0;
 
     fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+        Self::read_with_encoder(state, body, identity, deadlines).map(|(task, _)| task)
+    }
+}
+
+impl Chat {
+    /// As [`Operation::read`], with the task's encoder beside it.
+    pub fn read_with_encoder(
+        state: &AppState,
+        body: &Value,
+        identity: &Identity,
+        deadlines: Deadlines,
+    ) -> Result<(Task, Arc<Chat>), ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
@@ -90,7 +102,8 @@ impl Operation for Chat {
         let names_reasoning = fields.get("reasoning").is_some() || fields.get("include_reasoning").is_some();
         let encoder = Arc::new(Chat { form, n: generation.n, reading: prepared.form, names_reasoning });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
-        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
+        let shared = Arc::clone(&encoder);
+        Ok((Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format }, shared))
     }
 }
 

@@ -40,6 +40,18 @@ impl Operation for Completions {
     const INLINE_BYTES: usize = 16 << 10;
 
     fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+        Self::read_with_encoder(state, body, identity, deadlines).map(|(task, _)| task)
+    }
+}
+
+impl Completions {
+    /// As [`Operation::read`], with the task's encoder beside it.
+    pub fn read_with_encoder(
+        state: &AppState,
+        body: &Value,
+        identity: &Identity,
+        deadlines: Deadlines,
+    ) -> Result<(Task, Arc<Completions>), ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
@@ -83,7 +95,8 @@ impl Operation for Completions {
         let generated = generation.best_of.unwrap_or(n);
         let encoder = Arc::new(Completions { form, prompts, n, generated, echoes });
         let Generation { stream, format, .. } = generation;
-        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
+        let shared = Arc::clone(&encoder);
+        Ok((Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format }, shared))
     }
 }
 
