@@ -83,7 +83,8 @@ impl Answer {
         let mut pieces = Vec::new();
         match event {
             Event::Token { index, id, text, logprob } => {
-                let logprob = logprob.filter(|_| self.form.with_logprobs());
+                // Answers may be ranked by what nobody has asked for.
+                let is_told = self.form.with_logprobs();
                 let usage = self.progress.as_mut().map(|progress| {
                     progress.token();
                     progress.usage()
@@ -93,6 +94,7 @@ impl Answer {
                 choice.add(&pieces);
                 choice.tokens.push(id);
                 choice.logprobs.extend(logprob.clone());
+                let logprob = logprob.filter(|_| is_told);
                 Some(Ok(Some(Step { index, pieces, token: Some(id), logprob, finish: None, usage })))
             }
             Event::Finished { index, reason, text, .. } => {
@@ -131,8 +133,12 @@ impl Answer {
     pub fn whole(&self) -> Option<Whole> {
         let usage = self.usage?;
         let choices = self.choices.iter().map(Choice::complete).collect();
+        let mut choices = self.form.given(choices, |choice: &Complete| &choice.logprobs);
+        if !self.form.with_logprobs() {
+            choices.iter_mut().for_each(|choice| choice.logprobs.clear());
+        }
         Some(Whole {
-            choices: self.form.given(choices, |choice| &choice.logprobs),
+            choices,
             prompt_logprobs: self.prompt_logprobs.clone(),
             prompt_tokens: self.form.prompt_token_ids(0).map(<[TokenId]>::to_vec),
             usage,

@@ -13,9 +13,10 @@ pub use access::{
     in_plain_words, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
-pub use parkade_calls::Piece;
 pub use dialects::chat::{Answered, Call, Part, Turn};
-pub use dialects::openai::{AnswerForm, Endpoint, Progress, Submitted, embeddings, is_user};
+pub use dialects::openai::{AnswerForm, Progress, Submitted, embeddings};
+pub use dialects::request::{Endpoint, is_user};
 pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
 pub use http::{ApiError, Listener, Retry, Tls, TlsError, is_request_id};
+pub use parkade_calls::Piece;
 pub use routes::{router, serve};

@@ -79,8 +79,8 @@ class Engine:
         27
         >>> weather = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"enum": ["Oslo"]}}}}
         >>> tools = [{"type": "function", "function": weather}]
-        >>> call, = engine.chat("What is the weather in Oslo?", tools=tools, tool_choice="required").tool_calls
-        >>> call.name
+        >>> answer = engine.chat("What is the weather in Oslo?", tools=tools, tool_choice="required", parallel_tool_calls=False)
+        >>> answer.tool_calls[0].name
         'weather'
         >>> engine.chat(chat, temperature=7000)
         Traceback (most recent call last):

@@ -5,9 +5,10 @@ use parkade_model::TokenId;
 use serde_json::Value;
 
 use super::encode::{self, Chat, Completions, Meter, finish_reason};
-use super::parse::{Embeddings, Endpoint};
+use super::parse::Embeddings;
 use crate::access::Identity;
 use crate::dialects::chat::{self, Turn};
+use crate::dialects::request::Endpoint;
 use crate::generate::{AppState, Deadlines, Sender, Task, TextOperation, wait_for_all};
 use crate::http::ApiError;
 

@@ -1,20 +1,18 @@
 //! OpenAI's completions, embeddings and what goes with them: bodies are read and checked by hand, answers are written with serde.
 
-pub(in crate::dialects) mod describe;
+mod describe;
 mod encode;
-pub(in crate::dialects) mod error;
 mod in_process;
-pub(in crate::dialects) mod parse;
-pub(crate) mod service_tier;
+mod parse;
 
 use encode::{Chat, Completions};
 
+use super::envelope::envelope;
 use super::{Dialect, Route};
 use crate::generate::{complete, embed};
 
 pub use in_process::{AnswerForm, Progress, Submitted, embeddings};
 use parse::{Embeddings, Rerank};
-pub use parse::{Endpoint, is_user};
 
 /// OpenAI's API.
 pub(crate) const DIALECT: Dialect = Dialect {
@@ -23,7 +21,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
     routes,
     components: describe::COMPONENTS,
     envelope: "Error",
-    error_body: error::envelope,
+    error_body: envelope,
 };
 
 fn routes() -> Vec<Route> {

@@ -6,7 +6,7 @@ use super::parse::{HARMLESS, OF_PROMPT, READ, REFUSED};
 use crate::description::Shape::{Any, Boolean, Either, List, ListOf, Map, Named, Object, OrNull, Text, Whole, Words};
 use crate::description::{Answer, Body, Errors, Field, Operation, Parameter, Place, Shape, field};
 use crate::dialects::headers::FOR_ANSWERS;
-use crate::dialects::openai::describe::{CHAT, GENERATION, RESPONSE_REASONING, SAMPLING};
+use crate::dialects::request::describe::{CHAT, GENERATION, RESPONSE_REASONING, SAMPLING};
 
 const PART: Shape = Object(&[
     field("type", Words(&["input_text", "output_text", "text", "refusal"]), "").needed(),

@@ -29,7 +29,7 @@ mod tools;
 mod writer;
 
 use super::{Dialect, Route};
-use crate::dialects::openai::error::envelope;
+use crate::dialects::envelope::envelope;
 use crate::generate::{complete, inspect};
 use kept::InputTokens;
 use response::Responses;

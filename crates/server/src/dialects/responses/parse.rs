@@ -13,10 +13,10 @@ use super::{settings, tools};
 use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking, part_id};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{Generation, cache_salt, user};
-use crate::dialects::openai::parse::sampling;
-use crate::dialects::openai::parse::thinking::open_router as read_reasoning;
-use crate::dialects::openai::service_tier;
+use crate::dialects::request::generation::{Generation, cache_salt, user};
+use crate::dialects::request::sampling;
+use crate::dialects::request::service_tier;
+use crate::dialects::request::thinking::open_router as read_reasoning;
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat, unix_seconds};
 use crate::http::{ApiError, quote};
 

@@ -13,7 +13,7 @@ use super::message::{CallDelta, Delta, Message};
 use super::stop_reason::StopReason;
 use super::unsent::Unsent;
 use crate::dialects::chat::{self, Answered, Turn};
-use crate::dialects::openai::error::envelope;
+use crate::dialects::envelope::envelope;
 use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 use crate::http::{ApiError, Frames};
 

@@ -12,7 +12,7 @@ use super::form::Form;
 use super::logprobs::TextLogprobs;
 use super::stop_reason::StopReason;
 use super::unsent::Unsent;
-use crate::dialects::openai::error::envelope;
+use crate::dialects::envelope::envelope;
 use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 use crate::http::{ApiError, Frames};
 
@@ -191,29 +191,5 @@ impl ChunkEncoder for Chunks {
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {
         frames.named("error", &envelope(error));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_best_answers_are_those_whose_tokens_were_likeliest_on_average() {
-        let choice = |text: &str, logprobs: &[f32]| Collected {
-            text: text.to_owned(),
-            logprobs: logprobs.iter().map(|&logprob| TokenLogprob { id: 0, logprob, top: Vec::new() }).collect(),
-            ..Collected::default()
-        };
-        let choices = vec![
-            choice("nothing", &[]),
-            choice("long", &[-1.0; 9]),
-            choice("short", &[-2.0]),
-            choice("best", &[-0.5, -0.7]),
-        ];
-        let answer = CollectedPrompt { choices, prompt_logprobs: vec![None] };
-        let best = best(&answer, 3);
-        let texts: Vec<&str> = best.choices.iter().map(|choice| choice.text.as_str()).collect();
-        assert_eq!((texts, best.prompt_logprobs.len()), (vec!["best", "long", "short"], 1));
     }
 }

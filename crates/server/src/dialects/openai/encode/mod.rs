@@ -15,6 +15,6 @@ mod unsent;
 pub(super) use best::best;
 pub(super) use chat::{Chat, finish_reason};
 pub(super) use completions::Completions;
-pub(super) use details::{Details, Meter};
+pub(super) use details::Meter;
 pub(super) use echo::Echo;
-pub(super) use form::{Form, Head};
+pub(super) use form::Form;

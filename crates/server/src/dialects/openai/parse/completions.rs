@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, integer, wrong_type};
 use crate::dialects::fill_in::Gap;
-use crate::dialects::openai::encode::{Completions, Echo};
-use crate::dialects::openai::parse::generation::{self, Generation};
-use crate::dialects::openai::parse::known_fields::{self, Endpoint};
+use crate::dialects::openai::encode::{Completions, Echo, Form};
+use crate::dialects::request::generation::{self, Generation};
+use crate::dialects::request::known_fields::{self, Endpoint};
 use crate::generate::{
     AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
 };
@@ -64,7 +64,7 @@ impl Completions {
         let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
         let suffix = suffix(&fields, echo)?;
         refuse_two_echoes(&fields, echo && logprobs.is_some())?;
-        let mut form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
+        let mut form = Form::of(&generation, ("cmpl", "text_completion"), &model, identity, logprobs.is_some());
 
         let mut requests = Vec::with_capacity(prompts.len());
         let mut echoes = Vec::new();
