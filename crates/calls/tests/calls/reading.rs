@@ -201,6 +201,26 @@ pub const CALLS: &[(Style, &str, &str)] = &[
         "(0 weather){\"city\": \"Rome\"}.(1 now){}.",
     ),
     (
+        Style::DeepSeekV32,
+        "A\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" string=\"true\">Ro\n\"me\"\
+         </｜DSML｜parameter>\n<｜DSML｜parameter name=\"days\" string=\"false\">3</｜DSML｜parameter>\n</｜DSML｜invoke>\n\
+         <｜DSML｜invoke name=\"now\">\n\n</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+        "A\n\n(0 weather){\"city\": \"Ro\\n\\\"me\\\"\", \"days\": 3}.(1 now){}.",
+    ),
+    // What the function's schema does not say, the attribute does.
+    (
+        Style::DeepSeekV32,
+        "<｜DSML｜function_calls><｜DSML｜invoke name=\"now\"><｜DSML｜parameter name=\"a\" string=\"true\">12</｜DSML｜parameter>\
+         <｜DSML｜parameter name=\"b\" string=\"false\">12</｜DSML｜parameter><｜DSML｜parameter name=\"c\">[1]</｜DSML｜parameter>",
+        "(0 now){\"a\": \"12\", \"b\": 12, \"c\": [1].",
+    ),
+    (
+        Style::DeepSeekV4,
+        "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"exact\" string=\"false\">true</｜DSML｜parameter>\n\
+         </｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+        "(0 weather){\"exact\": true}.",
+    ),
+    (
         Style::KimiK2,
         "<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{\"city\": \"Rome\"}<|tool_call_end|>\
          <|tool_calls_section_end|>",
@@ -215,6 +235,29 @@ pub const CALLS: &[(Style, &str, &str)] = &[
         "(0 weather){\"city\": \"Rome\"}.Checking.",
     ),
     (Style::Lfm2, "<|tool_call_start|>[{\"name\": \"now\", \"arguments\": {}}]<|tool_call_end|>", "(0 now){}."),
+    (
+        Style::Olmo3,
+        "Let me see.\n<function_calls>\nweather(city=\"Rome\", exact=true, tags=[\"a\"])\nnow()\n</function_calls>\nDone.",
+        "Let me see.\n(0 weather){\"city\": \"Rome\", \"exact\": true, \"tags\": [\"a\"]}.(1 now){}.\nDone.",
+    ),
+    (
+        Style::Olmo3,
+        "<function_calls>[now(), weather(city='a')]</function_calls>",
+        "(0 now){}.(1 weather){\"city\": \"a\"}.",
+    ),
+    (Style::Olmo3, "<function_calls>now()", "(0 now){}."),
+    (Style::Olmo3, "<function_calls></function_calls>", "<function_calls></function_calls>"),
+    (
+        Style::Apertus,
+        "Wait.<|tools_prefix|>[{\"weather\": {\"city\": \"Rome\"}}, {\"now\": {}}]<|tools_suffix|>",
+        "Wait.(0 weather){\"city\": \"Rome\"}.(1 now){}.",
+    ),
+    (
+        Style::Apertus,
+        "<|tools_prefix|>[{\"now\": {}, \"weather\": {\"days\": 2}}]",
+        "(0 now){}.(1 weather){\"days\": 2}.",
+    ),
+    (Style::Apertus, "<|tools_prefix|>[{\"other\": {}}]", "<|tools_prefix|>[{\"other\": {}}]"),
     (
         Style::CommandR,
         "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Rome\"}}\n]<|END_ACTION|>",
