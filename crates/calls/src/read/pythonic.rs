@@ -92,28 +92,35 @@ impl Pythonic {
             State::Next if c == ',' => self.state = State::Argument,
             State::Next if c == ')' => self.end(sink),
             State::Next => return self.broken(sink),
-            State::Between if !self.in_list => {
-                self.state = State::Behind(Markers::new([self.form.close]));
-                return match self.step(c, sink) {
-                    Step::Back => self.line(c, sink),
-                    step => step,
-                };
-            }
-            State::Between if c == ',' => self.state = State::Name(Name::new(&["("])),
-            State::Between if c == ']' => {
-                if self.form.close.is_empty() {
-                    return Step::Done;
-                }
-                self.state = State::Behind(Markers::new([self.form.close]));
-                return Step::Whole;
-            }
+            State::Between => return self.between(c, sink),
             State::Behind(markers) if c.is_whitespace() && !markers.is_holding() => {}
             State::Behind(markers) => match markers.only(c) {
                 Err(()) => return Step::Back,
                 Ok(Some(_)) => return Step::Done,
                 Ok(None) => {}
             },
-            State::Begin | State::Between => return Step::Back,
+            State::Begin => return Step::Back,
+        }
+        Step::More
+    }
+
+    /// What stands behind a call is another one, or the end of all.
+    fn between(&mut self, c: char, sink: &mut Sink) -> Step {
+        if !self.in_list {
+            self.state = State::Behind(Markers::new([self.form.close]));
+            return match self.step(c, sink) {
+                Step::Back => self.line(c, sink),
+                step => step,
+            };
+        }
+        match c {
+            ',' => self.state = State::Name(Name::new(&["("])),
+            ']' if self.form.close.is_empty() => return Step::Done,
+            ']' => {
+                self.state = State::Behind(Markers::new([self.form.close]));
+                return Step::Whole;
+            }
+            _ => return Step::Back,
         }
         Step::More
     }
