@@ -31,31 +31,18 @@ impl Form {
 }
 
 /// One answer while it is read, token by token.
-///
-/// White space around thoughts and calls belongs to their markup: it is held back until it is known what follows.
 pub struct Turn {
     /// None if text is all that an answer can be.
     reader: Option<Reader>,
     shows_thoughts: bool,
     one_call: bool,
     found: Vec<Piece>,
-    last: Last,
-    held: String,
     calls: usize,
     /// Of the call that was read last.
     has_arguments: bool,
     /// Whether the answer was cut, so that something may be missing.
     is_cut: bool,
-    thought: bool,
     thought_tokens: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    Nothing,
-    Thought,
-    Text,
-    Call,
 }
 
 impl Turn {
@@ -68,12 +55,9 @@ impl Turn {
             shows_thoughts: *shows_thoughts,
             one_call: *one_call,
             found: Vec::new(),
-            last: Last::Nothing,
-            held: String::new(),
             calls: 0,
             has_arguments: false,
             is_cut: false,
-            thought: false,
             thought_tokens: 0,
         }
     }
@@ -100,9 +84,6 @@ impl Turn {
         reader.push(text, &mut self.found);
         reader.finish(&mut self.found);
         self.take(pieces);
-        if matches!(self.last, Last::Text | Last::Nothing) {
-            pass(&std::mem::take(&mut self.held), pieces);
-        }
     }
 
     /// How many calls there were.
@@ -118,13 +99,13 @@ impl Turn {
     fn take(&mut self, pieces: &mut Vec<Piece>) {
         for piece in std::mem::take(&mut self.found) {
             match piece {
-                Piece::Reasoning(text) => self.thoughts(&text, pieces),
-                Piece::Text(text) => self.text(&text, pieces),
+                Piece::Reasoning(_) if !self.shows_thoughts => {}
+                Piece::Text(_) if self.one_call && self.calls > 0 => {}
                 Piece::Call { index, .. } | Piece::Arguments { index, .. } | Piece::End { index }
                     if self.one_call && index > 0 => {}
+                Piece::Reasoning(_) | Piece::Text(_) => pieces.push(piece),
                 Piece::Call { .. } => {
-                    self.held.clear();
-                    (self.last, self.calls, self.has_arguments) = (Last::Call, self.calls + 1, false);
+                    (self.calls, self.has_arguments) = (self.calls + 1, false);
                     pieces.push(piece);
                 }
                 Piece::Arguments { .. } => {
@@ -139,46 +120,6 @@ impl Turn {
                 }
             }
         }
-    }
-
-    fn thoughts(&mut self, text: &str, pieces: &mut Vec<Piece>) {
-        if self.last != Last::Thought {
-            self.held.clear();
-        }
-        self.thought = true;
-        let begins = self.last == Last::Thought;
-        let text = if begins { text } else { text.trim_start() };
-        let Some(said) = self.without_last_white_space(text) else { return };
-        self.last = Last::Thought;
-        if self.shows_thoughts {
-            pieces.push(Piece::Reasoning(said));
-        }
-    }
-
-    fn text(&mut self, text: &str, pieces: &mut Vec<Piece>) {
-        if self.one_call && self.calls > 0 {
-            return;
-        }
-        if self.last == Last::Thought {
-            self.held.clear();
-        }
-        let follows_thoughts = self.last == Last::Thought || (self.last == Last::Nothing && self.thought);
-        let text = if follows_thoughts { text.trim_start() } else { text };
-        let Some(said) = self.without_last_white_space(text) else { return };
-        self.last = Last::Text;
-        pieces.push(Piece::Text(said));
-    }
-
-    /// What was held back and this text, without the white space at its end, which is held back in turn; none if that is all.
-    fn without_last_white_space(&mut self, text: &str) -> Option<String> {
-        let end = text.trim_end().len();
-        if end == 0 {
-            self.held += text;
-            return None;
-        }
-        let said = std::mem::take(&mut self.held) + &text[..end];
-        self.held.push_str(&text[end..]);
-        Some(said)
     }
 }
 
