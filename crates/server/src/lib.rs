@@ -14,7 +14,10 @@ pub use access::{
     in_plain_words, is_user, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
-pub use dialects::openai::{Endpoint, embeddings};
+pub use dialects::chat::{Answered, Call, Part, Turn};
+pub use dialects::openai::{AnswerForm, Progress, Submitted, embeddings};
+pub use dialects::request::{Endpoint};
 pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
 pub use http::{ApiError, Listener, Retry, Tls, TlsError, is_request_id};
+pub use parkade_calls::Piece;
 pub use routes::{router, serve};

@@ -198,7 +198,7 @@ fn section(style: Style, lark: &mut Lark<'_>, functions: Functions<'_>, parallel
         Form::Json(form) => json_calls::section(lark, form, functions, parallel),
         Form::Named(form) => named_calls::section(lark, form, functions, parallel),
         Form::Tagged(form) => tagged::section(lark, form, functions, parallel),
-        Form::Pythonic(open, close) => pythonic::section(lark, (open, close), functions, parallel),
+        Form::Pythonic(form) => pythonic::section(lark, form, functions, parallel),
         Form::Gemma(form) => gemma::section(lark, form, functions, parallel),
         Form::Channels => return None,
     })

@@ -62,7 +62,14 @@ const SPECIAL: &[&str] = &[
     "<|\"|>",
     "<|channel>",
     "<channel|>",
+    "<function_calls>",
+    "</function_calls>",
+    "<|tools_prefix|>",
+    "<|tools_suffix|>",
 ];
+
+/// How many random texts are begun: some never end.
+const TRIES: usize = 100;
 
 /// Vocabularies in which markers are special tokens, and in which they are text.
 fn vocabularies() -> [Arc<Vocabulary>; 2] {
@@ -123,7 +130,7 @@ fn required_calls_are_calls_with_valid_arguments_in_all_styles() {
                 let compiled = Compiled::new(&vocabulary, &found);
                 let reading = Reading { reasoning: None, ..of(style) };
                 let mut whole = 0;
-                for (text, _) in (0..30).filter_map(|_| compiled.sample(&mut random)) {
+                for (text, _) in (0..TRIES).filter_map(|_| compiled.sample(&mut random)).take(15) {
                     let pieces = read(&reading, &text);
                     let calls = calls(&pieces);
                     assert!(!calls.is_empty(), "{style:?}: {text}\n{pieces:?}");
@@ -138,7 +145,7 @@ fn required_calls_are_calls_with_valid_arguments_in_all_styles() {
                     }
                     whole += 1;
                 }
-                assert!(whole >= 10, "{style:?}: most texts end");
+                assert!(whole >= 10, "{style:?}: texts end");
             }
         }
     }
@@ -205,7 +212,7 @@ fn calls_behind_thoughts_are_read_in_all_styles() {
             let compiled = Compiled::new(&vocabulary, &found.expect("it is there"));
             let reading = Reading { reasoning: Some(markers.clone()), starts_inside, ..of(style) };
             let mut thought = 0;
-            for (text, _) in (0..20).filter_map(|_| compiled.sample(&mut random)) {
+            for (text, _) in (0..TRIES).filter_map(|_| compiled.sample(&mut random)).take(30) {
                 let pieces = read(&reading, &text);
                 let [(name, arguments)] = &calls(&pieces)[..] else { panic!("{style:?}: {text}\n{pieces:?}") };
                 assert_eq!(name, "weather");
@@ -213,7 +220,7 @@ fn calls_behind_thoughts_are_read_in_all_styles() {
                 assert!(!pieces.iter().any(|piece| matches!(piece, Piece::Text(_))), "{style:?}: {text}\n{pieces:?}");
                 thought += usize::from(matches!(pieces.first(), Some(Piece::Reasoning(_))));
             }
-            assert!(thought > 3, "{style:?}: most have thoughts");
+            assert!(thought > 3, "{style:?}: some have thoughts");
         }
     }
 }

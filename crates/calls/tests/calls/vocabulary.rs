@@ -63,7 +63,8 @@ impl Random {
 }
 
 /// What ends free texts, where that is text itself: a random text would hardly ever come to it.
-const ENDS: &[&str] = &["\n</parameter>", "</parameter>", "</arg_value>", "<|\"|>", "<escape>", "</think>"];
+const ENDS: &[&str] =
+    &["\n</parameter>", "</parameter>", "</arg_value>", "</｜DSML｜parameter>", "<|\"|>", "<escape>", "</think>"];
 
 /// A compiled grammar over a vocabulary.
 pub struct Compiled {

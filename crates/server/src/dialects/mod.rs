@@ -3,6 +3,7 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `fields.rs` | reading a JSON object field by field, whoever's API it belongs to |
+//! | `envelope.rs` | errors as most clients read them |
 //! | `route.rs` | a path, what answers there, and what is said of it |
 //! | `headers.rs` | headers at all paths that compute |
 //! | `fill_in.rs` | gaps in code, for models that fill them |
@@ -12,6 +13,7 @@
 //! | `anthropic/` | Anthropic's Messages |
 //! | `batches/` | OpenAI's files and batches |
 //! | `chat/` | what a chat is, whoever's API it came by |
+//! | `request/` | what bodies of several APIs say in the same words |
 //! | `llama_cpp/` | llama.cpp's own paths |
 //! | `openai/` | OpenAI's completions, embeddings and rankings |
 //! | `responses/` | OpenAI's Responses |
@@ -19,6 +21,7 @@
 mod anthropic;
 mod batches;
 pub(crate) mod chat;
+mod envelope;
 mod fields;
 mod fill_in;
 mod headers;
@@ -26,6 +29,7 @@ mod llama_cpp;
 mod metadata;
 mod numbers;
 pub(crate) mod openai;
+pub(crate) mod request;
 mod responses;
 mod route;
 mod timings;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::config::ServerConfig;
 use crate::http::body_memory::{BYTES_PER_VALUE, Share};
 use crate::http::connection::StoodStill;
-use crate::http::{ApiError, HttpState, Payer, Retry, quote};
+use crate::http::{ApiError, HttpState, Payer, Retry, json_fault, quote};
 
 /// A body in memory, and its share of the memory for bodies.
 pub(crate) struct RawBody {
@@ -149,14 +149,10 @@ fn unreadable(error: &axum::Error) -> ApiError {
         }
         source = cause.source();
     }
-    // The innermost cause is what the HTTP library found; those around it only say that it was reading a body.
-    let mut cause: &dyn Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    ApiError::malformed(format!(
-        "the body could not be read ({cause}); send as many bytes as content-length says, or well-formed chunks to the last"
-    ))
+    tracing::debug!(%error, "a body could not be read");
+    ApiError::malformed(
+        "the body breaks off, or is not as its head announces it; send as many bytes as content-length says, or well-formed chunks to the last",
+    )
 }
 
 /// Refuses bodies that would have to be unpacked first.
@@ -222,8 +218,8 @@ impl RawBody {
         self.share.cover(self.bytes.capacity() + values * BYTES_PER_VALUE)?;
         let value = serde_json::from_slice(&self.bytes).map_err(|error| {
             let what = match std::str::from_utf8(&self.bytes) {
-                Ok(_) => error.to_string(),
-                Err(utf8) => format!("invalid UTF-8 at byte {}", utf8.valid_up_to()),
+                Ok(_) => json_fault(&error),
+                Err(utf8) => format!("byte {} is not UTF-8", utf8.valid_up_to()),
             };
             ApiError::invalid_body(format!("the body is not valid JSON: {what}"))
         })?;

@@ -30,6 +30,7 @@ pub(crate) struct HttpMetrics {
     connections: Gauge,
     refused_connections: Counter,
     evicted_connections: Counter,
+    failed_handshakes: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 fn seconds() -> Histogram {
@@ -83,6 +84,12 @@ impl HttpMetrics {
                 "http_connections_evicted",
                 "Idle connections that were closed to make room for others",
                 Counter::default(),
+            ),
+            failed_handshakes: register(
+                page,
+                "http_tls_handshakes_failed",
+                "Connections that came to no TLS, by reason: plain_http, timeout, refused (by either side)",
+                Family::default(),
             ),
             registry,
         }
@@ -139,6 +146,11 @@ impl HttpMetrics {
     /// A connection above the limit was told so, or found not even a place to be told.
     pub fn refused_connection(&self) {
         self.refused_connections.inc();
+    }
+
+    /// A connection has come to no TLS.
+    pub fn failed_handshake(&self, reason: &'static str) {
+        self.failed_handshakes.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// An idle connection was closed to make room for another one.

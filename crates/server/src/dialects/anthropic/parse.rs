@@ -11,10 +11,10 @@ use super::{messages, system, tools};
 use crate::access::{Identity, is_user};
 use crate::dialects::chat::{Conversation, Thinking};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{Generation, MAX_STOPS, cache_salt};
-use crate::dialects::openai::parse::sampling;
-use crate::dialects::openai::parse::thinking::{anthropic as read_thinking, open_router as read_effort};
-use crate::dialects::openai::service_tier;
+use crate::dialects::request::generation::{Generation, MAX_STOPS, cache_salt};
+use crate::dialects::request::sampling;
+use crate::dialects::request::service_tier;
+use crate::dialects::request::thinking::{anthropic as read_thinking, open_router as read_effort};
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
 use crate::http::{ApiError, quote};
 

@@ -17,7 +17,7 @@ mod objects;
 mod upload;
 
 use super::{Dialect, Route};
-use crate::dialects::openai::error::envelope;
+use crate::dialects::envelope::envelope;
 
 /// Files and batches.
 pub(crate) const DIALECT: Dialect = Dialect {

@@ -6,9 +6,9 @@ use super::{infill, parse};
 use crate::description::Shape::{Any, Boolean, Either, List, ListOf, Map, Named, Number, Object, OrNull, Text, Whole};
 use crate::description::{Answer, Body, Component, Errors, Field, Operation, Shape, field};
 use crate::dialects::headers::FOR_ANSWERS;
-use crate::dialects::openai::describe::{CHAT, COMPLETIONS, GENERATION, SHARED};
-use crate::dialects::openai::parse::chat::PROMPT_FIELDS;
-use crate::dialects::openai::parse::known_fields::{self, Endpoint};
+use crate::dialects::request::chat::PROMPT_FIELDS;
+use crate::dialects::request::describe::{CHAT, COMPLETIONS, GENERATION, SHARED};
+use crate::dialects::request::known_fields::{self, Endpoint};
 
 const COUNT: Shape = Whole(Some(0), None);
 

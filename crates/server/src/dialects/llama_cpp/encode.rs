@@ -7,8 +7,8 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 
+use crate::dialects::envelope::envelope;
 use crate::dialects::numbers;
-use crate::dialects::openai;
 use crate::dialects::timings::{Stopwatch, Timings};
 use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder, ModelEntry};
 use crate::http::{ApiError, Frames};
@@ -236,6 +236,6 @@ impl ChunkEncoder for Chunks {
     }
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {
-        frames.named("error", &(openai::DIALECT.error_body)(error));
+        frames.named("error", &envelope(error));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parkade_core::{SamplingParams, TaskKind};
 use parkade_model::TokenId;
 use serde_json::Value;
+use uuid::Uuid;
 
 pub(super) use super::encode::Completion;
 use super::encode::Given;
@@ -12,9 +13,9 @@ use super::tokenize::written;
 use super::{prompts, settings};
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::Endpoint;
-use crate::dialects::openai::parse::generation::{self, Generation};
-use crate::dialects::openai::parse::known_fields;
+use crate::dialects::request::Endpoint;
+use crate::dialects::request::generation::{self, Generation};
+use crate::dialects::request::known_fields;
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
 use crate::http::ApiError;
 
@@ -106,11 +107,11 @@ impl Wish {
         deadlines: Deadlines,
     ) -> Task {
         let Wish { generation, max_tokens, ignored, given } = self;
-        let head = generation.form(("cmpl", ""), &model, identity, given.probs.is_some()).head;
+        let name = format!("cmpl-{}", Uuid::new_v4().simple());
         let texts = prompts.iter().map(|tokens| (written(&model.tokenizer, tokens), tokens.len())).collect();
         let several = prompts.len() > 1;
         let request = |(i, tokens)| {
-            let id = if several { format!("{}-{i}", head.id) } else { head.id.clone() };
+            let id = if several { format!("{name}-{i}") } else { name.clone() };
             let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
             request.logprobs = given.probs;
             request

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
-use crate::dialects::openai::parse::{chat, generation, tokens};
+use crate::dialects::request::{chat, generation, tokens};
 use crate::generate::{AppState, Inspection, ModelEntry, untokenisable};
 use crate::http::ApiError;
 

@@ -13,7 +13,7 @@ use super::message::{CallDelta, Delta, Message};
 use super::stop_reason::StopReason;
 use super::unsent::Unsent;
 use crate::dialects::chat::{self, Answered, Turn};
-use crate::dialects::openai::error::envelope;
+use crate::dialects::envelope::envelope;
 use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 use crate::http::{ApiError, Frames};
 
@@ -74,7 +74,7 @@ impl Encoder for Chat {
                     index,
                     message,
                     logprobs: self.logprobs(choice),
-                    finish_reason: choice.reason.map(|reason| name(reason, called)),
+                    finish_reason: choice.reason.map(|reason| finish_reason(reason, called)),
                     stop_reason: StopReason::new(tokenizer, choice.stop_string.as_deref(), choice.end_token),
                 }
             })
@@ -96,7 +96,7 @@ impl Encoder for Chat {
 }
 
 /// `finish_reason`: an answer that ended by itself with calls waits for their results.
-fn name(reason: FinishReason, called: bool) -> &'static str {
+pub(crate) fn finish_reason(reason: FinishReason, called: bool) -> &'static str {
     if called && reason == FinishReason::Stop { TOOL_CALLS } else { reason.name() }
 }
 
@@ -205,7 +205,7 @@ impl ChunkEncoder for Chunks {
                     index,
                     delta: Delta::default(),
                     logprobs: None,
-                    finish_reason: Some(name(reason, called)),
+                    finish_reason: Some(finish_reason(reason, called)),
                     stop_reason: StopReason::new(&self.form.model.tokenizer, stop_string.as_deref(), end_token),
                 };
                 self.form.chunk(&mut self.meter, (0, index), choice, frames);

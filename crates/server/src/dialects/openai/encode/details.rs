@@ -1,45 +1,14 @@
 //! What answers say besides their text if they are asked to, under vLLM's names and llama.cpp's.
 
-use parkade_core::{EndToken, Event, Request, TokenLogprob, Usage};
+use parkade_core::{EndToken, Event, TokenLogprob, Usage};
 use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialects::numbers;
+use crate::dialects::request::Details;
 use crate::dialects::timings::{Stopwatch, Timings};
-
-/// What is wanted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Details {
-    /// vLLM's `return_token_ids`.
-    pub token_ids: bool,
-    /// vLLM's `continuous_usage_stats`: each chunk tells what was used so far.
-    pub continuous_usage: bool,
-    /// llama.cpp's `timings_per_token`: each chunk tells how fast it goes.
-    pub timings_per_token: bool,
-    /// vLLM's `prompt_logprobs`.
-    pub prompt_logprobs: bool,
-    /// The tokens of the prompts, if token ids are wanted.
-    pub prompts: Vec<Vec<TokenId>>,
-    /// Their number.
-    pub prompt_tokens: usize,
-}
-
-impl Details {
-    /// Notes the prompts of an answer.
-    pub fn note_prompts(&mut self, requests: &[Request]) {
-        self.prompt_tokens = requests.iter().map(|request| request.prompt.len()).sum();
-        if self.token_ids {
-            self.prompts = requests.iter().map(|request| request.prompt.clone()).collect();
-        }
-    }
-
-    /// The tokens of a prompt, if they are wanted.
-    pub(super) fn prompt(&self, number: usize) -> Option<&[TokenId]> {
-        self.prompts.get(number).map(Vec::as_slice)
-    }
-}
 
 /// A choice, and what vLLM has in it besides.
 #[derive(Serialize)]
@@ -99,9 +68,14 @@ impl Meter {
             Event::Finished { end_token: Some(EndToken { id, is_said: false }), .. } => *id,
             _ => return,
         };
+        self.token();
+        self.untold[index].0.push(id);
+    }
+
+    /// There is another token.
+    pub fn token(&mut self) {
         self.watch.token();
         self.completion_tokens += 1;
-        self.untold[index].0.push(id);
     }
 
     /// The tokens of a choice that were not told of, and whether its first chunk is written.

@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::details::{self, Detailed, Details, Meter};
+use super::details::{self, Detailed, Meter};
 use super::unsent::Unsent;
+use crate::access::Identity;
+use crate::dialects::request::{Details, Generation, service_tier};
 use crate::dialects::timings::Timings;
 use crate::generate::{CollectedPrompt, ModelEntry, unix_seconds};
 use crate::http::Frames;
@@ -58,6 +60,27 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// Of an answer to what a body says, whose id begins with `prefix`.
+    pub fn of(
+        wanted: &Generation,
+        (prefix, object): (&str, &'static str),
+        model: &Arc<ModelEntry>,
+        identity: &Identity,
+        with_logprobs: bool,
+    ) -> Self {
+        let tier = service_tier::served(identity.class(wanted.class), model.engine.has_classes());
+        Self {
+            head: Head::new(prefix, object, model, tier),
+            model: model.clone(),
+            with_logprobs,
+            spell_control: wanted.spell_control,
+            // Whoever reads along with a stream finds what its own reader does; with a whole answer goes its usage.
+            include_usage: wanted.include_usage || !wanted.stream,
+            details: Details { prompt_logprobs: wanted.prompt_logprobs.is_some(), ..wanted.details.clone() },
+            prompts_in_choices: object == "text_completion",
+        }
+    }
+
     /// A whole answer. The choices are those of the `answers`, in their order.
     pub fn whole<Choice: Serialize>(
         &self,

@@ -22,7 +22,7 @@ const BUDGETS: [&str; 5] = [
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
 /// Reads all of these fields.
-pub(super) fn read(fields: &Fields<'_>) -> Result<Thinking, ApiError> {
+pub(crate) fn read(fields: &Fields<'_>) -> Result<Thinking, ApiError> {
     let mut thinking = Thinking::default();
     effort(fields, "reasoning_effort", &mut thinking)?;
     if let Some(wanted) = switch(fields)? {

@@ -14,7 +14,7 @@ const STREAM_OPTIONS: &[Field] = &[
 ];
 
 /// All of them.
-pub(in crate::dialects) const GENERATION: &[Field] = &[
+pub(crate) const GENERATION: &[Field] = &[
     field("model", Text, "Which model; `default`, or nothing, is the first one that does what is asked."),
     field("stream", Boolean, "Whether the answer comes as a stream of events."),
     field("stream_options", Object(STREAM_OPTIONS), "What a stream says besides."),

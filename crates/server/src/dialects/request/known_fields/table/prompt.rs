@@ -1,10 +1,10 @@
 //! What the prompt is made of, and which model reads it.
 
-use crate::dialects::openai::parse::known_fields::Nothing::{
+use crate::dialects::request::known_fields::Nothing::{
     AtMost, EmptyList, EmptyObject, EmptyText, False, Number, True, TypeIs, Word,
 };
-use crate::dialects::openai::parse::known_fields::Place::{Both, Chat, Completions};
-use crate::dialects::openai::parse::known_fields::{Row, refused};
+use crate::dialects::request::known_fields::Place::{Both, Chat, Completions};
+use crate::dialects::request::known_fields::{Row, refused};
 
 const TEXT_ONLY: &str = "this server reads and writes text only; leave it out";
 const NO_REASONING: &str = "use /v1/chat/completions: a completion is all text";

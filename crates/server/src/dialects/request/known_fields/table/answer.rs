@@ -1,10 +1,10 @@
 //! Where an answer ends, what form it has, and what comes with it.
 
-use crate::dialects::openai::parse::known_fields::Nothing::{
+use crate::dialects::request::known_fields::Nothing::{
     AtMost, EmptyList, EmptyObject, EmptyText, False, Number, OnlyWord, True, Word,
 };
-use crate::dialects::openai::parse::known_fields::Place::{Both, Chat, Completions};
-use crate::dialects::openai::parse::known_fields::{Adjusts, Row, adjusts, refused};
+use crate::dialects::request::known_fields::Place::{Both, Chat, Completions};
+use crate::dialects::request::known_fields::{Adjusts, Row, adjusts, refused};
 
 const NO_SUCH_FORMAT: &str = "use response_format, structured_outputs or grammar";
 const TEXT_ONLY: &str = "this server reads and writes text only; leave it out";

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::dry;
 use super::tokens::{at_most, token_ids, tokens_within};
 use crate::dialects::fields::{Fields, describe, integer, wrong_type};
-use crate::dialects::openai::describe::SAMPLING;
+use crate::dialects::request::describe::SAMPLING;
 use crate::generate::ModelEntry;
 use crate::http::{ApiError, quote};
 
@@ -21,12 +21,12 @@ const BIAS: RangeInclusive<f64> = -100.0..=100.0;
 const MAX_WORD_BYTES: usize = 256;
 
 /// Whether a field is one of them.
-pub(in crate::dialects) fn reads(name: &str) -> bool {
+pub(crate) fn reads(name: &str) -> bool {
     SAMPLING.iter().any(|field| field.name == name)
 }
 
 /// Reads all of them, with OpenAI's defaults.
-pub(in crate::dialects) fn read(fields: &Fields<'_>, model: &ModelEntry) -> Result<SamplingParams, ApiError> {
+pub(crate) fn read(fields: &Fields<'_>, model: &ModelEntry) -> Result<SamplingParams, ApiError> {
     read_over(fields, model, &SamplingParams::default())
 }
 

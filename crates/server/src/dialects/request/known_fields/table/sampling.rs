@@ -1,10 +1,10 @@
 //! How the next token is chosen.
 
-use crate::dialects::openai::parse::known_fields::Nothing::{
+use crate::dialects::request::known_fields::Nothing::{
     AtLeast, AtMost, EmptyList, EmptyObject, EmptyText, False, Number, True, Word,
 };
-use crate::dialects::openai::parse::known_fields::Place::Both;
-use crate::dialects::openai::parse::known_fields::{Adjusts, Row, adjusts, refused};
+use crate::dialects::request::known_fields::Place::Both;
+use crate::dialects::request::known_fields::{Adjusts, Row, adjusts, refused};
 
 const NOT_A_SAMPLER: &str =
     "this sampler is not implemented; use temperature, top_k, top_p, min_p, typical_p, top_n_sigma, xtc or dry";

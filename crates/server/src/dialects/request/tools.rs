@@ -11,7 +11,7 @@ pub(crate) const TOOLS: &str = "tools";
 pub(crate) const CHOICE: &str = "tool_choice";
 
 /// What a body says of tools.
-pub(super) fn read(fields: &Fields<'_>) -> Result<Tools, ApiError> {
+pub(crate) fn read(fields: &Fields<'_>) -> Result<Tools, ApiError> {
     let mut tools = Tools::none(TOOLS);
     for (i, tool) in fields.list(TOOLS)?.into_iter().flatten().enumerate() {
         let described = Fields::at(tool, format!("{TOOLS}[{i}]"))?;

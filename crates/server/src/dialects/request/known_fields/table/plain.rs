@@ -1,7 +1,7 @@
 //! Fields that are read, and those that change no answer.
 
-use crate::dialects::openai::parse::known_fields::Place::{Both, Chat, Completions};
-use crate::dialects::openai::parse::known_fields::{Row, harmless, read};
+use crate::dialects::request::known_fields::Place::{Both, Chat, Completions};
+use crate::dialects::request::known_fields::{Row, harmless, read};
 
 pub(super) const ROWS: &[Row] = &[
     // What this server reads.

@@ -3,7 +3,7 @@
 use parkade_core::Class;
 
 /// The words that a request may use. `auto` is what its sender has by default; `critical` cannot be asked for.
-pub(in crate::dialects) const WORDS: &[(&str, Option<Class>)] =
+pub(crate) const WORDS: &[(&str, Option<Class>)] =
     &[("auto", None), ("default", Some(Class::Normal)), ("flex", Some(Class::Low)), ("priority", Some(Class::High))];
 
 /// The tier that requests of a class are served with: a scheduler without classes serves all alike.

@@ -14,7 +14,7 @@ const UP_TO_100: Shape = Number(Some(0.0), Some(100.0));
 const PENALTY: Shape = Number(Some(-2.0), Some(2.0));
 
 /// A limit: -1 is none.
-pub(super) const LIMIT: Shape = Whole(Some(-1), None);
+pub(crate) const LIMIT: Shape = Whole(Some(-1), None);
 
 const TOKEN: Shape = Whole(Some(0), None);
 
@@ -22,7 +22,7 @@ const TOKEN: Shape = Whole(Some(0), None);
 const BIAS: Shape = Either(&[Number(Some(-100.0), Some(100.0)), Shape::Boolean]);
 
 /// All of them.
-pub(in crate::dialects) const SAMPLING: &[Field] = &[
+pub(crate) const SAMPLING: &[Field] = &[
     field("temperature", UP_TO_100, "How evenly tokens are drawn; 0 takes the likeliest."),
     field("top_p", SHARE, "Only the likeliest tokens that have this probability together."),
     field("top_k", LIMIT, "Only so many of the likeliest tokens; 0 and -1 are all."),
@@ -59,4 +59,4 @@ pub(in crate::dialects) const SAMPLING: &[Field] = &[
 ];
 
 /// The words of `service_tier`.
-pub(in crate::dialects) const TIERS: Shape = Words(&["auto", "default", "flex", "priority"]);
+pub(crate) const TIERS: Shape = Words(&["auto", "default", "flex", "priority"]);

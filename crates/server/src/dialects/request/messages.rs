@@ -11,7 +11,7 @@
 use serde_json::{Value, json};
 
 use crate::dialects::fields::{Fields, describe, wrong_type};
-use crate::dialects::openai::parse::calls::{Calls, without_nulls};
+use crate::dialects::request::calls::{Calls, without_nulls};
 use crate::http::{ApiError, quote};
 
 /// The most messages in a chat.

@@ -14,7 +14,7 @@ use super::Nothing::{EmptyList, EmptyObject, EmptyText, False};
 use super::Place::Both;
 use super::{Row, Treatment, Treatments, by_name, check_object, harmless, read};
 use crate::dialects::fields::Fields;
-use crate::dialects::openai::parse::calls;
+use crate::dialects::request::calls;
 use crate::generate::IgnoredFields;
 use crate::http::ApiError;
 

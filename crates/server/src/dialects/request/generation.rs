@@ -1,6 +1,4 @@
-//! What both endpoints' requests have in common: how to sample, when to stop, for whom and how soon.
-
-use std::sync::Arc;
+//! What requests for text have in common: how to sample, when to stop, for whom and how soon.
 
 use parkade_core::{Class, Request, RequestId, SamplingParams, TaskKind};
 use parkade_model::TokenId;
@@ -8,14 +6,13 @@ use serde_json::Value;
 
 use crate::access::{Identity, MAX_USER_BYTES, is_user};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::encode::{Details, Form, Head};
-use crate::dialects::openai::parse::{format, sampling, tokens};
-use crate::dialects::openai::service_tier;
+use crate::dialects::request::details::Details;
+use crate::dialects::request::{format, sampling, service_tier, tokens};
 use crate::generate::{Deadlines, ModelEntry, WantedFormat};
 use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
-pub(in crate::dialects) const MAX_STOPS: usize = 16;
+pub(crate) const MAX_STOPS: usize = 16;
 
 /// The most alternatives to a token of a prompt.
 const MAX_PROMPT_LOGPROBS: usize = 20;
@@ -23,7 +20,7 @@ const MAX_PROMPT_LOGPROBS: usize = 20;
 /// The longest `cache_salt`, in bytes.
 const MAX_SALT_BYTES: usize = 256;
 
-/// The fields that both endpoints read alike.
+/// The fields that both of OpenAI's completions read alike, and llama.cpp's.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Generation {
     pub sampling: SamplingParams,
@@ -94,27 +91,6 @@ impl Generation {
             class: fields.word("service_tier", service_tier::WORDS)?.flatten(),
             rank: fields.integer("priority", i64::MIN..=i64::MAX)?.unwrap_or(0),
         })
-    }
-
-    /// The form of an answer whose id begins with `prefix`.
-    pub fn form(
-        &self,
-        (prefix, object): (&str, &'static str),
-        model: &Arc<ModelEntry>,
-        identity: &Identity,
-        with_logprobs: bool,
-    ) -> Form {
-        let tier = service_tier::served(identity.class(self.class), model.engine.has_classes());
-        Form {
-            head: Head::new(prefix, object, model, tier),
-            model: model.clone(),
-            with_logprobs,
-            spell_control: self.spell_control,
-            // Whoever reads along with a stream finds what its own reader does; with a whole answer goes its usage.
-            include_usage: self.include_usage || !self.stream,
-            details: Details { prompt_logprobs: self.prompt_logprobs.is_some(), ..self.details.clone() },
-            prompts_in_choices: object == "text_completion",
-        }
     }
 
     /// Refuses to rank answers, for endpoints that do not.
@@ -284,7 +260,7 @@ pub(crate) fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     Ok(Some(user.to_owned()).filter(|user| !user.is_empty()))
 }
 
-pub(in crate::dialects) fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
+pub(crate) fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     match fields.string("cache_salt")? {
         Some(salt) if salt.is_empty() || salt.len() > MAX_SALT_BYTES => Err(ApiError::invalid_value(
             "cache_salt",

@@ -139,7 +139,7 @@ pub(crate) fn without_nulls(object: &Value) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialects::openai::parse::messages;
+    use crate::dialects::request::messages;
     use serde_json::json;
 
     fn read(messages: Value) -> Result<Value, ApiError> {

@@ -9,18 +9,14 @@ use crate::generate::ModelEntry;
 use crate::http::{ApiError, quote};
 
 /// A list of ids of the vocabulary.
-pub(in crate::dialects) fn token_ids(
-    fields: &Fields<'_>,
-    field: &str,
-    model: &ModelEntry,
-) -> Result<Vec<TokenId>, ApiError> {
+pub(crate) fn token_ids(fields: &Fields<'_>, field: &str, model: &ModelEntry) -> Result<Vec<TokenId>, ApiError> {
     let last = TokenId::try_from(model.config.vocab.saturating_sub(1)).unwrap_or(TokenId::MAX);
     let read = |(i, value): (usize, &Value)| integer(value, &format!("{}[{i}]", fields.name(field)), 0..=last);
     fields.list(field)?.into_iter().flatten().enumerate().map(read).collect()
 }
 
 /// The tokens of a text that stands in the midst of another one.
-pub(in crate::dialects) fn tokens_within(model: &ModelEntry, text: &str, path: &str) -> Result<Vec<TokenId>, ApiError> {
+pub(crate) fn tokens_within(model: &ModelEntry, text: &str, path: &str) -> Result<Vec<TokenId>, ApiError> {
     if let Some(tokens) = model.tokenizer.encode_further(text) {
         return Ok(tokens);
     }
@@ -30,7 +26,7 @@ pub(in crate::dialects) fn tokens_within(model: &ModelEntry, text: &str, path: &
 }
 
 /// Refuses a list, or an object, of too many entries.
-pub(in crate::dialects) fn at_most(field: &str, entries: usize, most: usize) -> Result<(), ApiError> {
+pub(crate) fn at_most(field: &str, entries: usize, most: usize) -> Result<(), ApiError> {
     if entries <= most {
         return Ok(());
     }

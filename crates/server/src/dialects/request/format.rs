@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::generate::WantedFormat;
-use crate::http::{ApiError, quote};
+use crate::http::{ApiError, json_fault, quote};
 
 /// Fields that hold a format by themselves, and how it is read.
 const FIELDS: [(&str, Read); 13] = [
@@ -63,7 +63,7 @@ fn schema_as(value: &Value, path: &str, strict: bool) -> Result<Option<WantedFor
     let schema = match value {
         Value::String(text) if text.is_empty() => return Ok(None),
         Value::String(text) => serde_json::from_str(text)
-            .map_err(|error| ApiError::invalid_value(path, format!("{path} is no JSON: {error}")))?,
+            .map_err(|error| ApiError::invalid_value(path, format!("{path} is no JSON: {}", json_fault(&error))))?,
         Value::Object(_) | Value::Bool(_) => value.clone(),
         _ => return Err(wrong_type(path.to_owned(), value, "a JSON schema")),
     };

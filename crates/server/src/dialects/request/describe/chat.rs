@@ -8,7 +8,7 @@ const PART: Shape =
     Either(&[Text, Object(&[field("type", Text, "`text`, or another kind that is text."), field("text", Text, "")])]);
 
 /// A message of a chat.
-pub(super) const MESSAGE: Shape = Object(&[
+pub(crate) const MESSAGE: Shape = Object(&[
     field("role", Shape::ShortText(64), "`system`, `user`, `assistant`, `tool`, or one that the template knows.")
         .needed(),
     field("content", Shape::OrNull(&Either(&[Text, List(&PART)])), "What it says."),
@@ -31,7 +31,7 @@ const CALL: Shape = Object(&[
 ]);
 
 /// A function that may be called.
-pub(super) const TOOL: Shape = Object(&[
+pub(crate) const TOOL: Shape = Object(&[
     field("type", Words(&["function"]), "").needed(),
     field(
         "function",
@@ -68,7 +68,7 @@ const REASONING: &[Field] = &[
 ];
 
 /// `reasoning` where only an object is read.
-pub(in crate::dialects) const RESPONSE_REASONING: Shape = Object(REASONING);
+pub(crate) const RESPONSE_REASONING: Shape = Object(REASONING);
 
 const THINKING: Shape = Object(&[
     field("type", Words(&["enabled", "disabled", "adaptive", "auto"]), ""),
@@ -78,7 +78,7 @@ const THINKING: Shape = Object(&[
 const BUDGET: &str = "The most tokens of thought; 0 is none, -1 no limit.";
 
 /// The fields of a chat that others do not have.
-pub(in crate::dialects) const CHAT: &[Field] = &[
+pub(crate) const CHAT: &[Field] = &[
     field("messages", ListOf(&Named("Message"), 1, 16_384), "The chat so far.").needed(),
     field("tools", List(&Named("Tool")), "Functions that may be called."),
     field("tool_choice", TOOL_CHOICE, "Whether and which functions are called."),
