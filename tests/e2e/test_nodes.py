@@ -36,10 +36,15 @@ def client(url: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=url + "/v1", api_key="unused", max_retries=0, timeout=PATIENCE)
 
 
+def word(number: int) -> str:
+    """The model has letters, and no digits."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
+
+
 def lines(max_tokens: int = 60, count: int = LINES) -> bytes:
     body = {"model": "default", "max_tokens": max_tokens, "ignore_eos": True, "temperature": 0}
     written = [
-        {"custom_id": f"line-{number}", "method": "POST", "url": "/v1/completions", "body": body | {"prompt": "".join(chr(ord("a") + int(digit)) for digit in str(number))}}
+        {"custom_id": f"line-{number}", "method": "POST", "url": "/v1/completions", "body": body | {"prompt": word(number)}}
         for number in range(count)
     ]
     return "\n".join(map(json.dumps, written)).encode()
@@ -99,7 +104,7 @@ def test_what_was_submitted_to_one_is_seen_read_and_cancelled_at_another(nodes):
 
 
 def test_a_server_dies_and_another_drains_and_each_line_is_answered_once(nodes):
-    batch = submit(nodes[0].url, lines())
+    batch = submit(nodes[0].url, lines(200))
     last = nodes[2].url
     until(last, batch.id, begun)
     nodes[0].signal(signal.SIGKILL)
