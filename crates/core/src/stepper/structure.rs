@@ -9,7 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use parkade_grammar::{Matcher, MatcherError};
 use parkade_model::TokenId;
 
-use crate::event::RequestError;
+use crate::event::{FinishReason, RequestError};
+
+use super::closing::Closing;
 
 pub(super) struct Structure {
     /// Nothing while its mask is made elsewhere.
@@ -20,6 +22,10 @@ pub(super) struct Structure {
     forced: VecDeque<TokenId>,
     /// The text is whole with what is forced.
     is_whole: bool,
+    /// How it can be brought to an end.
+    closing: Closing,
+    /// It is being brought to an end, because its limit is near.
+    is_cut: bool,
 }
 
 /// A matcher, and the mask of what may come next.
@@ -39,6 +45,8 @@ impl Place {
 impl Structure {
     pub(super) fn new(matcher: Matcher) -> Self {
         let mut structure = Structure {
+            closing: Closing::new(&matcher),
+            is_cut: false,
             place: Some(Place { matcher, mask: Vec::new(), masked: None }),
             back: sync_channel(1),
             forced: VecDeque::new(),
@@ -58,9 +66,10 @@ impl Structure {
         self.forced.pop_front()
     }
 
-    /// Whether nothing more may come.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_whole && self.forced.is_empty()
+    /// Why nothing more may come, if that is so.
+    pub(super) fn over(&self) -> Option<FinishReason> {
+        let reason = if self.is_cut { FinishReason::Length } else { FinishReason::Stop };
+        (self.is_whole && self.forced.is_empty()).then_some(reason)
     }
 
     /// The place, to make the mask that will be asked for, and where it goes then; nothing, if it is there or under way.
@@ -84,13 +93,20 @@ impl Structure {
         }
     }
 
-    /// The answer has the token that was chosen by the mask.
-    pub(super) fn accept(&mut self, id: TokenId) -> Result<(), RequestError> {
+    /// The answer gets the token that was chosen by the mask, or another one if it must be brought to its end: it has room for `room` tokens, with
+    /// this one. Nothing, if it ends without one.
+    pub(super) fn accept(&mut self, id: TokenId, room: usize) -> Result<Option<TokenId>, RequestError> {
         let place = self.place.as_mut().ok_or_else(|| failed("there was no mask"))?;
         place.masked = None;
+        if let Some(way) = self.closing.instead_of(id, room, &mut place.matcher) {
+            self.forced.extend(way);
+            (self.is_whole, self.is_cut) = (true, true);
+            return Ok(self.forced.pop_front());
+        }
         place.matcher.accept(id).map_err(failed)?;
         self.look_ahead();
-        Ok(())
+        self.closing.pass(self.forced.make_contiguous());
+        Ok(Some(id))
     }
 
     /// Takes what is forced now. An error comes again where the mask is asked for.
