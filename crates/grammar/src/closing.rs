@@ -24,6 +24,10 @@ const FILLING: &[u8] =
 /// How many states of the lexer are looked at for one lexeme.
 const MOST_STATES: usize = 2_000;
 
+/// Lexemes that are told from others: shorter ones are punctuation. And how many bytes longer another one may be, to be taken instead.
+const NAME: usize = 3;
+const DETOUR: usize = 32;
+
 /// How many lexemes and forced texts a way has at most: a text without an end is noticed by that.
 const MOST_STEPS: usize = 1_000;
 
@@ -76,10 +80,10 @@ impl Closing {
     pub(crate) fn any_way(&self, parser: &mut TokenParser, tokens: &dyn Tokens, most: usize) -> Option<Vec<TokenId>> {
         let mut way = Vec::new();
         let start = parser.clone();
-        let mut steps = 0;
+        let (mut steps, mut used) = (0, HashSet::new());
         while !parser.is_accepting() {
             steps += 1;
-            let step = self.step(parser).filter(|_| steps <= MOST_STEPS)?;
+            let step = self.step(parser, &mut used).filter(|_| steps <= MOST_STEPS)?;
             for id in step {
                 parser.consume_token(id).ok()?;
                 way.push(id);
@@ -89,8 +93,8 @@ impl Closing {
         Some(short).filter(|way| way.len() <= most)
     }
 
-    /// The next tokens of a way.
-    fn step(&self, parser: &mut TokenParser) -> Option<Vec<TokenId>> {
+    /// The next tokens of a way. Lexemes that were `used` on it are rather not taken again: of alternatives some lead round in a circle.
+    fn step(&self, parser: &mut TokenParser, used: &mut HashSet<Vec<u8>>) -> Option<Vec<TokenId>> {
         let forced = parser.compute_ff_tokens();
         if !forced.is_empty() {
             return Some(forced);
@@ -104,8 +108,12 @@ impl Closing {
         if let Some(id) = self.special_token(parser) {
             return Some(vec![id]);
         }
-        let bytes = parser.parser.with_recognizer(|lexer| next_lexeme(lexer).or_else(|| lexeme_end(lexer)));
-        bytewise(trie, &bytes?)
+        let bytes = parser.parser.with_recognizer(|lexer| next_lexeme(lexer).or_else(|| lexeme_end(lexer, used)))?;
+        let tokens = bytewise(trie, &bytes);
+        if bytes.len() >= NAME {
+            used.insert(bytes);
+        }
+        tokens
     }
 
     /// A special token that may come next; of several rather one behind which the text may end, or the one that the grammar names last.
@@ -145,7 +153,7 @@ fn shorten(mut start: TokenParser, way: &[TokenId], tokens: &dyn Tokens) -> Vec<
 }
 
 /// The shortest text that ends the lexeme in which the lexer is, if it does not end here.
-fn lexeme_end(lexer: &mut ParserRecognizer<'_>) -> Option<Vec<u8>> {
+fn lexeme_end(lexer: &mut ParserRecognizer<'_>, used: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
     let start = lexer.lexer_state();
     if start.is_dead() {
         return None;
@@ -156,42 +164,61 @@ fn lexeme_end(lexer: &mut ParserRecognizer<'_>) -> Option<Vec<u8>> {
     };
     let all = || ENDING.iter().copied().chain((0..0xf5).filter(|byte| !ENDING.contains(byte))).collect::<Vec<u8>>();
     let filling = without(b"\\ \t", FILLING);
-    shortest(lexer, start, &without(b"\\ \t([{<", ENDING), &filling)
-        .or_else(|| shortest(lexer, start, &without(b"\\ \t", ENDING), &filling))
-        .or_else(|| shortest(lexer, start, &all(), &all()))
+    shortest(lexer, start, [&without(b"\\ \t([{<", ENDING), &filling], used)
+        .or_else(|| shortest(lexer, start, [&without(b"\\ \t", ENDING), &filling], used))
+        .or_else(|| shortest(lexer, start, [&all(), &all()], used))
 }
 
 /// Searches breadth first for the end of a lexeme: by the bytes `ending` at last, and by `filling` before.
-fn shortest(lexer: &mut ParserRecognizer<'_>, start: StateID, ending: &[u8], filling: &[u8]) -> Option<Vec<u8>> {
+fn shortest(
+    lexer: &mut ParserRecognizer<'_>,
+    start: StateID,
+    [ending, filling]: [&[u8]; 2],
+    used: &HashSet<Vec<u8>>,
+) -> Option<Vec<u8>> {
     let mut seen = HashSet::from([start]);
-    // States, each with the one before it and the byte between them.
-    let mut states = vec![(start, 0, 0)];
+    // States, each with the one before it, the byte between them, and how far it is.
+    let mut states = vec![(start, 0, 0, 0)];
+    let mut found: Option<Vec<u8>> = None;
     let mut at = 0;
-    while let Some(&(state, ..)) = states.get(at).filter(|_| states.len() < MOST_STATES) {
+    while let Some(&(state, _, _, far)) = states.get(at).filter(|_| states.len() < MOST_STATES) {
+        if found.as_ref().is_some_and(|found| far >= found.len() + DETOUR) {
+            break;
+        }
         let follow =
             |lexer: &mut ParserRecognizer<'_>, byte| lexer.lexer_mut().transition_start_state(state, Some(byte), &None);
         for &byte in ending {
             let next = follow(lexer, byte);
-            if !next.is_dead() && is_end(lexer, next) {
-                let mut bytes = vec![byte];
-                while at > 0 {
-                    let (_, before, byte) = states[at];
-                    bytes.push(byte);
-                    at = before;
-                }
-                bytes.reverse();
+            if next.is_dead() || !is_end(lexer, next) || !seen.insert(next) {
+                continue;
+            }
+            let mut bytes = text_to(&states, at);
+            bytes.push(byte);
+            if !used.contains(&bytes) {
                 return Some(bytes);
             }
+            found.get_or_insert(bytes);
         }
         for &byte in filling {
             let next = follow(lexer, byte);
             if !next.is_dead() && seen.insert(next) {
-                states.push((next, at, byte));
+                states.push((next, at, byte, far + 1));
             }
         }
         at += 1;
     }
-    None
+    found
+}
+
+/// The bytes that lead to a state.
+fn text_to(states: &[(StateID, usize, u8, usize)], mut at: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(&(_, before, byte, _)) = states.get(at).filter(|_| at > 0) {
+        bytes.push(byte);
+        at = before;
+    }
+    bytes.reverse();
+    bytes
 }
 
 /// Whether a lexeme may end in a state.

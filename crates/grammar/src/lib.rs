@@ -63,5 +63,5 @@ pub use compile::{Grammar, Grammars};
 pub use error::{GrammarError, Place};
 pub use format::Format;
 pub use limits::Limits;
-pub use matcher::{Matcher, MatcherError};
+pub use matcher::{Matcher, MatcherError, PIECE};
 pub use vocabulary::Tokens;

@@ -9,6 +9,10 @@ use llguidance::{TokenParser, panic_utils};
 use crate::closing::{Closing, Nearness};
 use crate::vocabulary::Tokens;
 
+/// The name under which rules of a grammar in Lark capture the pieces of a text that are told from each other: `rule[capture="…"]: …`.
+/// Names that begin like this have all captures kept, also those that are alike.
+pub const PIECE: &str = "__LIST_APPEND:piece";
+
 /// One answer's place in a grammar. Clones go on by themselves; they share what the lexer has found out.
 #[derive(Clone)]
 pub struct Matcher {
@@ -124,6 +128,14 @@ impl Matcher {
     /// If it has failed before.
     pub fn may_end(&mut self) -> Result<bool, MatcherError> {
         Ok(self.is_complete() || self.run(|parser| Ok::<_, MatcherError>(parser.is_accepting()))?)
+    }
+
+    /// How many pieces the text has, and how many of them are like the last one; see [`PIECE`].
+    pub fn pieces(&self) -> (usize, usize) {
+        let captures = self.parser.parser.captures();
+        let pieces = captures.iter().filter(|(name, _)| name == PIECE);
+        let last = captures.iter().rev().find(|(name, _)| name == PIECE);
+        (pieces.clone().count(), pieces.filter(|piece| last == Some(piece)).count())
     }
 
     /// From where on the end of a text must be looked after that has a limit; `None` if no end is known of.

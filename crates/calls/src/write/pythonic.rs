@@ -20,7 +20,7 @@ pub(super) fn section(
         lark.rule(&format!("call{number}"), &format!("{head} {arguments} {}", quote(")")));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
     let more = if parallel { "(\", \" call)*" } else { "" };
     let tail = format!("{} call {more} {} {}", quote("["), quote("]"), lark.marker(close));
     Section { open, tail, other: open.is_empty().then_some(r"/[^\[ \n\t\r](.|\n)*/") }

@@ -13,6 +13,12 @@ use crate::event::{FinishReason, RequestError};
 
 use super::closing::Closing;
 
+/// How often an answer may have the same piece, which is a call: a small model that must call something goes on with it for ever.
+const MOST_ALIKE: usize = 4;
+
+/// The longest way to the end of an answer whose pieces repeat, in tokens.
+const MOST_TO_END: usize = 64;
+
 pub(super) struct Structure {
     /// Nothing while its mask is made elsewhere.
     place: Option<Place>,
@@ -22,6 +28,8 @@ pub(super) struct Structure {
     forced: VecDeque<TokenId>,
     /// The text is whole with what is forced.
     is_whole: bool,
+    /// How many pieces of it were looked at.
+    pieces: usize,
     /// How it can be brought to an end.
     closing: Closing,
     /// It is being brought to an end, because its limit is near.
@@ -47,6 +55,7 @@ impl Structure {
         let mut structure = Structure {
             closing: Closing::new(&matcher),
             is_cut: false,
+            pieces: 0,
             place: Some(Place { matcher, mask: Vec::new(), masked: None }),
             back: sync_channel(1),
             forced: VecDeque::new(),
@@ -106,7 +115,21 @@ impl Structure {
         place.matcher.accept(id).map_err(failed)?;
         self.look_ahead();
         self.closing.pass(self.forced.make_contiguous());
+        self.end_repetition();
         Ok(Some(id))
+    }
+
+    /// Brings the answer to an end if it has the same piece too often.
+    fn end_repetition(&mut self) {
+        let Some(place) = self.place.as_ref().filter(|_| !self.is_whole) else { return };
+        let (pieces, alike) = place.matcher.pieces();
+        if std::mem::replace(&mut self.pieces, pieces) == pieces || alike < MOST_ALIKE {
+            return;
+        }
+        if let Some(way) = place.matcher.way_to_end(&[], MOST_TO_END) {
+            self.forced.extend(way);
+            self.is_whole = true;
+        }
     }
 
     /// Takes what is forced now. An error comes again where the mask is asked for.

@@ -169,6 +169,19 @@ fn an_answer_that_is_cut_is_in_its_form() {
 }
 
 #[test]
+fn an_answer_ends_that_repeats_its_pieces() {
+    let piece = format!("piece[capture=\"{}\"]: \"call(\" NUMBER \")\"\nNUMBER: /[0-1]/", parkade_grammar::PIECE);
+    for (list, end) in [("start: piece (\";\" piece)*", ""), ("start: \"<\" piece (\";\" piece)* \">\"", ">")] {
+        let request = with_format(&Format::Lark(format!("{list}\n{piece}")), lively("r", 20, Vec::new()));
+        for answer in bench("llama-Q4_1", true).answers(&request).answers.values() {
+            let count = |call: &str| answer.text.matches(call).count();
+            assert_eq!(count("call(0)").max(count("call(1)")), 4, "{answer:?}");
+            assert!(answer.text.ends_with(end) && answer.reason == Some(FinishReason::Stop), "{answer:?}");
+        }
+    }
+}
+
+#[test]
 fn an_answer_with_room_is_not_changed_by_its_limit() {
     let whole = with_format(&record(), lively("r", 20, Vec::new()));
     let answer = bench("llama-Q4_1", true).answers(&whole).answers[&0].clone();
