@@ -170,9 +170,30 @@ pub struct RunArgs {
     #[arg(long, value_name = "TEXT", env = "PARKADE_SYSTEM", hide_env = true)]
     pub system: Option<String>,
     #[command(flatten)]
+    pub form: FormArgs,
+    #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+}
+
+/// What the answers of `parkade run` are to be: one of these at most.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Form of the answer")]
+#[group(multiple = false)]
+pub struct FormArgs {
+    /// JSON by this schema
+    #[arg(long, value_name = "FILE|SCHEMA")]
+    pub json_schema: Option<String>,
+    /// Text of this grammar: GBNF (from root) if it has ::=, else Lark (from start)
+    #[arg(long, value_name = "FILE|GRAMMAR")]
+    pub grammar: Option<String>,
+    /// Text that matches this regular expression from its first to its last character
+    #[arg(long, value_name = "PATTERN")]
+    pub regex: Option<String>,
+    /// One of several texts: a flag for each
+    #[arg(long, value_name = "TEXT")]
+    pub choice: Vec<String>,
 }
 
 /// `parkade embed`.

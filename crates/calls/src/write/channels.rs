@@ -23,7 +23,7 @@ pub(super) fn calls(
         lark.rule(&format!("call{number}"), &format!("{head} {constrain} \"json\" {message} {arguments}"));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
     lark.rule("TEXT", &without(&CHANNEL_MARKERS));
     // Text before a call is a message of its own.
     let preamble = format!("\"commentary\" {message} TEXT? {end} {begin} \"assistant\" {channel} call");

@@ -40,5 +40,5 @@ fn objects(lark: &mut Lark<'_>, form: &Json, functions: Functions<'_>) {
         lark.rule(&format!("call{number}"), &format!("{id} {} {arguments} {}", quote(&head), quote("}")));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
 }

@@ -16,7 +16,7 @@ pub(super) fn section(lark: &mut Lark<'_>, form: &Python, functions: Functions<'
         lark.rule(&format!("call{number}"), &format!("{head} {arguments} {}", quote(")")));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
     let (first, separator, last) =
         if form.in_lines { (quote("\n"), quote("\n"), quote("\n")) } else { (quote("["), quote(", "), quote("]")) };
     let more = if parallel { format!("({separator} call)*") } else { String::new() };

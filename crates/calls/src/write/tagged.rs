@@ -24,7 +24,7 @@ pub(super) fn section(lark: &mut Lark<'_>, form: &Tags, functions: Functions<'_>
         lark.rule(&format!("call{number}"), &format!("{open} {name} {named} {arguments} {close}"));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
     let (one, more) = match form {
         Tags { end: "", .. } => ("call".to_owned(), format!("\"\\n\" {begin} call")),
         Tags { is_shared: true, .. } => ("\"\\n\" call".to_owned(), "\"\\n\" call".to_owned()),

@@ -152,6 +152,49 @@ fn required_calls_are_calls_with_valid_arguments_in_all_styles() {
 }
 
 #[test]
+fn calls_that_are_cut_are_brought_to_an_end_in_all_styles() {
+    let mut random = Random(13);
+    for style in styles() {
+        for vocabulary in vocabularies() {
+            let tokens = |text: &str| vocabulary.id(text);
+            let found = grammar(style, &functions(), &Choice::Named("weather"), false, None, &tokens);
+            let compiled = Compiled::new(&vocabulary, &found.expect("it is there"));
+            let reading = Reading { reasoning: None, ..of(style) };
+            let samples: Vec<_> = (0..10).filter_map(|_| compiled.sample(&mut random)).collect();
+            for (_, ids) in samples {
+                let cut = ids.len() / 2 + random.below(ids.len() / 2);
+                let begun: String = ids[..cut].iter().filter_map(|&id| char::from_u32(id)).collect();
+                let Some(text) = compiled.close(&ids[..cut]) else {
+                    assert!(!begun.contains("weather"), "{style:?}: no way behind {begun}");
+                    continue;
+                };
+                let calls = calls(&read(&reading, &text));
+                assert!(!calls.is_empty(), "{style:?}: {text}");
+                calls.iter().for_each(|(name, arguments)| check_arguments(name, arguments, &text));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_brings_an_answer_to_an_end_begins_no_call_and_ends_no_thoughts() {
+    for style in styles() {
+        for vocabulary in vocabularies() {
+            let tokens = |text: &str| vocabulary.id(text);
+            let of = |choice, thoughts| {
+                let found = grammar(style, &functions(), &choice, true, thoughts, &tokens);
+                Compiled::new(&vocabulary, &found.expect("there are functions"))
+            };
+            assert_eq!(of(Choice::Required, None).close(&[]), None, "{style:?}: a function must be chosen");
+            let markers = think();
+            let thoughts = Thoughts { markers: &markers, starts_inside: true, budget: None };
+            let inside = of(Choice::Named("weather"), Some(thoughts));
+            assert_eq!(inside.close(&[u32::from(b'H')]), None, "{style:?}: it still thinks");
+        }
+    }
+}
+
+#[test]
 fn auto_lets_text_through_until_a_call_begins() {
     for vocabulary in vocabularies() {
         let tokens = |text: &str| vocabulary.id(text);

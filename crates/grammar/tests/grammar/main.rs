@@ -1,6 +1,7 @@
 //! Formats, and what they let through.
 
 mod bytes;
+mod closing;
 mod formats;
 mod hostile;
 mod suite;
