@@ -10,8 +10,8 @@ mod routes;
 mod work;
 
 pub use access::{
-    Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Standing, hash_key,
-    in_plain_words, read_text,
+    Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, PolicyError, RateLimits, Standing, Webhook,
+    WebhookError, hash_key, in_plain_words, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
 pub use dialects::openai::{Endpoint, embeddings, is_user};
