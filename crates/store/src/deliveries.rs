@@ -113,8 +113,8 @@ impl Store {
     /// The database.
     pub async fn delivered(&self, id: &str) -> Result<(), StoreError> {
         let database = self.database().await?;
-        let sql = "UPDATE deliveries SET state = 'delivered', last_error = NULL WHERE id = $1";
-        sqlx::query(sql).bind(id).execute(&database.pool).await?;
+        let sql = "UPDATE deliveries SET state = 'delivered', last_error = NULL, next_at = {now} WHERE id = $1";
+        sqlx::query(database.sql(sql)).bind(id).execute(&database.pool).await?;
         Ok(())
     }
 

@@ -103,7 +103,7 @@ impl Store {
                 SELECT id, state, SUM(bytes) OVER (ORDER BY used_at DESC, id) AS sum FROM answers) AS all_answers
             WHERE state = 'ended' AND sum > $1)";
         answers += database.forget(beyond, i64::try_from(keep.answer_bytes).unwrap_or(i64::MAX)).await?;
-        let sent = "DELETE FROM deliveries WHERE state <> 'waiting' AND next_at < {now} - $1";
+        let sent = "DELETE FROM deliveries WHERE state <> 'waiting' AND next_at <= {now} - $1";
         let mut deliveries = database.forget(sent, millis(keep.deliveries)).await?;
         let unsent = "DELETE FROM deliveries WHERE state = 'waiting' AND created_at < {now} - $1";
         deliveries += database.forget(unsent, millis(LONGEST_WAIT)).await?;
@@ -111,13 +111,5 @@ impl Store {
         // What belonged to all that.
         database.forget_foreign().await?;
         Ok(Swept { files, batches, answers, deliveries, audit, foreign })
-    }
-
-    /// Forgets what was done before a moment, in milliseconds since 1970. How much it was.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn prune_audit(&self, before: i64) -> Result<u64, StoreError> {
-        self.database().await?.forget("DELETE FROM audit WHERE at < $1", before).await
     }
 }

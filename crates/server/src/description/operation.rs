@@ -9,7 +9,7 @@ use super::shape::Shape;
 const ERRORS: &[(u16, &str)] = &[
     (400, "Something is wrong with the request: `param` names the field, and the message what is allowed."),
     (401, "There is no key, or it is not known."),
-    (403, "The request comes from a web page that may not ask."),
+    (403, "The request comes from a web page that may not ask, or from a key that is not an operator's."),
     (404, "There is nothing of that name."),
     (408, "The body did not come in time."),
     (409, "Another request has taken this one's place."),
@@ -20,6 +20,7 @@ const ERRORS: &[(u16, &str)] = &[
     (431, "The head is too large."),
     (499, "The request was cancelled."),
     (500, "The server failed on this request."),
+    (501, "The server keeps no work: it was started without a store."),
     (503, "The server cannot take it now, or cannot be in time; `retry-after` says when to come back."),
 ];
 
@@ -30,6 +31,8 @@ pub(crate) enum Errors {
     Open,
     /// Those of what needs a key.
     Keyed,
+    /// Those of what needs a key and the store.
+    Stored,
     /// Those of what names something in its path.
     Named,
     /// Those of a body that is looked at.
@@ -43,7 +46,8 @@ impl Errors {
         match status {
             400 | 403 | 421 | 431 | 500 | 503 => true,
             401 => self != Self::Open,
-            404 => !matches!(self, Self::Open | Self::Keyed),
+            404 => !matches!(self, Self::Open | Self::Keyed | Self::Stored),
+            501 => self == Self::Stored,
             408 | 413 | 415 | 429 => matches!(self, Self::Body | Self::Computed),
             409 | 499 => self == Self::Computed,
             _ => false,

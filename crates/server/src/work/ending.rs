@@ -4,20 +4,13 @@ use parkade_store::{Batch, BatchState, Deed, Delivery, Node, Outcome, Store, Sto
 
 use super::written;
 use crate::access::Policy;
-use crate::generate::events;
+use crate::generate::{deeds, events};
 
 /// Who is told that a batch is over: the book of deeds, and its owner's webhook.
 pub(super) fn told(policy: &Policy, batch: &Batch, state: BatchState) -> (Deed, Delivery) {
     let action = format!("batch.{}", state.name());
     let event = events::of(policy, &batch.owner, &action, &batch.id);
-    let deed = Deed {
-        tenant: batch.owner.clone(),
-        actor: "parkade".to_owned(),
-        action,
-        object: batch.id.clone(),
-        detail: String::new(),
-    };
-    (deed, event)
+    (deeds::own(&batch.owner, &action, &batch.id), event)
 }
 
 /// Writes the files of a batch of which nothing is to be run any more.

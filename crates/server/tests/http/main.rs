@@ -36,3 +36,4 @@ mod support;
 mod texts;
 mod tls;
 mod unknown_fields;
+mod webhooks;
