@@ -1,11 +1,12 @@
 //! The events of answers that are computed whether or not somebody reads them.
 
-use sqlx::{Any, QueryBuilder, Row};
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::StoreError;
 use crate::answers;
 use crate::database::Store;
 use crate::nodes::Node;
+use crate::values;
 
 impl Store {
     /// Writes down events of an answer that a node computes: that of number `first`, and those behind it. Those that are there already stay: an
@@ -25,14 +26,15 @@ impl Store {
         answers::own(database, &mut all, node, answer).await?;
         for (place, events) in events.chunks(1000).enumerate() {
             let from = first + (place * 1000) as u64;
-            let mut insert = QueryBuilder::<Any>::new("INSERT INTO answer_events (answer, number, content) ");
-            insert.push_values((from..).zip(events), |mut row, (number, event)| {
-                row.push_bind(answer.to_owned())
-                    .push_bind(i64::try_from(number).unwrap_or(i64::MAX))
-                    .push_bind(event.clone());
-            });
-            insert.push(" ON CONFLICT (answer, number) DO NOTHING");
-            insert.build().execute(&mut *all).await?;
+            let sql = format!(
+                "INSERT INTO answer_events (answer, number, content) VALUES {} ON CONFLICT (answer, number) DO NOTHING",
+                values::rows(events.len(), 3)
+            );
+            let mut insert = sqlx::query(AssertSqlSafe(sql));
+            for (number, event) in (from..).zip(events) {
+                insert = insert.bind(answer).bind(i64::try_from(number).unwrap_or(i64::MAX)).bind(event);
+            }
+            insert.execute(&mut *all).await?;
         }
         Ok(all.commit().await?)
     }

@@ -54,7 +54,7 @@ mod waiting;
 
 pub(crate) use complete::{Inspection, Operation, complete, inspect};
 pub(crate) use deadlines::Deadlines;
-pub(crate) use durable::{Durable, of_store};
+pub(crate) use durable::of_store;
 pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 pub(crate) use event_log::EventLog;
 pub(crate) use ignored_fields::IgnoredFields;

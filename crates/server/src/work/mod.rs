@@ -22,5 +22,5 @@ mod webhooks;
 mod worker;
 mod written;
 
-pub(crate) use read::{LARGEST_INPUT, MOST_LINES};
-pub(crate) use worker::{Inside, Work, start};
+pub(crate) use read::LARGEST_INPUT;
+pub(crate) use worker::start;

@@ -15,8 +15,8 @@ use crate::access::Identity;
 use crate::generate::{AppState, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, wait_for_all};
 use crate::http::ApiError;
 
+pub use parse::Endpoint;
 use parse::{Embeddings, Rerank};
-pub use parse::{Endpoint, is_user};
 
 /// OpenAI's API.
 pub(crate) const DIALECT: Dialect = Dialect {
@@ -44,7 +44,7 @@ fn routes() -> Vec<Route> {
 /// # Errors
 /// The field that is at fault, or why the engine refuses or fails a text.
 pub fn embeddings(state: &AppState, body: &Value, complete: impl Fn(&mut Request)) -> Result<Vec<u8>, ApiError> {
-    let sender = Sender { identity: &Identity::Anonymous, deadlines: Deadlines::default() };
+    let sender = Sender { identity: &Identity::ANONYMOUS, deadlines: Deadlines::default() };
     wait_for_all(Embeddings::read(state, body, &sender)?, complete)
 }
 
@@ -64,7 +64,7 @@ impl Endpoint {
             Self::Chat => Chat::read,
             Self::Completions => Completions::read,
         };
-        let task = read(state, body, &Identity::Anonymous, Deadlines::default())?;
+        let task = read(state, body, &Identity::ANONYMOUS, Deadlines::default())?;
         let Task { model, requests, prompt_field, .. } = task.compile()?;
         let submit = |mut request| {
             complete(&mut request);
