@@ -1,6 +1,7 @@
 //! The API as its clients see it: a real engine on a tiny random model, in process and over sockets.
 
 mod any_json;
+mod audit;
 mod bad_requests;
 mod bad_transport;
 mod both;
