@@ -317,6 +317,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub store: StoreArgs,
     #[command(flatten)]
+    pub webhook: WebhookArgs,
+    #[command(flatten)]
     pub scheduling: SchedulingArgs,
     /// Print the settings in force as a configuration file, and exit
     #[arg(long)]
@@ -414,6 +416,32 @@ pub struct StoreArgs {
     /// Seconds after which the work of a node that has died is taken up by others
     #[arg(long, value_name = "S", env = "PARKADE_LEASE_SECONDS", hide_env = true, default_value_t = 15, value_parser = whole::<u64>(1..=3600))]
     pub lease_seconds: u64,
+}
+
+/// Who is told that durable work is over.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Webhook")]
+pub struct WebhookArgs {
+    /// Is told when batches and background answers are over, of keys that name no webhook of their own: by Standard Webhooks, signed
+    /// with the secret in PARKADE_WEBHOOK_SECRET [default: nobody is told]
+    #[arg(long, value_name = "URL", env = "PARKADE_WEBHOOK_URL", hide_env = true)]
+    pub webhook_url: Option<String>,
+    /// File with the secret instead (whsec_...), or with the new one and the one before it; read again at SIGHUP
+    #[arg(long, value_name = "FILE", env = "PARKADE_WEBHOOK_SECRET_FILE", hide_env = true)]
+    pub webhook_secret_file: Option<PathBuf>,
+    /// Whether webhooks, keys' own too, may be in the local network, and without TLS
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "PARKADE_WEBHOOK_ALLOW_PRIVATE",
+        hide_env = true,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = false
+    )]
+    pub webhook_allow_private: bool,
 }
 
 /// Two of the largest files that OpenAI's API takes, ten times.

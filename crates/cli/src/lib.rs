@@ -25,6 +25,7 @@ mod run;
 mod serve;
 mod stderr;
 mod synth;
+mod webhook;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};

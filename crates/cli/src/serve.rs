@@ -76,6 +76,11 @@ impl ServeError {
         match self {
             ServeError::Models(error) => vec![error.setting()],
             ServeError::Policy(PolicyError::Keys(_)) => vec!["api-keys"],
+            ServeError::Policy(PolicyError::Webhook(error)) => vec![error.setting()],
+            ServeError::Policy(PolicyError::WebhookPlace(parkade_server::PolicyError::Webhook(_))) => {
+                vec!["webhook-url"]
+            }
+            ServeError::Policy(PolicyError::WebhookPlace(_)) => vec!["api-keys"],
             ServeError::Policy(PolicyError::Engine(error)) | ServeError::Engine(error) => {
                 vec![loading::setting_of_engine(error)]
             }

@@ -10,8 +10,8 @@ mod routes;
 mod work;
 
 pub use access::{
-    Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Standing, hash_key,
-    in_plain_words, is_user, read_text,
+    Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, PolicyError, RateLimits, Standing, Webhook,
+    WebhookError, hash_key, in_plain_words, is_user, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
 pub use dialects::chat::{Answered, Call, Part, Turn};

@@ -107,4 +107,19 @@ impl Store {
         };
         Ok(Page::of(rows.iter().map(record).collect::<Result<_, _>>()?, limit))
     }
+
+    /// Forgets what was done before a moment, in milliseconds since 1970, and notes that. How much it was.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn prune_audit(&self, before: i64, deed: &Deed) -> Result<u64, StoreError> {
+        let database = self.database().await?;
+        let mut all = database.begin().await?;
+        let deleted = sqlx::query("DELETE FROM audit WHERE at < $1").bind(before).execute(&mut *all).await?;
+        let deleted = deleted.rows_affected();
+        let detail = format!(r#"{{"before":{},"deleted":{deleted}}}"#, before.div_euclid(1000));
+        note(database, &mut all, &Deed { detail, ..deed.clone() }).await?;
+        all.commit().await?;
+        Ok(deleted)
+    }
 }

@@ -72,14 +72,20 @@ fn millis(time: Duration) -> i64 {
 }
 
 impl Store {
-    /// Takes events that are due, at most so many. Whoever takes them says what came of them, or others take them after a while.
+    /// Takes events that are due, at most so many: the first of each owner before the second of any. Whoever takes them says what came of
+    /// them, or others take them after a while.
     ///
     /// # Errors
     /// The database.
     pub async fn take_deliveries(&self, most: usize) -> Result<Vec<Attempt>, StoreError> {
         let database = self.database().await?;
         let sql = "UPDATE deliveries SET attempts = attempts + 1, next_at = {now} + $2 WHERE id IN (
-                SELECT id FROM deliveries WHERE state = 'waiting' AND next_at <= {now} ORDER BY next_at LIMIT $1 {skip})
+                SELECT id FROM deliveries WHERE state = 'waiting' AND next_at <= {now} AND id IN (
+                    SELECT id FROM (
+                        SELECT id, next_at, ROW_NUMBER() OVER (PARTITION BY owner ORDER BY next_at, id) AS place
+                        FROM deliveries WHERE state = 'waiting' AND next_at <= {now}) AS due
+                    ORDER BY place, next_at LIMIT $1)
+                {skip})
             RETURNING id, owner, kind, payload, attempts, {now} - created_at AS age";
         let rows = sqlx::query(database.sql(sql))
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
@@ -107,8 +113,8 @@ impl Store {
     /// The database.
     pub async fn delivered(&self, id: &str) -> Result<(), StoreError> {
         let database = self.database().await?;
-        let sql = "UPDATE deliveries SET state = 'delivered', last_error = NULL WHERE id = $1";
-        sqlx::query(sql).bind(id).execute(&database.pool).await?;
+        let sql = "UPDATE deliveries SET state = 'delivered', last_error = NULL, next_at = {now} WHERE id = $1";
+        sqlx::query(database.sql(sql)).bind(id).execute(&database.pool).await?;
         Ok(())
     }
 

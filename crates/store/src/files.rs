@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
+use crate::audit::{self, Deed};
 use crate::database::Store;
 use crate::nodes::Node;
 use crate::page::{Order, Page};
@@ -187,7 +188,7 @@ impl Store {
     ///
     /// # Errors
     /// The database.
-    pub async fn delete_file(&self, owner: &str, id: &str) -> Result<bool, StoreError> {
+    pub async fn delete_file(&self, owner: &str, id: &str, deed: &Deed) -> Result<bool, StoreError> {
         let database = self.database().await?;
         let mut all = database.begin().await?;
         let deleted = sqlx::query("DELETE FROM files WHERE id = $1 AND owner = $2 AND state = 'ready'");
@@ -195,6 +196,7 @@ impl Store {
             return Ok(false);
         }
         sqlx::query("DELETE FROM file_chunks WHERE file = $1").bind(id).execute(&mut *all).await?;
+        audit::note(database, &mut all, &deed.of(id)).await?;
         all.commit().await?;
         Ok(true)
     }
@@ -340,11 +342,12 @@ impl FileWriter {
     ///
     /// # Errors
     /// The database, and that the owner's files would be too large together.
-    pub async fn finish(mut self) -> Result<File, StoreError> {
+    pub async fn finish(mut self, deed: &Deed) -> Result<File, StoreError> {
         self.flush().await?;
         let database = self.store.database().await?;
         let mut all = database.begin().await?;
         self.publish(&mut all).await?;
+        audit::note(database, &mut all, &deed.of(&self.id)).await?;
         all.commit().await?;
         self.is_finished = true;
         let file = self.store.file(&self.owner, &self.id).await?;

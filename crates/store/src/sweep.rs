@@ -20,6 +20,9 @@ pub struct Retention {
     pub answer_bytes: u64,
 }
 
+/// For how long an event may wait at most: longer than anybody tries to send it.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Default for Retention {
@@ -100,19 +103,13 @@ impl Store {
                 SELECT id, state, SUM(bytes) OVER (ORDER BY used_at DESC, id) AS sum FROM answers) AS all_answers
             WHERE state = 'ended' AND sum > $1)";
         answers += database.forget(beyond, i64::try_from(keep.answer_bytes).unwrap_or(i64::MAX)).await?;
-        let sent = "DELETE FROM deliveries WHERE state <> 'waiting' AND next_at < {now} - $1";
-        let deliveries = database.forget(sent, millis(keep.deliveries)).await?;
+        let sent = "DELETE FROM deliveries WHERE state <> 'waiting' AND next_at <= {now} - $1";
+        let mut deliveries = database.forget(sent, millis(keep.deliveries)).await?;
+        let unsent = "DELETE FROM deliveries WHERE state = 'waiting' AND created_at < {now} - $1";
+        deliveries += database.forget(unsent, millis(LONGEST_WAIT)).await?;
         let audit = database.forget("DELETE FROM audit WHERE at < {now} - $1", millis(keep.audit)).await?;
         // What belonged to all that.
         database.forget_foreign().await?;
         Ok(Swept { files, batches, answers, deliveries, audit, foreign })
-    }
-
-    /// Forgets what was done before a moment, in milliseconds since 1970. How much it was.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn prune_audit(&self, before: i64) -> Result<u64, StoreError> {
-        self.database().await?.forget("DELETE FROM audit WHERE at < $1", before).await
     }
 }

@@ -16,6 +16,8 @@
 //! max_waiting_tokens = 100000       # their prompt and expected answer tokens
 //! tokens_per_minute = 60000
 //! requests_per_minute = 600
+//! webhook_url = "https://hooks.example/parkade"    # is told when its batches and background answers are over
+//! webhook_secret = "whsec_…"        # signs what it is told; a list of the new one and the one before it too
 //! ```
 //!
 //! Only `name`, `key_sha256` and `highest_class` must be there.
@@ -32,6 +34,7 @@ use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
 use super::text::{in_plain_words, read_text};
+use super::webhook::{Webhook, WebhookError};
 
 /// The longest name of a key.
 const LONGEST_NAME: usize = 128;
@@ -53,6 +56,8 @@ pub struct ApiKey {
     pub cache_group: Option<String>,
     /// What it may have.
     pub policy: TenantPolicy,
+    /// What is told when its batches and background answers are over.
+    pub webhook: Option<Webhook>,
     digest: KeyDigest,
 }
 
@@ -171,7 +176,26 @@ struct Entry {
     batch_class: Class,
     operator: bool,
     cache_group: Option<String>,
+    webhook_url: Option<String>,
+    webhook_secret: Option<Secrets>,
     policy: TenantPolicy,
+}
+
+/// One secret, or the new one and the one before it.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string, or a list of two")]
+enum Secrets {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Secrets {
+    fn all(&self) -> Vec<&str> {
+        match self {
+            Self::One(secret) => vec![secret],
+            Self::Several(secrets) => secrets.iter().map(String::as_str).collect(),
+        }
+    }
 }
 
 impl Default for Entry {
@@ -184,14 +208,25 @@ impl Default for Entry {
             batch_class: Class::Low,
             operator: false,
             cache_group: None,
+            webhook_url: None,
+            webhook_secret: None,
             policy: TenantPolicy::default(),
         }
     }
 }
 
 impl Entry {
-    const FIELDS: &[&str] =
-        &["name", "key_sha256", "highest_class", "default_class", "batch_class", "operator", "cache_group"];
+    const FIELDS: &[&str] = &[
+        "name",
+        "key_sha256",
+        "highest_class",
+        "default_class",
+        "batch_class",
+        "operator",
+        "cache_group",
+        "webhook_url",
+        "webhook_secret",
+    ];
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -221,6 +256,8 @@ impl<'de> Visitor<'de> for EntryVisitor {
                 "batch_class" => entry.batch_class = map.next_value()?,
                 "operator" => entry.operator = map.next_value()?,
                 "cache_group" => entry.cache_group = map.next_value()?,
+                "webhook_url" => entry.webhook_url = map.next_value()?,
+                "webhook_secret" => entry.webhook_secret = map.next_value()?,
                 limit => _ = entry.policy.read(limit, &mut map)?,
             }
         }
@@ -306,6 +343,7 @@ impl ApiKeys {
                 operator: false,
                 cache_group: None,
                 policy: TenantPolicy::default(),
+                webhook: None,
                 digest,
             }));
         }
@@ -327,6 +365,16 @@ impl ApiKeys {
     /// The entry of this name.
     pub fn named(&self, name: &str) -> Option<Arc<ApiKey>> {
         self.keys.iter().find(|key| key.name == name).cloned()
+    }
+
+    /// The webhook of the key of this name, if it has one of its own.
+    pub(crate) fn webhook_of(&self, name: &str) -> Option<&Webhook> {
+        self.keys.iter().find(|key| key.name == name)?.webhook.as_ref()
+    }
+
+    /// Webhooks of keys, with the names of these.
+    pub(crate) fn webhooks(&self) -> impl Iterator<Item = (&str, &Webhook)> {
+        self.keys.iter().filter_map(|key| Some((key.name.as_str(), key.webhook.as_ref()?)))
     }
 
     /// What each tenant may have, by name.
@@ -376,8 +424,27 @@ impl Entry {
         self.policy
             .validate()
             .map_err(|error| format!("{} is {}; {}", error.field.replace('-', "_"), error.value, error.remedy))?;
+        let webhook = self.webhook()?;
         let Entry { name, batch_class, operator, cache_group, policy, .. } = self;
-        Ok(ApiKey { name, highest_class, default_class, batch_class, operator, cache_group, policy, digest })
+        Ok(ApiKey { name, highest_class, default_class, batch_class, operator, cache_group, policy, webhook, digest })
+    }
+
+    fn webhook(&self) -> Result<Option<Webhook>, String> {
+        let (url, secrets) = match (&self.webhook_url, &self.webhook_secret) {
+            (None, None) => return Ok(None),
+            (Some(url), Some(secrets)) => (url, secrets.all()),
+            (Some(_), None) => {
+                return Err("webhook_secret is missing; give the secret that signs what webhook_url is told".into());
+            }
+            (None, Some(_)) => {
+                return Err("webhook_url is missing; give it beside webhook_secret, or leave that out".into());
+            }
+        };
+        let webhook = Webhook::new(url, &secrets).map_err(|error| match error {
+            WebhookError::Url(problem) => format!("webhook_url: {problem}"),
+            WebhookError::Secret(problem) => format!("webhook_secret: {problem}"),
+        });
+        webhook.map(Some)
     }
 }
 

@@ -12,6 +12,8 @@
 //! | `rate_limit_headers.rs` | how a tenant stands with its limits, as OpenAI's `x-ratelimit-*` headers say it |
 //! | `open_requests.rs` | how many requests one key may have open at the door |
 //! | `state.rs` | the policy in force, and what has been used of it |
+//! | `webhook.rs` | where events are sent, and what signs them: [`Webhook`] |
+//! | `public_address.rs` | which addresses are of the public internet |
 //! | `user.rs` | what a user may be called |
 //! | `policy.rs` | [`Policy`]: keys, rates and weights together, as they are replaced at run time |
 
@@ -23,16 +25,18 @@ mod keys;
 mod open_requests;
 mod origins;
 mod policy;
+pub(crate) mod public_address;
 mod rate_limit_headers;
 mod rates;
 mod state;
 mod text;
 mod user;
+mod webhook;
 
 pub(crate) use hosts::Hosts;
 pub(crate) use identity::Identity;
 pub use keys::{ApiKey, ApiKeys, KeysError, hash_key};
-pub use policy::Policy;
+pub use policy::{Policy, PolicyError};
 pub(crate) use rate_limit_headers::rate_limit_header_names;
 pub use rate_limit_headers::{Meter, Standing};
 pub use rates::{Advance, Demand, OverLimit, RateLimits};
@@ -40,3 +44,4 @@ pub(crate) use state::AccessState;
 pub use text::{in_plain_words, read_text};
 pub(crate) use user::MAX_USER_BYTES;
 pub use user::is_user;
+pub use webhook::{Webhook, WebhookError};

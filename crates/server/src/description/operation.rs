@@ -9,7 +9,7 @@ use super::shape::{Field, Shape, object};
 const ERRORS: &[(u16, &str)] = &[
     (400, "Something is wrong with the request: `param` names the field, and the message what is allowed."),
     (401, "There is no key, or it is not known."),
-    (403, "The request comes from a web page that may not ask."),
+    (403, "The request comes from a web page that may not ask, or from a key that is not an operator's."),
     (404, "There is nothing of that name."),
     (408, "The body did not come in time."),
     (409, "Another request has taken this one's place, or something else stands against it."),

@@ -20,6 +20,7 @@
 //! | `background.rs` | an answer that is computed whether or not somebody reads |
 //! | `event_log.rs` | its events, for whoever reads them later |
 //! | `events.rs` | events that webhooks are told |
+//! | `deeds.rs` | who did what, for the book of deeds |
 //! | `kept.rs` | answers that can be asked for later: [`Store`] |
 //! | `durable.rs` | work that outlives its client: the store, and who does its work here |
 //! | `waiting.rs` | what the reader of a stream is told while nothing comes |
@@ -32,6 +33,7 @@ mod background;
 mod charge;
 mod complete;
 mod deadlines;
+pub(crate) mod deeds;
 mod durable;
 mod encoder;
 mod event_log;

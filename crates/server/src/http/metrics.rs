@@ -1,4 +1,4 @@
-//! What the server counts itself: connections and HTTP requests. The engine counts the rest.
+//! What the server counts itself: connections, HTTP requests and webhooks. The engine counts the rest.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,6 +31,7 @@ pub(crate) struct HttpMetrics {
     refused_connections: Counter,
     evicted_connections: Counter,
     failed_handshakes: Family<[(&'static str, &'static str); 1], Counter>,
+    webhooks: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 fn seconds() -> Histogram {
@@ -91,6 +92,12 @@ impl HttpMetrics {
                 "Connections that came to no TLS, by reason: plain_http, timeout, refused (by either side)",
                 Family::default(),
             ),
+            webhooks: register(
+                page,
+                "webhook_attempts",
+                "Events sent to webhooks, by what came of it (failed: it is sent again; given_up: it is not)",
+                Family::default(),
+            ),
             registry,
         }
     }
@@ -136,6 +143,11 @@ impl HttpMetrics {
         let labels = [("method", "other".to_owned()), ("route", NO_ROUTE.to_owned()), ("status", status.to_string())];
         self.requests.get_or_create(&labels).inc();
         self.failed(code);
+    }
+
+    /// An event was sent to a webhook.
+    pub fn webhook(&self, outcome: &'static str) {
+        self.webhooks.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     pub fn connected(&self) -> Connected {

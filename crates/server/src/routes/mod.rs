@@ -1,8 +1,10 @@
 //! The paths of the API.
 
+mod audit;
 mod describe;
 mod description;
 mod models;
+mod moment;
 mod ops;
 mod requests;
 mod serve;
@@ -74,6 +76,8 @@ fn own_routes() -> Vec<Route> {
         Route::get("/v1/requests/{id}", requests::status, describe::request()),
         Route::post("/v1/requests/{id}/cancel", requests::cancel, describe::cancel()),
         Route::get("/v1/requests/{id}/stream", requests::attach, describe::attach()),
+        Route::get("/v1/audit", audit::list, describe::audit()),
+        Route::delete("/v1/audit", audit::prune, describe::prune_audit()),
         Route::get("/v1/metrics", snapshot::json, describe::figures()),
         Route::get("/health", health::live, describe::live()),
         Route::get("/health/ready", health::ready, describe::ready()),

@@ -11,12 +11,14 @@
 //! | `order.rs` | lines that begin alike |
 //! | `run.rs` | one line: asked, waited for, asked again |
 //! | `written.rs` | what is written of a line |
+//! | `webhooks/` | what webhooks are told: sent, and sent again |
 //! | `ending.rs` | the files of a batch that is over |
 
 mod ending;
 mod order;
 mod read;
 mod run;
+mod webhooks;
 mod worker;
 mod written;
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::order::{self, Beginnings};
 use super::written;
+use crate::access::Policy;
 use crate::http::quote;
 
 /// The most lines of a batch.
@@ -157,11 +158,11 @@ impl Reading {
     }
 
     /// Puts what was read into the store: the batch runs from now on, or has failed.
-    pub async fn put(self, store: &Store, node: &Node, batch: &Batch) -> Result<(), StoreError> {
+    pub async fn put(self, policy: &Policy, store: &Store, node: &Node, batch: &Batch) -> Result<(), StoreError> {
         let faults = Value::from(self.faults).to_string();
         if let Some((code, message)) = self.hopeless {
             let all = json!([{"code": code, "line": Value::Null, "message": message, "param": "input_file_id"}]);
-            let told = super::ending::told(batch, parkade_store::BatchState::Failed);
+            let told = super::ending::told(policy, batch, parkade_store::BatchState::Failed);
             return store.fail_batch(node, &batch.id, &all.to_string(), (&told.0, &told.1)).await;
         }
         let mut lines = self.lines;

@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::webhooks::Outbox;
 use super::{ending, read, run};
+use crate::access::Policy;
 use crate::generate::AppState;
 
 /// How often it is looked for work that others have made, or have left; and four times in a lease at least.
@@ -97,6 +99,8 @@ struct Worker {
     results: Vec<LineResult>,
     /// What is to be given back.
     unfinished: Vec<ClaimedLine>,
+    /// What webhooks are told.
+    outbox: Outbox,
 }
 
 impl Worker {
@@ -117,6 +121,7 @@ impl Worker {
             batch: None,
             results: Vec::new(),
             unfinished: Vec::new(),
+            outbox: Outbox::default(),
         })
     }
 
@@ -170,6 +175,7 @@ impl Worker {
             self.stop_what_is_over().await?;
             self.store.advance_batches().await?;
             self.take_up().await?;
+            self.outbox.send(&self.state, &self.store).await?;
             self.sweep().await
         };
         let done = rounds.await;
@@ -259,7 +265,8 @@ impl Worker {
             let (store, node, state, of_task) =
                 (self.store.clone(), self.node.clone(), self.state.clone(), batch.clone());
             let task = self.in_hand.spawn(async move {
-                if let Err(error) = advance(&store, &node, &of_task).await {
+                let policy = state.access().policy();
+                if let Err(error) = advance(&policy, &store, &node, &of_task).await {
                     tracing::warn!(batch = of_task.id, %error, "a batch waits");
                     // If even that fails, the lease ends.
                     let _ = store.release_batch(&node, &of_task.id).await;
@@ -301,9 +308,9 @@ impl Worker {
 }
 
 /// Reads the file of a batch, or writes its files.
-async fn advance(store: &Store, node: &Node, batch: &Batch) -> Result<(), StoreError> {
+async fn advance(policy: &Policy, store: &Store, node: &Node, batch: &Batch) -> Result<(), StoreError> {
     match batch.state {
-        BatchState::Validating => read::read(store, batch).await?.put(store, node, batch).await,
-        _ => ending::end(store, node, batch).await,
+        BatchState::Validating => read::read(store, batch).await?.put(policy, store, node, batch).await,
+        _ => ending::end(policy, store, node, batch).await,
     }
 }

@@ -1,6 +1,7 @@
 //! The API as its clients see it: a real engine on a tiny random model, in process and over sockets.
 
 mod any_json;
+mod audit;
 mod bad_requests;
 mod bad_transport;
 mod both;
@@ -38,3 +39,4 @@ mod support;
 mod texts;
 mod tls;
 mod unknown_fields;
+mod webhooks;

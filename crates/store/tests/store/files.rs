@@ -1,6 +1,6 @@
 //! Files.
 
-use parkade_store::{NewFile, Order, Purpose, Retention, Store, StoreConfig, StoreError};
+use parkade_store::{Deed, NewFile, Order, Purpose, Retention, Store, StoreConfig, StoreError};
 
 use sha2::{Digest, Sha256};
 
@@ -19,8 +19,14 @@ fn a_file_is_read_as_it_was_written() {
             assert_eq!(part, content[start as usize..(start + length) as usize], "{start} {length}");
         }
         assert!(store.read_range(&id, 4_999_999, 2).await.is_err());
-        assert!(store.file("bob", &id).await.unwrap().is_none() && !store.delete_file("bob", &id).await.unwrap());
-        assert!(store.delete_file("ada", &id).await.unwrap() && store.file("ada", &id).await.unwrap().is_none());
+        assert!(
+            store.file("bob", &id).await.unwrap().is_none()
+                && !store.delete_file("bob", &id, &Deed::default()).await.unwrap()
+        );
+        assert!(
+            store.delete_file("ada", &id, &Deed::default()).await.unwrap()
+                && store.file("ada", &id).await.unwrap().is_none()
+        );
         assert!(store.sweep(&Retention::default()).await.unwrap().is_empty(), "nothing of it is left");
     });
 }

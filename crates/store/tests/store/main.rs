@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod batches;
+mod deliveries;
 mod files;
 mod opening;
 
 use std::future::Future;
 use std::time::Duration;
 
-use parkade_store::{NewFile, Place, Purpose, Store, StoreConfig};
+use parkade_store::{Deed, NewFile, Place, Purpose, Store, StoreConfig};
 use sqlx::Executor;
 use tempfile::TempDir;
 
@@ -47,5 +49,5 @@ async fn upload(store: &Store, owner: &str, content: &[u8]) -> String {
         NewFile { owner: owner.to_owned(), name: "in.jsonl".to_owned(), purpose: Purpose::Batch, expires_after: None };
     let mut writer = store.write_file(new, None).await.unwrap();
     writer.write(content).await.unwrap();
-    writer.finish().await.unwrap().id
+    writer.finish(&Deed::default()).await.unwrap().id
 }

@@ -8,9 +8,8 @@ use serde_json::Value;
 
 use super::files::limit;
 use super::objects;
-use super::upload::deed;
 use crate::access::Identity;
-use crate::generate::{AppState, of_store};
+use crate::generate::{AppState, deeds, of_store};
 use crate::http::{ApiError, Name, Parameters, quote};
 
 /// How many batches a list has, and at most, as OpenAI's.
@@ -68,7 +67,7 @@ pub(super) async fn cancel(
     if !store.may_have_work() {
         return found(None, &id);
     }
-    let deed = deed(&identity, "batch.cancelling");
+    let deed = deeds::of(&identity, "batch.cancelling", &id);
     let batch = store.cancel_batch(identity.owner().unwrap_or_default(), &id, &deed).await.map_err(of_store)?;
     state.durable().wake();
     found(batch, &id)

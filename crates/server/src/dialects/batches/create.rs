@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::files::find;
 use super::objects;
-use super::upload::{EXPIRY, deed};
+use super::upload::EXPIRY;
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
 use crate::dialects::metadata;
-use crate::generate::{AppState, of_store};
+use crate::generate::{AppState, deeds, of_store};
 use crate::http::{ApiError, RequestLog, body, quote};
 
 /// The paths that lines may be for.
@@ -45,7 +45,7 @@ pub(super) async fn create(
             format!("the file {} is for {}; upload it with purpose: batch", quote(&file.id), file.purpose.name());
         return Err(ApiError::invalid_value("input_file_id", message));
     }
-    let batch = store.create_batch(&new, &deed(&identity, "batch.created")).await.map_err(of_store)?;
+    let batch = store.create_batch(&new, &deeds::of(&identity, "batch.created", "")).await.map_err(of_store)?;
     state.durable().wake();
     Ok(Json(objects::batch(&batch)))
 }

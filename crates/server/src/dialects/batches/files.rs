@@ -12,9 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::objects;
-use super::upload::deed;
 use crate::access::Identity;
-use crate::generate::{AppState, of_store};
+use crate::generate::{AppState, deeds, of_store};
 use crate::http::{ApiError, Name, Parameters, Retry, quote};
 
 /// How many files a list has at most, as OpenAI's.
@@ -98,8 +97,8 @@ pub(super) async fn delete(
         let message = format!("the file {} is read by a batch that is not over; cancel that first", quote(&id));
         return Err(ApiError::new(StatusCode::CONFLICT, "file_in_use", message, Retry::Never).with_param("id"));
     }
-    let deleted = store.delete_file(&file.owner, &file.id).await.map_err(of_store)?;
-    store.note(&deed(&identity, "file.deleted").of(&file.id)).await.map_err(of_store)?;
+    let deed = deeds::of(&identity, "file.deleted", &file.id);
+    let deleted = store.delete_file(&file.owner, &file.id, &deed).await.map_err(of_store)?;
     Ok(Json(json!({"id": file.id, "object": "file", "deleted": deleted})))
 }
 

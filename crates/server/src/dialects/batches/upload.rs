@@ -5,12 +5,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use multer::{Field, Multipart};
-use parkade_store::{Deed, FileWriter, NewFile, Purpose};
+use parkade_store::{FileWriter, NewFile, Purpose};
 use serde_json::Value;
 
 use super::objects;
 use crate::access::Identity;
-use crate::generate::{AppState, of_store};
+use crate::generate::{AppState, deeds, of_store};
 use crate::http::body::pieces;
 use crate::http::{ApiError, quote};
 use crate::work::LARGEST_INPUT;
@@ -76,15 +76,8 @@ pub(super) async fn upload(
     let mut file = form.file.ok_or_else(|| ApiError::missing("file", "a file in the form"))?;
     let purpose = form.purpose.ok_or_else(|| ApiError::missing("purpose", "\"batch\" or \"user_data\""))?;
     file.set(purpose, form.expires_after).await.map_err(of_store)?;
-    let file = file.finish().await.map_err(of_store)?;
-    store.note(&Deed { object: file.id.clone(), ..deed(&identity, "file.uploaded") }).await.map_err(of_store)?;
+    let file = file.finish(&deeds::of(&identity, "file.uploaded", "")).await.map_err(of_store)?;
     Ok(Json(objects::file(&file)))
-}
-
-/// What somebody does with a file or a batch.
-pub(super) fn deed(identity: &Identity, action: &str) -> Deed {
-    let tenant = identity.owner().unwrap_or_default().to_owned();
-    Deed { actor: tenant.clone(), tenant, action: action.to_owned(), ..Deed::default() }
 }
 
 /// Writes a file as it comes.
