@@ -173,7 +173,10 @@ fn finish(lark: Lark<'_>, style: Style, functions: Functions<'_>, reasoning: Opt
 /// The name of a function as a style's calls have it, with what stands behind it. What stands before it may be forced.
 fn head(style: Style, name: &str) -> String {
     match style.form() {
-        Form::Json(form) => format!("{}\", \"{}\": ", json_text(name), form.keys.1),
+        Form::Json(form) => match form.keys {
+            Some((_, key)) => format!("{}\", \"{key}\": ", json_text(name)),
+            None => format!("{}\": ", json_text(name)),
+        },
         Form::Named(form) if form.is_numbered => format!("{name}:"),
         Form::Named(form) => format!("{name}{}", form.middle.first().copied().unwrap_or_default()),
         Form::Tagged(form) => format!("{name}{}", form.named.first().copied().unwrap_or_default()),
