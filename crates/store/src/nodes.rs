@@ -7,7 +7,11 @@
 use sqlx::{Any, Row, Transaction};
 
 use crate::database::{Database, Store};
+use crate::kind::Kind;
 use crate::{StoreError, id};
+
+/// A lease without an end, in milliseconds.
+const NO_END: i64 = i64::MAX / 4;
 
 /// A process that does work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,16 +29,22 @@ impl Store {
         let database = self.database().await?;
         let node = Node { id: id::new("node_") };
         let sql = "INSERT INTO nodes (id, started_at, alive_until) VALUES ($1, {now}, {now} + $2)";
-        sqlx::query(database.sql(sql)).bind(&node.id).bind(self.lease_ms()).execute(&database.pool).await?;
+        let lease = if database.kind == Kind::Sqlite { NO_END } else { self.lease_ms() };
+        sqlx::query(database.sql(sql)).bind(&node.id).bind(lease).execute(&database.pool).await?;
         Ok(node)
     }
 
-    /// Renews a node's lease, and frees what nodes have whose leases are over.
+    /// Renews a node's lease, and frees what nodes have whose leases are over. In a file for one process nobody else could: there a lease has
+    /// no end, and nothing is written.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] if its own was over: it has nothing any more, and must join again.
     pub async fn renew(&self, node: &Node) -> Result<(), StoreError> {
         let database = self.database().await?;
+        if database.kind == Kind::Sqlite {
+            let row = sqlx::query("SELECT id FROM nodes WHERE id = $1").bind(&node.id).fetch_optional(&database.pool);
+            return row.await?.map(|_| ()).ok_or(StoreError::Fenced);
+        }
         let sql = "UPDATE nodes SET alive_until = {now} + $2 WHERE id = $1 AND alive_until > {now}";
         let renewed = sqlx::query(database.sql(sql)).bind(&node.id).bind(self.lease_ms()).execute(&database.pool);
         if renewed.await?.rows_affected() == 0 {
@@ -99,8 +109,8 @@ impl Database {
     /// Makes sure, for the length of a transaction, that a node is alive: whoever wants to bury it waits or passes it by.
     pub(crate) async fn hold(&self, all: &mut Transaction<'static, Any>, node: &Node) -> Result<(), StoreError> {
         let lock = match self.kind {
-            crate::kind::Kind::Postgres => "FOR SHARE",
-            crate::kind::Kind::Sqlite => "",
+            Kind::Postgres => "FOR SHARE",
+            Kind::Sqlite => "",
         };
         let sql = format!("SELECT id FROM nodes WHERE id = $1 AND alive_until > {{now}} {lock}");
         let row = sqlx::query(self.sql(&sql)).bind(&node.id).fetch_optional(&mut **all).await?;

@@ -45,7 +45,7 @@ pub(crate) use error::{ErrorBody, quote};
 pub(crate) use json_fault::json_fault;
 pub use listener::Listener;
 pub(crate) use parameters::{Name, Parameters};
-pub(crate) use request_log::RequestLog;
+pub(crate) use request_log::{Quiet, RequestLog};
 pub use request_log::is_request_id;
 pub(crate) use sse::{Frames, event_stream};
 pub(crate) use state::HttpState;

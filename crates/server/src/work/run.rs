@@ -12,6 +12,7 @@ use tower::ServiceExt;
 use super::written;
 use crate::access::Identity;
 use crate::generate::AppState;
+use crate::http::Quiet;
 
 /// How often a line is asked again that the server failed on.
 const MOST_FAILURES: usize = 2;
@@ -72,7 +73,8 @@ pub(super) async fn run(
 }
 
 async fn ask(inside: &Router, path: &str, identity: Identity, body: Bytes) -> (StatusCode, HeaderMap, Bytes) {
-    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json").extension(identity);
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    let request = request.extension(identity).extension(Quiet);
     let request = match request.body(Body::from(body)) {
         Ok(request) => request,
         Err(error) => return (StatusCode::BAD_REQUEST, HeaderMap::new(), Bytes::from(error.to_string())),
