@@ -14,6 +14,6 @@ pub use access::{
 };
 pub use config::{ConfigError, ServerConfig};
 pub use dialects::openai::{Endpoint, embeddings, is_user};
-pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
+pub use generate::{ANY_NAME, AppState, DEFAULT_MODEL, Defaults, ModelEntry};
 pub use http::{ApiError, Listener, Retry, Tls, TlsError, is_request_id};
 pub use routes::{router, serve};

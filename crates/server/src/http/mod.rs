@@ -33,7 +33,7 @@ mod state;
 mod tls;
 mod unix_socket;
 
-pub(crate) use authority::{ANY, Authority, Host, normal_origin};
+pub(crate) use authority::{ANY, Authority, Host, LOCALHOST, is_local_page, normal_origin};
 pub(crate) use body_memory::Payer;
 pub(crate) use connection::{Admission, Ends, Sender, is_probe};
 pub use error::{ApiError, Retry};

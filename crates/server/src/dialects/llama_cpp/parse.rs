@@ -83,7 +83,7 @@ impl Wish {
             return Err(ApiError::unsupported("post_sampling_probs", message));
         }
         Ok(Wish {
-            max_tokens: generation::max_tokens(fields, 0)?,
+            max_tokens: generation::max_tokens(fields, model, 0)?,
             ignored: ignored.settle(state.config().strict)?,
             given: Given {
                 probs,

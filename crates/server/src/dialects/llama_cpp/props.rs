@@ -19,7 +19,7 @@ pub(super) async fn props(State(state): State<AppState>, _: Identity) -> Result<
     Ok(Json(json!({
         "default_generation_settings": {
             "n_ctx": model.config.context_length,
-            "params": settings::of_sampling(&defaults()),
+            "params": settings::of_sampling(&model.defaults.over(&defaults())),
         },
         "total_slots": model.engine.snapshot().sequences.limit,
         "model_alias": model.name,

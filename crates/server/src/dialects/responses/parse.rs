@@ -85,7 +85,7 @@ impl Operation for Responses {
         let (model, mut asked, mut ignored) = read_chat(state, &fields, identity, &id)?;
         let store = fields.boolean("store")?.unwrap_or(true);
         let background = background(&fields, store)?;
-        let max_tokens = fields.limit("max_output_tokens", 1)?;
+        let max_tokens = fields.limit("max_output_tokens", 1)?.or(model.defaults.max_tokens);
         let generation = generation(&fields, &model)?;
         asked.conversation.format = format(&fields)?;
         let chat = &asked.conversation;

@@ -68,7 +68,7 @@ impl Operation for Chat {
         known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
         let mut generation = Generation::read(&fields, &model)?;
         generation.refuse_ranking()?;
-        let max_tokens = generation::max_tokens(&fields, 1)?;
+        let max_tokens = generation::max_tokens(&fields, &model, 1)?;
         let logprobs = logprobs(&fields)?;
         let thinking = thinking::read(&fields)?;
         let tools = tools::read(&fields)?;

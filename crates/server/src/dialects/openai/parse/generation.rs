@@ -304,7 +304,8 @@ pub(in crate::dialects) fn cache_salt(fields: &Fields<'_>) -> Result<Option<Stri
 }
 
 /// An upper limit for the answer: OpenAI's two names and llama.cpp's, whose -1 is no limit. The engine cuts it to the room that
-/// there is.
-pub(crate) fn max_tokens(fields: &Fields<'_>, least: usize) -> Result<Option<usize>, ApiError> {
-    fields.limit(fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?, least)
+/// there is. Where nothing is said, it is the operator's.
+pub(crate) fn max_tokens(fields: &Fields<'_>, model: &ModelEntry, least: usize) -> Result<Option<usize>, ApiError> {
+    let asked = fields.limit(fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?, least)?;
+    Ok(asked.or(model.defaults.max_tokens))
 }
