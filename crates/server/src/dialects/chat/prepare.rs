@@ -33,6 +33,7 @@ impl Conversation {
         let style = call_style(model, with_tools);
         self.thinking.or_as(model.defaults.thinking, &self.variables);
         let told = self.thinking.tell(template, with_tools, &mut self.variables);
+        template.complete(with_tools, &mut self.variables);
         let prompt = prompt::render(&self, template, style, model.reasoning.as_ref())?;
         refuse_hopeless(model, prompt.text(), self.param)?;
         let tokens = model.tokenizer.encode_prompt(&prompt);
