@@ -1,7 +1,7 @@
 //! What `parkade serve` gives requests that do not say how they want to be answered.
 
-use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args};
 use parkade_server::Defaults;
 
 use crate::numbers::{decimal, whole};
@@ -31,6 +31,19 @@ pub struct AnswerArgs {
     /// Whether the model thinks before it answers
     #[arg(long, value_name = "HOW", env = "PARKADE_THINKING", hide_env = true, default_value = "auto", value_parser = thinking_parser())]
     pub thinking: Thinking,
+    /// Whether the answer to a chat that ends with a message of the assistant's goes on with that message, as at llama.cpp's server
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "PARKADE_PREFILL_ASSISTANT",
+        hide_env = true,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = false
+    )]
+    pub prefill_assistant: bool,
 }
 
 /// Whether a model thinks before it answers.
@@ -59,6 +72,7 @@ impl AnswerArgs {
                 Thinking::On => Some(true),
                 Thinking::Off => Some(false),
             },
+            prefill: self.prefill_assistant,
         }
     }
 }
@@ -71,4 +85,37 @@ fn thinking_parser() -> impl TypedValueParser<Value = Thinking> {
         "off" => Thinking::Off,
         _ => Thinking::Auto,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn defaults(flags: &[&str]) -> Defaults {
+        let cli = Cli::try_parse_from(["parkade", "serve"].iter().chain(flags)).expect("flags");
+        let Command::Serve(serve) = cli.command else { panic!("not serve") };
+        serve.answers.defaults()
+    }
+
+    #[test]
+    fn flags_become_defaults_of_requests_and_without_them_there_are_none() {
+        assert_eq!(defaults(&[]), Defaults::default());
+        let flags = ["--temperature", "0.6", "--top-k", "20", "--top-p", "0.95", "--min-p", "0", "--seed", "42"];
+        let further = ["--max-tokens", "512", "--thinking", "off", "--prefill-assistant"];
+        let given = Defaults {
+            temperature: Some(0.6),
+            top_k: Some(20),
+            top_p: Some(0.95),
+            min_p: Some(0.0),
+            seed: Some(42),
+            max_tokens: Some(512),
+            thinking: Some(false),
+            prefill: true,
+        };
+        assert_eq!(defaults(&[&flags[..], &further[..]].concat()), given);
+        assert_eq!(defaults(&["--thinking", "on"]).thinking, Some(true));
+    }
 }

@@ -365,6 +365,9 @@ pub struct ListenArgs {
         default_value_t = ServerConfig::default().strict
     )]
     pub strict: bool,
+    /// Whether GET /slots tells how much room for sequences is taken
+    #[arg(long, value_name = "BOOL", env = "PARKADE_SLOTS", hide_env = true, action = ArgAction::Set, default_value_t = ServerConfig::default().slots)]
+    pub slots: bool,
     /// Web pages that may call the API, comma-separated origins, localhost for all of this machine, or * [default: none]
     #[arg(long, value_name = "ORIGINS", env = "PARKADE_CORS_ORIGINS", hide_env = true)]
     pub cors_origins: Option<String>,

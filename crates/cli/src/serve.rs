@@ -137,6 +137,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         max_connections: args.listen.max_connections,
         idle_timeout: Duration::from_secs(args.listen.idle_seconds),
         strict: args.listen.strict,
+        slots: args.listen.slots,
         max_body_bytes,
         // Several of the largest must fit, of several senders.
         body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes.saturating_mul(4)),

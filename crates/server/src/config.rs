@@ -65,6 +65,8 @@ pub struct ServerConfig {
     /// Whether a body with a field that is not known is refused. Otherwise the field is ignored, and the response says so
     /// in `x-parkade-ignored-fields`.
     pub strict: bool,
+    /// Whether `GET /slots` tells how much room for sequences there is and how much of it is taken.
+    pub slots: bool,
     /// Origins that browsers may call from (`localhost` for pages of this machine, `*` for any). Empty: no CORS headers, so no foreign page can read answers.
     pub cors_origins: Vec<String>,
     /// How many log lines could not be written: whoever writes the log knows, and `GET /metrics` says it.
@@ -101,6 +103,7 @@ impl Default for ServerConfig {
             drain_limit: Duration::from_secs(30),
             drain_waiting: DrainWaiting::Finish,
             strict: false,
+            slots: true,
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,
             allowed_hosts: Vec::new(),

@@ -7,6 +7,7 @@
 //! | `headers.rs` | headers at all paths that compute |
 //! | `fill_in.rs` | gaps in code, for models that fill them |
 //! | `numbers.rs` | numbers as JSON has them |
+//! | `progress.rs` | how much of a prompt is computed |
 //! | `timings.rs` | how long answers took |
 //! | `anthropic/` | Anthropic's Messages |
 //! | `chat/` | what a chat is, whoever's API it came by |
@@ -22,6 +23,7 @@ mod headers;
 mod llama_cpp;
 mod numbers;
 pub(crate) mod openai;
+mod progress;
 mod responses;
 mod route;
 mod timings;

@@ -19,6 +19,8 @@ pub struct Defaults {
     pub max_tokens: Option<usize>,
     /// Whether the model is to think before it answers.
     pub thinking: Option<bool>,
+    /// Whether an answer goes on with the last message, where that is the assistant's.
+    pub prefill: bool,
 }
 
 impl Defaults {

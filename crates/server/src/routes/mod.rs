@@ -122,7 +122,8 @@ fn cors(listed: &[String]) -> Option<CorsLayer> {
     let header = |origin: &String| HeaderValue::from_str(&normal_origin(origin)?).ok();
     let pages: Vec<HeaderValue> = listed.iter().filter_map(header).collect();
     let allowed = match (has(ANY), has(LOCALHOST)) {
-        (true, _) => AllowOrigin::any(),
+        // By its own name, as llama.cpp answers: without credentials that means no more than a star.
+        (true, _) => AllowOrigin::mirror_request(),
         (false, false) if pages.is_empty() => return None,
         (false, false) => AllowOrigin::list(pages),
         (false, true) => {

@@ -8,6 +8,7 @@ mod charges;
 mod chat;
 mod completions;
 mod connections;
+mod defaults;
 mod description;
 mod details;
 mod door;

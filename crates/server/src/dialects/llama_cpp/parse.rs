@@ -8,13 +8,13 @@ use serde_json::Value;
 
 pub(super) use super::encode::Completion;
 use super::encode::Given;
-use super::tokenize::written;
 use super::{prompts, settings};
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::openai::parse::Endpoint;
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields;
+use crate::dialects::openai::parse::tokens::written;
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
 use crate::http::ApiError;
 
@@ -77,16 +77,12 @@ impl Wish {
             return Err(ApiError::unsupported("n", message));
         }
         let probs = fields.integer("n_probs", 0..=MAX_PROBS)?.filter(|&count| count > 0);
-        if probs.is_some() && fields.boolean("post_sampling_probs")? == Some(true) {
-            let message = "post_sampling_probs is true, which is not supported; the probabilities are the model's own, \
-                           before the samplers: leave it out";
-            return Err(ApiError::unsupported("post_sampling_probs", message));
-        }
         Ok(Wish {
             max_tokens: generation::max_tokens(fields, model, 0)?,
             ignored: ignored.settle(state.config().strict)?,
             given: Given {
                 probs,
+                sampled: fields.boolean("post_sampling_probs")?.unwrap_or(false),
                 tokens: fields.boolean("return_tokens")?.unwrap_or(false),
                 timings_per_token: fields.boolean("timings_per_token")?.unwrap_or(false),
                 members: response_fields(fields)?,
@@ -113,6 +109,7 @@ impl Wish {
             let id = if several { format!("{}-{i}", head.id) } else { head.id.clone() };
             let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
             request.logprobs = given.probs;
+            request.sampled_logprobs = given.sampled;
             request
         };
         let requests: Vec<_> = prompts.into_iter().enumerate().map(request).collect();

@@ -1,18 +1,22 @@
 //! OpenAI's completions, embeddings and what goes with them: bodies are read and checked by hand, answers are written with serde.
 
+mod count;
 pub(in crate::dialects) mod describe;
 mod encode;
 pub(in crate::dialects) mod error;
 pub(in crate::dialects) mod parse;
 pub(crate) mod service_tier;
 
+use count::CountTokens;
 use encode::{Chat, Completions};
 use parkade_core::{Request, RequestStream};
 use serde_json::Value;
 
 use super::{Dialect, Route};
 use crate::access::Identity;
-use crate::generate::{AppState, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, wait_for_all};
+use crate::generate::{
+    AppState, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, inspect, wait_for_all,
+};
 use crate::http::ApiError;
 
 use parse::{Embeddings, Rerank};
@@ -31,6 +35,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
 fn routes() -> Vec<Route> {
     let routes = [
         Route::post("/v1/chat/completions", complete::<Chat>, describe::chat()),
+        Route::post("/v1/chat/completions/input_tokens", inspect::<CountTokens>, describe::chat_tokens()),
         Route::post("/v1/completions", complete::<Completions>, describe::completions()),
         Route::post("/v1/embeddings", embed::<Embeddings>, describe::embeddings()),
         Route::post("/v1/rerank", embed::<Rerank>, describe::rerank()),

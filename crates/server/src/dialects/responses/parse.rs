@@ -13,7 +13,7 @@ use super::{settings, tools};
 use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking, part_id};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{Generation, cache_salt, user};
+use crate::dialects::openai::parse::generation::{Generation, cache_salt, progress, user};
 use crate::dialects::openai::parse::sampling;
 use crate::dialects::openai::parse::thinking::open_router as read_reasoning;
 use crate::dialects::openai::service_tier;
@@ -40,6 +40,9 @@ pub(super) const READ: &[&str] = &[
     "truncation",
     "user",
     "chat_template_kwargs",
+    // llama.cpp's.
+    "timings_per_token",
+    "return_progress",
     // This server's own, as in its other APIs.
     "priority",
     "cache_salt",
@@ -111,6 +114,7 @@ impl Operation for Responses {
             settings: settings::read(&fields, &model.name)?,
             reading: prepared.form,
             background,
+            timings: fields.boolean("timings_per_token")?.unwrap_or(false),
             keeper,
         });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
@@ -246,10 +250,12 @@ fn format(fields: &Fields<'_>) -> Result<Option<WantedFormat>, ApiError> {
 }
 
 fn generation(fields: &Fields<'_>, model: &ModelEntry) -> Result<Generation, ApiError> {
+    let stream = fields.boolean("stream")?.unwrap_or(false);
     Ok(Generation {
         sampling: sampling::read(fields, model)?,
         n: 1,
-        stream: fields.boolean("stream")?.unwrap_or(false),
+        stream,
+        progress: progress(fields, stream)?,
         user: user(fields)?,
         cache_salt: cache_salt(fields)?,
         class: fields.word("service_tier", service_tier::WORDS)?.flatten(),

@@ -25,6 +25,8 @@ const FINGERPRINT: Field = field("system_fingerprint", Text, "").needed();
 const TIMINGS: Field = field("timings", Named("Timings"), "");
 const PROMPT_TOKENS: Field = field("prompt_token_ids", TOKENS, "If ids are wanted.");
 const PROMPT_LOGPROBS: Field = field("prompt_logprobs", PROMPTS, "If they are wanted.");
+const PROGRESS: Field =
+    field("prompt_progress", Named("PromptProgress"), "While the prompt is computed, if it is wanted.");
 const INDEX: Field = field("index", COUNT, "").needed();
 const FINISH_REASON: Field =
     field("finish_reason", FINISH, "`stop`, `length` or `tool_calls`; `null` while it goes on.").needed();
@@ -44,11 +46,13 @@ const MESSAGE: Shape = Object(&[
 
 const DELTA: Shape = Object(&[
     field("role", Words(&["assistant"]), ""),
-    field("content", Text, ""),
+    field("content", OrNull(&Text), "`null` at the beginning."),
     field("reasoning_content", Text, ""),
     field("reasoning", Text, ""),
     field("tool_calls", CALL_PIECES, ""),
 ]);
+
+const VERBOSE: Field = field("__verbose", Object(&[field("prompt", Text, "As the model reads it.").needed()]), "");
 
 const CHAT_LOGPROBS: Field = field("logprobs", OrNull(&Named("ChatLogprobs")), "").needed();
 
@@ -77,6 +81,7 @@ pub(super) const CHAT: Shape = Object(&[
     TIMINGS,
     PROMPT_TOKENS,
     PROMPT_LOGPROBS,
+    VERBOSE,
 ]);
 
 /// A piece of one.
@@ -102,6 +107,7 @@ pub(super) const CHAT_CHUNK: Shape = Object(&[
     .needed(),
     CHUNK_USAGE,
     TIMINGS,
+    PROGRESS,
     PROMPT_TOKENS,
 ]);
 
@@ -130,6 +136,7 @@ pub(super) const COMPLETION: Shape = Object(&[
     .needed(),
     CHUNK_USAGE,
     TIMINGS,
+    PROGRESS,
 ]);
 
 const TEXT_USAGE: Field = field(

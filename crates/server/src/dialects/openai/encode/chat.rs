@@ -210,6 +210,7 @@ impl ChunkEncoder for Chunks {
                 };
                 self.form.chunk(&mut self.meter, (0, index), choice, frames);
             }
+            Event::PromptProgress(told) => self.form.progress(&self.meter, &told, frames),
             _ => {}
         }
     }

@@ -1,12 +1,13 @@
 //! What answers say besides their text if they are asked to, under vLLM's names and llama.cpp's.
 
-use parkade_core::{EndToken, Event, Request, TokenLogprob, Usage};
+use parkade_core::{EndToken, Event, PromptProgress, Request, TokenLogprob, Usage};
 use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialects::numbers;
+use crate::dialects::progress::PromptReport;
 use crate::dialects::timings::{Stopwatch, Timings};
 
 /// What is wanted.
@@ -20,6 +21,8 @@ pub(crate) struct Details {
     pub timings_per_token: bool,
     /// vLLM's `prompt_logprobs`.
     pub prompt_logprobs: bool,
+    /// llama.cpp's `verbose`: the prompt as the model reads it.
+    pub verbose: Option<String>,
     /// The tokens of the prompts, if token ids are wanted.
     pub prompts: Vec<Vec<TokenId>>,
     /// Their number.
@@ -38,6 +41,19 @@ impl Details {
     /// The tokens of a prompt, if they are wanted.
     pub(super) fn prompt(&self, number: usize) -> Option<&[TokenId]> {
         self.prompts.get(number).map(Vec::as_slice)
+    }
+}
+
+/// llama.cpp's `__verbose`, as far as there is something in it that is nowhere else.
+#[derive(Serialize)]
+pub(super) struct Verbose<'a> {
+    prompt: &'a str,
+}
+
+impl Details {
+    /// What is said besides if it is asked for.
+    pub(super) fn verbosity(&self) -> Option<Verbose<'_>> {
+        self.verbose.as_deref().map(|prompt| Verbose { prompt })
     }
 }
 
@@ -108,6 +124,11 @@ impl Meter {
     pub fn take(&mut self, index: usize) -> (Vec<TokenId>, bool) {
         let (tokens, begun) = &mut self.untold[index];
         (std::mem::take(tokens), !std::mem::replace(begun, true))
+    }
+
+    /// How much of a prompt is computed.
+    pub fn progress(&self, told: &PromptProgress) -> PromptReport {
+        PromptReport::new(told, &self.watch)
     }
 
     /// What was used so far.

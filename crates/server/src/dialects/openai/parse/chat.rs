@@ -13,6 +13,7 @@ use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::Chat;
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
+use crate::dialects::openai::parse::tokens::written;
 use crate::dialects::openai::parse::{messages, thinking, tools};
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
 use crate::http::ApiError;
@@ -87,11 +88,22 @@ impl Operation for Chat {
         let mut request = generation.request(id, prepared.tokens, max_tokens, identity, deadlines);
         request.logprobs = logprobs;
         form.details.note_prompts(std::slice::from_ref(&request));
+        form.details.verbose = verbose(&fields, generation.stream)?.then(|| written(&model.tokenizer, &request.prompt));
         let names_reasoning = fields.get("reasoning").is_some() || fields.get("include_reasoning").is_some();
         let encoder = Arc::new(Chat { form, n: generation.n, reading: prepared.form, names_reasoning });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
         Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
     }
+}
+
+/// llama.cpp's `verbose`, which has the prompt come with the answer.
+fn verbose(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
+    const FIELD: &str = "verbose";
+    let wanted = fields.boolean(FIELD)?.unwrap_or(false);
+    if wanted && stream {
+        return Err(ApiError::invalid_value(FIELD, format!("{FIELD} is for whole answers only; leave out stream")));
+    }
+    Ok(wanted)
 }
 
 /// The prompt of the messages in a body, as a chat with the same fields would have it.
@@ -173,7 +185,23 @@ fn continues_last(fields: &Fields<'_>, model: &ModelEntry, messages: &Value) -> 
     // Templates that know the member see to it themselves.
     let knows = |name| model.template.as_ref().is_some_and(|it| it.reads_member(false, Member::Message, name));
     let by_member = CONTINUES.iter().any(|name| last[*name] == Value::Bool(true) && !knows(name));
-    Ok(asked || (by_member && is_assistants))
+    Ok(asked || (by_member && is_assistants) || (is_assistants && prefills(fields, model, messages)?))
+}
+
+/// Whether the operator wants the last message to be the beginning of the answer, and the request says nothing else.
+fn prefills(fields: &Fields<'_>, model: &ModelEntry, messages: &Value) -> Result<bool, ApiError> {
+    let says_otherwise =
+        fields.get("continue_final_message").is_some() || fields.boolean("add_generation_prompt")? == Some(true);
+    if !model.defaults.prefill || says_otherwise {
+        return Ok(false);
+    }
+    let others = messages.as_array().map_or(&[][..], Vec::as_slice).iter().rev().skip(1);
+    if others.clone().next().is_some_and(|before| before["role"] == "assistant") {
+        let message = "messages ends with two of the assistant's, and the answer goes on with one; join them, or send \
+                       continue_final_message: false";
+        return Err(ApiError::invalid_value("messages", message));
+    }
+    Ok(others.len() > 0)
 }
 
 fn variables(fields: &Fields<'_>) -> Result<Map<String, Value>, ApiError> {

@@ -51,6 +51,8 @@ pub(crate) struct Generation {
     pub include_usage: bool,
     /// vLLM's `prompt_logprobs`.
     pub prompt_logprobs: Option<usize>,
+    /// llama.cpp's `return_progress`, which only a stream can heed.
+    pub progress: bool,
     /// What answers say besides their text.
     pub details: Details,
     pub user: Option<String>,
@@ -86,6 +88,7 @@ impl Generation {
             stream,
             include_usage: include_usage(fields, stream)?,
             prompt_logprobs: prompt_logprobs(fields, stream)?,
+            progress: progress(fields, stream)?,
             details: Details {
                 token_ids: fields.boolean("return_token_ids")?.unwrap_or(false),
                 timings_per_token: fields.boolean("timings_per_token")?.unwrap_or(false),
@@ -157,8 +160,10 @@ impl Generation {
             ignore_eos: self.ignore_eos,
             spell_control: self.spell_control,
             logprobs: None,
+            sampled_logprobs: false,
             n: self.n,
             prompt_logprobs: self.prompt_logprobs,
+            progress: self.progress,
             tenant: identity.tenant(self.user.as_deref()),
             cache_scope: identity.cache_scope(self.cache_salt.as_deref()),
             class: identity.class(self.class),
@@ -194,6 +199,11 @@ fn prompt_logprobs(fields: &Fields<'_>, stream: bool) -> Result<Option<usize>, A
         return Err(ApiError::invalid_value(FIELD, format!("{FIELD} comes with whole answers only; leave out stream")));
     }
     Ok(wanted)
+}
+
+/// Whether a stream tells how much of the prompt is computed. A whole answer comes when all of it is.
+pub(in crate::dialects) fn progress(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
+    Ok(fields.boolean("return_progress")?.unwrap_or(false) && stream)
 }
 
 /// The body's `model`.
