@@ -13,6 +13,7 @@ use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StringDeserializer};
 
+use crate::answers::AnswerArgs;
 use crate::logging::{Directives, LogFormat};
 use crate::numbers::{decimal, whole};
 
@@ -319,6 +320,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub webhook: WebhookArgs,
     #[command(flatten)]
+    pub answers: AnswerArgs,
+    #[command(flatten)]
     pub scheduling: SchedulingArgs,
     /// Print the settings in force as a configuration file, and exit
     #[arg(long)]
@@ -367,7 +370,8 @@ pub struct ListenArgs {
     /// Others on this machine can read it in the list of processes; PARKADE_API_KEY (several with commas between) they cannot
     #[arg(long = "api-key", value_name = "KEY", action = ArgAction::Append)]
     pub api_key: Vec<String>,
-    /// Names under which the model is listed and asked for, comma-separated, the first as its own [default: its file's name]
+    /// Names under which the model is listed and asked for, comma-separated, the first as its own; * stands for all that no
+    /// model here has [default: its file's name]
     #[arg(long, value_name = "NAMES", env = "PARKADE_ALIAS", hide_env = true)]
     pub alias: Option<String>,
     /// How the model writes calls of tools [default: as its chat template shows]
@@ -386,7 +390,10 @@ pub struct ListenArgs {
         default_value_t = ServerConfig::default().strict
     )]
     pub strict: bool,
-    /// Web pages that may call the API, comma-separated origins or * [default: none]
+    /// Whether GET /slots tells how much room for sequences is taken
+    #[arg(long, value_name = "BOOL", env = "PARKADE_SLOTS", hide_env = true, action = ArgAction::Set, default_value_t = ServerConfig::default().slots)]
+    pub slots: bool,
+    /// Web pages that may call the API, comma-separated origins, localhost for all of this machine, or * [default: none]
     #[arg(long, value_name = "ORIGINS", env = "PARKADE_CORS_ORIGINS", hide_env = true)]
     pub cors_origins: Option<String>,
     /// Names that requests may address the server by, comma-separated hosts or *, for proxies [default: without keys on

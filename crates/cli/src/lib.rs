@@ -1,6 +1,7 @@
 //! The `parkade` command: chat in the terminal, serve OpenAI's API, fetch models, check the machine. Other programs
 //! can run it by [`main`], and load models as it does by [`load`].
 
+mod answers;
 mod args;
 mod config;
 mod directories;

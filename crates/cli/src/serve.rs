@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use parkade_core::{EngineError, LoadError, Loaded, SchedulerKind};
+use parkade_core::{EngineError, LoadError, Loaded, OutOfRange, SchedulerKind};
 use parkade_server::{AppState, Listener, ModelEntry, ServerConfig, Tls};
 use parkade_store::{Place, Retention, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,6 +33,9 @@ pub enum ServeError {
     /// A limit of the engine that makes no sense.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A default for requests that makes no sense.
+    #[error(transparent)]
+    Answers(#[from] OutOfRange),
     /// A limit of the server that makes no sense.
     #[error(transparent)]
     Server(#[from] parkade_server::ConfigError),
@@ -64,6 +67,7 @@ impl ServeError {
             ServeError::Policy(_)
                 | ServeError::Engine(_)
                 | ServeError::Server(_)
+                | ServeError::Answers(_)
                 | ServeError::Models(ModelsError::Memory(_))
         ) || matches!(self, ServeError::Listen(error) if error.is_usage())
     }
@@ -85,6 +89,7 @@ impl ServeError {
                 vec![loading::setting_of_engine(error)]
             }
             ServeError::Server(error) => vec![error.field],
+            ServeError::Answers(error) => vec![error.field],
             ServeError::Listen(error) => error.settings(),
             ServeError::Load(error) => vec![loading::setting_of(error)],
             ServeError::Policy(_) | ServeError::LoadPanicked | ServeError::System { .. } => Vec::new(),
@@ -116,6 +121,7 @@ pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<(), ServeError> {
     // What can be known to be wrong is said before the port opens.
     let engine = loading::engine_config(&args.scheduling);
     engine.validate()?;
+    args.answers.defaults().validate()?;
     let models = Models::find(&args.model, &args.embedding, engine, &Machine::read())?;
     let config = server_config(args);
     let drain_limit = config.drain_limit;
@@ -141,6 +147,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         max_connections: args.listen.max_connections,
         idle_timeout: Duration::from_secs(args.listen.idle_seconds),
         strict: args.listen.strict,
+        slots: args.listen.slots,
         max_body_bytes,
         // Several of the largest must fit, of several senders.
         body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes.saturating_mul(4)),
@@ -207,7 +214,8 @@ async fn listen(
                 for (loaded, names) in [first].into_iter().chain(beside).zip(&names) {
                     engines.push(loaded.engine.clone());
                     tracing::info!(model = %loaded.name, url = urls.join(", "), "ready");
-                    state.set_model(entry(loaded, names).with_call_style(args.listen.tool_call_parser));
+                    let entry = entry(loaded, names).with_call_style(args.listen.tool_call_parser);
+                    state.set_model(entry.with_defaults(args.answers.defaults()));
                 }
             }
             Some(()) = hangup.recv() => read_again(&state, args, file, tls.as_deref()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parkade_core::{Class, DrainWaiting};
 use parkade_store::{Retention, StoreConfig};
 
-use crate::http::{ANY, Authority, normal_origin};
+use crate::http::{ANY, Authority, LOCALHOST, normal_origin};
 
 /// Limits and timeouts of the HTTP server.
 ///
@@ -71,7 +71,9 @@ pub struct ServerConfig {
     /// Whether a body with a field that is not known is refused. Otherwise the field is ignored, and the response says so
     /// in `x-parkade-ignored-fields`.
     pub strict: bool,
-    /// Origins that browsers may call from (`*` for any). Empty: no CORS headers, so no foreign page can read answers.
+    /// Whether `GET /slots` tells how much room for sequences there is and how much of it is taken.
+    pub slots: bool,
+    /// Origins that browsers may call from (`localhost` for pages of this machine, `*` for any). Empty: no CORS headers, so no foreign page can read answers.
     pub cors_origins: Vec<String>,
     /// How many log lines could not be written: whoever writes the log knows, and `GET /metrics` says it.
     pub log_lines_dropped: fn() -> u64,
@@ -112,6 +114,7 @@ impl Default for ServerConfig {
             drain_limit: Duration::from_secs(30),
             drain_waiting: DrainWaiting::Finish,
             strict: false,
+            slots: true,
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,
             allowed_hosts: Vec::new(),
@@ -180,8 +183,12 @@ impl ServerConfig {
             }
         }
         for origin in &self.cors_origins {
-            if origin != ANY && normal_origin(origin).is_none() {
-                return err("cors_origins", origin, "'*' or origins such as 'https://chat.example.org'".into());
+            if origin != ANY && origin != LOCALHOST && normal_origin(origin).is_none() {
+                return err(
+                    "cors_origins",
+                    origin,
+                    "'*', 'localhost' or origins such as 'https://chat.example.org'".into(),
+                );
             }
         }
         for host in &self.allowed_hosts {

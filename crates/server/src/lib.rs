@@ -16,8 +16,8 @@ pub use access::{
 pub use config::{ConfigError, ServerConfig};
 pub use dialects::chat::{Answered, Call, Part, Turn};
 pub use dialects::openai::{AnswerForm, Progress, Submitted, embeddings};
-pub use dialects::request::{Endpoint};
-pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
+pub use dialects::request::Endpoint;
+pub use generate::{ANY_NAME, AppState, DEFAULT_MODEL, Defaults, ModelEntry};
 pub use http::{ApiError, Listener, Retry, Tls, TlsError, is_request_id};
 pub use parkade_calls::Piece;
 pub use routes::{router, serve};

@@ -418,7 +418,7 @@ mod tests {
 
     #[test]
     fn variables_of_other_commands_are_not_looked_at() {
-        assert!(serve(&[], &[("PARKADE_TEMPERATURE", "hot")], "").is_ok());
+        assert!(serve(&[], &[("PARKADE_PRESENCE_PENALTY", "hot")], "").is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use parkade_model::TokenId;
 use crate::blocks::{BlockPool, BlockTable};
 use crate::event::{EndToken, FinishReason, RequestError, TokenLogprob};
 use crate::request::Request;
-use crate::sampler::{Sampler, Scratch, logprob};
+use crate::sampler::{Drawn, Sampler, Scratch, chance, logprob};
 use crate::stop::{Scan, StopMatcher};
 use crate::vocabulary::{Decoder, Vocabulary};
 
@@ -85,6 +85,7 @@ pub(super) struct Settings {
     pub(super) ignore_eos: bool,
     pub(super) spell_control: bool,
     pub(super) logprobs: Option<usize>,
+    pub(super) sampled_logprobs: bool,
     pub(super) prompt_logprobs: Option<usize>,
 }
 
@@ -99,6 +100,7 @@ impl Settings {
             ignore_eos: request.ignore_eos,
             spell_control: request.spell_control,
             logprobs: request.logprobs,
+            sampled_logprobs: request.sampled_logprobs,
             prompt_logprobs: request.prompt_logprobs,
         }
     }
@@ -210,7 +212,10 @@ impl Sequence {
                 finish: Some(self.finish(FinishReason::Length, settings)),
             });
         };
-        let logprob = settings.logprobs.map(|alternatives| logprob(logits, id, alternatives, scratch));
+        let logprob = settings.logprobs.map(|alternatives| match settings.sampled_logprobs {
+            true => Ok(chance(id, alternatives, scratch)),
+            false => logprob(logits, id, alternatives, scratch),
+        });
         let logprob = logprob.transpose().map_err(|_| RequestError::NoLogits)?;
         self.accept(id, logprob, settings, vocabulary)
     }
@@ -229,11 +234,19 @@ impl Sequence {
             return self.sampler.choose(logits, None, scratch).map(Some).map_err(|_| RequestError::NoLogits);
         };
         if let Some(id) = structure.take_forced() {
+            scratch.drawn = Drawn::Certain;
             return Ok(Some(id));
         }
         let mask = structure.mask()?;
         let id = self.sampler.choose(logits, Some(mask), scratch).map_err(|_| RequestError::NoLogits)?;
-        if vocabulary.is_end(id) { Ok(Some(id)) } else { structure.accept(id, room) }
+        if vocabulary.is_end(id) {
+            return Ok(Some(id));
+        }
+        let accepted = structure.accept(id, room)?;
+        if accepted != Some(id) {
+            scratch.drawn = Drawn::Certain;
+        }
+        Ok(accepted)
     }
 
     /// Whether the pass that computes its next tokens is to leave logits for all that are proposed: not for those that are forced, if nobody asks.

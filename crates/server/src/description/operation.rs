@@ -20,7 +20,7 @@ const ERRORS: &[(u16, &str)] = &[
     (431, "The head is too large."),
     (499, "The request was cancelled."),
     (500, "The server failed on this request."),
-    (501, "The server was started without a store."),
+    (501, "The server was started without what this needs, or its operator has it not told."),
     (503, "The server cannot take it now, or cannot be in time; `retry-after` says when to come back."),
     (507, "The disk of the store is full."),
 ];
@@ -32,6 +32,8 @@ pub(crate) enum Errors {
     Open,
     /// Those of what needs a key.
     Keyed,
+    /// Those of what needs a key, and what an operator may keep to itself.
+    Optional,
     /// Those of what names something in its path.
     Named,
     /// Those of a body that is looked at.
@@ -47,11 +49,12 @@ impl Errors {
         match status {
             400 | 403 | 421 | 431 | 500 | 503 => true,
             401 => self != Self::Open,
-            404 => !matches!(self, Self::Open | Self::Keyed),
+            404 => !matches!(self, Self::Open | Self::Keyed | Self::Optional),
             408 | 413 | 415 | 429 => matches!(self, Self::Body | Self::Computed | Self::Stored),
             409 => matches!(self, Self::Computed | Self::Stored),
             499 => self == Self::Computed,
-            501 | 507 => self == Self::Stored,
+            501 => matches!(self, Self::Stored | Self::Optional),
+            507 => self == Self::Stored,
             _ => false,
         }
     }

@@ -9,6 +9,7 @@
 //! | `fill_in.rs` | gaps in code, for models that fill them |
 //! | `metadata.rs` | what clients note of things |
 //! | `numbers.rs` | numbers as JSON has them |
+//! | `progress.rs` | how much of a prompt is computed |
 //! | `timings.rs` | how long answers took |
 //! | `anthropic/` | Anthropic's Messages |
 //! | `batches/` | OpenAI's files and batches |
@@ -29,6 +30,7 @@ mod llama_cpp;
 mod metadata;
 mod numbers;
 pub(crate) mod openai;
+mod progress;
 pub(crate) mod request;
 mod responses;
 mod route;

@@ -156,6 +156,9 @@ impl AppState {
             (Some(model), _) => Ok(model.clone()),
             (None, None | Some(DEFAULT_MODEL)) => Ok(first.clone()),
             (None, Some(name)) => {
+                if let Some(model) = models.iter().find(|model| model.any_name) {
+                    return Ok(model.clone());
+                }
                 let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
                 let message =
                     format!("the model {} does not exist here; models: default, {}", quote(name), known.join(", "));

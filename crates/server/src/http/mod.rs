@@ -37,7 +37,7 @@ mod tls;
 mod tls_socket;
 mod unix_socket;
 
-pub(crate) use authority::{ANY, Authority, Host, normal_origin};
+pub(crate) use authority::{ANY, Authority, Host, LOCALHOST, is_local_page, normal_origin};
 pub(crate) use body_memory::Payer;
 pub(crate) use connection::{Admission, Ends, Sender, is_probe};
 pub use error::{ApiError, Retry};
@@ -45,8 +45,8 @@ pub(crate) use error::{ErrorBody, quote};
 pub(crate) use json_fault::json_fault;
 pub use listener::Listener;
 pub(crate) use parameters::{Name, Parameters};
-pub(crate) use request_log::{Quiet, RequestLog};
 pub use request_log::is_request_id;
+pub(crate) use request_log::{Quiet, RequestLog};
 pub(crate) use sse::{Frames, event_stream};
 pub(crate) use state::HttpState;
 pub use tls::{Tls, TlsError};

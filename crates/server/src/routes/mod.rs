@@ -26,7 +26,7 @@ use crate::dialects::{DIALECTS, Route, error_body_at};
 use crate::generate::AppState;
 use crate::http::error;
 use crate::http::request_log;
-use crate::http::{ApiError, ErrorBody, Retry, normal_origin, quote};
+use crate::http::{ANY, ApiError, ErrorBody, LOCALHOST, Retry, is_local_page, normal_origin, quote};
 use crate::routes::ops::{health, metrics, snapshot};
 
 pub use serve::serve;
@@ -98,7 +98,7 @@ async fn unknown_path(method: Method, uri: Uri) -> Response {
     match (method, uri.path()) {
         // The server as a whole.
         (Method::OPTIONS, "*") => {
-            (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
+            (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, DELETE, OPTIONS")]).into_response()
         }
         (method, path) => {
             let message = format!("there is nothing at {method} {}; endpoints: {}", quote(path), *ENDPOINTS);
@@ -133,13 +133,17 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 fn cors(listed: &[String]) -> Option<CorsLayer> {
-    let any = listed.iter().any(|origin| origin == "*");
+    let has = |name| listed.iter().any(|origin| origin == name);
     let header = |origin: &String| HeaderValue::from_str(&normal_origin(origin)?).ok();
-    let listed: Vec<HeaderValue> = listed.iter().filter_map(header).collect();
-    let allowed = match (any, listed.is_empty()) {
-        (true, _) => AllowOrigin::any(),
-        (false, true) => return None,
-        (false, false) => AllowOrigin::list(listed),
+    let pages: Vec<HeaderValue> = listed.iter().filter_map(header).collect();
+    let allowed = match (has(ANY), has(LOCALHOST)) {
+        // By its own name, as llama.cpp answers: without credentials that means no more than a star.
+        (true, _) => AllowOrigin::mirror_request(),
+        (false, false) if pages.is_empty() => return None,
+        (false, false) => AllowOrigin::list(pages),
+        (false, true) => {
+            AllowOrigin::predicate(move |origin, _| pages.contains(origin) || origin.to_str().is_ok_and(is_local_page))
+        }
     };
     let exposed = ["x-request-id", "x-parkade-queue-ms", "x-parkade-ignored-fields", "retry-after", "x-should-retry"];
     let exposed = exposed.into_iter().chain(["x-parkade-queue-position", "x-parkade-estimated-wait-ms"]);
@@ -147,7 +151,7 @@ fn cors(listed: &[String]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
             // Whatever is asked for by name: `*` would not cover `authorization`.
             .allow_headers(AllowHeaders::mirror_request())
             .allow_private_network(AllowPrivateNetwork::yes())

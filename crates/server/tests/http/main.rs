@@ -9,6 +9,7 @@ mod charges;
 mod chat;
 mod completions;
 mod connections;
+mod defaults;
 mod description;
 mod details;
 mod door;

@@ -78,6 +78,11 @@ pub fn api() -> Router {
     router(state_with(ServerConfig::default()).0)
 }
 
+/// A server whose engine has these limits.
+pub fn api_over(engine: EngineConfig) -> Router {
+    router(state_over(ServerConfig::default(), engine).0)
+}
+
 /// A server whose model has this chat template.
 pub fn api_with_template(template: &str) -> Router {
     router(state_of(ServerConfig::default(), model_of(template, 48 << 20, EngineConfig::default())).0)

@@ -1,15 +1,17 @@
 //! OpenAI's completions, embeddings and what goes with them: bodies are read and checked by hand, answers are written with serde.
 
+mod count;
 mod describe;
 mod encode;
 mod in_process;
 mod parse;
 
+use count::CountTokens;
 use encode::{Chat, Completions};
 
 use super::envelope::envelope;
 use super::{Dialect, Route};
-use crate::generate::{complete, embed};
+use crate::generate::{complete, embed, inspect};
 
 pub use in_process::{AnswerForm, Progress, Submitted, embeddings};
 use parse::{Embeddings, Rerank};
@@ -27,6 +29,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
 fn routes() -> Vec<Route> {
     let routes = [
         Route::post("/v1/chat/completions", complete::<Chat>, describe::chat()),
+        Route::post("/v1/chat/completions/input_tokens", inspect::<CountTokens>, describe::chat_tokens()),
         Route::post("/v1/completions", complete::<Completions>, describe::completions()),
         Route::post("/v1/embeddings", embed::<Embeddings>, describe::embeddings()),
         Route::post("/v1/rerank", embed::<Rerank>, describe::rerank()),

@@ -122,7 +122,23 @@ fn continues_last(fields: &Fields<'_>, model: &ModelEntry, messages: &Value) -> 
     // Templates that know the member see to it themselves.
     let knows = |name| model.template.as_ref().is_some_and(|it| it.reads_member(false, Member::Message, name));
     let by_member = CONTINUES.iter().any(|name| last[*name] == Value::Bool(true) && !knows(name));
-    Ok(asked || (by_member && is_assistants))
+    Ok(asked || (by_member && is_assistants) || (is_assistants && prefills(fields, model, messages)?))
+}
+
+/// Whether the operator wants the last message to be the beginning of the answer, and the request says nothing else.
+fn prefills(fields: &Fields<'_>, model: &ModelEntry, messages: &Value) -> Result<bool, ApiError> {
+    let says_otherwise =
+        fields.get("continue_final_message").is_some() || fields.boolean("add_generation_prompt")? == Some(true);
+    if !model.defaults.prefill || says_otherwise {
+        return Ok(false);
+    }
+    let others = messages.as_array().map_or(&[][..], Vec::as_slice).iter().rev().skip(1);
+    if others.clone().next().is_some_and(|before| before["role"] == "assistant") {
+        let message = "messages ends with two of the assistant's, and the answer goes on with one; join them, or send \
+                       continue_final_message: false";
+        return Err(ApiError::invalid_value("messages", message));
+    }
+    Ok(others.len() > 0)
 }
 
 fn variables(fields: &Fields<'_>) -> Result<Map<String, Value>, ApiError> {

@@ -14,6 +14,8 @@ pub(crate) struct Details {
     pub timings_per_token: bool,
     /// vLLM's `prompt_logprobs`.
     pub prompt_logprobs: bool,
+    /// llama.cpp's `verbose`: the prompt as the model reads it.
+    pub verbose: Option<String>,
     /// The tokens of the prompts, if token ids are wanted.
     pub prompts: Vec<Vec<TokenId>>,
     /// Their number.

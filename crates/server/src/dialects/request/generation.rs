@@ -45,6 +45,8 @@ pub(crate) struct Generation {
     pub include_usage: bool,
     /// vLLM's `prompt_logprobs`.
     pub prompt_logprobs: Option<usize>,
+    /// llama.cpp's `return_progress`, which only a stream can heed.
+    pub progress: bool,
     /// What answers say besides their text.
     pub details: Details,
     pub user: Option<String>,
@@ -80,6 +82,7 @@ impl Generation {
             stream,
             include_usage: include_usage(fields, stream)?,
             prompt_logprobs: prompt_logprobs(fields, stream)?,
+            progress: progress(fields, stream)?,
             details: Details {
                 token_ids: fields.boolean("return_token_ids")?.unwrap_or(false),
                 timings_per_token: fields.boolean("timings_per_token")?.unwrap_or(false),
@@ -130,8 +133,10 @@ impl Generation {
             ignore_eos: self.ignore_eos,
             spell_control: self.spell_control,
             logprobs: None,
+            sampled_logprobs: false,
             n: self.n,
             prompt_logprobs: self.prompt_logprobs,
+            progress: self.progress,
             tenant: identity.tenant(self.user.as_deref()),
             cache_scope: identity.cache_scope(self.cache_salt.as_deref()),
             class: identity.class(self.class),
@@ -167,6 +172,11 @@ fn prompt_logprobs(fields: &Fields<'_>, stream: bool) -> Result<Option<usize>, A
         return Err(ApiError::invalid_value(FIELD, format!("{FIELD} comes with whole answers only; leave out stream")));
     }
     Ok(wanted)
+}
+
+/// Whether a stream tells how much of the prompt is computed. A whole answer comes when all of it is.
+pub(in crate::dialects) fn progress(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
+    Ok(fields.boolean("return_progress")?.unwrap_or(false) && stream)
 }
 
 /// The body's `model`.
@@ -271,7 +281,8 @@ pub(crate) fn cache_salt(fields: &Fields<'_>) -> Result<Option<String>, ApiError
 }
 
 /// An upper limit for the answer: OpenAI's two names and llama.cpp's, whose -1 is no limit. The engine cuts it to the room that
-/// there is.
-pub(crate) fn max_tokens(fields: &Fields<'_>, least: usize) -> Result<Option<usize>, ApiError> {
-    fields.limit(fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?, least)
+/// there is. Where nothing is said, it is the operator's.
+pub(crate) fn max_tokens(fields: &Fields<'_>, model: &ModelEntry, least: usize) -> Result<Option<usize>, ApiError> {
+    let asked = fields.limit(fields.alias(["max_completion_tokens", "max_tokens", "n_predict"])?, least)?;
+    Ok(asked.or(model.defaults.max_tokens))
 }

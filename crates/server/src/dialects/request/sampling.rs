@@ -25,17 +25,18 @@ pub(crate) fn reads(name: &str) -> bool {
     SAMPLING.iter().any(|field| field.name == name)
 }
 
-/// Reads all of them, with OpenAI's defaults.
+/// Reads all of them, with the operator's defaults and then OpenAI's.
 pub(crate) fn read(fields: &Fields<'_>, model: &ModelEntry) -> Result<SamplingParams, ApiError> {
     read_over(fields, model, &SamplingParams::default())
 }
 
-/// Reads all of them, with a dialect's defaults; ranges that the sampler defines are checked by the sampler's own rules.
+/// Reads all of them, with the operator's defaults and then a dialect's; ranges that the sampler defines are checked by the sampler's own rules.
 pub(super) fn read_over(
     fields: &Fields<'_>,
     model: &ModelEntry,
     neutral: &SamplingParams,
 ) -> Result<SamplingParams, ApiError> {
+    let neutral = &model.defaults.over(neutral);
     let number = |field, default| Ok::<f32, ApiError>(fields.number(field)?.unwrap_or(default));
     let repetition = fields.alias(["repetition_penalty", "repeat_penalty"])?;
     let typical = fields.alias(["typical_p", "typ_p"])?;
@@ -67,7 +68,7 @@ pub(super) fn read_over(
         logit_bias: logit_bias(fields, model, &mut bad_words)?,
         allowed_tokens: allowed_tokens(fields, model)?,
         bad_words,
-        seed: seed(fields)?,
+        seed: if fields.get("seed").is_some() { seed(fields)? } else { neutral.seed },
     };
     params.validate(model.config.vocab).map_err(|mut problem| {
         problem.field = match problem.field {

@@ -1,7 +1,7 @@
 //! Fields that name tokens, by their ids or by texts.
 
 use parkade_model::TokenId;
-use parkade_model::tokenizer::{Bos, SpecialTokens};
+use parkade_model::tokenizer::{Bos, SpecialTokens, Tokenizer};
 use serde_json::Value;
 
 use crate::dialects::fields::{Fields, integer};
@@ -31,4 +31,10 @@ pub(crate) fn at_most(field: &str, entries: usize, most: usize) -> Result<(), Ap
         return Ok(());
     }
     Err(ApiError::invalid_value(field, format!("{field} has {entries} entries; allowed: at most {most}")))
+}
+
+/// The text of tokens, with control tokens as they are spelled.
+pub(in crate::dialects) fn written(tokenizer: &Tokenizer, tokens: &[TokenId]) -> String {
+    let bytes: Vec<u8> = tokens.iter().flat_map(|&id| tokenizer.written_bytes(id)).copied().collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }

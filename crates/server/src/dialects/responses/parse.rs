@@ -13,7 +13,7 @@ use super::{options, settings, tools};
 use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking, part_id};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::request::generation::{Generation, cache_salt, user};
+use crate::dialects::request::generation::{Generation, cache_salt, progress, user};
 use crate::dialects::request::sampling;
 use crate::dialects::request::service_tier;
 use crate::dialects::request::thinking::open_router as read_reasoning;
@@ -42,6 +42,9 @@ pub(super) const READ: &[&str] = &[
     "chat_template_kwargs",
     "include",
     "stream_options",
+    // llama.cpp's.
+    "timings_per_token",
+    "return_progress",
     // This server's own, as in its other APIs.
     "priority",
     "cache_salt",
@@ -86,7 +89,7 @@ impl Operation for Responses {
         options::check(&fields, &mut ignored)?;
         let store = fields.boolean("store")?.unwrap_or(true);
         let background = background(&fields, store)?;
-        let max_tokens = fields.limit("max_output_tokens", 1)?;
+        let max_tokens = fields.limit("max_output_tokens", 1)?.or(model.defaults.max_tokens);
         let generation = generation(&fields, &model)?;
         asked.conversation.format = format(&fields)?;
         let chat = &asked.conversation;
@@ -112,6 +115,7 @@ impl Operation for Responses {
             settings: settings::read(&fields, &model.name)?,
             reading: prepared.form,
             background,
+            timings: fields.boolean("timings_per_token")?.unwrap_or(false),
             keeper,
         });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
@@ -247,10 +251,12 @@ fn format(fields: &Fields<'_>) -> Result<Option<WantedFormat>, ApiError> {
 }
 
 fn generation(fields: &Fields<'_>, model: &ModelEntry) -> Result<Generation, ApiError> {
+    let stream = fields.boolean("stream")?.unwrap_or(false);
     Ok(Generation {
         sampling: sampling::read(fields, model)?,
         n: 1,
-        stream: fields.boolean("stream")?.unwrap_or(false),
+        stream,
+        progress: progress(fields, stream)?,
         user: user(fields)?,
         cache_salt: cache_salt(fields)?,
         class: fields.word("service_tier", service_tier::WORDS)?.flatten(),

@@ -14,6 +14,8 @@ fn variants(path: &str) -> Vec<Value> {
             json!({"logprobs": true, "top_logprobs": 2, "n": 2, "prompt_logprobs": 1, "return_token_ids": true, "temperature": 1}),
             json!({"stream": true, "logprobs": true, "top_logprobs": 1, "return_token_ids": true, "timings_per_token": true,
                 "stream_options": {"include_usage": true, "continuous_usage_stats": true}}),
+            json!({"verbose": true}),
+            json!({"stream": true, "return_progress": true}),
             json!({"tools": [tool.clone()], "tool_choice": "auto"}),
             json!({"tools": [tool], "tool_choice": "auto", "stream": true}),
             json!({"stop_token_ids": (0..200).collect::<Vec<_>>(), "reasoning": {"effort": "low"}}),
@@ -25,11 +27,14 @@ fn variants(path: &str) -> Vec<Value> {
         ],
         "/completion" => vec![
             json!({"n_probs": 2, "return_tokens": true}),
+            json!({"n_probs": 2, "post_sampling_probs": true}),
+            json!({"stream": true, "return_progress": true}),
             json!({"prompt": ["ab", [1, "b"]], "stream": true, "n_probs": 2, "timings_per_token": true}),
             json!({"response_fields": ["content", "generation_settings"]}),
         ],
         "/v1/responses" => vec![
             json!({"stream": true, "instructions": "Be brief.", "metadata": {"a": "b"}}),
+            json!({"stream": true, "return_progress": true, "timings_per_token": true}),
             json!({"tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}], "tool_choice": "auto"}),
             json!({"background": true}),
         ],

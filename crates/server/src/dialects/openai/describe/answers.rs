@@ -31,6 +31,8 @@ const HEAD: &[Field] = &[
 
 const PROMPT_TOKENS: Field = field("prompt_token_ids", TOKENS, "If ids are wanted.");
 const PROMPT_LOGPROBS: Field = field("prompt_logprobs", PROMPTS, "If they are wanted.");
+const PROGRESS: Field =
+    field("prompt_progress", Named("PromptProgress"), "While the prompt is computed, if it is wanted.");
 const INDEX: Field = field("index", COUNT, "").needed();
 
 /// What each choice has beside its text.
@@ -55,11 +57,13 @@ const MESSAGE: Shape = Object(&[
 
 const DELTA: Shape = Object(&[
     field("role", Words(&["assistant"]), ""),
-    field("content", Text, ""),
+    field("content", OrNull(&Text), "`null` at the beginning."),
     field("reasoning_content", Text, ""),
     field("reasoning", Text, ""),
     field("tool_calls", CALL_PIECES, ""),
 ]);
+
+const VERBOSE: Field = field("__verbose", Object(&[field("prompt", Text, "As the model reads it.").needed()]), "");
 
 const CHAT_LOGPROBS: Field = field("logprobs", OrNull(&Named("ChatLogprobs")), "").needed();
 
@@ -73,6 +77,7 @@ pub(super) const CHAT: Shape = Joined(&[
         USAGE,
         PROMPT_TOKENS,
         PROMPT_LOGPROBS,
+        VERBOSE,
     ],
 ]);
 
@@ -83,6 +88,7 @@ pub(super) const CHAT_CHUNK: Shape = Joined(&[
         field("object", Words(&["chat.completion.chunk"]), "").needed(),
         field("choices", List(&Joined(&[CHOICE, &[field("delta", DELTA, "").needed(), CHAT_LOGPROBS]])), "").needed(),
         CHUNK_USAGE,
+        PROGRESS,
         PROMPT_TOKENS,
     ],
 ]);
@@ -104,6 +110,7 @@ pub(super) const COMPLETION: Shape = Joined(&[
         )
         .needed(),
         CHUNK_USAGE,
+        PROGRESS,
     ],
 ]);
 

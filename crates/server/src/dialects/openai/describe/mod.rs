@@ -13,9 +13,10 @@ mod texts;
 use serde_json::json;
 
 use super::parse::{Embeddings, Rerank};
-use crate::description::{Answer, Body, Component, Errors, Operation, Shape};
+use crate::description::{Answer, Body, Component, Errors, Operation, Shape, field};
 use crate::dialects::headers::FOR_ANSWERS;
 use crate::dialects::request::Endpoint;
+use crate::dialects::request::chat::PROMPT_FIELDS;
 use crate::dialects::request::describe::{CHAT, COMPLETIONS, GENERATION, MESSAGE, SHARED, TOOL};
 use crate::dialects::request::known_fields;
 
@@ -24,6 +25,7 @@ pub(super) const COMPONENTS: &[Component] = &[
     ("Error", answers::ERROR),
     ("Usage", details::USAGE),
     ("Timings", details::TIMINGS),
+    ("PromptProgress", details::PROGRESS),
     ("Message", MESSAGE),
     ("Tool", TOOL),
     ("ChatLogprobs", details::CHAT_LOGPROBS),
@@ -45,6 +47,17 @@ pub(super) fn chat() -> Operation {
     let body = Body::reads(known.read, &tables, example).refuses(known.refused).ignores(known.harmless);
     let answers = [Answer::Json(Shape::Named("ChatCompletion")), Answer::Events(Shape::Named("ChatCompletionChunk"))];
     Operation::new("Answers the messages of a chat", Errors::Computed, answers).with(FOR_ANSWERS).body(body)
+}
+
+/// Of counts.
+pub(super) fn chat_tokens() -> Operation {
+    let example = json!({"messages": [{"role": "user", "content": "Hello"}]});
+    let body = Body::reads(PROMPT_FIELDS.iter().copied(), &[CHAT, GENERATION], example);
+    const ANSWER: Answer = Answer::Json(Shape::Object(&[
+        field("object", Shape::Words(&["response.input_tokens"]), "").needed(),
+        field("input_tokens", details::COUNT, "").needed(),
+    ]));
+    Operation::new("Counts the tokens of a chat's prompt", Errors::Body, [ANSWER]).body(body)
 }
 
 /// Of text completions.

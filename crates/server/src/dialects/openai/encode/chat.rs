@@ -145,7 +145,7 @@ impl Chunks {
     fn pieces(&mut self, index: usize, pieces: Vec<Piece>, frames: &mut Frames) {
         for piece in pieces {
             let delta = match &piece {
-                Piece::Text(text) => Delta { content: Some(text), ..Delta::default() },
+                Piece::Text(text) => Delta::text(text),
                 Piece::Reasoning(text) => Delta {
                     reasoning_content: Some(text),
                     reasoning: self.chat.names_reasoning.then_some(text),
@@ -168,8 +168,8 @@ impl Chunks {
 impl ChunkEncoder for Chunks {
     fn open(&mut self, frames: &mut Frames) {
         for index in 0..self.answers.len() {
-            let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
-            let choice = ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None };
+            let choice =
+                ChunkChoice { index, delta: Delta::opening(), logprobs: None, finish_reason: None, stop_reason: None };
             self.form.chunk(&mut self.meter, (0, index), choice, frames);
         }
     }
@@ -198,7 +198,7 @@ impl ChunkEncoder for Chunks {
                 answer.turn.finish(&text, reason, &mut pieces);
                 self.pieces(index, pieces, frames);
                 if !self.answers[index].covered.is_empty() {
-                    self.send(index, Delta { content: Some(""), ..Delta::default() }, frames);
+                    self.send(index, Delta::text(""), frames);
                 }
                 let called = self.answers[index].turn.calls() > 0;
                 let choice = ChunkChoice {
@@ -210,6 +210,7 @@ impl ChunkEncoder for Chunks {
                 };
                 self.form.chunk(&mut self.meter, (0, index), choice, frames);
             }
+            Event::PromptProgress(told) => self.form.progress(&self.meter, &told, frames),
             _ => {}
         }
     }

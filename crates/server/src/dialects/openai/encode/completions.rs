@@ -181,6 +181,7 @@ impl ChunkEncoder for Chunks {
                 let choice = Choice { text: &text, index, logprobs, finish_reason, stop_reason };
                 self.answer.form.chunk(&mut self.meter, (prompt, index), choice, frames);
             }
+            Event::PromptProgress(told) => self.answer.form.progress(&self.meter, &told, frames),
             _ => {}
         }
     }

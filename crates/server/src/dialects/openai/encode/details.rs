@@ -1,14 +1,26 @@
 //! What answers say besides their text if they are asked to, under vLLM's names and llama.cpp's.
 
-use parkade_core::{EndToken, Event, TokenLogprob, Usage};
+use parkade_core::{EndToken, Event, PromptProgress, TokenLogprob, Usage};
 use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialects::numbers;
+use crate::dialects::progress::PromptReport;
 use crate::dialects::request::Details;
 use crate::dialects::timings::{Stopwatch, Timings};
+
+/// llama.cpp's `__verbose`, as far as there is something in it that is nowhere else.
+#[derive(Serialize)]
+pub(super) struct Verbose<'a> {
+    prompt: &'a str,
+}
+
+/// What is said besides if it is asked for.
+pub(super) fn verbosity(details: &Details) -> Option<Verbose<'_>> {
+    details.verbose.as_deref().map(|prompt| Verbose { prompt })
+}
 
 /// A choice, and what vLLM has in it besides.
 #[derive(Serialize)]
@@ -82,6 +94,11 @@ impl Meter {
     pub fn take(&mut self, index: usize) -> (Vec<TokenId>, bool) {
         let (tokens, begun) = &mut self.untold[index];
         (std::mem::take(tokens), !std::mem::replace(begun, true))
+    }
+
+    /// How much of a prompt is computed.
+    pub fn progress(&self, told: &PromptProgress) -> PromptReport {
+        PromptReport::new(told, &self.watch)
     }
 
     /// What was used so far.

@@ -6,13 +6,15 @@ use parkade_core::TaskKind;
 use serde_json::Value;
 
 use crate::access::Identity;
+use crate::dialects::chat::Prepared;
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::{Chat, Form};
 use crate::dialects::request::chat::{PROMPT_FIELD, conversation, is_in_words, tell_unread};
 use crate::dialects::request::generation::{self, Generation};
 use crate::dialects::request::known_fields::{self, Endpoint};
+use crate::dialects::request::tokens::written;
 use crate::dialects::request::{messages, thinking, tools};
-use crate::generate::{AppState, Deadlines, IgnoredFields, Operation, Task};
+use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
 use crate::http::ApiError;
 
 /// The most alternatives to a token that OpenAI's API gives.
@@ -41,7 +43,7 @@ impl Chat {
         known_fields::check(&fields, Endpoint::Chat, &mut ignored)?;
         let mut generation = Generation::read(&fields, &model)?;
         generation.refuse_ranking()?;
-        let max_tokens = generation::max_tokens(&fields, 1)?;
+        let max_tokens = generation::max_tokens(&fields, &model, 1)?;
         let logprobs = logprobs(&fields)?;
         let thinking = thinking::read(&fields)?;
         let tools = tools::read(&fields)?;
@@ -60,12 +62,33 @@ impl Chat {
         let mut request = generation.request(id, prepared.tokens, max_tokens, identity, deadlines);
         request.logprobs = logprobs;
         form.details.note_prompts(std::slice::from_ref(&request));
+        form.details.verbose = verbose(&fields, generation.stream)?.then(|| written(&model.tokenizer, &request.prompt));
         let names_reasoning = fields.get("reasoning").is_some() || fields.get("include_reasoning").is_some();
         let encoder = Arc::new(Chat { form, n: generation.n, reading: prepared.form, names_reasoning });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
         let shared = Arc::clone(&encoder);
         Ok((Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format }, shared))
     }
+}
+
+/// llama.cpp's `verbose`, which has the prompt come with the answer.
+fn verbose(fields: &Fields<'_>, stream: bool) -> Result<bool, ApiError> {
+    const FIELD: &str = "verbose";
+    let wanted = fields.boolean(FIELD)?.unwrap_or(false);
+    if wanted && stream {
+        return Err(ApiError::invalid_value(FIELD, format!("{FIELD} is for whole answers only; leave out stream")));
+    }
+    Ok(wanted)
+}
+
+/// The prompt of the messages in a body, as a chat with the same fields would have it.
+pub(in crate::dialects::openai) fn prompt(
+    fields: &Fields<'_>,
+    state: &AppState,
+    model: &ModelEntry,
+) -> Result<Prepared, ApiError> {
+    let messages = messages::read(fields, state.config().max_json_values)?;
+    conversation(fields, model, messages, tools::read(fields)?, thinking::read(fields)?, None)?.prepare(model)
 }
 
 fn logprobs(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {

@@ -60,7 +60,7 @@ impl Completions {
         let generation = Generation::read(&fields, &model)?;
         let logprobs = logprobs(&fields)?;
         let echo = fields.boolean("echo")?.unwrap_or(false);
-        let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));
+        let max_tokens = generation::max_tokens(&fields, &model, 0)?.or(Some(DEFAULT_MAX_TOKENS));
         let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
         let suffix = suffix(&fields, echo)?;
         refuse_two_echoes(&fields, echo && logprobs.is_some())?;

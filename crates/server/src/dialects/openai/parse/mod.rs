@@ -1,6 +1,6 @@
 //! OpenAI's bodies: from JSON to tasks.
 
-mod chat;
+pub(super) mod chat;
 mod completions;
 mod embeddings;
 mod rerank;

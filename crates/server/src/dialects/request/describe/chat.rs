@@ -86,6 +86,7 @@ pub(crate) const CHAT: &[Field] = &[
     field("documents", List(&Map(&Any)), "Documents for the template."),
     field("logprobs", Boolean, "Whether the answer has log-probabilities."),
     field("top_logprobs", Whole(Some(0), Some(20)), "With so many alternatives to each token."),
+    field("verbose", Boolean, "Whether a whole answer has the prompt, in `__verbose`."),
     field("chat_template_kwargs", Map(&Any), "Variables of the template."),
     field("add_generation_prompt", Boolean, "Whether the template begins the answer."),
     field("continue_final_message", Boolean, "Whether the answer goes on with the last message."),

@@ -43,4 +43,5 @@ pub(crate) const GENERATION: &[Field] = &[
     field("return_token_ids", Boolean, "Whether answers have the ids of their tokens."),
     field("prompt_logprobs", Whole(Some(0), Some(20)), "Log-probabilities of the prompt, with so many alternatives."),
     field("timings_per_token", Boolean, "Whether each chunk tells how fast it goes."),
+    field("return_progress", Boolean, "Whether a stream tells how much of the prompt is computed."),
 ];
