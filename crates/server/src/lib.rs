@@ -17,4 +17,4 @@ pub use config::{ConfigError, ServerConfig};
 pub use dialects::openai::{Endpoint, embeddings};
 pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
 pub use http::{ApiError, Listener, Retry, Tls, TlsError, is_request_id};
-pub use routes::{router, serve};
+pub use routes::{Offline, OfflineError, OfflineLine, OfflineLines, router, serve};

@@ -17,7 +17,7 @@
 //! | `responses/` | OpenAI's Responses |
 
 mod anthropic;
-mod batches;
+pub(crate) mod batches;
 pub(crate) mod chat;
 mod fields;
 mod fill_in;
