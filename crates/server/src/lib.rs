@@ -20,4 +20,4 @@ pub use dialects::request::Endpoint;
 pub use generate::{ANY_NAME, AppState, DEFAULT_MODEL, Defaults, ModelEntry};
 pub use http::{ApiError, Listener, Retry, Tls, TlsError, is_request_id};
 pub use parkade_calls::Piece;
-pub use routes::{router, serve};
+pub use routes::{Offline, OfflineError, OfflineLine, OfflineLines, router, serve};

@@ -20,7 +20,7 @@
 //! | `responses/` | OpenAI's Responses |
 
 mod anthropic;
-mod batches;
+pub(crate) mod batches;
 pub(crate) mod chat;
 mod envelope;
 mod fields;

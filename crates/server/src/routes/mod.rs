@@ -5,6 +5,7 @@ mod describe;
 mod description;
 mod models;
 mod moment;
+mod offline;
 mod ops;
 mod requests;
 mod serve;
@@ -29,6 +30,7 @@ use crate::http::request_log;
 use crate::http::{ANY, ApiError, ErrorBody, LOCALHOST, Retry, is_local_page, normal_origin, quote};
 use crate::routes::ops::{health, metrics, snapshot};
 
+pub use offline::{Offline, OfflineError, OfflineLine, OfflineLines};
 pub use serve::serve;
 
 /// The whole API. Whatever listens for it must see to the `host` headers itself, as [`serve`](crate::serve) does.

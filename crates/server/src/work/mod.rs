@@ -22,5 +22,6 @@ mod webhooks;
 mod worker;
 mod written;
 
-pub(crate) use read::LARGEST_INPUT;
-pub(crate) use worker::start;
+pub(crate) use read::{LARGEST_INPUT, read_here};
+pub(crate) use run::{answer, body_of};
+pub(crate) use worker::{most_lines, start};

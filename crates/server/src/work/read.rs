@@ -1,6 +1,7 @@
 //! The file of a batch: which lines can be run, and in what order.
 
 use std::collections::HashSet;
+use std::io::{self, Read};
 
 use parkade_store::{Batch, NewLine, Node, Store, StoreError};
 use serde_json::{Map, Value, json};
@@ -16,6 +17,8 @@ const MOST_LINES: usize = 50_000;
 pub(crate) const LARGEST_INPUT: u64 = 200 << 20;
 /// The longest line, in bytes: what a body may have, and something around it.
 const LONGEST_LINE: usize = 9 << 20;
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 20;
 /// The longest `custom_id`, in bytes.
 const LONGEST_ID: usize = 512;
 /// How many faults a batch tells; each line tells its own in the file of errors.
@@ -23,7 +26,7 @@ const MOST_TOLD: usize = 100;
 
 /// What a batch's file has.
 #[derive(Default)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     lines: Vec<(Beginnings, NewLine)>,
     faults: Vec<Value>,
     names: HashSet<String>,
@@ -70,13 +73,47 @@ pub(super) async fn read(store: &Store, batch: &Batch) -> Result<Reading, StoreE
             break;
         }
     }
-    if reading.lines.is_empty() && reading.hopeless.is_none() {
-        reading.hopeless = Some(("empty_file", "the file has no lines".to_owned()));
+    Ok(reading.complete())
+}
+
+/// As [`read`], of a file that is at hand.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn read_here(mut file: impl Read, endpoint: &str) -> io::Result<Reading> {
+    let mut reading = Reading::default();
+    let (mut rest, mut start, mut number) = (Vec::new(), 0, 0);
+    loop {
+        let is_last = file.by_ref().take(PIECE).read_to_end(&mut rest)? == 0;
+        let used = reading.take(&rest, (&mut start, &mut number), endpoint, is_last);
+        rest.drain(..used);
+        if is_last || reading.hopeless.is_some() {
+            return Ok(reading.complete());
+        }
     }
-    Ok(reading)
 }
 
 impl Reading {
+    fn complete(mut self) -> Self {
+        if self.lines.is_empty() && self.hopeless.is_none() {
+            self.hopeless = Some(("empty_file", "the file has no lines".to_owned()));
+        }
+        self
+    }
+
+    /// Its lines in the order in which they are run.
+    ///
+    /// # Errors
+    /// What is wrong with the file as a whole.
+    pub fn into_lines(self) -> Result<Vec<NewLine>, String> {
+        if let Some((_, message)) = self.hopeless {
+            return Err(message);
+        }
+        let mut lines = self.lines;
+        lines.sort_by(|(one, first), (other, second)| one.cmp(other).then(first.number.cmp(&second.number)));
+        Ok((0..).zip(lines).map(|(run_order, (_, line))| NewLine { run_order, ..line }).collect())
+    }
+
     /// Takes whole lines; all that is there at the end of the file. How many bytes they had.
     fn take(&mut self, text: &[u8], (start, number): (&mut u64, &mut u64), endpoint: &str, is_last: bool) -> usize {
         let mut used = 0;
@@ -159,16 +196,13 @@ impl Reading {
 
     /// Puts what was read into the store: the batch runs from now on, or has failed.
     pub async fn put(self, policy: &Policy, store: &Store, node: &Node, batch: &Batch) -> Result<(), StoreError> {
-        let faults = Value::from(self.faults).to_string();
-        if let Some((code, message)) = self.hopeless {
+        let faults = Value::from(self.faults.clone()).to_string();
+        if let Some((code, message)) = &self.hopeless {
             let all = json!([{"code": code, "line": Value::Null, "message": message, "param": "input_file_id"}]);
             let told = super::ending::told(policy, batch, parkade_store::BatchState::Failed);
             return store.fail_batch(node, &batch.id, &all.to_string(), (&told.0, &told.1)).await;
         }
-        let mut lines = self.lines;
-        lines.sort_by(|(one, first), (other, second)| one.cmp(other).then(first.number.cmp(&second.number)));
-        let in_order = (0..).zip(lines).map(|(run_order, (_, line))| NewLine { run_order, ..line });
-        let mut lines: Vec<_> = in_order.collect();
+        let mut lines = self.into_lines().map_err(StoreError::Failed)?;
         lines.sort_by_key(|line| line.number);
         for (place, lines) in lines.chunks(5000).enumerate() {
             store.put_lines(node, &batch.id, lines, place == 0).await?;

@@ -27,6 +27,20 @@ struct Asked<'a> {
     body: &'a RawValue,
 }
 
+/// The body of a line, which is JSON as it stands there.
+///
+/// # Errors
+/// What is written of a line that cannot be read.
+pub(crate) fn body_of(text: &[u8], custom_id: &str, number: u64) -> Result<Bytes, String> {
+    match serde_json::from_slice::<Asked<'_>>(text) {
+        Ok(asked) => Ok(Bytes::copy_from_slice(asked.body.get().as_bytes())),
+        Err(error) => {
+            let message = format!("the line cannot be read any more: {error}");
+            Err(written::refused(Some(custom_id), number, "invalid_json", &message))
+        }
+    }
+}
+
 /// Who sent the batch, as long as its key exists.
 pub(super) fn sender(state: &AppState, owner: &str) -> Option<Identity> {
     let policy = state.access().policy();
@@ -51,14 +65,25 @@ pub(super) async fn run(
         return Ok(refused("invalid_api_key", "the key that this batch was sent with is not known here any more"));
     };
     let text = store.read_range(&line.input_file, line.start, line.length).await?;
-    let body = match serde_json::from_slice::<Asked<'_>>(&text) {
-        Ok(asked) => Bytes::copy_from_slice(asked.body.get().as_bytes()),
-        Err(error) => return Ok(refused("invalid_json", &format!("the line cannot be read any more: {error}"))),
+    let body = match body_of(&text, &line.custom_id, line.number) {
+        Ok(body) => body,
+        Err(written) => return Ok(done(false, written)),
     };
     drop(text);
+    let (is_answered, written) = answer(inside, (&line.endpoint, &line.custom_id), identity, body).await;
+    Ok(done(is_answered, written))
+}
+
+/// What is written of a line, and whether it has been answered. It is asked again as long as the server cannot take it.
+pub(crate) async fn answer(
+    inside: &Router,
+    (endpoint, custom_id): (&str, &str),
+    identity: Identity,
+    body: Bytes,
+) -> (bool, String) {
     let mut failures = 0;
     loop {
-        let (status, headers, answer) = ask(inside, &line.endpoint, identity.clone(), body.clone()).await;
+        let (status, headers, answer) = ask(inside, endpoint, identity.clone(), body.clone()).await;
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             failures += usize::from(status == StatusCode::INTERNAL_SERVER_ERROR);
             if may_come_back(&headers) && failures <= MOST_FAILURES {
@@ -68,7 +93,7 @@ pub(super) async fn run(
         }
         let request_id = text_of(&headers, "x-request-id").unwrap_or_default();
         let body = String::from_utf8_lossy(&answer);
-        return Ok(done(status.is_success(), written::answered(&line.custom_id, status, request_id, &body)));
+        return (status.is_success(), written::answered(custom_id, status, request_id, &body));
     }
 }
 

@@ -253,8 +253,7 @@ impl Worker {
 
     /// How many lines are in hand at most: enough to fill all places of the models, and as many in line.
     fn window(&self) -> usize {
-        let places = self.state.models().iter().map(|model| model.engine.snapshot().sequences.limit).max();
-        places.map_or(0, |places| (2 * places).max(FEWEST_LINES))
+        most_lines(&self.state)
     }
 
     /// Takes up what there is to do.
@@ -305,6 +304,12 @@ impl Worker {
         }
         self.store.close().await;
     }
+}
+
+/// How many lines keep the models busy.
+pub(crate) fn most_lines(state: &AppState) -> usize {
+    let places = state.models().iter().map(|model| model.engine.snapshot().sequences.limit).max();
+    places.map_or(0, |places| (2 * places).max(FEWEST_LINES))
 }
 
 /// Reads the file of a batch, or writes its files.

@@ -19,7 +19,7 @@ use crate::generate::{AppState, deeds, of_store};
 use crate::http::{ApiError, RequestLog, body, quote};
 
 /// The paths that lines may be for.
-pub(super) const ENDPOINTS: [&str; 4] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"];
+pub(crate) const ENDPOINTS: [&str; 4] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"];
 
 /// The fields that are read.
 pub(super) const READ: [&str; 5] =

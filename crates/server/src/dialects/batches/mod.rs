@@ -18,6 +18,7 @@ mod upload;
 
 use super::{Dialect, Route};
 use crate::dialects::envelope::envelope;
+pub(crate) use create::ENDPOINTS;
 
 /// Files and batches.
 pub(crate) const DIALECT: Dialect = Dialect {
