@@ -31,7 +31,7 @@ LAYERS = {
         chat""".split(),
     # The policies know nothing of threads, and nothing below them knows a policy.
     "pool": """time units task rates error tenant_policy config decision stats policy fifo lot pool jobs""".split(),
-    "server": """description http access generate work dialects/fields dialects/metadata dialects/numbers dialects/progress dialects/timings dialects/headers dialects/envelope
+    "server": """description http access generate work dialects/fields dialects/metadata dialects/numbers dialects/timings dialects/progress dialects/headers dialects/envelope
         dialects/route dialects/fill_in dialects/chat dialects/request dialects/openai dialects/anthropic dialects/responses
         dialects/llama_cpp dialects/batches dialects routes""".split(),
 }

@@ -20,7 +20,10 @@ const KINDS: u64 = 90;
 const LETTERS: &[u8] = b"abcdefgh";
 
 /// Forms, each with whether a text is of it.
-const FORMS: [(&str, fn(&str) -> bool); 3] = [
+/// A regular expression, and whether a text is of it.
+type Form = (&'static str, fn(&str) -> bool);
+
+const FORMS: [Form; 3] = [
     ("start: \"a\" ITEM (\"c\" ITEM)* \"b\"\nITEM: /[d-h]{1,6}/", is_list),
     ("start: \"a\" start \"b\" | WORD\nWORD: /[c-h]+/", is_nested),
     ("start: \"abcdefgh\" (\"a\" | \"b\") \"hgfedcba\"", |text| {

@@ -1,13 +1,12 @@
 //! Work that outlives its client: the store, and who does its work here.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
-use parkade_store::{Node, Store, StoreConfig, StoreError};
-use parkade_sync::RwLock;
+use parkade_store::{Store, StoreConfig, StoreError};
 use tokio::sync::Notify;
 
 use crate::http::{ApiError, Retry};
-
-use std::time::Duration;
 
 /// When a store that cannot be reached may be asked again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -15,14 +14,12 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The store of this server, if it has one.
 pub(crate) struct Durable {
     store: Option<Store>,
-    /// What this process is among those that do work; none as long as it does none.
-    node: RwLock<Option<Node>>,
     work: Notify,
 }
 
 impl Durable {
     pub fn new(config: Option<StoreConfig>) -> Self {
-        Self { store: config.map(Store::new), node: RwLock::new("server.node", None), work: Notify::new() }
+        Self { store: config.map(Store::new), work: Notify::new() }
     }
 
     /// The store.
@@ -49,16 +46,6 @@ impl Durable {
     /// Waits until there may be work.
     pub async fn work(&self) {
         self.work.notified().await;
-    }
-
-    /// What this process is among those that do work.
-    pub fn node(&self) -> Option<Node> {
-        self.node.read().clone()
-    }
-
-    /// This process does work as this node from now on, or none.
-    pub fn set_node(&self, node: Option<Node>) {
-        *self.node.write() = node;
     }
 }
 

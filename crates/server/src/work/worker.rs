@@ -66,7 +66,6 @@ async fn go_on(state: AppState, inside: Inside, store: Store, mut stopped: onesh
             },
             Err(error) => error,
         };
-        state.durable().set_node(None);
         tracing::warn!(error = %failed, "durable work waits for its store");
         tokio::select! {
             _ = &mut stopped => return,
@@ -106,7 +105,6 @@ struct Worker {
 impl Worker {
     async fn join(state: &AppState, inside: &Inside, store: &Store) -> Result<Self, StoreError> {
         let node = store.join().await?;
-        state.durable().set_node(Some(node.clone()));
         tracing::debug!(node = node.id, "durable work is done here");
         Ok(Self {
             state: state.clone(),
@@ -296,7 +294,6 @@ impl Worker {
         while let Some(ended) = self.in_hand.join_next_with_id().await {
             self.take(ended);
         }
-        self.state.durable().set_node(None);
         let settled = self.settle().await;
         let left = self.store.leave(&self.node).await;
         if let Err(error) = settled.and(left) {

@@ -5,13 +5,13 @@
 //! | `upload.rs` | a file that comes, piece by piece |
 //! | `files.rs` | listing, reading and deleting files |
 //! | `create.rs` | a batch that is wanted |
-//! | `batches.rs` | listing and cancelling batches |
+//! | `existing.rs` | listing and cancelling batches |
 //! | `objects.rs` | files and batches as JSON |
 //! | `describe.rs` | what is said of all that |
 
-mod batches;
 mod create;
 mod describe;
+mod existing;
 mod files;
 mod objects;
 mod upload;
@@ -38,9 +38,9 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/files/{id}/content", files::content, describe::content()),
         Route::delete("/v1/files/{id}", files::delete, describe::delete_file()),
         Route::post("/v1/batches", create::create, describe::create()),
-        Route::get("/v1/batches", batches::list, describe::list_batches()),
-        Route::get("/v1/batches/{id}", batches::retrieve, describe::batch()),
-        Route::post("/v1/batches/{id}/cancel", batches::cancel, describe::cancel()),
+        Route::get("/v1/batches", existing::list, describe::list_batches()),
+        Route::get("/v1/batches/{id}", existing::retrieve, describe::batch()),
+        Route::post("/v1/batches/{id}/cancel", existing::cancel, describe::cancel()),
     ];
     routes.into_iter().map(Route::bare_too).collect()
 }
