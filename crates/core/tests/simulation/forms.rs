@@ -19,8 +19,7 @@ const KINDS: u64 = 90;
 /// The letters of the plain tokens.
 const LETTERS: &[u8] = b"abcdefgh";
 
-/// Forms, each with whether a text is of it.
-/// A regular expression, and whether a text is of it.
+/// A form, and whether a text is of it.
 type Form = (&'static str, fn(&str) -> bool);
 
 const FORMS: [Form; 3] = [
