@@ -221,10 +221,12 @@ def test_a_server_is_killed_again_and_again_and_each_line_is_answered_once(serve
     place = ["--store", request.getfixturevalue("database"), "--lease-seconds", "1"] if kind == "postgres" else []
     chance = random.Random(13)
     server = serve(*place)
-    batch = submit(client(server), [line(number) for number in range(KILLED_LINES)])
+    body = {"model": "default", "max_tokens": 40, "temperature": 0, "ignore_eos": True}
+    lines = [line(number, **body, prompt=word(number)) for number in range(KILLED_LINES)]
+    batch = submit(client(server), lines)
     kills = 0
     while kills < KILLS:
-        time.sleep(chance.uniform(0, 1.5))
+        time.sleep(chance.uniform(0, 0.6))
         if has_ended(client(server).batches.retrieve(batch.id)):
             break
         server.signal(signal.SIGKILL)

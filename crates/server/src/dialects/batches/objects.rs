@@ -1,6 +1,6 @@
 //! Files and batches as JSON.
 
-use parkade_store::{Batch, File};
+use parkade_store::{Batch, BatchState, File, Outcome};
 use serde_json::{Value, json};
 
 /// Seconds since 1970 of milliseconds since then.
@@ -24,6 +24,14 @@ pub(super) fn file(file: &File) -> Value {
     })
 }
 
+/// Where a batch stands: what it has done until it was cancelled is written while it is still being cancelled.
+fn status(batch: &Batch) -> BatchState {
+    match (batch.state, batch.outcome) {
+        (BatchState::Finalizing, Outcome::Cancelled) => BatchState::Cancelling,
+        (state, _) => state,
+    }
+}
+
 /// A batch.
 pub(super) fn batch(batch: &Batch) -> Value {
     let errors: Value = serde_json::from_str(&batch.errors).unwrap_or_default();
@@ -39,7 +47,7 @@ pub(super) fn batch(batch: &Batch) -> Value {
         "errors": errors,
         "input_file_id": batch.input_file,
         "completion_window": batch.completion_window,
-        "status": batch.state.name(),
+        "status": status(batch).name(),
         "output_file_id": batch.output_file,
         "error_file_id": batch.error_file,
         "created_at": seconds(batch.created_at),
