@@ -17,7 +17,7 @@
 //! | `responses/` | OpenAI's Responses |
 
 mod anthropic;
-pub(crate) mod batches;
+mod batches;
 pub(crate) mod chat;
 mod fields;
 mod fill_in;
@@ -32,6 +32,7 @@ mod timings;
 
 use crate::description::Component;
 use crate::http::ErrorBody;
+pub(crate) use batches::ENDPOINTS as BATCH_ENDPOINTS;
 pub(crate) use route::Route;
 
 /// One API.
