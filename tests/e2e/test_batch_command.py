@@ -49,10 +49,9 @@ def run(tiny, file, out, *more: str, **keywords):
 def test_broken_lines_are_told_while_the_others_run_and_are_tried_again(tiny, tmp_path):
     file, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     broken = ["no json", '{"custom_id": "x", "url": "/v1/embeddings", "body": {}}', line(1), '{"custom_id": "y"}']
-    too_long = json.dumps(
-        {"custom_id": "long", "method": "POST", "url": "/v1/completions", "body": {"prompt": "a", "max_tokens": -1}}
-    )
-    file.write_text("\n".join([line(1), *broken, too_long, line(2)]))
+    body = {"prompt": "a", "max_tokens": "many"}
+    wrong = json.dumps({"custom_id": "wrong", "method": "POST", "url": "/v1/completions", "body": body})
+    file.write_text("\n".join([line(1), *broken, wrong, line(2)]))
     done = run(tiny, file, out)
     said = done.stderr.decode()
     assert done.returncode == 1, said
