@@ -1,6 +1,8 @@
 //! The command line. Every flag with an environment variable is a *setting*: it can also stand in the configuration
 //! file (see [`crate::config`]), which is why no setting is an `Option` with its default hidden in the code.
 
+mod batch;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -16,6 +18,7 @@ use serde::de::value::{Error as ValueError, StringDeserializer};
 use crate::answers::AnswerArgs;
 use crate::logging::{Directives, LogFormat};
 use crate::numbers::{decimal, whole};
+pub use batch::{BatchArgs, BatchCommand, BatchIdArgs, ListArgs, RemoteArgs, ResultsArgs, RunBatchArgs, SubmitArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +27,7 @@ Examples:
   parkade run -i 'Summarise:' -f notes.txt     one answer about a file (-f -: from a pipe)
   parkade serve                                OpenAI's API on http://127.0.0.1:1234/v1
   parkade embed -m embedder.gguf 'A text.'     its embedding, as JSON
+  parkade batch run in.jsonl -o out.jsonl      the answers to a file of requests
   parkade pull llama-3.2-1b                    fetch a model
   parkade serve --model llama-3.2-1b           ... and serve it
   parkade doctor                               is everything in order?
@@ -80,6 +84,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Turn texts into embeddings, one line of JSON each
     Embed(EmbedArgs),
+    /// Answer files of requests, by a server or here
+    Batch(BatchArgs),
     /// Fetch a model from the Hugging Face hub
     Pull(PullArgs),
     /// Check the machine and the model, with a remedy for each fault

@@ -3,6 +3,7 @@
 
 mod answers;
 mod args;
+mod batch;
 mod config;
 mod directories;
 mod doctor;
@@ -35,7 +36,7 @@ use clap::CommandFactory;
 
 use args::{Cli, Command};
 use config::{ServiceLink, Settings, SettingsError};
-use error::{CliError, INTERRUPTED, SUCCESS, WRONG_USAGE};
+use error::{CliError, FAILURE, INTERRUPTED, SUCCESS, WRONG_USAGE};
 use run::Ending;
 
 pub use embedded::{NotLoaded, load};
@@ -102,6 +103,11 @@ fn execute(settings: &Settings) -> Result<u8, CliError> {
             embed::run(args, io::stdin().lock(), &mut out)?;
             Ok(SUCCESS)
         }
+        Command::Batch(args) => Ok(match batch::run(args, &mut out)? {
+            batch::Ending::Whole => SUCCESS,
+            batch::Ending::Failures => FAILURE,
+            batch::Ending::Stopped => INTERRUPTED,
+        }),
         Command::Pull(args) => {
             pull::run(args, &mut out)?;
             Ok(SUCCESS)

@@ -20,7 +20,7 @@
 //! | `responses/` | OpenAI's Responses |
 
 mod anthropic;
-pub(crate) mod batches;
+mod batches;
 pub(crate) mod chat;
 mod envelope;
 mod fields;
@@ -38,6 +38,7 @@ mod timings;
 
 use crate::description::Component;
 use crate::http::ErrorBody;
+pub(crate) use batches::ENDPOINTS as BATCH_ENDPOINTS;
 pub(crate) use route::Route;
 
 /// One API.

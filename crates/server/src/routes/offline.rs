@@ -6,7 +6,7 @@ use axum::Router;
 
 use super::inside;
 use crate::access::Identity;
-use crate::dialects::batches::ENDPOINTS;
+use crate::dialects::BATCH_ENDPOINTS;
 use crate::generate::AppState;
 use crate::http::quote;
 use crate::work;
@@ -21,7 +21,7 @@ pub enum OfflineError {
     #[error("{0}")]
     File(String),
     /// There is no such path.
-    #[error("the endpoint {} is not one of {}", quote(.0), ENDPOINTS.join(", "))]
+    #[error("the endpoint {} is not one of {}", quote(.0), BATCH_ENDPOINTS.join(", "))]
     Endpoint(String),
 }
 
@@ -53,7 +53,7 @@ impl OfflineLines {
     /// # Errors
     /// What is wrong with it as a whole.
     pub fn read(file: impl Read, endpoint: &str) -> Result<Self, OfflineError> {
-        if !ENDPOINTS.contains(&endpoint) {
+        if !BATCH_ENDPOINTS.contains(&endpoint) {
             return Err(OfflineError::Endpoint(endpoint.to_owned()));
         }
         let mut lines = Self::default();

@@ -22,7 +22,7 @@ use parkade_core::EngineConfig;
 const CLOSE: &str = "connection: close\r\n";
 
 /// A certificate for localhost and its key, in files.
-struct Files {
+pub struct Files {
     _directory: TempDir,
     certificate: PathBuf,
     key: PathBuf,
@@ -53,7 +53,7 @@ impl Files {
     }
 }
 
-async fn start_tls(config: ServerConfig) -> (Running, Files, Arc<Tls>) {
+pub async fn start_tls(config: ServerConfig) -> (Running, Files, Arc<Tls>) {
     let files = Files::new();
     let tls = Arc::new(files.load().expect("a pair"));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
@@ -78,7 +78,7 @@ async fn connect(server: &Running, certificate: &str, alpn: &[&[u8]]) -> std::io
     TlsConnector::from(Arc::new(config)).connect(name, server.connect().await).await
 }
 
-async fn trusting(server: &Running, files: &Files) -> TlsStream<TcpStream> {
+pub async fn trusting(server: &Running, files: &Files) -> TlsStream<TcpStream> {
     let certificate = std::fs::read_to_string(&files.certificate).expect("readable");
     connect(server, &certificate, &[b"h2", b"http/1.1"]).await.expect("a handshake")
 }

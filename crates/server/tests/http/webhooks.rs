@@ -16,7 +16,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::keys::policy;
-use crate::support::{COMPLETIONS, PATIENCE, Running, parts, start_at, state_with, wire_get};
+use crate::support::{COMPLETIONS, PATIENCE, Running, parts, read_to_end, start_at, state_with, wire_get};
+use crate::tls::{start_tls, trusting};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -186,6 +187,21 @@ async fn the_local_network_is_not_spoken_to() {
     let server = serve(store, Policy { webhook, ..Policy::default() }).await;
     counted(&server, "parkade_webhook_attempts_total{outcome=\"failed\"} 1").await;
     assert!(receiver.told.try_recv().is_err(), "nobody has spoken to it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_told_to_who_has_no_certificate_that_is_trusted() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, _) = with_batch(&folder, "", "").await;
+    let (stranger, files, _tls) = start_tls(ServerConfig::default()).await;
+    let url = format!("https://localhost:{}/hooks", stranger.address.port());
+    let webhook = Some(Webhook::new(&url, &[SECRET]).expect("valid"));
+    let server = serve(store, Policy { webhook, allow_private_webhooks: true, ..Policy::default() }).await;
+    counted(&server, "parkade_webhook_attempts_total{outcome=\"failed\"} 1").await;
+    let mut socket = trusting(&stranger, &files).await;
+    socket.write_all(&wire_get("/metrics", "")).await.expect("writable");
+    let page = read_to_end(&mut socket).await;
+    assert!(page.starts_with("HTTP/1.1 200") && !page.contains("{method=\"POST\""), "{page}");
 }
 
 #[test]
