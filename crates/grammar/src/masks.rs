@@ -154,10 +154,10 @@ impl Recognizer for Walk<'_, '_> {
         let next = lexer.transition_start_state(state, Some(byte), &None);
         let stays = !next.is_dead() && !next.has_lowest_match();
         let mut may_cross = || next.has_lowest_match() || !lexer.try_lexeme_end(state).is_error();
-        if !stays && !(self.crosses && may_cross()) {
-            return false;
+        let goes_on = stays || (self.crosses && may_cross());
+        if goes_on {
+            self.places.push(stays.then_some(next));
         }
-        self.places.push(stays.then_some(next));
-        true
+        goes_on
     }
 }

@@ -1,6 +1,6 @@
 //! Calls and text in the channels of Harmony. A message ends an answer if it is a call or the last text, so there is one call at most.
 
-use super::lark::{Lark, any_of, quote, without};
+use super::lark::{Lark, quote, without};
 use super::thoughts::{Thoughts, thought};
 use super::{Functions, arguments};
 use crate::forms::CHANNEL_MARKERS;

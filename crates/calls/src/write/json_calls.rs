@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::lark::{Lark, any_of, quote};
+use super::lark::{Lark, quote};
 use super::{Functions, Section, arguments};
 use crate::forms::Json;
 

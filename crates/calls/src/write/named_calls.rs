@@ -1,6 +1,6 @@
 //! Calls as a name and a JSON object.
 
-use super::lark::{Lark, any_of, quote};
+use super::lark::{Lark, quote};
 use super::{Functions, Section, arguments};
 use crate::forms::Named;
 

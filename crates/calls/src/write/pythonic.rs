@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::lark::{Lark, any_of, quote};
+use super::lark::{Lark, quote};
 use super::{Functions, Section};
 use crate::schema::{self, Kinds};
 
