@@ -19,8 +19,11 @@ const KINDS: u64 = 90;
 /// The letters of the plain tokens.
 const LETTERS: &[u8] = b"abcdefgh";
 
-/// Forms, each with whether a text is of it.
-const FORMS: [(&str, fn(&str) -> bool); 3] = [
+/// Whether a text is of a form.
+type IsOfForm = fn(&str) -> bool;
+
+/// Forms, and what is of them.
+const FORMS: [(&str, IsOfForm); 3] = [
     ("start: \"a\" ITEM (\"c\" ITEM)* \"b\"\nITEM: /[d-h]{1,6}/", is_list),
     ("start: \"a\" start \"b\" | WORD\nWORD: /[c-h]+/", is_nested),
     ("start: \"abcdefgh\" (\"a\" | \"b\") \"hgfedcba\"", |text| {
