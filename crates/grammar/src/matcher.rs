@@ -191,8 +191,10 @@ impl Matcher {
 
     /// Whether these tokens may come next, and the text may end behind them. Nothing changes here.
     pub fn ends_with(&mut self, ids: &[u32]) -> bool {
-        let count = self.tokens.count() as u32;
-        let Some(end) = (0..count).rev().find(|&id| self.tokens.is_end(id)) else { return false };
+        let end = self.parser.token_env.tok_trie().eos_token();
+        if !self.tokens.is_end(end) {
+            return false;
+        }
         let ids: Vec<u32> = ids.iter().copied().chain([end]).collect();
         !self.is_complete()
             && self.run(|parser| parser.validate_tokens_raw(&ids)).is_ok_and(|fitting| fitting == ids.len())
