@@ -7,6 +7,7 @@ use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{TokTrie, TokenId};
 
 use crate::closing::Closing;
+use crate::masks::Masks;
 use crate::vocabulary::Tokens;
 use crate::{GrammarError, Matcher};
 
@@ -30,7 +31,7 @@ pub(crate) fn begin(
     parser.start_without_prompt();
     // Clones share one lexer.
     let sharer = parser.clone();
-    let mut matcher = Matcher::new(parser, tokens, Arc::new(closing.clone()));
+    let mut matcher = Matcher::new(parser, Masks::eager(factory.slicer()), tokens, Arc::new(closing.clone()));
     let mut mask = Vec::new();
     matcher.mask(&mut mask).map_err(GrammarError::said)?;
     refuse_endless(&matcher)?;
@@ -40,7 +41,8 @@ pub(crate) fn begin(
         closing.note(least, format_bytes);
         matcher.set_closing(closing);
     }
-    Ok((matcher, sharer.parser.lexer_stats().num_bytes))
+    let bytes = sharer.parser.lexer_stats().num_bytes + matcher.mask_bytes();
+    Ok((matcher, bytes))
 }
 
 /// Refuses a format that forces a text without an end: all of it would be computed at once, for each answer again.

@@ -24,9 +24,12 @@ const FILLING: &[u8] =
 /// How many states of the lexer are looked at for one lexeme.
 const MOST_STATES: usize = 2_000;
 
-/// Lexemes that are told from others: shorter ones are punctuation. And how many bytes longer another one may be, to be taken instead.
+/// Lexemes that close something wherever they stand; all others may lead round in a circle.
+const CLOSING: [&[u8]; 4] = [b"}", b"]", b")", b">"];
+
+/// How many bytes longer a lexeme may be that is taken instead of one that was used already: of names and of punctuation, which is shorter.
 const NAME: usize = 3;
-const DETOUR: usize = 32;
+const DETOUR: [usize; 2] = [32, 2];
 
 /// How many lexemes and forced texts a way has at most: a text without an end is noticed by that.
 const MOST_STEPS: usize = 1_000;
@@ -110,7 +113,7 @@ impl Closing {
         }
         let bytes = parser.parser.with_recognizer(|lexer| next_lexeme(lexer).or_else(|| lexeme_end(lexer, used)))?;
         let tokens = bytewise(trie, &bytes);
-        if bytes.len() >= NAME {
+        if !CLOSING.contains(&&bytes[..]) {
             used.insert(bytes);
         }
         tokens
@@ -182,7 +185,8 @@ fn shortest(
     let mut found: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(&(state, _, _, far)) = states.get(at).filter(|_| states.len() < MOST_STATES) {
-        if found.as_ref().is_some_and(|found| far >= found.len() + DETOUR) {
+        let detour = |found: &Vec<u8>| DETOUR[usize::from(found.len() < NAME)];
+        if found.as_ref().is_some_and(|found| far >= found.len() + detour(found)) {
             break;
         }
         let follow =

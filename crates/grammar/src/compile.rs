@@ -101,7 +101,7 @@ impl Grammars {
     fn factory(&self) -> Result<Arc<ParserFactory>, GrammarError> {
         let env = Vocabulary::env(Arc::clone(&self.tokens))?;
         let abilities = InferenceCapabilities { ff_tokens: env.tokenize_is_canonical(), ..Default::default() };
-        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+        let slices = slices();
         let mut factory = ParserFactory::new(&env, abilities, &slices).map_err(GrammarError::said)?;
         factory.quiet();
         *factory.limits_mut() = ParserLimits {
@@ -117,6 +117,14 @@ impl Grammars {
         };
         Ok(Arc::new(factory))
     }
+}
+
+/// Parts of the vocabulary that are allowed or not as a whole: white space, and what may stand in a JSON string as it is, by its length. Of a
+/// string with a bound of its length the longest tokens are looked at one by one only where the bound is near.
+fn slices() -> Vec<String> {
+    let text = |count: &str| format!(r#"[^"\\\x00-\x1F\x7F]{count}"#);
+    let texts = ["{1,10}", "{1,30}", "{1,100}", "+"].map(text);
+    std::iter::once(r"[\x20\x0A\x0D\x09]+".to_owned()).chain(texts).collect()
 }
 
 /// What the parser is to compile.

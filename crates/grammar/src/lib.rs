@@ -54,6 +54,7 @@ mod error;
 mod format;
 mod gbnf;
 mod limits;
+mod masks;
 mod matcher;
 mod schema;
 mod vocabulary;

@@ -4,9 +4,11 @@ use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use llguidance::earley::BiasComputer;
 use llguidance::{TokenParser, panic_utils};
 
 use crate::closing::{Closing, Nearness};
+use crate::masks::Masks;
 use crate::vocabulary::Tokens;
 
 /// The name under which rules of a grammar in Lark capture the pieces of a text that are told from each other: `rule[capture="…"]: …`.
@@ -17,6 +19,8 @@ pub const PIECE: &str = "__LIST_APPEND:piece";
 #[derive(Clone)]
 pub struct Matcher {
     parser: TokenParser,
+    /// Those that the parser makes masks by.
+    masks: Arc<Masks>,
     /// Why it cannot go on.
     failure: Option<MatcherError>,
     tokens: Arc<dyn Tokens>,
@@ -39,13 +43,21 @@ pub struct MatcherError(String);
 
 impl Matcher {
     /// A matcher at the place where a parser stands that has begun.
-    pub(crate) fn new(parser: TokenParser, tokens: Arc<dyn Tokens>, closing: Arc<Closing>) -> Self {
-        Matcher { parser, failure: None, tokens, closing }
+    pub(crate) fn new(mut parser: TokenParser, masks: Masks, tokens: Arc<dyn Tokens>, closing: Arc<Closing>) -> Self {
+        let masks = Arc::new(masks);
+        parser.bias_computer = Arc::clone(&masks) as Arc<dyn BiasComputer>;
+        Matcher { parser, masks, failure: None, tokens, closing }
     }
 
     /// A copy that shares nothing with this one.
     pub(crate) fn apart(&self) -> Self {
-        Matcher { parser: self.parser.deep_clone(), ..self.clone() }
+        let copy = Matcher::new(
+            self.parser.deep_clone(),
+            self.masks.apart(),
+            Arc::clone(&self.tokens),
+            Arc::clone(&self.closing),
+        );
+        Matcher { failure: self.failure.clone(), ..copy }
     }
 
     pub(crate) fn set_closing(&mut self, closing: Closing) {
@@ -68,6 +80,11 @@ impl Matcher {
         let allowed = self.run(TokenParser::compute_mask)?;
         mask.extend_from_slice(allowed.as_slice());
         Ok(())
+    }
+
+    /// Bytes of the masks that are kept.
+    pub(crate) fn mask_bytes(&self) -> usize {
+        self.masks.bytes()
     }
 
     /// What the lexer had to do for the last mask, in its steps.
@@ -174,8 +191,10 @@ impl Matcher {
 
     /// Whether these tokens may come next, and the text may end behind them. Nothing changes here.
     pub fn ends_with(&mut self, ids: &[u32]) -> bool {
-        let count = self.tokens.count() as u32;
-        let Some(end) = (0..count).rev().find(|&id| self.tokens.is_end(id)) else { return false };
+        let end = self.parser.token_env.tok_trie().eos_token();
+        if !self.tokens.is_end(end) {
+            return false;
+        }
         let ids: Vec<u32> = ids.iter().copied().chain([end]).collect();
         !self.is_complete()
             && self.run(|parser| parser.validate_tokens_raw(&ids)).is_ok_and(|fitting| fitting == ids.len())

@@ -4,4 +4,7 @@ mod bytes;
 mod closing;
 mod formats;
 mod hostile;
+mod masks;
 mod suite;
+#[path = "../support/words.rs"]
+mod words;
