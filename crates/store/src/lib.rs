@@ -18,7 +18,7 @@ mod nodes;
 mod page;
 mod sweep;
 
-pub use answers::{Answer, AnswerState, NewAnswer};
+pub use answers::{Answer, AnswerEnd, AnswerState, NewAnswer};
 pub use audit::{AuditRecord, Deed};
 pub use batches::{Batch, BatchState, NewBatch, Outcome};
 pub use database::{Place, Store, StoreConfig};

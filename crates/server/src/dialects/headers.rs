@@ -1,6 +1,7 @@
 //! Headers that say how a request is to be served, at every path that computes.
 
 use crate::description::{Parameter, Place, Shape};
+use crate::generate::detach::HEADER;
 
 /// The longest deadline, in milliseconds.
 const DAY: i64 = 86_400_000;
@@ -26,3 +27,11 @@ pub(super) const FOR_ANSWERS: &[Parameter] = &[
         about: "The key of an earlier request of the same sender, whose place this one takes.",
     },
 ];
+
+/// At paths whose clients may go away.
+pub(super) const DETACH: &[Parameter] = &[Parameter {
+    place: Place::Header,
+    name: HEADER,
+    shape: Shape::Boolean,
+    about: "Whether the answer is computed to its end although the client goes away, and kept under the request's id.",
+}];

@@ -22,7 +22,7 @@ mod headers;
 mod llama_cpp;
 mod numbers;
 pub(crate) mod openai;
-mod responses;
+pub(crate) mod responses;
 mod route;
 mod timings;
 

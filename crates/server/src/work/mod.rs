@@ -12,7 +12,9 @@
 //! | `run.rs` | one line: asked, waited for, asked again |
 //! | `written.rs` | what is written of a line |
 //! | `ending.rs` | the files of a batch that is over |
+//! | `answers.rs` | answers that nobody computes: asked once more, as they were asked first |
 
+mod answers;
 mod ending;
 mod order;
 mod read;

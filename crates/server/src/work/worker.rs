@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::answers::Answers;
 use super::{ending, read, run};
 use crate::generate::AppState;
 
@@ -89,6 +90,7 @@ struct Worker {
     renewed: Instant,
     swept: Option<Instant>,
     in_hand: JoinSet<Done>,
+    answers: Answers,
     lines: HashMap<Id, ClaimedLine>,
     of_batch: BTreeMap<String, Vec<AbortHandle>>,
     /// The batch whose file is read, or whose files are written.
@@ -112,6 +114,7 @@ impl Worker {
             renewed: Instant::now(),
             swept: None,
             in_hand: JoinSet::new(),
+            answers: Answers::new(state, inside, store),
             lines: HashMap::new(),
             of_batch: BTreeMap::new(),
             batch: None,
@@ -170,6 +173,7 @@ impl Worker {
             self.stop_what_is_over().await?;
             self.store.advance_batches().await?;
             self.take_up().await?;
+            self.answers.look(&self.node).await?;
             self.sweep().await
         };
         let done = rounds.await;
@@ -286,6 +290,7 @@ impl Worker {
 
     /// Gives back all that is in hand.
     async fn leave(mut self) {
+        self.answers.stop().await;
         self.in_hand.abort_all();
         while let Some(ended) = self.in_hand.join_next_with_id().await {
             self.take(ended);
@@ -296,7 +301,6 @@ impl Worker {
         if let Err(error) = settled.and(left) {
             tracing::warn!(%error, "what was in hand is free when the lease of this node is over");
         }
-        self.store.close().await;
     }
 }
 

@@ -10,12 +10,11 @@ pub(super) use super::encode::Completion;
 use super::encode::Given;
 use super::tokenize::written;
 use super::{prompts, settings};
-use crate::access::Identity;
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::openai::parse::Endpoint;
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields;
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
+use crate::generate::{AppState, Call, IgnoredFields, ModelEntry, Operation, Task};
 use crate::http::ApiError;
 
 /// Fields that OpenAI's completions do not read, or that are not called so there.
@@ -34,12 +33,12 @@ const MAX_RESPONSE_FIELDS: usize = 64;
 impl Operation for Completion {
     const INLINE_BYTES: usize = 16 << 10;
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let wish = Wish::read(state, &fields, &model, OWN)?;
         let (prompts, is_list) = prompts::read(&fields, &model)?;
-        Ok(wish.task(model, prompts, is_list, prompts::FIELD, identity, deadlines))
+        Ok(wish.task(model, prompts, is_list, prompts::FIELD, call))
     }
 }
 
@@ -102,16 +101,15 @@ impl Wish {
         prompts: Vec<Vec<TokenId>>,
         is_list: bool,
         prompt_field: &'static str,
-        identity: &Identity,
-        deadlines: Deadlines,
+        call: &Call<'_>,
     ) -> Task {
         let Wish { generation, max_tokens, ignored, given } = self;
-        let head = generation.form(("cmpl", ""), &model, identity, given.probs.is_some()).head;
+        let head = generation.form(("cmpl", ""), &model, call, given.probs.is_some()).head;
         let texts = prompts.iter().map(|tokens| (written(&model.tokenizer, tokens), tokens.len())).collect();
         let several = prompts.len() > 1;
         let request = |(i, tokens)| {
             let id = if several { format!("{}-{i}", head.id) } else { head.id.clone() };
-            let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
+            let mut request = generation.request(id, tokens, max_tokens, call);
             request.logprobs = given.probs;
             request
         };

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Dialect, Route};
 use crate::access::Identity;
-use crate::generate::{AppState, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, wait_for_all};
+use crate::generate::{AppState, Birth, Call, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, wait_for_all};
 use crate::http::ApiError;
 
 use parse::{Embeddings, Rerank};
@@ -30,8 +30,8 @@ pub(crate) const DIALECT: Dialect = Dialect {
 
 fn routes() -> Vec<Route> {
     let routes = [
-        Route::post("/v1/chat/completions", complete::<Chat>, describe::chat()),
-        Route::post("/v1/completions", complete::<Completions>, describe::completions()),
+        Route::post("/v1/chat/completions", complete::<Chat>, describe::chat()).detachable(),
+        Route::post("/v1/completions", complete::<Completions>, describe::completions()).detachable(),
         Route::post("/v1/embeddings", embed::<Embeddings>, describe::embeddings()),
         Route::post("/v1/rerank", embed::<Rerank>, describe::rerank()),
     ];
@@ -64,7 +64,8 @@ impl Endpoint {
             Self::Chat => Chat::read,
             Self::Completions => Completions::read,
         };
-        let task = read(state, body, &Identity::Anonymous, Deadlines::default())?;
+        let birth = Birth::now();
+        let task = read(state, body, &Call::anonymous(&birth))?;
         let Task { model, requests, prompt_field, .. } = task.compile()?;
         let submit = |mut request| {
             complete(&mut request);

@@ -11,6 +11,7 @@
 //! | `encode.rs` | answers, whole and streamed |
 //! | `writer.rs` | the events of a streamed answer |
 //! | `keep.rs` | what is kept of an answer |
+//! | `unanswered.rs` | the end of what is not computed |
 //! | `kept.rs` | asking for it, cancelling and deleting it |
 //! | `describe.rs` | what is said of all that |
 //! | `events.rs` | what is said of answers and their events |
@@ -26,6 +27,7 @@ mod parse;
 mod response;
 mod settings;
 mod tools;
+mod unanswered;
 mod writer;
 
 use super::{Dialect, Route};
@@ -33,6 +35,7 @@ use crate::dialects::openai::error::envelope;
 use crate::generate::{complete, inspect};
 use kept::InputTokens;
 use response::Responses;
+pub(crate) use unanswered::{Unanswered, unanswered};
 
 /// OpenAI's newer API.
 pub(crate) const DIALECT: Dialect = Dialect {

@@ -7,12 +7,11 @@ use parkade_core::{TokenLogprob, Usage};
 use parkade_model::TokenId;
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::details::{self, Detailed, Details, Meter};
 use super::unsent::Unsent;
 use crate::dialects::timings::Timings;
-use crate::generate::{CollectedPrompt, ModelEntry, unix_seconds};
+use crate::generate::{Birth, CollectedPrompt, ModelEntry};
 use crate::http::Frames;
 
 /// What stands at the head of an answer and of each chunk of a streamed one.
@@ -30,11 +29,16 @@ pub(crate) struct Head {
 
 impl Head {
     /// The head of a new answer; `prefix` is `chatcmpl` or `cmpl`.
-    pub fn new(prefix: &str, object: &'static str, model: &ModelEntry, service_tier: &'static str) -> Self {
+    pub fn new(
+        (prefix, object): (&str, &'static str),
+        birth: &Birth,
+        model: &ModelEntry,
+        service_tier: &'static str,
+    ) -> Self {
         Self {
-            id: format!("{prefix}-{}", Uuid::new_v4().simple()),
+            id: format!("{prefix}-{}", birth.name),
             object,
-            created: unix_seconds(),
+            created: birth.created,
             model: model.name.clone(),
             service_tier,
             system_fingerprint: model.fingerprint.clone(),

@@ -7,14 +7,13 @@ use parkade_core::TaskKind;
 use parkade_model::chat_template::{ChatTemplate, Member};
 use serde_json::{Map, Value};
 
-use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Prepared, Thinking, Tools, call_style};
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::Chat;
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
 use crate::dialects::openai::parse::{messages, thinking, tools};
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
+use crate::generate::{AppState, Call, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
 use crate::http::ApiError;
 
 /// The field that a chat's prompt comes from.
@@ -61,7 +60,7 @@ impl Operation for Chat {
     /// None: a template is a program from a file that somebody made, and never runs on an async thread.
     const INLINE_BYTES: usize = 0;
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
@@ -82,9 +81,9 @@ impl Operation for Chat {
         let chat = conversation(&fields, &model, messages, tools, thinking, generation.format.take())?;
         let prepared = chat.prepare(&model)?;
         generation.spell_control |= prepared.spell_control;
-        let mut form = generation.form(("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
+        let mut form = generation.form(("chatcmpl", "chat.completion"), &model, call, logprobs.is_some());
         let id = form.head.id.clone();
-        let mut request = generation.request(id, prepared.tokens, max_tokens, identity, deadlines);
+        let mut request = generation.request(id, prepared.tokens, max_tokens, call);
         request.logprobs = logprobs;
         form.details.note_prompts(std::slice::from_ref(&request));
         let names_reasoning = fields.get("reasoning").is_some() || fields.get("include_reasoning").is_some();

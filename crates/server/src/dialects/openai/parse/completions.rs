@@ -7,14 +7,13 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
-use crate::access::Identity;
 use crate::dialects::fields::{Fields, integer, wrong_type};
 use crate::dialects::fill_in::Gap;
 use crate::dialects::openai::encode::{Completions, Echo};
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
 use crate::generate::{
-    AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
+    AppState, Call, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
 };
 use crate::http::ApiError;
 
@@ -39,7 +38,7 @@ pub(crate) enum Prompt<'a> {
 impl Operation for Completions {
     const INLINE_BYTES: usize = 16 << 10;
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
@@ -52,7 +51,7 @@ impl Operation for Completions {
         let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
         let suffix = suffix(&fields, echo)?;
         refuse_two_echoes(&fields, echo && logprobs.is_some())?;
-        let mut form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
+        let mut form = generation.form(("cmpl", "text_completion"), &model, call, logprobs.is_some());
 
         let mut requests = Vec::with_capacity(prompts.len());
         let mut echoes = Vec::new();
@@ -68,7 +67,7 @@ impl Operation for Completions {
                 1 => form.head.id.clone(),
                 _ => format!("{}-{i}", form.head.id),
             };
-            let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
+            let mut request = generation.request(id, tokens, max_tokens, call);
             if let Some(best_of) = generation.best_of {
                 request.n = best_of;
             }

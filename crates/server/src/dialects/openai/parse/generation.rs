@@ -6,12 +6,11 @@ use parkade_core::{Class, Request, RequestId, SamplingParams, TaskKind};
 use parkade_model::TokenId;
 use serde_json::Value;
 
-use crate::access::Identity;
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::openai::encode::{Details, Form, Head};
 use crate::dialects::openai::parse::{format, sampling, tokens};
 use crate::dialects::openai::service_tier;
-use crate::generate::{Deadlines, ModelEntry, WantedFormat};
+use crate::generate::{Call, ModelEntry, WantedFormat};
 use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
@@ -104,12 +103,12 @@ impl Generation {
         &self,
         (prefix, object): (&str, &'static str),
         model: &Arc<ModelEntry>,
-        identity: &Identity,
+        call: &Call<'_>,
         with_logprobs: bool,
     ) -> Form {
-        let tier = service_tier::served(identity.class(self.class), model.engine.has_classes());
+        let tier = service_tier::served(call.identity.class(self.class), model.engine.has_classes());
         Form {
-            head: Head::new(prefix, object, model, tier),
+            head: Head::new((prefix, object), call.birth, model, tier),
             model: model.clone(),
             with_logprobs,
             spell_control: self.spell_control,
@@ -140,9 +139,9 @@ impl Generation {
         id: String,
         prompt: Vec<TokenId>,
         max_tokens: Option<usize>,
-        identity: &Identity,
-        deadlines: Deadlines,
+        call: &Call<'_>,
     ) -> Request {
+        let Call { identity, deadlines, .. } = call;
         Request {
             id: RequestId(id),
             task: TaskKind::Generate,
