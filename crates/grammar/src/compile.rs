@@ -39,6 +39,7 @@ pub struct Grammars {
 
 /// A format that is compiled.
 pub struct Grammar {
+    source: Format,
     template: llguidance::Matcher,
     tokens: Arc<dyn Tokens>,
 }
@@ -54,6 +55,11 @@ impl Grammar {
     /// to another.
     pub fn matcher(&self) -> Matcher {
         Matcher::new(self.template.deep_clone(), Arc::clone(&self.tokens))
+    }
+
+    /// The format that it was compiled from.
+    pub fn source(&self) -> &Format {
+        &self.source
     }
 
     /// How many tokens the vocabulary has for which it was compiled.
@@ -94,8 +100,8 @@ impl Grammars {
         let factory = self.factory.get_or_init(|| self.factory()).clone()?;
         let parsed = parse(format, &self.limits)?;
         let (template, bytes) = compile_within(factory, parsed, &self.limits)?;
-        let grammar = Arc::new(Grammar { template, tokens: Arc::clone(&self.tokens) });
-        self.cache.lock().insert(key, Arc::clone(&grammar), bytes + PART * length);
+        let grammar = Arc::new(Grammar { source: format.clone(), template, tokens: Arc::clone(&self.tokens) });
+        self.cache.lock().insert(key, Arc::clone(&grammar), bytes + (PART + 1) * length);
         Ok(grammar)
     }
 

@@ -23,15 +23,36 @@ pub(crate) struct Route {
 
 impl Route {
     pub fn get<T: 'static>(path: &'static str, handler: impl Handler<T, AppState>, operation: Operation) -> Self {
-        Self { method: "get", path, is_bare_too: false, is_detachable: false, handler: routing::get(handler), operation }
+        Self {
+            method: "get",
+            path,
+            is_bare_too: false,
+            is_detachable: false,
+            handler: routing::get(handler),
+            operation,
+        }
     }
 
     pub fn post<T: 'static>(path: &'static str, handler: impl Handler<T, AppState>, operation: Operation) -> Self {
-        Self { method: "post", path, is_bare_too: false, is_detachable: false, handler: routing::post(handler), operation }
+        Self {
+            method: "post",
+            path,
+            is_bare_too: false,
+            is_detachable: false,
+            handler: routing::post(handler),
+            operation,
+        }
     }
 
     pub fn delete<T: 'static>(path: &'static str, handler: impl Handler<T, AppState>, operation: Operation) -> Self {
-        Self { method: "delete", path, is_bare_too: false, is_detachable: false, handler: routing::delete(handler), operation }
+        Self {
+            method: "delete",
+            path,
+            is_bare_too: false,
+            is_detachable: false,
+            handler: routing::delete(handler),
+            operation,
+        }
     }
 
     /// Also without `/v1`.

@@ -63,8 +63,7 @@ pub(crate) async fn complete<O: Operation>(
     let request_id = log.id().to_owned();
     let read = move |body: &Value, earlier: Option<&Kept>| {
         let again = asked_before.as_deref();
-        let call =
-            Call { identity: &sender, deadlines, birth: &birth, earlier, again: again.map(|again| &again.kept) };
+        let call = Call { identity: &sender, deadlines, birth: &birth, earlier, again: again.map(|again| &again.kept) };
         let mut task = O::read(&shared, body, &call)?;
         if let Some(again) = again {
             again.restore(&mut task);
@@ -73,9 +72,8 @@ pub(crate) async fn complete<O: Operation>(
         if is_kept || is_asked_here {
             task.seed(birth.seed);
         }
-        let saved = (is_kept && again.is_none() && shared.durable().any_store().is_some()).then(|| {
-            Saved::new(head.uri.path(), &request_id, body.clone(), birth.clone(), deadlines).of_task(&task)
-        });
+        let saved = (is_kept && again.is_none() && shared.durable().any_store().is_some())
+            .then(|| Saved::new(head.uri.path(), &request_id, body.clone(), birth.clone(), deadlines).of_task(&task));
         // One that is asked once more has taken its place long ago.
         let supersedes = if again.is_none() { arrival.wish(body)? } else { None };
         Ok(Read { task, supersedes, saved })

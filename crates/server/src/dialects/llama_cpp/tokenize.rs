@@ -9,9 +9,9 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens, Tokenizer};
 use serde_json::{Value, json};
 
+use crate::access::Identity;
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::parse::{chat, generation, tokens};
-use crate::access::Identity;
 use crate::generate::{AppState, Call, Inspection, ModelEntry, untokenisable};
 use crate::http::ApiError;
 

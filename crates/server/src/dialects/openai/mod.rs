@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use super::{Dialect, Route};
 use crate::access::Identity;
-use crate::generate::{AppState, Birth, Call, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, wait_for_all};
+use crate::generate::{
+    AppState, Birth, Call, Deadlines, Operation, Sender, Task, TextOperation, complete, embed, wait_for_all,
+};
 use crate::http::ApiError;
 
 use parse::{Embeddings, Rerank};

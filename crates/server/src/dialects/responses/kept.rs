@@ -88,8 +88,7 @@ pub(super) async fn retrieve(
     if !kept.is_under_way() {
         let count = count_events(&state, &kept).await?;
         if from > count {
-            let message =
-                format!("starting_after is {}; the response {} has {count} events", from - 1, quote(&id));
+            let message = format!("starting_after is {}; the response {} has {count} events", from - 1, quote(&id));
             return Err(ApiError::bad_request("out_of_range", message).with_param("starting_after"));
         }
     }

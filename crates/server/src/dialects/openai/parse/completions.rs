@@ -12,9 +12,7 @@ use crate::dialects::fill_in::Gap;
 use crate::dialects::openai::encode::{Completions, Echo};
 use crate::dialects::openai::parse::generation::{self, Generation};
 use crate::dialects::openai::parse::known_fields::{self, Endpoint};
-use crate::generate::{
-    AppState, Call, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
-};
+use crate::generate::{AppState, Call, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable};
 use crate::http::ApiError;
 
 /// The field that a completion's prompt comes from.

@@ -134,13 +134,7 @@ impl Generation {
     }
 
     /// A request to the engine for one prompt.
-    pub fn request(
-        &self,
-        id: String,
-        prompt: Vec<TokenId>,
-        max_tokens: Option<usize>,
-        call: &Call<'_>,
-    ) -> Request {
+    pub fn request(&self, id: String, prompt: Vec<TokenId>, max_tokens: Option<usize>, call: &Call<'_>) -> Request {
         let Call { identity, deadlines, .. } = call;
         Request {
             id: RequestId(id),
