@@ -30,7 +30,7 @@ LAYERS = {
         chat""".split(),
     # The policies know nothing of threads, and nothing below them knows a policy.
     "pool": """time units task rates error tenant_policy config decision stats policy fifo lot pool jobs""".split(),
-    "server": """description http access generate dialects routes""".split(),
+    "server": """description http access generate work dialects routes""".split(),
 }
 
 # Crates whose files may form circles, and why.

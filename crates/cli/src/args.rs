@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use parkade_bench::{BenchArgs, Format};
 use parkade_calls::Style;
-use parkade_core::{DrainWaiting, EngineConfig, ModelConfig, PoolingType, Reserve, SchedulerKind};
+use parkade_core::{Class, DrainWaiting, EngineConfig, ModelConfig, PoolingType, Reserve, SchedulerKind};
 use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StringDeserializer};
@@ -370,6 +370,10 @@ pub struct ListenArgs {
     /// a loopback address localhost, 127.0.0.1 and [::1] only, else any]
     #[arg(long, value_name = "HOSTS", env = "PARKADE_ALLOWED_HOSTS", hide_env = true)]
     pub allowed_hosts: Option<String>,
+    /// What the objectives of an inference gateway mean (premium=high,batch=low), by the header
+    /// x-gateway-inference-objective [default: low, normal and high are classes, and other names say nothing]
+    #[arg(long, value_name = "NAME=CLASS", env = "PARKADE_GATEWAY_OBJECTIVES", hide_env = true, value_delimiter = ',', value_parser = crate::objectives::parse)]
+    pub gateway_objectives: Vec<(String, Class)>,
 }
 
 /// Where work is kept that outlives its client.

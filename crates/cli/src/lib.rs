@@ -17,6 +17,7 @@ mod machine;
 mod models;
 mod names;
 mod numbers;
+mod objectives;
 mod open_files;
 mod policy;
 mod pull;

@@ -145,6 +145,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         cors_origins: listed(args.listen.cors_origins.as_deref()),
         allowed_hosts: listed(args.listen.allowed_hosts.as_deref()),
         host_names: listeners::hosts(&args.listen),
+        objectives: args.listen.gateway_objectives.iter().cloned().collect(),
         store: store_config(&args.store),
         retention: retention(&args.store),
         ..defaults

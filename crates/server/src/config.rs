@@ -1,8 +1,9 @@
 //! The server's limits. Each has a default that suits one machine behind no proxy.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use parkade_core::DrainWaiting;
+use parkade_core::{Class, DrainWaiting};
 use parkade_store::{Retention, StoreConfig};
 
 use crate::http::{ANY, Authority, normal_origin};
@@ -78,6 +79,9 @@ pub struct ServerConfig {
     /// there are no API keys, a loopback address is for `localhost`, 127.0.0.0/8 and `[::1]` only; if it is not, nothing
     /// but those, the address itself and the listed ones is taken in any case.
     pub allowed_hosts: Vec<String>,
+    /// The classes of an inference gateway's objectives, by their names (`x-gateway-inference-objective`). Without an entry
+    /// `low`, `normal` and `high` are the classes of these names, and any other says nothing.
+    pub objectives: BTreeMap<String, Class>,
     /// The names that listeners' addresses were given by: requests may name them too.
     pub host_names: Vec<String>,
 }
@@ -111,6 +115,7 @@ impl Default for ServerConfig {
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,
             allowed_hosts: Vec::new(),
+            objectives: BTreeMap::new(),
             host_names: Vec::new(),
         }
     }

@@ -11,10 +11,10 @@ mod work;
 
 pub use access::{
     Advance, ApiKey, ApiKeys, Demand, KeysError, Meter, OverLimit, Policy, RateLimits, Standing, hash_key,
-    in_plain_words, read_text,
+    in_plain_words, is_user, read_text,
 };
 pub use config::{ConfigError, ServerConfig};
-pub use dialects::openai::{Endpoint, embeddings, is_user};
+pub use dialects::openai::{Endpoint, embeddings};
 pub use generate::{AppState, DEFAULT_MODEL, ModelEntry};
 pub use http::{ApiError, Listener, Retry, Tls, TlsError, is_request_id};
 pub use routes::{router, serve};

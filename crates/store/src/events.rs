@@ -1,11 +1,12 @@
 //! The events of answers that are computed whether or not somebody reads them.
 
-use sqlx::{Any, QueryBuilder, Row, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use crate::StoreError;
 use crate::database::{Database, Store};
 use crate::kind::Kind;
 use crate::nodes::Node;
+use crate::values;
 
 /// How many events one statement writes.
 const AT_ONCE: usize = 1000;
@@ -79,14 +80,15 @@ pub(crate) async fn insert(
 ) -> Result<(), StoreError> {
     for (place, events) in events.chunks(AT_ONCE).enumerate() {
         let from = first + (place * AT_ONCE) as u64;
-        let mut insert = QueryBuilder::<Any>::new("INSERT INTO answer_events (answer, number, content) ");
-        insert.push_values((from..).zip(events), |mut row, (number, event)| {
-            row.push_bind(answer.to_owned())
-                .push_bind(i64::try_from(number).unwrap_or(i64::MAX))
-                .push_bind(event.clone());
-        });
-        insert.push(" ON CONFLICT (answer, number) DO NOTHING");
-        insert.build().execute(&mut **all).await?;
+        let sql = format!(
+            "INSERT INTO answer_events (answer, number, content) VALUES {} ON CONFLICT (answer, number) DO NOTHING",
+            values::rows(events.len(), 3)
+        );
+        let mut insert = sqlx::query(AssertSqlSafe(sql));
+        for (number, event) in (from..).zip(events) {
+            insert = insert.bind(answer).bind(i64::try_from(number).unwrap_or(i64::MAX)).bind(event);
+        }
+        insert.execute(&mut **all).await?;
     }
     Ok(())
 }

@@ -76,10 +76,11 @@ pub struct File {
     pub expires_at: Option<i64>,
 }
 
-/// A file that is being written. One that is not finished is swept away.
+/// A file that is being written. One that is dropped before it is finished is forgotten.
 #[derive(Debug)]
 pub struct FileWriter {
     store: Store,
+    is_finished: bool,
     id: String,
     owner: String,
     is_counted: bool,
@@ -90,6 +91,10 @@ pub struct FileWriter {
 }
 
 const COLUMNS: &str = "id, owner, name, purpose, bytes, sha256, created_at, expires_at";
+
+fn millis(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX / 2)
+}
 
 fn file(row: &AnyRow) -> Result<File, StoreError> {
     Ok(File {
@@ -121,11 +126,12 @@ impl Store {
             .bind(&new.name)
             .bind(new.purpose.name())
             .bind(by.map(|node| node.id.clone()))
-            .bind(new.expires_after.map(|seconds| i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX / 2)))
+            .bind(new.expires_after.map(millis))
             .execute(&database.pool)
             .await?;
         Ok(FileWriter {
             store: self.clone(),
+            is_finished: false,
             id,
             owner: new.owner,
             is_counted: new.purpose != Purpose::BatchOutput,
@@ -193,6 +199,16 @@ impl Store {
         Ok(true)
     }
 
+    async fn forget_unfinished(&self, id: &str) -> Result<(), StoreError> {
+        let database = self.database().await?;
+        let mut all = database.begin().await?;
+        let deleted = sqlx::query("DELETE FROM files WHERE id = $1 AND state = 'writing'");
+        if deleted.bind(id).execute(&mut *all).await?.rows_affected() > 0 {
+            sqlx::query("DELETE FROM file_chunks WHERE file = $1").bind(id).execute(&mut *all).await?;
+        }
+        Ok(all.commit().await?)
+    }
+
     /// Whether a batch that is not over reads this file.
     ///
     /// # Errors
@@ -249,6 +265,22 @@ impl FileWriter {
     /// Bytes so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What it is for, and in how many seconds it may be forgotten: its owner may say so only behind its content.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn set(&mut self, purpose: Purpose, expires_after: Option<u64>) -> Result<(), StoreError> {
+        let database = self.store.database().await?;
+        let sql = "UPDATE files SET purpose = $2, expires_at = created_at + $3 WHERE id = $1 AND state = 'writing'";
+        sqlx::query(sql)
+            .bind(&self.id)
+            .bind(purpose.name())
+            .bind(expires_after.map(millis))
+            .execute(&database.pool)
+            .await?;
+        Ok(())
     }
 
     /// Adds to the file.
@@ -314,6 +346,7 @@ impl FileWriter {
         let mut all = database.begin().await?;
         self.publish(&mut all).await?;
         all.commit().await?;
+        self.is_finished = true;
         let file = self.store.file(&self.owner, &self.id).await?;
         file.ok_or_else(|| StoreError::Failed("a file that was written is gone".to_owned()))
     }
@@ -331,5 +364,24 @@ impl FileWriter {
     /// Writes what has been added so far.
     pub(crate) async fn flush_all(&mut self) -> Result<(), StoreError> {
         self.flush().await
+    }
+
+    /// It was published together with other changes.
+    pub(crate) fn published(&mut self) {
+        self.is_finished = true;
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        let (store, id) = (self.store.clone(), std::mem::take(&mut self.id));
+        let forget = async move { store.forget_unfinished(&id).await };
+        // Without a runtime, and should it fail, the sweep does it later.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(forget);
+        }
     }
 }

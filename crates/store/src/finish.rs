@@ -78,6 +78,7 @@ impl Store {
         audit::note(database, &mut all, deed).await?;
         deliveries::enqueue(database, &mut all, event).await?;
         all.commit().await?;
+        ending.files.iter_mut().flatten().for_each(FileWriter::published);
         Ok(FinishedFiles { output, errors })
     }
 

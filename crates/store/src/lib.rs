@@ -17,6 +17,7 @@ mod migrations;
 mod nodes;
 mod page;
 mod sweep;
+mod values;
 
 pub use answers::{Answer, AnswerEnd, AnswerState, NewAnswer};
 pub use audit::{AuditRecord, Deed};

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{Any, QueryBuilder, Row, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use crate::StoreError;
 use crate::audit::{self, Deed};
 use crate::database::{Database, Store};
 use crate::deliveries::{self, Delivery};
 use crate::nodes::Node;
+use crate::values;
 
-/// Lines that are put in by one statement: 9 values each, and databases take about 32,000.
+/// Lines that are put in by one statement: 8 values each, and databases take about 32,000.
 const AT_ONCE: usize = 1000;
 
 /// A request of a batch, as it was found in its file.
@@ -83,20 +84,23 @@ impl Store {
             sqlx::query("DELETE FROM batch_lines WHERE batch = $1").bind(batch).execute(&mut *all).await?;
         }
         for lines in lines.chunks(AT_ONCE) {
-            let mut insert = QueryBuilder::<Any>::new(
-                "INSERT INTO batch_lines (batch, number, run_order, custom_id, start, length, state, result) ",
+            let sql = format!(
+                "INSERT INTO batch_lines (batch, number, run_order, custom_id, start, length, state, result) VALUES {}",
+                values::rows(lines.len(), 8)
             );
-            insert.push_values(lines, |mut row, line| {
-                row.push_bind(batch.to_owned())
-                    .push_bind(signed(line.number))
-                    .push_bind(signed(line.run_order))
-                    .push_bind(line.custom_id.clone())
-                    .push_bind(signed(line.start))
-                    .push_bind(signed(line.length))
-                    .push_bind(if line.refusal.is_some() { "failed" } else { "waiting" })
-                    .push_bind(line.refusal.clone());
-            });
-            insert.build().execute(&mut *all).await?;
+            let mut insert = sqlx::query(AssertSqlSafe(sql));
+            for line in lines {
+                insert = insert
+                    .bind(batch)
+                    .bind(signed(line.number))
+                    .bind(signed(line.run_order))
+                    .bind(&line.custom_id)
+                    .bind(signed(line.start))
+                    .bind(signed(line.length))
+                    .bind(if line.refusal.is_some() { "failed" } else { "waiting" })
+                    .bind(&line.refusal);
+            }
+            insert.execute(&mut *all).await?;
         }
         Ok(all.commit().await?)
     }
@@ -256,15 +260,12 @@ impl Store {
             return Ok(Vec::new());
         }
         let database = self.database().await?;
-        let mut select = QueryBuilder::<Any>::new(
-            "SELECT id FROM batches WHERE state = 'in_progress' AND outcome = 'completed' AND id IN (",
+        let sql = format!(
+            "SELECT id FROM batches WHERE state = 'in_progress' AND outcome = 'completed' AND id IN ({})",
+            values::list(1, batches.len())
         );
-        let mut ids = select.separated(", ");
-        for batch in batches {
-            ids.push_bind(batch.clone());
-        }
-        select.push(")");
-        let rows = select.build().fetch_all(&database.pool).await?;
+        let select = batches.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, batch| query.bind(batch));
+        let rows = select.fetch_all(&database.pool).await?;
         let going = rows.iter().map(|row| row.try_get::<String, _>("id")).collect::<Result<BTreeSet<_>, _>>()?;
         Ok(batches.difference(&going).cloned().collect())
     }

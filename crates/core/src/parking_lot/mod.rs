@@ -16,7 +16,8 @@
 //! | `types.rs` | what the policy is told about a request ([`TaskMetadata`], [`ResourceCost`]) |
 //! | `job.rs` | [`InferenceJob`] and what becomes of it ([`InferenceResult`]) |
 //! | `serial.rs` | all three as text, with versions |
-//! | `results.rs` | results of jobs that nobody waits for, by key ([`ResultLimits`]) |
+//! | `detached.rs` | jobs that nobody waits for |
+//! | `results.rs` | their results, by key ([`ResultLimits`]) |
 //! | `resource_adapter.rs` | from a request to its price |
 //! | `history.rs` | how long answers were lately |
 //! | `streaming_registry.rs` | streams that can be attached to, from any position |
@@ -43,6 +44,7 @@
 //! }
 //! ```
 
+mod detached;
 mod executor;
 mod history;
 mod job;

@@ -28,7 +28,7 @@ impl<'a> Call<'a> {
     /// Of somebody without a key.
     pub fn anonymous(birth: &'a Birth) -> Self {
         let deadlines = Deadlines::default();
-        Self { identity: &Identity::Anonymous, deadlines, birth, earlier: None, again: None }
+        Self { identity: &Identity::ANONYMOUS, deadlines, birth, earlier: None, again: None }
     }
 }
 

@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::answers::{self, Answers};
 use super::background;
 use super::call::{Again, Birth, Call, Origin, Saved};
-use super::kept::{self, Kept};
+use super::kept::Kept;
+use super::reading;
 use super::stream;
 use super::supersedes::Wish;
 use crate::access::Identity;
@@ -99,7 +100,7 @@ async fn answer(
     if let Some(begun) = encoder.begun() {
         let kept = background::begin((state, identity), answers, encoder, begun, kept_as).await?;
         return match stream {
-            true => Ok(kept::respond(state, &kept, 0)),
+            true => Ok(reading::respond(state, &kept, 0)),
             false => json(serde_json::to_vec(&kept.body)),
         };
     }

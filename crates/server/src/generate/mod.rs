@@ -19,6 +19,7 @@
 //! | `stream.rs` | an answer as a stream of events |
 //! | `detach.rs` | requests whose clients may go away |
 //! | `background.rs` | an answer that is computed whether or not somebody reads |
+//! | `reading.rs` | reading the events of an answer, wherever it is computed |
 //! | `record.rs` | such an answer as it is written to the store |
 //! | `call.rs` | how a request came, and what makes its answer the same when it is computed once more |
 //! | `events.rs` | events that webhooks are told |
@@ -44,6 +45,7 @@ pub(crate) mod in_flight;
 mod in_hand;
 pub(crate) mod kept;
 mod model_entry;
+mod reading;
 mod record;
 mod refusals;
 mod settlement;
@@ -64,6 +66,7 @@ pub(crate) use in_flight::Entry;
 pub(crate) use kept::{Kept, bytes_of};
 pub use model_entry::ModelEntry;
 pub(crate) use model_entry::unix_seconds;
+pub(crate) use reading::respond;
 pub(crate) use record::Claim;
 pub(crate) use refusals::{refuse_hopeless, untokenisable};
 pub use state::{AppState, DEFAULT_MODEL};

@@ -56,7 +56,7 @@ impl AppState {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             shared: Arc::new(Shared {
-                access: AccessState::new(http.config.max_connections),
+                access: AccessState::new(http.config.max_connections, http.config.objectives.clone()),
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
                 texts_in_hand: InHand::new(),

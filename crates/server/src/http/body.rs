@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -59,6 +59,28 @@ pub(crate) async fn read(http: &HttpState, payer: Payer, headers: &HeaderMap, bo
         bytes.extend_from_slice(&chunk);
     }
     Ok(RawBody { bytes, share, max_values: config.max_json_values })
+}
+
+/// A long body that is worked off as it comes: in pieces, which must come as quickly as those of any other.
+///
+/// # Errors
+/// As for [`read`], of each piece; 413 behind `limit` bytes.
+pub(crate) fn pieces(
+    http: &HttpState,
+    headers: &HeaderMap,
+    body: Body,
+    limit: u64,
+) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + Send + use<>, ApiError> {
+    require_plain(headers)?;
+    let arrival = Arrival { timeout: Duration::MAX, ..Arrival::new(body, &http.config) };
+    Ok(stream::try_unfold((arrival, 0), move |(mut arrival, received)| async move {
+        let Some(piece) = arrival.next().await? else { return Ok(None) };
+        let received = received + piece.len() as u64;
+        if received > limit {
+            return Err(ApiError::body_too_large(usize::try_from(limit).unwrap_or(usize::MAX)));
+        }
+        Ok(Some((piece, (arrival, received))))
+    }))
 }
 
 /// Makes room for `more` bytes: twice as much as there was, but no more than the whole body is to be.

@@ -8,14 +8,12 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use parkade_store::{Answer, AnswerEnd, Node, Store, StoreError};
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::run::{MOST_FAILURES, may_come_back, pause};
+use super::unanswered::Unanswered;
 use crate::access::Identity;
-use crate::dialects::error_body_at;
-use crate::dialects::responses::{Unanswered, unanswered};
 use crate::generate::kept::{Kept, Kind, of_row};
 use crate::generate::{Again, AppState, Claim, Origin, Saved, detach};
 use crate::http::ApiError;
@@ -81,8 +79,8 @@ struct TakenUp {
 fn sender(state: &AppState, owner: Option<&str>) -> Option<Identity> {
     let policy = state.access().policy();
     match (&policy.keys, owner) {
-        (None, _) | (_, None) => Some(Identity::Anonymous),
-        (Some(keys), Some(owner)) => keys.named(owner).map(Identity::Key),
+        (None, _) | (_, None) => Some(Identity::ANONYMOUS),
+        (Some(keys), Some(owner)) => keys.named(owner).map(Identity::of_key),
     }
 }
 
@@ -137,10 +135,10 @@ impl TakenUp {
         };
         let (body, events, outcome, told) = match self.kept.kind {
             Kind::Response => {
-                let last = unanswered(&self.kept, first, why);
+                let last = why.of_response(&self.kept, first);
                 (last.body, vec![last.event], last.outcome, Some(last.outcome))
             }
-            Kind::Detached => (detached(why), Vec::new(), "request.failed", None),
+            Kind::Detached => (why.of_detached(), Vec::new(), "request.failed", None),
         };
         let end = AnswerEnd {
             id: self.kept.id.clone(),
@@ -153,15 +151,6 @@ impl TakenUp {
             tracing::debug!(answer = end.id, %error, "an answer is not ended by this process");
         }
     }
-}
-
-/// What is kept of a request whose client may have gone, and which is not computed.
-fn detached(why: Unanswered<'_>) -> Value {
-    let error = match why {
-        Unanswered::Cancelled => ApiError::bad_request("request_cancelled", "the request was cancelled"),
-        Unanswered::Failed(_, message) => ApiError::internal(message),
-    };
-    detach::kept_body(error.status(), "application/json", &error_body_at("")(&error).to_string())
 }
 
 /// Asks the server's own paths, until they do not say to come back.

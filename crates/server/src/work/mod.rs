@@ -12,6 +12,7 @@
 //! | `run.rs` | one line: asked, waited for, asked again |
 //! | `written.rs` | what is written of a line |
 //! | `ending.rs` | the files of a batch that is over |
+//! | `unanswered.rs` | the end of those that cannot be computed |
 //! | `answers.rs` | answers that nobody computes: asked once more, as they were asked first |
 
 mod answers;
@@ -19,8 +20,9 @@ mod ending;
 mod order;
 mod read;
 mod run;
+mod unanswered;
 mod worker;
 mod written;
 
-pub(crate) use read::{LARGEST_INPUT, MOST_LINES};
-pub(crate) use worker::{Inside, Work, start};
+pub(crate) use read::LARGEST_INPUT;
+pub(crate) use worker::start;

@@ -10,7 +10,7 @@ use super::written;
 use crate::http::quote;
 
 /// The most lines of a batch.
-pub(crate) const MOST_LINES: usize = 50_000;
+const MOST_LINES: usize = 50_000;
 /// The largest file of a batch, in bytes.
 pub(crate) const LARGEST_INPUT: u64 = 200 << 20;
 /// The longest line, in bytes: what a body may have, and something around it.

@@ -30,8 +30,8 @@ struct Asked<'a> {
 pub(super) fn sender(state: &AppState, owner: &str) -> Option<Identity> {
     let policy = state.access().policy();
     match (&policy.keys, owner) {
-        (_, "") | (None, _) => Some(Identity::Anonymous.offline()),
-        (Some(keys), owner) => Some(Identity::Key(keys.named(owner)?).offline()),
+        (_, "") | (None, _) => Some(Identity::ANONYMOUS.offline()),
+        (Some(keys), owner) => Some(Identity::of_key(keys.named(owner)?).offline()),
     }
 }
 

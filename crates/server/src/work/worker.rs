@@ -13,7 +13,7 @@ use super::answers::Answers;
 use super::{ending, read, run};
 use crate::generate::AppState;
 
-/// How often it is looked for work that others have made, or have left.
+/// How often it is looked for work that others have made, or have left; and four times in a lease at least.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How often what is old is forgotten.
@@ -128,7 +128,7 @@ impl Worker {
     /// # Errors
     /// Why it cannot go on as this node: it has lost its claims.
     async fn work(&mut self, stopped: &mut oneshot::Receiver<()>) -> Result<(), StoreError> {
-        let mut ticks = interval(TICK);
+        let mut ticks = interval(TICK.min(self.store.config().lease / 4));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let state = self.state.clone();

@@ -14,6 +14,8 @@ mod door;
 #[path = "../../../core/tests/support/embedders.rs"]
 mod embedders;
 mod engine_death;
+#[cfg(feature = "parking-lot-scheduler")]
+mod gateway;
 mod heads;
 mod histories;
 mod hosts;

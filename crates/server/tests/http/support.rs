@@ -148,6 +148,18 @@ pub async fn post(api: &Router, path: &str, body: &Value) -> Answer {
     post_raw(api, path, body.to_string()).await
 }
 
+/// Sends a file of a batch in a form.
+pub async fn upload(api: &Router, name: &str, content: &[u8]) -> Answer {
+    let mut form = Vec::new();
+    form.extend_from_slice(b"--edge\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--edge\r\n");
+    let head = format!("content-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+    form.extend_from_slice(head.as_bytes());
+    form.extend_from_slice(content);
+    form.extend_from_slice(b"\r\n--edge--\r\n");
+    let request = Request::post("/v1/files").header("content-type", "multipart/form-data; boundary=edge");
+    send(api, request.body(Body::from(form)).expect("a request")).await
+}
+
 /// A server on a socket.
 pub struct Running {
     pub address: std::net::SocketAddr,

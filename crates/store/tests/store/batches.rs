@@ -137,7 +137,7 @@ fn a_cancelled_batch_ends_with_what_it_has() {
         let cancelled = store.cancel_batch("ada", &batch.id, &Deed::default()).await.unwrap().expect("it is there");
         assert_eq!(cancelled.state, BatchState::Cancelling);
         assert!(store.claim_lines(&node, 4).await.unwrap().is_empty(), "nothing more is begun");
-        let known = BTreeSet::from(std::slice::from_ref(&batch.id));
+        let known = BTreeSet::from([batch.id.clone()]);
         assert_eq!(store.stopped_batches(&known).await.unwrap(), std::slice::from_ref(&batch.id));
         assert!(!store.advance_batches().await.unwrap(), "what runs is waited for");
         store

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::encode::Messages;
 use super::{messages, system, tools};
+use crate::access::is_user;
 use crate::dialects::chat::{Conversation, Thinking};
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::openai::parse::generation::{Generation, MAX_STOPS, cache_salt};
@@ -195,7 +196,7 @@ fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     let metadata = Fields::at(metadata, "metadata".to_owned())?;
     let user = metadata.string("user_id")?.filter(|user| !user.is_empty());
     match user {
-        Some(user) if !crate::is_user(user) => {
+        Some(user) if !is_user(user) => {
             let path = metadata.name("user_id");
             let message = format!("{path} is {}; allowed: at most 256 bytes without control characters", quote(user));
             Err(ApiError::invalid_value(path, message))

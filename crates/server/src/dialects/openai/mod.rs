@@ -17,8 +17,8 @@ use crate::generate::{
 };
 use crate::http::ApiError;
 
+pub use parse::Endpoint;
 use parse::{Embeddings, Rerank};
-pub use parse::{Endpoint, is_user};
 
 /// OpenAI's API.
 pub(crate) const DIALECT: Dialect = Dialect {
@@ -46,7 +46,7 @@ fn routes() -> Vec<Route> {
 /// # Errors
 /// The field that is at fault, or why the engine refuses or fails a text.
 pub fn embeddings(state: &AppState, body: &Value, complete: impl Fn(&mut Request)) -> Result<Vec<u8>, ApiError> {
-    let sender = Sender { identity: &Identity::Anonymous, deadlines: Deadlines::default() };
+    let sender = Sender { identity: &Identity::ANONYMOUS, deadlines: Deadlines::default() };
     wait_for_all(Embeddings::read(state, body, &sender)?, complete)
 }
 

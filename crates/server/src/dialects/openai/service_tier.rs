@@ -27,7 +27,7 @@ mod tests {
             [("auto", "default"), ("default", "default"), ("flex", "flex"), ("priority", "priority")]
         {
             let (_, class) = WORDS.iter().find(|(word, _)| *word == asked).expect("a known word");
-            let class = Identity::Anonymous.class(*class);
+            let class = Identity::ANONYMOUS.class(*class);
             assert_eq!(served(class, true), reported);
             assert_eq!(served(class, false), "default");
         }

@@ -7,7 +7,7 @@ use parkade_core::{FinishReason, Usage};
 use super::response::Responses;
 use super::writer::Writer;
 use crate::dialects::chat::{Answered, Part};
-use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder, Kept};
+use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder, Kept, events};
 
 impl Encoder for Responses {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
@@ -40,16 +40,6 @@ impl Encoder for Responses {
 
     fn outcome(&self) -> &'static str {
         let body = self.keeper.as_ref().and_then(|keeper| keeper.end.get());
-        outcome_of(body.and_then(|body| body["status"].as_str()).unwrap_or_default())
-    }
-}
-
-/// What is told of a response that has come to this state.
-pub(super) fn outcome_of(status: &str) -> &'static str {
-    match status {
-        "completed" => "response.completed",
-        "incomplete" => "response.incomplete",
-        "cancelled" => "response.cancelled",
-        _ => "response.failed",
+        events::of_response(body.and_then(|body| body["status"].as_str()).unwrap_or_default())
     }
 }

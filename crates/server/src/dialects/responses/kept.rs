@@ -13,8 +13,8 @@ use super::keep::unknown;
 use super::parse;
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
-use crate::generate::kept::{Kind, respond};
-use crate::generate::{AppState, Call, Follows, Inspection, Kept, deed, of_store};
+use crate::generate::kept::Kind;
+use crate::generate::{AppState, Call, Follows, Inspection, Kept, deed, of_store, respond};
 use crate::http::{ApiError, Name, Parameters, quote};
 
 /// How many items a page of input items has.

@@ -11,7 +11,6 @@
 //! | `encode.rs` | answers, whole and streamed |
 //! | `writer.rs` | the events of a streamed answer |
 //! | `keep.rs` | what is kept of an answer |
-//! | `unanswered.rs` | the end of what is not computed |
 //! | `kept.rs` | asking for it, cancelling and deleting it |
 //! | `describe.rs` | what is said of all that |
 //! | `events.rs` | what is said of answers and their events |
@@ -27,7 +26,6 @@ mod parse;
 mod response;
 mod settings;
 mod tools;
-mod unanswered;
 mod writer;
 
 use super::{Dialect, Route};
@@ -35,7 +33,6 @@ use crate::dialects::openai::error::envelope;
 use crate::generate::{complete, inspect};
 use kept::InputTokens;
 use response::Responses;
-pub(crate) use unanswered::{Unanswered, unanswered};
 
 /// OpenAI's newer API.
 pub(crate) const DIALECT: Dialect = Dialect {

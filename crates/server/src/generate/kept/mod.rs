@@ -7,11 +7,9 @@
 //! | `rows.rs` | what an answer is in the store |
 //! | `writer.rs` | answers on their way there |
 //! | `event_log.rs` | the events of an answer that is computed here |
-//! | `reading.rs` | reading events, wherever they are |
 
 mod event_log;
 mod memory;
-mod reading;
 mod rows;
 mod shelf;
 mod writer;
@@ -21,7 +19,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub(crate) use event_log::{Course, EventLog};
-pub(crate) use reading::respond;
 pub(crate) use rows::{name_of_detached, new_row, of_row, owner_name};
 pub(crate) use shelf::Shelf;
 

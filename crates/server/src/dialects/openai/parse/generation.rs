@@ -6,6 +6,7 @@ use parkade_core::{Class, Request, RequestId, SamplingParams, TaskKind};
 use parkade_model::TokenId;
 use serde_json::Value;
 
+use crate::access::{MAX_USER_BYTES, is_user};
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::openai::encode::{Details, Form, Head};
 use crate::dialects::openai::parse::{format, sampling, tokens};
@@ -18,9 +19,6 @@ pub(in crate::dialects) const MAX_STOPS: usize = 16;
 
 /// The most alternatives to a token of a prompt.
 const MAX_PROMPT_LOGPROBS: usize = 20;
-
-/// The longest `user`, in bytes.
-const MAX_USER_BYTES: usize = 256;
 
 /// The longest `cache_salt`, in bytes.
 const MAX_SALT_BYTES: usize = 256;
@@ -265,12 +263,6 @@ fn continuous_usage(fields: &Fields<'_>) -> Result<bool, ApiError> {
     let Some(options) = fields.get("stream_options") else { return Ok(false) };
     let options = Fields::at(options, fields.name("stream_options"))?;
     Ok(options.boolean("continuous_usage_stats")?.unwrap_or(false))
-}
-
-/// Whether a tenant can have this name: at most 256 bytes without control characters.
-#[must_use]
-pub fn is_user(name: &str) -> bool {
-    name.len() <= MAX_USER_BYTES && !name.chars().any(char::is_control)
 }
 
 pub(crate) fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {

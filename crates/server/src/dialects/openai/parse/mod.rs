@@ -17,6 +17,5 @@ pub(in crate::dialects) mod tokens;
 pub(in crate::dialects) mod tools;
 
 pub(super) use embeddings::Embeddings;
-pub use generation::is_user;
 pub use known_fields::Endpoint;
 pub(super) use rerank::Rerank;

@@ -11,9 +11,7 @@ use futures_util::stream;
 use parkade_store::{AnswerState, Store, StoreError};
 use tokio::time::Instant;
 
-use super::event_log::{Course, EventLog};
-use super::rows::owner_name;
-use super::{Kept, shelf::Shelf};
+use super::kept::{Course, EventLog, Kept, Shelf, owner_name};
 use crate::generate::AppState;
 use crate::http::event_stream;
 
