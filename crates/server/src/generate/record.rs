@@ -117,7 +117,7 @@ impl Claim {
         loop {
             let (_, course) = log.beyond(written).await;
             if course == Course::Open {
-                tokio::time::sleep(PUSH).await;
+                log.ended(PUSH).await;
             }
             let (count, course) = log.progress();
             let events: Vec<_> = log.between(written, count).iter().map(text).collect();

@@ -291,6 +291,7 @@ impl Worker {
     /// Gives back all that is in hand.
     async fn leave(mut self) {
         self.answers.stop().await;
+        self.state.kept().settled().await;
         self.in_hand.abort_all();
         while let Some(ended) = self.in_hand.join_next_with_id().await {
             self.take(ended);

@@ -142,6 +142,11 @@ impl MemoryStore {
         is_own && book.remove(id)
     }
 
+    /// Whether there is an answer that is complete.
+    pub fn has_ended(&self) -> bool {
+        self.book.lock().oldest_idle(None).is_some()
+    }
+
     /// Forgets it, whoever asked for it.
     pub fn forget(&self, id: &str) {
         self.book.lock().remove(id);

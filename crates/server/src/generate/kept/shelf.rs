@@ -13,8 +13,11 @@ use super::{Kept, Progress};
 use crate::generate::durable::of_store;
 use crate::http::ApiError;
 
-/// How often it is looked whether another process has ended an answer.
-const POLL: Duration = Duration::from_millis(100);
+/// How often it is looked whether an answer has ended.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How long a node that leaves waits for the ends that it has still to write.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// Answers that can be asked for later.
 pub(crate) struct Shelf {
@@ -118,11 +121,12 @@ impl Shelf {
                 if let (true, Some(events)) = (job.cancel(), &kept.events) {
                     events.ended(patience).await;
                 }
-                Ok(())
+                // Whoever is told so finds it so after a restart.
+                self.ended_in_store(owner, &kept.id, patience).await.or(Ok(()))
             }
             Progress::Elsewhere { .. } => {
                 asked().await?;
-                self.ended_elsewhere(owner, &kept.id, patience).await
+                self.ended_in_store(owner, &kept.id, patience).await
             }
         }
     }
@@ -134,7 +138,7 @@ impl Shelf {
         }
     }
 
-    async fn ended_elsewhere(&self, owner: &str, id: &str, patience: Duration) -> Result<(), ApiError> {
+    async fn ended_in_store(&self, owner: &str, id: &str, patience: Duration) -> Result<(), ApiError> {
         let Some(store) = self.store() else { return Ok(()) };
         let until = Instant::now() + patience;
         while Instant::now() < until {
@@ -144,6 +148,14 @@ impl Shelf {
             }
         }
         Ok(())
+    }
+
+    /// Waits until what has ended here is in the store, if there is one; but not for long.
+    pub async fn settled(&self) {
+        let until = Instant::now() + SETTLING;
+        while self.store.is_some() && self.memory.has_ended() && Instant::now() < until {
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Waits until what is in memory is in the store, but not longer than `patience`, and closes that.
