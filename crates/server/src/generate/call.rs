@@ -134,6 +134,8 @@ impl Saved {
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub birth: Birth,
+    /// Whether it was not asked before: what it does to others, it has done then.
+    pub is_first: bool,
     /// The answer that it is to be, if that is kept already.
     pub again: Option<Arc<Again>>,
 }

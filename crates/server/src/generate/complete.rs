@@ -58,25 +58,25 @@ pub(crate) async fn complete<O: Operation>(
     let arrival = state.supersessions().arrive(&head.headers)?;
     let deadlines = Deadlines::from_headers(&head.headers)?;
     let raw = body::read(state.http(), identity.payer(log.sender()), &head.headers, body).await?;
-    let is_asked_here = origin.is_some();
-    let Origin { birth, again } = origin.map_or_else(|| Origin { birth: Birth::now(), again: None }, |origin| origin.0);
+    let is_reborn = origin.is_some();
+    let usual = || Origin { birth: Birth::now(), is_first: true, again: None };
+    let Origin { birth, is_first, again } = origin.map_or_else(usual, |origin| origin.0);
     let (shared, sender, asked_before) = (state.clone(), identity.clone(), again.clone());
     let request_id = log.id().to_owned();
     let read = move |body: &Value, earlier: Option<&Kept>| {
         let again = asked_before.as_deref();
+        let supersedes = if is_first { arrival.wish(body)? } else { None };
         let call = Call { identity: &sender, deadlines, birth: &birth, earlier, again: again.map(|again| &again.kept) };
         let mut task = O::read(&shared, body, &call)?;
         if let Some(again) = again {
             again.restore(&mut task);
         }
         let is_kept = task.encoder.begun().is_some();
-        if is_kept || is_asked_here {
+        if is_kept || is_reborn {
             task.seed(birth.seed);
         }
         let saved = (is_kept && again.is_none() && shared.durable().any_store().is_some())
             .then(|| Saved::new(head.uri.path(), &request_id, body.clone(), birth.clone(), deadlines).of_task(&task));
-        // One that is asked once more has taken its place long ago.
-        let supersedes = if again.is_none() { arrival.wish(body)? } else { None };
         Ok(Read { task, supersedes, saved })
     };
     let inline = raw.len() <= O::INLINE_BYTES;

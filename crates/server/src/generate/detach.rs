@@ -103,7 +103,7 @@ async fn begin(state: AppState, request: Request, next: Next) -> Result<Response
     let body = prepare(&state, raw.len() <= INLINE_BYTES, move || raw.parse()).await?.value;
     let saved = Saved::new(parts.uri.path(), log.id(), body, birth.clone(), deadlines);
     parts.extensions.insert(identity.clone());
-    parts.extensions.insert(Origin { birth, again: None });
+    parts.extensions.insert(Origin { birth, is_first: true, again: None });
     let detached = Detached::new(&state, identity.owner(), log.id());
     let pieces = Arc::clone(&detached.pieces);
     let (head, told) = oneshot::channel();

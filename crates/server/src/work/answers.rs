@@ -175,7 +175,7 @@ async fn ask(inside: Router, sender: Identity, saved: Saved, again: Option<Arc<A
 }
 
 fn request(saved: &Saved, sender: Identity, again: Option<Arc<Again>>) -> Result<Request<Body>, ApiError> {
-    let origin = Origin { birth: saved.birth.clone(), again };
+    let origin = Origin { birth: saved.birth.clone(), is_first: false, again };
     let mut request = Request::post(&saved.path)
         .header(header::CONTENT_TYPE, "application/json")
         .header("x-request-id", &saved.request_id)
