@@ -51,6 +51,8 @@ def environment(**extra: str) -> dict[str, str]:
     clean["PARKADE_HOME"] = str(data_directory())
     # An empty place: a configuration file of that person does not count either.
     clean["XDG_CONFIG_HOME"] = tempfile.gettempdir() + "/parkade-tests-without-configuration"
+    # Nor what that person's own server keeps; tests of what is kept have stores of their own.
+    clean["PARKADE_STORE"] = "none"
     clean.update(extra)
     return clean
 

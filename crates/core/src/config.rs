@@ -6,7 +6,7 @@ use std::time::Duration;
 use parkade_pool::{Limits, Reserve};
 
 use crate::error::EngineError;
-use crate::parking_lot::HistoryScope;
+use crate::parking_lot::{HistoryScope, ResultLimits};
 use crate::refusal::Remedies;
 
 /// Who decides which request runs.
@@ -84,6 +84,8 @@ pub struct EngineConfig {
     pub reserve: Reserve,
     /// From whose answers the expected length of the next one is learnt.
     pub history: HistoryScope,
+    /// Which results of detached jobs are kept.
+    pub results: ResultLimits,
     /// Which settings more of each resource comes from, for messages.
     pub remedies: Remedies,
     /// Weights and limits of the scheduler, which can be changed while it runs. [`max_queue_depth`](Self::max_queue_depth) stands for its
@@ -104,6 +106,7 @@ impl Default for EngineConfig {
             step_target: Duration::from_millis(100),
             reserve: Reserve::default(),
             history: HistoryScope::default(),
+            results: ResultLimits::default(),
             remedies: Remedies::default(),
             limits: Limits::default(),
         }

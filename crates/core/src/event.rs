@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use parkade_model::TokenId;
+use serde::{Deserialize, Serialize};
 
 /// One piece of an answer. A stream ends with exactly one [`Event::Done`] or [`Event::Failed`].
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +74,8 @@ pub struct EndToken {
 }
 
 /// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FinishReason {
     /// The model ended its text, or a stop string appeared.
@@ -104,7 +106,8 @@ pub struct TokenLogprob {
 }
 
 /// What a request used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
@@ -123,7 +126,8 @@ pub struct Usage {
 }
 
 /// Why a request that had been taken failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum RequestError {
     /// Somebody cancelled it.

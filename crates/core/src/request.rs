@@ -1,18 +1,21 @@
 //! What a caller asks of the engine.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parkade_grammar::Grammar;
 use parkade_model::{Embedder, Embeds, TokenId};
 use parkade_pool::Class;
+use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
 use crate::sampling::SamplingParams;
 
 /// The name of a request, chosen by the caller and unique among the live requests of an engine.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestId(pub String);
 
 impl fmt::Display for RequestId {
@@ -40,14 +43,15 @@ impl From<&str> for RequestId {
 /// assert_ne!(ada, ada.within("salt", "a secret"));
 /// assert_eq!(ada, CacheScope::default().within("key", "ada"));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Vec<(String, String)>", into = "Vec<(String, String)>")]
 pub struct CacheScope(Option<Arc<Level>>);
 
 /// A scope inside another one. Kind and name are kept apart, so that no name can be made to look like another kind of scope.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Level {
     outer: CacheScope,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     name: String,
 }
 
@@ -55,12 +59,34 @@ impl CacheScope {
     /// The scope inside this one that has this name among those of its kind.
     #[must_use]
     pub fn within(&self, kind: &'static str, name: &str) -> CacheScope {
-        CacheScope(Some(Arc::new(Level { outer: self.clone(), kind, name: name.to_owned() })))
+        self.inside(Cow::Borrowed(kind), name.to_owned())
+    }
+
+    fn inside(&self, kind: Cow<'static, str>, name: String) -> CacheScope {
+        CacheScope(Some(Arc::new(Level { outer: self.clone(), kind, name })))
+    }
+}
+
+/// Kinds and names from the outermost scope inwards.
+impl From<CacheScope> for Vec<(String, String)> {
+    fn from(scope: CacheScope) -> Self {
+        let mut levels: Vec<_> = iter::successors(scope.0.as_deref(), |level| level.outer.0.as_deref())
+            .map(|level| (level.kind.clone().into_owned(), level.name.clone()))
+            .collect();
+        levels.reverse();
+        levels
+    }
+}
+
+impl From<Vec<(String, String)>> for CacheScope {
+    fn from(levels: Vec<(String, String)>) -> Self {
+        levels.into_iter().fold(CacheScope::default(), |scope, (kind, name)| scope.inside(Cow::Owned(kind), name))
     }
 }
 
 /// What is wanted of a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     /// Tokens that go on with it.
     #[default]
@@ -92,7 +118,8 @@ impl TaskKind {
 }
 
 /// One request: a prompt and how to continue it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     /// The name under which it can be cancelled and asked for.
     pub id: RequestId,
@@ -113,6 +140,8 @@ pub struct Request {
     /// No stop string, and no token that ends an answer, does so before the answer has so many tokens; unless nothing else may come.
     pub min_tokens: usize,
     /// What its answers may be, compiled for the engine's vocabulary ([`Engine::compile`](crate::Engine::compile)). A text that is whole ends.
+    // Its source is written by whoever writes a job.
+    #[serde(skip)]
     pub format: Option<Arc<Grammar>>,
     /// Takes the model's end-of-text tokens for ordinary ones, except where a [`format`](Self::format) lets a text end.
     pub ignore_eos: bool,

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use parkade_model::TokenId;
+use serde::{Deserialize, Serialize};
 
 /// How the next token is chosen from the model's logits.
 ///
 /// They apply in this order: `logit_bias`, penalties (repetition, then frequency and presence, then `dry`), `allowed_tokens` and
 /// `bad_words`, `temperature`, `top_n_sigma`, `top_k`, `typical_p`, `top_p`, `min_p`, `xtc`, and then one draw from what is left. A
 /// temperature of 0 takes the likeliest token of those that may come, after bias and penalties, the lowest id among equals.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SamplingParams {
     /// Divides the logits; 0 is greedy. From 0 to 100.
     pub temperature: f32,
@@ -51,7 +53,8 @@ pub struct SamplingParams {
 
 /// XTC: with some probability all tokens are left out that have at least `threshold` of it, but the least likely of them. What is left is
 /// surprising, and still plausible. Nothing happens where there are not two such tokens.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Xtc {
     /// How often it happens; 0 is never. From 0 to 1.
     pub probability: f32,
@@ -74,7 +77,8 @@ impl Xtc {
 
 /// DRY: a token that would make the last tokens of the text, `n` of them, go on as they did before loses `multiplier * base^(n -
 /// allowed_length)`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dry {
     /// Its strength; 0 turns it off. From 0 to 100.
     pub multiplier: f32,

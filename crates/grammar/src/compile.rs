@@ -36,6 +36,7 @@ pub struct Grammars {
 
 /// A format that is compiled.
 pub struct Grammar {
+    source: Format,
     template: Matcher,
     vocab: usize,
 }
@@ -51,6 +52,11 @@ impl Grammar {
     /// to another.
     pub fn matcher(&self) -> Matcher {
         self.template.apart()
+    }
+
+    /// The format that it was compiled from.
+    pub fn source(&self) -> &Format {
+        &self.source
     }
 
     /// How many tokens the vocabulary has for which it was compiled.
@@ -93,8 +99,8 @@ impl Grammars {
         let (tokens, closing) = (Arc::clone(&self.tokens), Closing::new(format.lark(), format.chosen()));
         let work = move || begin(&factory, parsed, tokens, closing, length);
         let (template, bytes) = compile_within(work, &self.limits)?;
-        let grammar = Arc::new(Grammar { template, vocab: self.tokens.count() });
-        self.cache.lock().insert(key, Arc::clone(&grammar), bytes + PART * length);
+        let grammar = Arc::new(Grammar { source: format.clone(), template, vocab: self.tokens.count() });
+        self.cache.lock().insert(key, Arc::clone(&grammar), bytes + (PART + 1) * length);
         Ok(grammar)
     }
 

@@ -1,9 +1,11 @@
 //! What an answer may be.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What an answer may be, as APIs ask for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Format {
     /// Any JSON object.
     JsonObject,

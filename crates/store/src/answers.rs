@@ -5,9 +5,9 @@ use sqlx::{Any, Row, Transaction};
 
 use crate::StoreError;
 use crate::audit::{self, Deed};
-use crate::database::{Database, Store};
+use crate::database::Store;
 use crate::deliveries::{self, Delivery};
-use crate::kind::Kind;
+use crate::events;
 use crate::nodes::Node;
 
 /// Where an answer stands.
@@ -58,6 +58,21 @@ pub struct NewAnswer {
     pub messages: String,
 }
 
+/// How an answer that a node has computed ends.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerEnd {
+    /// Its name.
+    pub id: String,
+    /// The answer as its API has it.
+    pub body: String,
+    /// What was asked and answered, as chat templates have it.
+    pub messages: String,
+    /// The number of the first of the events.
+    pub first: u64,
+    /// The events that are not written yet.
+    pub events: Vec<String>,
+}
+
 /// An answer that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -106,11 +121,16 @@ fn bytes_of(new: &NewAnswer) -> i64 {
 }
 
 impl Store {
-    /// Keeps an answer: one that is there, or one that `by` computes from now on.
+    /// Keeps an answer: one that is there, or one that `by` computes from now on. False if there is one of this name already, which stays.
     ///
     /// # Errors
     /// The database, and that the node is not alive.
-    pub async fn put_answer(&self, new: &NewAnswer, by: Option<&Node>, deed: Option<&Deed>) -> Result<(), StoreError> {
+    pub async fn put_answer(
+        &self,
+        new: &NewAnswer,
+        by: Option<&Node>,
+        deed: Option<&Deed>,
+    ) -> Result<bool, StoreError> {
         let database = self.database().await?;
         let mut all = database.begin().await?;
         if let Some(node) = by {
@@ -118,8 +138,8 @@ impl Store {
         }
         let sql = "INSERT INTO answers
                 (id, owner, kind, state, request, body, items, messages, bytes, claimed_by, cancelled, created_at, used_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, {now}, {now})";
-        sqlx::query(database.sql(sql))
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, {now}, {now}) ON CONFLICT (id) DO NOTHING";
+        let put = sqlx::query(database.sql(sql))
             .bind(&new.id)
             .bind(&new.owner)
             .bind(&new.kind)
@@ -132,20 +152,25 @@ impl Store {
             .bind(by.map(|node| node.id.clone()))
             .execute(&mut *all)
             .await?;
+        if put.rows_affected() == 0 {
+            return Ok(false);
+        }
         if let Some(deed) = deed {
             audit::note(database, &mut all, deed).await?;
         }
-        Ok(all.commit().await?)
+        all.commit().await?;
+        Ok(true)
     }
 
-    /// What has become of an answer that a node computes. `messages` are what was asked and answered.
+    /// What has become of an answer that a node computes: its last events, its body, what was asked and answered, who did it and whom it is
+    /// told, all at once.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] if it is not the node's any more, or has been deleted; and the database.
     pub async fn finish_answer(
         &self,
         node: &Node,
-        (id, body, messages): (&str, &str, &str),
+        end: &AnswerEnd,
         (deed, event): (Option<&Deed>, &Delivery),
     ) -> Result<(), StoreError> {
         let database = self.database().await?;
@@ -153,16 +178,17 @@ impl Store {
         let sql = "UPDATE answers SET state = 'ended', request = NULL, body = $3, messages = $4, claimed_by = NULL,
                 bytes = $5 + LENGTH(items), used_at = {now} WHERE id = $1 AND claimed_by = $2 AND state = 'claimed'";
         let changed = sqlx::query(database.sql(sql))
-            .bind(id)
+            .bind(&end.id)
             .bind(&node.id)
-            .bind(body)
-            .bind(messages)
-            .bind(i64::try_from(body.len() + messages.len()).unwrap_or(i64::MAX / 2))
+            .bind(&end.body)
+            .bind(&end.messages)
+            .bind(i64::try_from(end.body.len() + end.messages.len()).unwrap_or(i64::MAX / 2))
             .execute(&mut *all)
             .await?;
         if changed.rows_affected() == 0 {
             return Err(StoreError::Fenced);
         }
+        events::insert(&mut all, &end.id, end.first, &end.events).await?;
         if let Some(deed) = deed {
             audit::note(database, &mut all, deed).await?;
         }
@@ -179,6 +205,28 @@ impl Store {
         let sql = format!("UPDATE answers SET used_at = {{now}} WHERE id = $1 AND owner = $2 RETURNING {COLUMNS}");
         let row = sqlx::query(database.sql(&sql)).bind(id).bind(owner).fetch_optional(&database.pool).await?;
         row.as_ref().map(answer).transpose()
+    }
+
+    /// Where an answer stands; none if its owner has none of this name. It does not count as asking for it.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn answer_state(&self, owner: &str, id: &str) -> Result<Option<AnswerState>, StoreError> {
+        let database = self.database().await?;
+        let sql = "SELECT state FROM answers WHERE id = $1 AND owner = $2";
+        let row = sqlx::query(sql).bind(id).bind(owner).fetch_optional(&database.pool).await?;
+        Ok(row.map(|row| row.try_get("state").map(AnswerState::of)).transpose()?)
+    }
+
+    /// Forgets an answer that the node has only just begun, as if it had never been asked for.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn withdraw_answer(&self, node: &Node, id: &str) -> Result<(), StoreError> {
+        let database = self.database().await?;
+        let sql = "DELETE FROM answers WHERE id = $1 AND claimed_by = $2";
+        sqlx::query(sql).bind(id).bind(&node.id).execute(&database.pool).await?;
+        Ok(())
     }
 
     /// Cancels an answer that is not there yet; false if there is none to cancel. Whoever computes it is told so by
@@ -220,17 +268,4 @@ impl Store {
 async fn forget_events(all: &mut Transaction<'static, Any>, id: &str) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM answer_events WHERE answer = $1").bind(id).execute(&mut **all).await?;
     Ok(())
-}
-
-/// Makes sure, for the length of a transaction, that an answer is computed by a node.
-pub(crate) async fn own(
-    database: &Database,
-    all: &mut Transaction<'static, Any>,
-    node: &Node,
-    id: &str,
-) -> Result<(), StoreError> {
-    let lock = if database.kind == Kind::Postgres { "FOR SHARE" } else { "" };
-    let sql = format!("SELECT id FROM answers WHERE id = $1 AND claimed_by = $2 AND state = 'claimed' {lock}");
-    let row = sqlx::query(database.sql(&sql)).bind(id).bind(&node.id).fetch_optional(&mut **all).await?;
-    row.map(|_| ()).ok_or(StoreError::Fenced)
 }

@@ -19,7 +19,7 @@ mod page;
 mod sweep;
 mod values;
 
-pub use answers::{Answer, AnswerState, NewAnswer};
+pub use answers::{Answer, AnswerEnd, AnswerState, NewAnswer};
 pub use audit::{AuditRecord, Deed};
 pub use batches::{Batch, BatchState, NewBatch, Outcome};
 pub use database::{Place, Store, StoreConfig};

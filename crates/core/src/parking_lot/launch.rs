@@ -21,6 +21,7 @@ use crate::vocabulary::Vocabulary;
 
 use super::executor::{LlmExecutor, Shared};
 use super::resource_adapter::ResourceAdapter;
+use super::results::Results;
 use super::streaming_registry::{ReplayLimits, StreamingRegistry};
 use super::worker_pool::{InferenceWorkerPool, with_places};
 
@@ -157,6 +158,7 @@ impl Rest {
         let Rest { shared, metrics, config, has_classes, max_seqs, groups, state_bytes, vocab, embedder, grammars } =
             self;
         shared.requests.are_run_by(pool.handle());
+        let clock = shared.requests.clock().clone();
         InferenceWorkerPool {
             pool,
             streams: StreamingRegistry::of(Arc::clone(&shared.requests)),
@@ -173,6 +175,7 @@ impl Rest {
             embedder,
             grammars,
             remedies: config.remedies,
+            results: Results::new(config.results, clock),
             refused_before: AtomicU64::new(0),
         }
     }

@@ -15,6 +15,9 @@
 //! | --- | --- |
 //! | `types.rs` | what the policy is told about a request ([`TaskMetadata`], [`ResourceCost`]) |
 //! | `job.rs` | [`InferenceJob`] and what becomes of it ([`InferenceResult`]) |
+//! | `serial.rs` | all three as text, with versions |
+//! | `detached.rs` | jobs that nobody waits for |
+//! | `results.rs` | their results, by key ([`ResultLimits`]) |
 //! | `resource_adapter.rs` | from a request to its price |
 //! | `history.rs` | how long answers were lately |
 //! | `streaming_registry.rs` | streams that can be attached to, from any position |
@@ -41,11 +44,14 @@
 //! }
 //! ```
 
+mod detached;
 mod executor;
 mod history;
 mod job;
 mod launch;
 mod resource_adapter;
+mod results;
+mod serial;
 mod streaming_registry;
 mod types;
 mod worker_pool;
@@ -54,6 +60,7 @@ pub use executor::LlmExecutor;
 pub use job::{Choice, Completion, Delivery, InferenceJob, InferenceResult};
 pub use launch::Served;
 pub use resource_adapter::{PricedRequest, ResourceAdapter};
+pub use serial::RelativeMetadata;
 pub use streaming_registry::{AttachError, AttachedStream, ReplayLimits, StreamingRegistry};
-pub use types::{HistoryScope, ResourceCost, TaskMetadata};
+pub use types::{HistoryScope, ResourceCost, ResultLimits, TaskMetadata};
 pub use worker_pool::InferenceWorkerPool;

@@ -1,13 +1,15 @@
 //! What the policy is told about a request.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parkade_pool::{Class, Cost, TaskSpec, Time, Units, Work};
+use serde::{Deserialize, Serialize};
 
 use crate::request::RequestId;
 
 /// What a request costs: memory in KV blocks and sequences, time in tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ResourceCost {
     /// KV blocks that it needs in order to begin: the prompt's, less those that running requests share with it.
     pub blocks: u64,
@@ -42,7 +44,7 @@ impl ResourceCost {
 /// [`ResourceAdapter::metadata`](super::ResourceAdapter::metadata) makes it.
 ///
 /// ```no_run
-/// use std::time::Instant;
+/// use std::time::{Duration, Instant};
 ///
 /// use parkade_core::parking_lot::{InferenceWorkerPool, TaskMetadata};
 /// use parkade_core::{Refusal, Request};
@@ -95,4 +97,21 @@ pub enum HistoryScope {
     Everybody,
     /// From the tenant's own alone, so that nothing that it is told (limits, waits, refusals) depends on what others were answered.
     Tenant,
+}
+
+/// Which results of jobs that nobody waits for are kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResultLimits {
+    /// Results; of more the oldest are forgotten.
+    pub most: usize,
+    /// Bytes of all together, about; of more the oldest are forgotten.
+    pub bytes: usize,
+    /// How long a result is kept.
+    pub keep: Duration,
+}
+
+impl Default for ResultLimits {
+    fn default() -> Self {
+        ResultLimits { most: 1024, bytes: 64 << 20, keep: Duration::from_secs(3600) }
+    }
 }

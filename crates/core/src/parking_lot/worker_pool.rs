@@ -18,13 +18,14 @@ use crate::kv_groups::KvGroups;
 use crate::metrics::EngineMetrics;
 use crate::refusal::{Refusal, Remedies};
 use crate::request::{Request, RequestId, TaskKind};
-use crate::requests::RequestState;
+use crate::requests::{RequestState, Sink};
 use crate::stepper::Arrival;
 use crate::stream::{self, RequestStream};
 
 use super::executor::{LlmExecutor, Queued, Shared};
 use super::job::{Collector, Delivery, InferenceJob, InferenceResult};
 use super::resource_adapter::{PricedRequest, ResourceAdapter};
+use super::results::Results;
 use super::streaming_registry::StreamingRegistry;
 use super::types::{BLOCKS, HistoryScope};
 
@@ -47,6 +48,8 @@ pub struct InferenceWorkerPool {
     /// Of answers with a format, if the vocabulary has any.
     pub(super) grammars: Option<Grammars>,
     pub(super) remedies: Remedies,
+    /// Of jobs that nobody waits for.
+    pub(super) results: Results,
     /// Requests that callers refused themselves. Relaxed: a sum for those who ask.
     pub(super) refused_before: AtomicU64,
 }
@@ -97,14 +100,32 @@ impl InferenceWorkerPool {
     /// # Errors
     /// Why it was refused.
     pub fn submit_priced(&self, request: PricedRequest) -> Result<RequestStream, Refusal> {
-        self.take(request).inspect_err(|refusal| self.metrics.refused(refusal))
+        self.take(request, None).inspect_err(|refusal| self.metrics.refused(refusal))
     }
 
-    fn take(&self, priced: PricedRequest) -> Result<RequestStream, Refusal> {
+    /// The same, with all events also given to somebody who never makes them wait.
+    pub(super) fn submit_into(&self, request: PricedRequest, sink: Arc<dyn Sink>) -> Result<RequestStream, Refusal> {
+        self.take(request, Some(sink)).inspect_err(|refusal| self.metrics.refused(refusal))
+    }
+
+    /// The request of a job, its format compiled.
+    pub(super) fn compiled(&self, job: InferenceJob) -> Result<Request, Refusal> {
+        let InferenceJob { mut request, format, .. } = job;
+        if let (None, Some(format)) = (&request.format, format) {
+            let compiled = self.compile(&format);
+            request.format = Some(compiled.map_err(|error| Refusal::invalid("format", error.to_string()))?);
+        }
+        Ok(request)
+    }
+
+    fn take(&self, priced: PricedRequest, sink: Option<Arc<dyn Sink>>) -> Result<RequestStream, Refusal> {
         let PricedRequest { request, metadata, answer } = priced;
         let deadlines = [request.ttft_slo, request.timeout];
         let spec = metadata.spec(|moment| self.pool.time_at(moment));
         let live = self.shared.requests.enter(&request, metadata)?;
+        if let Some(sink) = sink {
+            live.pass_on_to(sink);
+        }
         let capacity = self.stream_capacity.max(4 * request.n + 8);
         let (outlet, stream) = stream::open(Arc::clone(&live), Arc::clone(&self.shared.requests), capacity);
         match self.pool.submit(&spec, Queued(Arrival { request, answer, outlet })) {
@@ -147,18 +168,9 @@ impl InferenceWorkerPool {
     /// # Errors
     /// Why it was refused.
     pub async fn run(&self, job: InferenceJob) -> Result<InferenceResult, Refusal> {
-        let n = job.request.n;
-        let mut stream = self.submit(job.request)?;
-        if job.delivery == Delivery::Stream {
-            return Ok(InferenceResult::Streaming(stream));
-        }
-        let mut collector = Collector::new(n);
-        while let Some(event) = stream.next().await {
-            if let Some(result) = collector.take(event) {
-                return Ok(result);
-            }
-        }
-        unreachable!("a stream ends with its last event")
+        let delivery = job.delivery;
+        let result = InferenceResult::Streaming(self.submit(self.compiled(job)?)?);
+        Ok(if delivery == Delivery::Stream { result } else { result.collected().await })
     }
 
     /// As [`run`](Self::run), for threads outside an async runtime.
@@ -166,9 +178,9 @@ impl InferenceWorkerPool {
     /// # Errors
     /// Why it was refused.
     pub fn run_blocking(&self, job: InferenceJob) -> Result<InferenceResult, Refusal> {
-        let n = job.request.n;
-        let mut stream = self.submit(job.request)?;
-        if job.delivery == Delivery::Stream {
+        let (n, delivery) = (job.request.n, job.delivery);
+        let mut stream = self.submit(self.compiled(job)?)?;
+        if delivery == Delivery::Stream {
             return Ok(InferenceResult::Streaming(stream));
         }
         let mut collector = Collector::new(n);

@@ -8,8 +8,8 @@
 //!    tape is kept for a while, and whoever has to account for the request learns the truth from it, also when its reader left first.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parkade_pool::{Clock, Ending, Placement, PoolHandle, TaskId};
@@ -55,6 +55,12 @@ pub struct End {
     pub error: Option<RequestError>,
 }
 
+/// Takes the events of a request as they come. It is on the worker's thread, and must not make it wait.
+pub(crate) trait Sink: Send + Sync {
+    /// The next event.
+    fn take(&self, event: &Event);
+}
+
 /// What a request has done so far and how it ended: [`RequestStream::request`](crate::RequestStream::request) gives it.
 ///
 /// ```
@@ -83,6 +89,8 @@ pub struct LiveRequest {
     /// Its own reader has left. SeqCst, as the count of those who read along: of the last two who leave at once, one sees the other gone.
     left: AtomicBool,
     pub(super) tape: Tape,
+    /// Who has all events beside its readers.
+    sink: OnceLock<Arc<dyn Sink>>,
     /// The worker left the request out of a step because its stream was full.
     pub(crate) paused: AtomicBool,
     // Only for those who ask: no other memory depends on these.
@@ -108,6 +116,7 @@ impl LiveRequest {
             superseded: AtomicBool::new(false),
             left: AtomicBool::new(false),
             tape: Tape::new(limits),
+            sink: OnceLock::new(),
             paused: AtomicBool::new(false),
             state: AtomicU8::new(RequestState::Waiting as u8),
             generated: AtomicUsize::new(0),
@@ -215,6 +224,15 @@ impl LiveRequest {
     /// An event for whoever reads along.
     pub(crate) fn record(&self, event: &Event) {
         self.tape.record(event);
+        if let Some(sink) = self.sink.get() {
+            sink.take(event);
+        }
+    }
+
+    /// Its events also go there. Said before it is handed in.
+    pub(crate) fn pass_on_to(&self, sink: Arc<dyn Sink>) {
+        let is_first = self.sink.set(sink).is_ok();
+        debug_assert!(is_first, "a request is handed in once");
     }
 
     /// Whether others read along.

@@ -22,6 +22,7 @@ use crate::refusal::Refusal;
 use crate::request::{Request, RequestId};
 
 pub use attached::{AttachError, AttachedStream};
+pub(crate) use live::Sink;
 pub use live::{End, LiveRequest, RequestState};
 pub use tape::ReplayLimits;
 pub(crate) use tenants::OwnFigures;

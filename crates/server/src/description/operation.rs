@@ -110,6 +110,8 @@ pub(crate) enum Answer {
     Text(&'static str),
     /// Nothing, with status 204, and when.
     Nothing(&'static str),
+    /// JSON with status 202: it is not there yet.
+    NotYet(Shape),
 }
 
 /// What can be asked at a path.
@@ -195,6 +197,11 @@ impl Operation {
                 }
                 Answer::Nothing(when) => {
                     responses.insert("204".to_owned(), json!({"description": when}));
+                }
+                Answer::NotYet(shape) => {
+                    let content = json!({"application/json": {"schema": shape.schema()}});
+                    let about = "It is not there yet; `retry-after` says when to come back.";
+                    responses.insert("202".to_owned(), json!({"description": about, "content": content}));
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::access::{MAX_USER_BYTES, gateway};
 use crate::description::{Parameter, Place, Shape};
+use crate::generate::detach::HEADER;
 
 /// The longest deadline, in milliseconds.
 const DAY: i64 = 86_400_000;
@@ -39,3 +40,11 @@ pub(super) const FOR_ANSWERS: &[Parameter] = &[
         about: "What an inference gateway has it for, which means a class here.",
     },
 ];
+
+/// At paths whose clients may go away.
+pub(super) const DETACH: &[Parameter] = &[Parameter {
+    place: Place::Header,
+    name: HEADER,
+    shape: Shape::Boolean,
+    about: "Whether the answer is computed to its end although the client goes away, and kept under the request's id.",
+}];

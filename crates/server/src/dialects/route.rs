@@ -4,6 +4,7 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
+use super::headers::DETACH;
 use crate::description::{Described, Operation};
 use crate::generate::AppState;
 
@@ -15,21 +16,43 @@ pub(crate) struct Route {
     method: &'static str,
     path: &'static str,
     is_bare_too: bool,
+    is_detachable: bool,
     handler: MethodRouter<AppState>,
     operation: Operation,
 }
 
 impl Route {
     pub fn get<T: 'static>(path: &'static str, handler: impl Handler<T, AppState>, operation: Operation) -> Self {
-        Self { method: "get", path, is_bare_too: false, handler: routing::get(handler), operation }
+        Self {
+            method: "get",
+            path,
+            is_bare_too: false,
+            is_detachable: false,
+            handler: routing::get(handler),
+            operation,
+        }
     }
 
     pub fn post<T: 'static>(path: &'static str, handler: impl Handler<T, AppState>, operation: Operation) -> Self {
-        Self { method: "post", path, is_bare_too: false, handler: routing::post(handler), operation }
+        Self {
+            method: "post",
+            path,
+            is_bare_too: false,
+            is_detachable: false,
+            handler: routing::post(handler),
+            operation,
+        }
     }
 
     pub fn delete<T: 'static>(path: &'static str, handler: impl Handler<T, AppState>, operation: Operation) -> Self {
-        Self { method: "delete", path, is_bare_too: false, handler: routing::delete(handler), operation }
+        Self {
+            method: "delete",
+            path,
+            is_bare_too: false,
+            is_detachable: false,
+            handler: routing::delete(handler),
+            operation,
+        }
     }
 
     /// Also without `/v1`.
@@ -37,6 +60,19 @@ impl Route {
     pub fn bare_too(mut self) -> Self {
         self.is_bare_too = true;
         self
+    }
+
+    /// Its client may go away: the answer is kept if the request asks for that.
+    #[must_use]
+    pub fn detachable(mut self) -> Self {
+        self.is_detachable = true;
+        self.operation = self.operation.with(DETACH);
+        self
+    }
+
+    /// Whether it is at this path, and its client may go away.
+    pub fn is_detachable_at(&self, path: &str) -> bool {
+        self.is_detachable && (path == self.path || self.bare() == Some(path))
     }
 
     /// The path without `/v1`, if it is one too.

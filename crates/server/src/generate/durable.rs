@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use parkade_store::{Store, StoreConfig, StoreError};
-use tokio::sync::Notify;
+use parkade_store::{Deed, Node, Store, StoreConfig, StoreError};
+use tokio::sync::{Notify, watch};
 
+use crate::access::Identity;
 use crate::http::{ApiError, Retry};
+
+/// How long work that is to be done here waits until this process does work.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// When a store that cannot be reached may be asked again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -14,12 +18,14 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The store of this server, if it has one.
 pub(crate) struct Durable {
     store: Option<Store>,
+    /// What this process is among those that do work; none as long as it does none.
+    node: watch::Sender<Option<Node>>,
     work: Notify,
 }
 
 impl Durable {
     pub fn new(config: Option<StoreConfig>) -> Self {
-        Self { store: config.map(Store::new), work: Notify::new() }
+        Self { store: config.map(Store::new), node: watch::Sender::new(None), work: Notify::new() }
     }
 
     /// The store.
@@ -47,6 +53,46 @@ impl Durable {
     pub async fn work(&self) {
         self.work.notified().await;
     }
+
+    /// What this process is among those that do work.
+    pub fn node(&self) -> Option<Node> {
+        self.node.borrow().clone()
+    }
+
+    /// What this process is among those that do work, as soon as it is.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub async fn joined(&self) -> Result<Node, ApiError> {
+        if let Some(node) = self.node() {
+            return Ok(node);
+        }
+        self.store()?.open().await.map_err(of_store)?;
+        self.wake();
+        let mut nodes = self.node.subscribe();
+        let joined = tokio::time::timeout(PATIENCE, nodes.wait_for(Option::is_some)).await;
+        let node = joined.ok().and_then(|node| node.ok()?.clone());
+        let message = "this server does no durable work now";
+        node.ok_or_else(|| ApiError::unavailable("store_unavailable", message, Retry::After(AGAIN)))
+    }
+
+    /// Comes back when this process does no work as this node any more: what that has claimed is not its own.
+    pub async fn lost(&self, node: &Node) {
+        // Who sends is there as long as this is.
+        let _ = self.node.subscribe().wait_for(|now| now.as_ref() != Some(node)).await;
+    }
+
+    /// This process does work as this node from now on, or none.
+    pub fn set_node(&self, node: Option<Node>) {
+        self.node.send_replace(node);
+    }
+}
+
+/// What somebody does with something of this name.
+pub(crate) fn deed(identity: &Identity, action: &str, object: &str) -> Deed {
+    let tenant = identity.owner().unwrap_or_default().to_owned();
+    let (action, object) = (action.to_owned(), object.to_owned());
+    Deed { actor: tenant.clone(), tenant, action, object, detail: String::new() }
 }
 
 /// What a client is told when the store cannot do what it asks.

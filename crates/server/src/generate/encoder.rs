@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use parkade_core::{EndToken, Event, FinishReason, TokenLogprob, Usage};
 use parkade_model::TokenId;
-use serde_json::Value;
 
-use crate::generate::event_log::EventLog;
-use crate::generate::kept::Job;
+use crate::generate::kept::Kept;
 use crate::http::{ApiError, Frames};
 
 /// Writes the answer to one HTTP request.
@@ -20,12 +18,17 @@ pub(crate) trait Encoder: Send + Sync {
     fn bytes(&self) -> usize {
         0
     }
-    /// An answer in the background is over, and all its events are written.
-    fn settled(&self) {}
-    /// What is answered at once, if the answer is to be computed whether or not somebody reads it: its events are written to the log.
-    fn in_background(&self, job: Arc<dyn Job>, log: &Arc<EventLog>) -> Option<Value> {
-        let _ = (job, log);
+    /// What the answer is at its beginning, if it is to be computed whether or not somebody reads it.
+    fn begun(&self) -> Option<Kept> {
         None
+    }
+    /// What is kept of the answer, if something is: asked for when its end has been written.
+    fn kept(&self) -> Option<Kept> {
+        None
+    }
+    /// What has become of it, in the words of events: `response.completed`.
+    fn outcome(&self) -> &'static str {
+        ""
     }
 }
 

@@ -21,3 +21,13 @@ pub(crate) fn of(policy: &Policy, owner: &str, kind: &str, id: &str) -> Delivery
     });
     Delivery { id: event, owner: owner.to_owned(), kind: kind.to_owned(), payload: payload.to_string() }
 }
+
+/// What is told of a response that has come to this state.
+pub(crate) fn of_response(status: &str) -> &'static str {
+    match status {
+        "completed" => "response.completed",
+        "incomplete" => "response.incomplete",
+        "cancelled" => "response.cancelled",
+        _ => "response.failed",
+    }
+}

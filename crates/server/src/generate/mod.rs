@@ -18,11 +18,14 @@
 //! | `in_flight.rs` | the requests that can be asked for, cancelled and attached to |
 //! | `supersedes.rs` | requests that take the place of earlier ones |
 //! | `stream.rs` | an answer as a stream of events |
+//! | `detach.rs` | requests whose clients may go away |
 //! | `background.rs` | an answer that is computed whether or not somebody reads |
-//! | `event_log.rs` | its events, for whoever reads them later |
+//! | `reading.rs` | reading the events of an answer, wherever it is computed |
+//! | `record.rs` | such an answer as it is written to the store |
+//! | `call.rs` | how a request came, and what makes its answer the same when it is computed once more |
 //! | `events.rs` | events that webhooks are told |
 //! | `deeds.rs` | who did what, for the book of deeds |
-//! | `kept.rs` | answers that can be asked for later: [`Store`] |
+//! | `kept/` | answers that can be asked for later: [`Shelf`] |
 //! | `durable.rs` | work that outlives its client: the store, and who does its work here |
 //! | `waiting.rs` | what the reader of a stream is told while nothing comes |
 //! | `attach.rs` | reading along with such a stream |
@@ -31,20 +34,23 @@
 mod answers;
 pub(crate) mod attach;
 mod background;
+mod call;
 mod charge;
 mod complete;
 mod deadlines;
 pub(crate) mod deeds;
 mod defaults;
+pub(crate) mod detach;
 mod durable;
 mod encoder;
-mod event_log;
 pub(crate) mod events;
 mod ignored_fields;
 pub(crate) mod in_flight;
 mod in_hand;
-mod kept;
+pub(crate) mod kept;
 mod model_entry;
+mod reading;
+mod record;
 mod refusals;
 mod settlement;
 mod state;
@@ -54,17 +60,19 @@ mod task;
 mod texts;
 mod waiting;
 
-pub(crate) use complete::{Inspection, Operation, complete, inspect};
+pub(crate) use call::{Again, Birth, Call, Origin, Saved};
+pub(crate) use complete::{Follows, Inspection, Operation, complete, inspect};
 pub(crate) use deadlines::Deadlines;
 pub use defaults::Defaults;
-pub(crate) use durable::of_store;
+pub(crate) use durable::{deed, of_store};
 pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
-pub(crate) use event_log::EventLog;
 pub(crate) use ignored_fields::IgnoredFields;
 pub(crate) use in_flight::Entry;
-pub(crate) use kept::{Job, Kept, Store, bytes_of};
+pub(crate) use kept::{Kept, bytes_of};
 pub(crate) use model_entry::unix_seconds;
 pub use model_entry::{ANY_NAME, ModelEntry};
+pub(crate) use reading::respond;
+pub(crate) use record::Claim;
 pub(crate) use refusals::{refuse_hopeless, untokenisable};
 pub use state::{AppState, DEFAULT_MODEL};
 pub(crate) use task::{Task, WantedFormat};

@@ -16,7 +16,7 @@ use crate::generate::durable::Durable;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
 use crate::generate::in_hand::InHand;
-use crate::generate::kept::{MemoryStore, Store};
+use crate::generate::kept::Shelf;
 use crate::generate::supersedes::Supersessions;
 use crate::http::{ApiError, HttpState, Retry, quote};
 
@@ -34,7 +34,7 @@ struct Shared {
     access: Arc<AccessState>,
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
-    kept: Arc<dyn Store>,
+    kept: Shelf,
     durable: Durable,
     texts_in_hand: InHand,
     supersessions: Arc<Supersessions>,
@@ -52,6 +52,7 @@ impl AppState {
     pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
         let http = HttpState::new(config)?;
         // Templates and tokenizers compete with the model for the same cores: no more of them at once than cores.
+        let durable = Durable::new(http.config.store.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -59,8 +60,8 @@ impl AppState {
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
                 texts_in_hand: InHand::new(),
-                kept: Arc::new(MemoryStore::new(http.config.kept_bytes, http.config.kept_for)),
-                durable: Durable::new(http.config.store.clone()),
+                kept: Shelf::new(http.config.kept_bytes, http.config.kept_for, durable.any_store()),
+                durable,
                 supersessions: Arc::new(Supersessions::new()),
                 draining: AtomicBool::new(false),
                 preparation: Arc::new(Semaphore::new(cores)),
@@ -121,7 +122,7 @@ impl AppState {
     }
 
     /// Answers that can be asked for later.
-    pub(crate) fn kept(&self) -> &Arc<dyn Store> {
+    pub(crate) fn kept(&self) -> &Shelf {
         &self.shared.kept
     }
 

@@ -1,5 +1,6 @@
 //! An answer as a stream of events, while the engine computes it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,12 +11,13 @@ use parkade_core::{Event, RequestError};
 
 use super::answers::Answers;
 use crate::access::Identity;
-use crate::config::ServerConfig;
-use crate::generate::{ChunkEncoder, Silence};
+use crate::generate::{AppState, ChunkEncoder, Encoder, Silence};
 use crate::http::{ApiError, Frames, event_stream};
 
 struct Running {
+    state: AppState,
     answers: Answers,
+    encoder: Arc<dyn Encoder>,
     chunks: Box<dyn ChunkEncoder>,
     silence: Silence,
     frames: Frames,
@@ -66,6 +68,13 @@ impl Running {
                 self.chunks.error(&error, &mut self.frames);
             }
         }
+        // Whoever has read the end can ask for it.
+        if self.ended
+            && !self.frames.is_empty()
+            && let Some(kept) = self.encoder.kept()
+        {
+            self.state.kept().put(kept).await;
+        }
         Some(self.frames.take()).filter(|bytes| !bytes.is_empty())
     }
 }
@@ -77,13 +86,16 @@ impl Running {
 /// What became of the request if it failed before its first event.
 pub(crate) async fn respond(
     answers: Answers,
-    chunks: Box<dyn ChunkEncoder>,
+    encoder: Arc<dyn Encoder>,
     identity: &Identity,
     has_deadline: bool,
-    config: &ServerConfig,
+    state: &AppState,
 ) -> Result<Response, ApiError> {
+    let config = state.config();
     let silence = Silence::new(answers.entry().clone(), identity, config);
-    let mut running = Running { answers, chunks, silence, frames: Frames::default(), ended: false };
+    let (chunks, state) = (Arc::clone(&encoder).chunks(), state.clone());
+    let mut running =
+        Running { state: state.clone(), answers, encoder, chunks, silence, frames: Frames::default(), ended: false };
     running.chunks.open(&mut running.frames);
     let hold = if has_deadline { config.head_hold } else { config.head_hold.min(config.waiting_comment) };
     running.advance(hold).await?;

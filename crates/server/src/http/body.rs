@@ -200,6 +200,11 @@ impl RawBody {
         self.bytes.len()
     }
 
+    /// The same once more.
+    pub fn copy(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.bytes)
+    }
+
     /// Parses the body.
     ///
     /// # Errors

@@ -152,6 +152,26 @@ pub(super) fn prune_audit() -> Operation {
     )])
 }
 
+pub(super) fn answer() -> Operation {
+    const CARD: Shape = Object(&[
+        field("id", Text, "").needed(),
+        field("object", Words(&["request.answer"]), "").needed(),
+        field("status", Words(&["queued", "in_progress"]), "").needed(),
+    ]);
+    let answers = [Answer::Json(Any), Answer::Events(Any), Answer::NotYet(CARD)];
+    let about = "The answer to a request that was sent with `x-parkade-detach: true`, as it would have been";
+    Operation::new(about, Errors::Named, answers).with(&[REQUEST_ID])
+}
+
+pub(super) fn forget() -> Operation {
+    const GONE: Answer = Answer::Json(Object(&[
+        field("id", Text, "").needed(),
+        field("object", Words(&["request.answer"]), "").needed(),
+        field("deleted", Boolean, "").needed(),
+    ]));
+    Operation::new("Forgets such an answer, and ends it if it runs", Errors::Named, [GONE]).with(&[REQUEST_ID])
+}
+
 pub(super) fn figures() -> Operation {
     Operation::new("The engine's figures as JSON", Errors::Keyed, [Answer::Json(Named("Figures"))])
 }

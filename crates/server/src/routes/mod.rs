@@ -24,7 +24,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, AllowPrivateNetwork, CorsLayer
 use crate::access::entrance::{self, Entrance};
 use crate::access::{Hosts, rate_limit_header_names};
 use crate::dialects::{DIALECTS, Route, error_body_at};
-use crate::generate::AppState;
+use crate::generate::{AppState, detach};
 use crate::http::error;
 use crate::http::request_log;
 use crate::http::{ANY, ApiError, ErrorBody, LOCALHOST, Retry, is_local_page, normal_origin, quote};
@@ -46,7 +46,10 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
     let routes = routes
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(CatchPanicLayer::custom(panicked));
+        .layer(CatchPanicLayer::custom(panicked))
+        // Errors are kept as their clients read them.
+        .layer(middleware::from_fn_with_state(error_body_at as fn(&str) -> ErrorBody, error::write_bodies))
+        .layer(middleware::from_fn_with_state((state.clone(), is_detachable as fn(&str) -> bool), detach::layer));
     let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
@@ -69,6 +72,13 @@ pub(crate) fn inside(state: AppState) -> Router {
         .with_state(state)
 }
 
+/// Whether the client of a request for this path may go away.
+fn is_detachable(path: &str) -> bool {
+    static ROUTES: LazyLock<Vec<Route>> =
+        LazyLock::new(|| DIALECTS.iter().flat_map(|dialect| (dialect.routes)()).collect());
+    ROUTES.iter().any(|route| route.is_detachable_at(path))
+}
+
 /// What belongs to no dialect.
 fn own_routes() -> Vec<Route> {
     vec![
@@ -77,6 +87,8 @@ fn own_routes() -> Vec<Route> {
         Route::get("/v1/models/{*name}", models::retrieve, describe::model()).bare_too(),
         Route::get("/v1/requests/{id}", requests::status, describe::request()),
         Route::post("/v1/requests/{id}/cancel", requests::cancel, describe::cancel()),
+        Route::get("/v1/requests/{id}/answer", requests::answer, describe::answer()),
+        Route::delete("/v1/requests/{id}/answer", requests::forget, describe::forget()),
         Route::get("/v1/requests/{id}/stream", requests::attach, describe::attach()),
         Route::get("/v1/audit", audit::list, describe::audit()),
         Route::delete("/v1/audit", audit::prune, describe::prune_audit()),

@@ -1,4 +1,4 @@
-//! `GET /v1/requests/{id}`, `POST /v1/requests/{id}/cancel` and `GET /v1/requests/{id}/stream`.
+//! `GET /v1/requests/{id}`, `POST …/cancel`, `GET …/stream`, and `GET` and `DELETE …/answer`.
 //!
 //! The id is the `x-request-id` that an answer carries, or that its client sent with the request.
 
@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::Identity;
 use crate::dialects::request::service_tier;
 use crate::generate::attach;
+use crate::generate::detach::HEADER;
 use crate::generate::in_flight::MOST_ENDED;
-use crate::generate::{AppState, Entry, Silence};
+use crate::generate::kept::{Kind, name_of_detached};
+use crate::generate::{AppState, Entry, Kept, Silence, deed};
 use crate::http::{ApiError, Name, Parameters, quote};
 
 /// Where a request stands, in JSON.
@@ -108,6 +110,55 @@ pub(crate) async fn attach(
         None => 0,
     };
     attach::respond(&entry, (prompt, from), Silence::new(entry.clone(), &identity, state.config()))
+}
+
+/// When an answer that is not there yet may be asked for again.
+const AGAIN: &str = "1";
+
+async fn kept(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Kept>, ApiError> {
+    let name = name_of_detached(identity.owner(), id);
+    let kept = state.kept().get(&name, identity.owner()).await?;
+    kept.filter(|kept| kept.kind == Kind::Detached).ok_or_else(|| no_answer(id))
+}
+
+fn no_answer(id: &str) -> ApiError {
+    let message = format!(
+        "no answer to a request {} is kept: it was not sent with {HEADER}: true, or its answer was deleted or too old",
+        quote(id)
+    );
+    ApiError::not_found("answer_not_found", message).with_param("id")
+}
+
+/// The answer to a request whose client may have gone: as it would have been, when it is there.
+pub(crate) async fn answer(
+    State(state): State<AppState>,
+    identity: Identity,
+    Name(id): Name,
+) -> Result<Response, ApiError> {
+    let kept = kept(&state, &id, &identity).await?;
+    if kept.is_under_way() {
+        let status = if kept.is_waiting() { "queued" } else { "in_progress" };
+        let card = Json(json!({"id": id, "object": "request.answer", "status": status}));
+        return Ok((StatusCode::ACCEPTED, [(header::RETRY_AFTER, AGAIN)], card).into_response());
+    }
+    let text = |member: &str| kept.body[member].as_str().unwrap_or_default().to_owned();
+    let status = kept.body["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
+    Ok((status, [(header::CONTENT_TYPE, text("content_type"))], text("body")).into_response())
+}
+
+/// Forgets such an answer, and ends it if it runs.
+pub(crate) async fn forget(
+    State(state): State<AppState>,
+    identity: Identity,
+    Name(id): Name,
+) -> Result<Json<Value>, ApiError> {
+    let kept = kept(&state, &id, &identity).await?;
+    let deed = deed(&identity, "request.deleted", &id);
+    if !state.kept().delete(&kept.id, identity.owner(), &deed).await? {
+        return Err(no_answer(&id));
+    }
+    Ok(Json(json!({"id": id, "object": "request.answer", "deleted": true})))
 }
 
 /// Whole milliseconds.

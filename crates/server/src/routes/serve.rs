@@ -44,7 +44,8 @@ pub async fn serve(
         if let Some(work) = work {
             work.stop().await;
         }
-        drain(state).await;
+        drain(state.clone()).await;
+        state.kept().close(LAST_WRITES).await;
     };
     server.accept_until(&routed, end).await;
     drop(routed);

@@ -13,11 +13,15 @@
 //! | `written.rs` | what is written of a line |
 //! | `webhooks/` | what webhooks are told: sent, and sent again |
 //! | `ending.rs` | the files of a batch that is over |
+//! | `unanswered.rs` | the end of those that cannot be computed |
+//! | `answers.rs` | answers that nobody computes: asked once more, as they were asked first |
 
+mod answers;
 mod ending;
 mod order;
 mod read;
 mod run;
+mod unanswered;
 mod webhooks;
 mod worker;
 mod written;

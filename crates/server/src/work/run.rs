@@ -15,7 +15,7 @@ use crate::generate::AppState;
 use crate::http::Quiet;
 
 /// How often a line is asked again that the server failed on.
-const MOST_FAILURES: usize = 2;
+pub(super) const MOST_FAILURES: usize = 2;
 
 /// How long is waited when the server could not take it and does not say how long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -119,10 +119,10 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn may_come_back(headers: &HeaderMap) -> bool {
+pub(super) fn may_come_back(headers: &HeaderMap) -> bool {
     text_of(headers, "x-should-retry") != Some("false")
 }
 
-fn pause(headers: &HeaderMap) -> Duration {
+pub(super) fn pause(headers: &HeaderMap) -> Duration {
     text_of(headers, "retry-after").and_then(|text| text.parse().ok()).map_or(PAUSE, Duration::from_secs)
 }

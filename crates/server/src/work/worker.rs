@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::answers::Answers;
 use super::webhooks::Outbox;
 use super::{ending, read, run};
 use crate::access::Policy;
@@ -66,6 +67,7 @@ async fn go_on(state: AppState, inside: Inside, store: Store, mut stopped: onesh
             },
             Err(error) => error,
         };
+        state.durable().set_node(None);
         tracing::warn!(error = %failed, "durable work waits for its store");
         tokio::select! {
             _ = &mut stopped => return,
@@ -90,6 +92,7 @@ struct Worker {
     renewed: Instant,
     swept: Option<Instant>,
     in_hand: JoinSet<Done>,
+    answers: Answers,
     lines: HashMap<Id, ClaimedLine>,
     of_batch: BTreeMap<String, Vec<AbortHandle>>,
     /// The batch whose file is read, or whose files are written.
@@ -105,6 +108,7 @@ struct Worker {
 impl Worker {
     async fn join(state: &AppState, inside: &Inside, store: &Store) -> Result<Self, StoreError> {
         let node = store.join().await?;
+        state.durable().set_node(Some(node.clone()));
         tracing::debug!(node = node.id, "durable work is done here");
         Ok(Self {
             state: state.clone(),
@@ -114,6 +118,7 @@ impl Worker {
             renewed: Instant::now(),
             swept: None,
             in_hand: JoinSet::new(),
+            answers: Answers::new(state, inside, store),
             lines: HashMap::new(),
             of_batch: BTreeMap::new(),
             batch: None,
@@ -173,6 +178,7 @@ impl Worker {
             self.stop_what_is_over().await?;
             self.store.advance_batches().await?;
             self.take_up().await?;
+            self.answers.look(&self.node).await?;
             self.outbox.send(&self.state, &self.store).await?;
             self.sweep().await
         };
@@ -290,16 +296,18 @@ impl Worker {
 
     /// Gives back all that is in hand.
     async fn leave(mut self) {
+        self.answers.stop().await;
+        self.state.kept().settled().await;
         self.in_hand.abort_all();
         while let Some(ended) = self.in_hand.join_next_with_id().await {
             self.take(ended);
         }
+        self.state.durable().set_node(None);
         let settled = self.settle().await;
         let left = self.store.leave(&self.node).await;
         if let Err(error) = settled.and(left) {
             tracing::warn!(%error, "what was in hand is free when the lease of this node is over");
         }
-        self.store.close().await;
     }
 }
 

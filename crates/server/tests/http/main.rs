@@ -22,6 +22,7 @@ mod heads;
 mod histories;
 mod hosts;
 mod isolation;
+mod kept;
 mod keys;
 mod lifecycle;
 mod llama_cpp;

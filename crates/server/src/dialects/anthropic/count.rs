@@ -3,16 +3,15 @@
 use serde_json::{Value, json};
 
 use super::parse::read_chat;
-use crate::access::Identity;
 use crate::dialects::fields::Fields;
-use crate::generate::{AppState, Inspection};
+use crate::generate::{AppState, Call, Inspection};
 use crate::http::ApiError;
 
 /// How many tokens a prompt has.
 pub(super) struct CountTokens;
 
 impl Inspection for CountTokens {
-    fn look(state: &AppState, body: &Value, _: &Identity) -> Result<Value, ApiError> {
+    fn look(state: &AppState, body: &Value, _: &Call<'_>) -> Result<Value, ApiError> {
         let fields = Fields::top(body)?;
         let (model, chat, _) = read_chat(state, &fields)?;
         let prepared = chat.prepare(&model)?;

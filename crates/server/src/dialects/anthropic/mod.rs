@@ -39,7 +39,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
 
 fn routes() -> Vec<Route> {
     vec![
-        Route::post("/v1/messages", complete::<Messages>, describe::messages()),
+        Route::post("/v1/messages", complete::<Messages>, describe::messages()).detachable(),
         Route::post("/v1/messages/count_tokens", inspect::<CountTokens>, describe::count_tokens()),
     ]
 }

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use parkade_core::{Class, Format, TaskKind};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::encode::Messages;
 use super::{messages, system, tools};
-use crate::access::{Identity, is_user};
+use crate::access::is_user;
 use crate::dialects::chat::{Conversation, Thinking};
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::request::generation::{Generation, MAX_STOPS, cache_salt};
 use crate::dialects::request::sampling;
 use crate::dialects::request::service_tier;
 use crate::dialects::request::thinking::{anthropic as read_thinking, open_router as read_effort};
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
+use crate::generate::{AppState, Call, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
 use crate::http::{ApiError, quote};
 
 const PROMPT_FIELD: &str = "messages";
@@ -52,7 +51,7 @@ impl Operation for Messages {
     /// None: a template is a program from a file that somebody made, and never runs on an async thread.
     const INLINE_BYTES: usize = 0;
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
         let (model, mut chat, mut ignored) = read_chat(state, &fields)?;
         let max_tokens = fields.limit("max_tokens", 1)?;
@@ -64,9 +63,9 @@ impl Operation for Messages {
         }
         let ignored = ignored.settle(state.config().strict)?;
         let prepared = chat.prepare(&model)?;
-        let id = format!("msg_{}", Uuid::new_v4().simple());
+        let id = format!("msg_{}", call.birth.name);
         let input_tokens = prepared.tokens.len();
-        let mut request = generation.request(id.clone(), prepared.tokens, Some(max_tokens), identity, deadlines);
+        let mut request = generation.request(id.clone(), prepared.tokens, Some(max_tokens), call);
         request.spell_control |= prepared.spell_control;
         let encoder = Arc::new(Messages { id, model: model.name.clone(), reading: prepared.form, input_tokens });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);

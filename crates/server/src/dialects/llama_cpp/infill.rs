@@ -4,11 +4,10 @@ use parkade_core::TaskKind;
 use serde_json::Value;
 
 use super::parse::Wish;
-use crate::access::Identity;
 use crate::dialects::fields::Fields;
 use crate::dialects::fill_in::Gap;
 use crate::dialects::request::generation;
-use crate::generate::{AppState, Deadlines, Operation, Task};
+use crate::generate::{AppState, Call, Operation, Task};
 use crate::http::ApiError;
 
 /// What stands before the gap.
@@ -36,7 +35,7 @@ pub(super) enum Infill {}
 impl Operation for Infill {
     const INLINE_BYTES: usize = 16 << 10;
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let wish = Wish::read(state, &fields, &model, OWN)?;
@@ -46,7 +45,7 @@ impl Operation for Infill {
         let prefix = format!("{}{}", required(PREFIX)?, text("prompt")?.unwrap_or_default());
         let gap = Gap { prefix: &prefix, suffix: required("input_suffix")?, files: files(&fields)? };
         let prompt = gap.prompt(&model, wish.max_tokens.unwrap_or(0).min(model.config.context_length / 4), PREFIX)?;
-        Ok(wish.task(model, vec![prompt], false, PREFIX, identity, deadlines))
+        Ok(wish.task(model, vec![prompt], false, PREFIX, call))
     }
 }
 

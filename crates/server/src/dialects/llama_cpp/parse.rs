@@ -5,18 +5,16 @@ use std::sync::Arc;
 use parkade_core::{SamplingParams, TaskKind};
 use parkade_model::TokenId;
 use serde_json::Value;
-use uuid::Uuid;
 
 pub(super) use super::encode::Completion;
 use super::encode::Given;
 use super::{prompts, settings};
-use crate::access::Identity;
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::request::Endpoint;
 use crate::dialects::request::generation::{self, Generation};
 use crate::dialects::request::known_fields;
 use crate::dialects::request::tokens::written;
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
+use crate::generate::{AppState, Call, IgnoredFields, ModelEntry, Operation, Task};
 use crate::http::ApiError;
 
 /// Fields that OpenAI's completions do not read, or that are not called so there.
@@ -35,12 +33,12 @@ const MAX_RESPONSE_FIELDS: usize = 64;
 impl Operation for Completion {
     const INLINE_BYTES: usize = 16 << 10;
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let wish = Wish::read(state, &fields, &model, OWN)?;
         let (prompts, is_list) = prompts::read(&fields, &model)?;
-        Ok(wish.task(model, prompts, is_list, prompts::FIELD, identity, deadlines))
+        Ok(wish.task(model, prompts, is_list, prompts::FIELD, call))
     }
 }
 
@@ -99,16 +97,15 @@ impl Wish {
         prompts: Vec<Vec<TokenId>>,
         is_list: bool,
         prompt_field: &'static str,
-        identity: &Identity,
-        deadlines: Deadlines,
+        call: &Call<'_>,
     ) -> Task {
         let Wish { generation, max_tokens, ignored, given } = self;
-        let name = format!("cmpl-{}", Uuid::new_v4().simple());
+        let name = format!("cmpl-{}", call.birth.name);
         let texts = prompts.iter().map(|tokens| (written(&model.tokenizer, tokens), tokens.len())).collect();
         let several = prompts.len() > 1;
         let request = |(i, tokens)| {
             let id = if several { format!("{name}-{i}") } else { name.clone() };
-            let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
+            let mut request = generation.request(id, tokens, max_tokens, call);
             request.logprobs = given.probs;
             request.sampled_logprobs = given.sampled;
             request

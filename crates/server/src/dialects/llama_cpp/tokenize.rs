@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
 use crate::dialects::request::{chat, generation, tokens};
-use crate::generate::{AppState, Inspection, ModelEntry, untokenisable};
+use crate::generate::{AppState, Call, Inspection, ModelEntry, untokenisable};
 use crate::http::ApiError;
 
 /// The longest text that is tokenised, in bytes.
@@ -22,7 +22,7 @@ const MAX_TEXT_BYTES: usize = 1 << 20;
 pub(super) struct Tokenize;
 
 impl Inspection for Tokenize {
-    fn look(state: &AppState, body: &Value, _: &Identity) -> Result<Value, ApiError> {
+    fn look(state: &AppState, body: &Value, _: &Call<'_>) -> Result<Value, ApiError> {
         tokens_of(state, &Fields::top(body)?)
     }
 }
@@ -31,7 +31,7 @@ impl Inspection for Tokenize {
 pub(super) struct Detokenize;
 
 impl Inspection for Detokenize {
-    fn look(state: &AppState, body: &Value, _: &Identity) -> Result<Value, ApiError> {
+    fn look(state: &AppState, body: &Value, _: &Call<'_>) -> Result<Value, ApiError> {
         text_of(state, &Fields::top(body)?)
     }
 }

@@ -9,7 +9,7 @@ use super::parse::Embeddings;
 use crate::access::Identity;
 use crate::dialects::chat::{self, Turn};
 use crate::dialects::request::Endpoint;
-use crate::generate::{AppState, Deadlines, Sender, Task, TextOperation, wait_for_all};
+use crate::generate::{AppState, Birth, Call, Deadlines, Sender, Task, TextOperation, wait_for_all};
 use crate::http::ApiError;
 
 /// Answers a body of `/v1/embeddings`, and returns when all is computed. `complete` puts in what is not the body's to say.
@@ -33,15 +33,16 @@ impl Endpoint {
         body: &Value,
         complete: impl Fn(&mut Request),
     ) -> Result<Submitted, ApiError> {
-        let (sender, deadlines) = (Identity::ANONYMOUS, Deadlines::default());
+        let birth = Birth::now();
+        let call = Call::anonymous(&birth);
         let (task, form) = match self {
             Self::Chat => {
-                let (task, chat) = Chat::read_with_encoder(state, body, &sender, deadlines)?;
+                let (task, chat) = Chat::read_with_encoder(state, body, &call)?;
                 let form = AnswerForm { form: chat.form.clone(), reading: chat.reading.clone(), n: chat.n };
                 (task, form)
             }
             Self::Completions => {
-                let (task, texts) = Completions::read_with_encoder(state, body, &sender, deadlines)?;
+                let (task, texts) = Completions::read_with_encoder(state, body, &call)?;
                 let form = AnswerForm { form: texts.form.clone(), reading: chat::Form::of_text(), n: texts.n };
                 (task, form)
             }

@@ -28,9 +28,9 @@ pub(crate) const DIALECT: Dialect = Dialect {
 
 fn routes() -> Vec<Route> {
     let routes = [
-        Route::post("/v1/chat/completions", complete::<Chat>, describe::chat()),
+        Route::post("/v1/chat/completions", complete::<Chat>, describe::chat()).detachable(),
         Route::post("/v1/chat/completions/input_tokens", inspect::<CountTokens>, describe::chat_tokens()),
-        Route::post("/v1/completions", complete::<Completions>, describe::completions()),
+        Route::post("/v1/completions", complete::<Completions>, describe::completions()).detachable(),
         Route::post("/v1/embeddings", embed::<Embeddings>, describe::embeddings()),
         Route::post("/v1/rerank", embed::<Rerank>, describe::rerank()),
     ];

@@ -4,11 +4,11 @@ use parkade_core::{Class, Request, RequestId, SamplingParams, TaskKind};
 use parkade_model::TokenId;
 use serde_json::Value;
 
-use crate::access::{Identity, MAX_USER_BYTES, is_user};
+use crate::access::{MAX_USER_BYTES, is_user};
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::request::details::Details;
 use crate::dialects::request::{format, sampling, service_tier, tokens};
-use crate::generate::{Deadlines, ModelEntry, WantedFormat};
+use crate::generate::{Call, ModelEntry, WantedFormat};
 use crate::http::{ApiError, quote};
 
 /// The most stop strings. OpenAI allows 4; agents' frameworks send more.
@@ -111,14 +111,8 @@ impl Generation {
     }
 
     /// A request to the engine for one prompt.
-    pub fn request(
-        &self,
-        id: String,
-        prompt: Vec<TokenId>,
-        max_tokens: Option<usize>,
-        identity: &Identity,
-        deadlines: Deadlines,
-    ) -> Request {
+    pub fn request(&self, id: String, prompt: Vec<TokenId>, max_tokens: Option<usize>, call: &Call<'_>) -> Request {
+        let Call { identity, deadlines, .. } = call;
         Request {
             id: RequestId(id),
             task: TaskKind::Generate,

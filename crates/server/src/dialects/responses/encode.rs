@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use parkade_core::{FinishReason, Usage};
-use serde_json::Value;
 
 use super::response::Responses;
 use super::writer::Writer;
 use crate::dialects::chat::{Answered, Part};
-use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder, EventLog, Job};
+use crate::generate::{ChunkEncoder, CollectedPrompt, Encoder, Kept, events};
 
 impl Encoder for Responses {
     fn whole(&self, answers: &[CollectedPrompt], usage: &Usage) -> serde_json::Result<Vec<u8>> {
@@ -30,16 +29,17 @@ impl Encoder for Responses {
         usize::MAX
     }
 
-    fn settled(&self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.store.settle(&self.id, keeper.owner.as_deref());
-        }
+    fn begun(&self) -> Option<Kept> {
+        let keeper = self.keeper.as_ref().filter(|_| self.background)?;
+        Some(keeper.begun(&self.id, self.body("queued", Vec::new(), None)))
     }
 
-    fn in_background(&self, job: Arc<dyn Job>, log: &Arc<EventLog>) -> Option<Value> {
-        let keeper = self.keeper.as_ref().filter(|_| self.background)?;
-        let body = self.body("queued", Vec::new(), None);
-        keeper.begin(&self.id, body.clone(), job, log);
-        Some(body)
+    fn kept(&self) -> Option<Kept> {
+        self.keeper.as_ref()?.ended(&self.id)
+    }
+
+    fn outcome(&self) -> &'static str {
+        let body = self.keeper.as_ref().and_then(|keeper| keeper.end.get());
+        events::of_response(body.and_then(|body| body["status"].as_str()).unwrap_or_default())
     }
 }

@@ -1,56 +1,48 @@
 //! What is kept of an answer.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use super::input;
-use crate::generate::{EventLog, Job, Kept, Store};
+use crate::generate::Kept;
+use crate::generate::kept::{Kind, Progress};
 use crate::http::{ApiError, quote};
 
-/// Keeps one answer.
+/// What is kept of one answer, beside itself.
 pub(crate) struct Keeper {
-    pub store: Arc<dyn Store>,
     pub owner: Option<String>,
-    /// What was asked.
-    pub items: Vec<Value>,
-    /// The same as templates have it.
-    pub messages: Vec<Value>,
-    /// Its events, if it runs by itself.
-    pub events: OnceLock<Arc<EventLog>>,
+    /// What was asked: a list of items.
+    pub items: Value,
+    /// The same as templates have it: a list of messages.
+    pub messages: Value,
+    /// The answer, when it is there.
+    pub end: OnceLock<Value>,
 }
 
 impl Keeper {
-    /// It runs by itself from now on.
-    pub fn begin(&self, id: &str, body: Value, job: Arc<dyn Job>, events: &Arc<EventLog>) {
-        let events = self.events.get_or_init(|| Arc::clone(events));
-        self.store.put(Kept { job: Some(job), events: Some(Arc::clone(events)), ..self.kept(id, body) });
+    /// The answer as it is at its beginning.
+    pub fn begun(&self, id: &str, body: Value) -> Kept {
+        Kept {
+            id: id.to_owned(),
+            kind: Kind::Response,
+            owner: self.owner.clone(),
+            body,
+            items: self.items.clone(),
+            messages: self.messages.clone(),
+            events: None,
+            progress: Progress::Ended,
+        }
     }
 
-    /// It has ended.
-    pub fn keep(&self, id: &str, body: Value) {
-        // Whoever has deleted it while it ran does not want it.
-        if self.events.get().is_some() && self.store.get(id, self.owner.as_deref()).is_none() {
-            return;
-        }
-        let mut kept = self.kept(id, body);
+    /// The answer as it is at its end, if it is there.
+    pub fn ended(&self, id: &str) -> Option<Kept> {
+        let mut kept = self.begun(id, self.end.get()?.clone());
         let output = kept.body["output"].as_array().map(|items| input::of_output(items)).unwrap_or_default();
         if let Some(messages) = kept.messages.as_array_mut() {
             messages.extend(output);
         }
-        self.store.put(kept);
-    }
-
-    fn kept(&self, id: &str, body: Value) -> Kept {
-        Kept {
-            id: id.to_owned(),
-            owner: self.owner.clone(),
-            body,
-            items: self.items.clone().into(),
-            messages: self.messages.clone().into(),
-            events: self.events.get().cloned(),
-            job: None,
-        }
+        Some(kept)
     }
 }
 

@@ -13,7 +13,8 @@ use super::keep::unknown;
 use super::parse;
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
-use crate::generate::{AppState, Inspection, Kept};
+use crate::generate::kept::Kind;
+use crate::generate::{AppState, Call, Follows, Inspection, Kept, deed, of_store, respond};
 use crate::http::{ApiError, Name, Parameters, quote};
 
 /// How many items a page of input items has.
@@ -48,15 +49,21 @@ enum Order {
     Desc,
 }
 
-fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Kept>, ApiError> {
-    state.kept().get(id, identity.owner()).ok_or_else(|| unknown(id))
+async fn find(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<Kept>, ApiError> {
+    let kept = state.kept().get(id, identity.owner()).await?;
+    kept.filter(|kept| kept.kind == Kind::Response).ok_or_else(|| unknown(id))
+}
+
+/// Whether it is, or was, computed whether or not somebody reads it.
+fn is_in_background(kept: &Kept) -> bool {
+    kept.body["background"] == true
 }
 
 /// The response as it is now.
 fn now(kept: &Kept) -> Value {
     let mut body = kept.body.clone();
-    if let Some(job) = &kept.job {
-        body["status"] = if job.is_waiting() { "queued" } else { "in_progress" }.into();
+    if kept.is_under_way() {
+        body["status"] = if kept.is_waiting() { "queued" } else { "in_progress" }.into();
     }
     body
 }
@@ -67,22 +74,35 @@ pub(super) async fn retrieve(
     Name(id): Name,
     Parameters(query): Parameters<Retrieve>,
 ) -> Result<Response, ApiError> {
-    let kept = find(&state, &id, &identity)?;
+    let kept = find(&state, &id, &identity).await?;
     if !query.stream {
         return Ok(Json(now(&kept)).into_response());
     }
-    let Some(events) = kept.events.clone() else {
+    if !is_in_background(&kept) {
         let message =
             format!("the response {} was not created with background: true; there is no stream of it", quote(&id));
         return Err(ApiError::invalid_value("stream", message));
-    };
-    let from = query.starting_after.map_or(0, |last| last.saturating_add(1));
-    if from > events.count() {
-        let message =
-            format!("starting_after is {}; the response {} has {} events so far", from - 1, quote(&id), events.count());
-        return Err(ApiError::bad_request("out_of_range", message).with_param("starting_after"));
     }
-    Ok(events.respond(from, state.config().keep_alive_comment))
+    let from = query.starting_after.map_or(0, |last| last.saturating_add(1));
+    // One that is under way may have had more events before it was taken up again.
+    if !kept.is_under_way() {
+        let count = count_events(&state, &kept).await?;
+        if from > count {
+            let message = format!("starting_after is {}; the response {} has {count} events", from - 1, quote(&id));
+            return Err(ApiError::bad_request("out_of_range", message).with_param("starting_after"));
+        }
+    }
+    Ok(respond(&state, &kept, from))
+}
+
+async fn count_events(state: &AppState, kept: &Kept) -> Result<usize, ApiError> {
+    match &kept.events {
+        Some(events) => Ok(events.progress().0),
+        None => {
+            let count = state.durable().store()?.count_events(&kept.id).await.map_err(of_store)?;
+            Ok(usize::try_from(count).unwrap_or(usize::MAX))
+        }
+    }
 }
 
 pub(super) async fn delete(
@@ -90,10 +110,10 @@ pub(super) async fn delete(
     identity: Identity,
     Name(id): Name,
 ) -> Result<Json<Value>, ApiError> {
-    let kept = find(&state, &id, &identity)?;
-    state.kept().remove(&id, identity.owner());
-    if let Some(job) = &kept.job {
-        job.cancel();
+    find(&state, &id, &identity).await?;
+    let deed = deed(&identity, "response.deleted", &id);
+    if !state.kept().delete(&id, identity.owner(), &deed).await? {
+        return Err(unknown(&id));
     }
     Ok(Json(json!({"id": id, "object": "response", "deleted": true})))
 }
@@ -103,17 +123,17 @@ pub(super) async fn cancel(
     identity: Identity,
     Name(id): Name,
 ) -> Result<Json<Value>, ApiError> {
-    let kept = find(&state, &id, &identity)?;
-    let Some(events) = &kept.events else {
+    let kept = find(&state, &id, &identity).await?;
+    if !is_in_background(&kept) {
         let message =
             format!("the response {} was not created with background: true; close its connection instead", quote(&id));
         return Err(ApiError::bad_request("not_cancellable", message));
-    };
-    if kept.job.as_ref().is_some_and(|job| job.cancel()) {
-        events.ended(PATIENCE).await;
     }
+    let deed = deed(&identity, "response.cancelling", &id);
+    state.durable().wake();
+    state.kept().cancel(&kept, &deed, PATIENCE).await?;
     // What it has become, unless somebody has deleted it meanwhile.
-    let kept = state.kept().get(&id, identity.owner()).unwrap_or(kept);
+    let kept = state.kept().get(&id, identity.owner()).await?.unwrap_or(kept);
     Ok(Json(now(&kept)))
 }
 
@@ -123,7 +143,7 @@ pub(super) async fn input_items(
     Name(id): Name,
     Parameters(query): Parameters<Page>,
 ) -> Result<Json<Value>, ApiError> {
-    let kept = find(&state, &id, &identity)?;
+    let kept = find(&state, &id, &identity).await?;
     let mut items: Vec<&Value> = kept.items.as_array().into_iter().flatten().collect();
     if query.order != Some(Order::Asc) {
         items.reverse();
@@ -150,9 +170,11 @@ pub(super) async fn input_items(
 pub(super) struct InputTokens;
 
 impl Inspection for InputTokens {
-    fn look(state: &AppState, body: &Value, identity: &Identity) -> Result<Value, ApiError> {
+    const FOLLOWS: Option<Follows> = Some(parse::follows);
+
+    fn look(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Value, ApiError> {
         let fields = Fields::top(body)?;
-        let (model, asked, _) = parse::read_chat(state, &fields, identity, "resp_0")?;
+        let (model, asked, _) = parse::read_chat(state, &fields, call, "resp_0")?;
         let prepared = asked.conversation.prepare(&model)?;
         Ok(json!({"object": "response.input_tokens", "input_tokens": prepared.tokens.len()}))
     }

@@ -4,20 +4,19 @@ use std::sync::{Arc, OnceLock};
 
 use parkade_core::{Format, TaskKind};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::input::{self, INPUT};
 use super::keep::{Keeper, unknown};
 use super::response::Responses;
 use super::{options, settings, tools};
-use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking, part_id};
 use crate::dialects::fields::{Fields, wrong_type};
 use crate::dialects::request::generation::{Generation, cache_salt, progress, user};
 use crate::dialects::request::sampling;
 use crate::dialects::request::service_tier;
 use crate::dialects::request::thinking::open_router as read_reasoning;
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat, unix_seconds};
+use crate::generate::kept::Kind;
+use crate::generate::{AppState, Call, Follows, IgnoredFields, Kept, ModelEntry, Operation, Task, WantedFormat};
 use crate::http::{ApiError, quote};
 
 /// Fields that are read, beside those of the sampler.
@@ -81,11 +80,12 @@ pub(super) const HARMLESS: &[&str] = &[
 impl Operation for Responses {
     /// None: a template is a program from a file that somebody made, and never runs on an async thread.
     const INLINE_BYTES: usize = 0;
+    const FOLLOWS: Option<Follows> = Some(follows);
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
         let fields = Fields::top(body)?;
-        let id = format!("resp_{}", Uuid::new_v4().simple());
-        let (model, mut asked, mut ignored) = read_chat(state, &fields, identity, &id)?;
+        let id = format!("resp_{}", call.birth.name);
+        let (model, mut asked, mut ignored) = read_chat(state, &fields, call, &id)?;
         options::check(&fields, &mut ignored)?;
         let store = fields.boolean("store")?.unwrap_or(true);
         let background = background(&fields, store)?;
@@ -97,20 +97,19 @@ impl Operation for Responses {
             ignored.add(|| "reasoning.effort".to_owned());
         }
         let ignored = ignored.settle(state.config().strict)?;
-        let class = identity.class(generation.class);
+        let class = call.identity.class(generation.class);
         let prepared = asked.conversation.prepare(&model)?;
-        let mut request = generation.request(id.clone(), prepared.tokens, max_tokens, identity, deadlines);
+        let mut request = generation.request(id.clone(), prepared.tokens, max_tokens, call);
         request.spell_control |= prepared.spell_control;
         let keeper = store.then(|| Keeper {
-            store: Arc::clone(state.kept()),
-            owner: identity.owner().map(str::to_owned),
-            items: asked.items,
-            messages: asked.messages,
-            events: OnceLock::new(),
+            owner: call.identity.owner().map(str::to_owned),
+            items: asked.items.into(),
+            messages: asked.messages.into(),
+            end: OnceLock::new(),
         });
         let encoder = Arc::new(Responses {
             id,
-            created: unix_seconds(),
+            created: call.birth.created,
             service_tier: service_tier::served(class, model.engine.has_classes()),
             settings: settings::read(&fields, &model.name)?,
             reading: prepared.form,
@@ -136,7 +135,7 @@ pub(super) struct Asked {
 pub(super) fn read_chat(
     state: &AppState,
     fields: &Fields<'_>,
-    identity: &Identity,
+    call: &Call<'_>,
     id: &str,
 ) -> Result<(Arc<ModelEntry>, Asked, IgnoredFields), ApiError> {
     let model = state.model_for(TaskKind::Generate, fields.string("model")?)?;
@@ -147,14 +146,11 @@ pub(super) fn read_chat(
             ignored.add(|| name.to_owned());
         }
     }
-    let previous = fields.string("previous_response_id")?;
-    let before = previous.map(|id| earlier(state, id, identity)).transpose()?;
-    let kept = |id: &str| find_item(before.as_ref(), id);
-    let name = |index| part_id("item_", id, (1, index), 32);
-    let input = input::read(fields, &kept, &name)?;
-    let mut messages = before.map(|before| before.messages.as_array().cloned().unwrap_or_default()).unwrap_or_default();
-    messages.extend(input::completed(input.messages));
-    input::refuse_nothing(&messages, fields)?;
+    let (items, messages) = match call.again {
+        // As it was read when it came: the answer before it may be gone.
+        Some(again) => (list(&again.items), list(&again.messages)),
+        None => read_input(fields, call.earlier, id)?,
+    };
     let instructions = fields.string("instructions")?.filter(|text| !text.is_empty());
     let instructed = instructions.map(|text| serde_json::json!({"role": "system", "content": text}));
     let conversation = Conversation {
@@ -168,25 +164,47 @@ pub(super) fn read_chat(
         format: None,
         param: INPUT,
     };
-    Ok((model, Asked { conversation, items: input.items, messages }, ignored))
+    Ok((model, Asked { conversation, items, messages }, ignored))
 }
 
-/// The answer that this one follows.
-fn earlier(state: &AppState, id: &str, identity: &Identity) -> Result<Arc<crate::generate::Kept>, ApiError> {
-    const FIELD: &str = "previous_response_id";
-    let kept = state
-        .kept()
-        .get(id, identity.owner())
-        .ok_or_else(|| ApiError::bad_request("previous_response_not_found", unknown(id).message()).with_param(FIELD))?;
-    if kept.job.is_some() {
-        let message = format!("{FIELD} is {}, whose answer is not complete yet; wait for its end", quote(id));
-        return Err(ApiError::invalid_value(FIELD, message));
+/// The items of input, and what came before with them as messages.
+fn read_input(fields: &Fields<'_>, earlier: Option<&Kept>, id: &str) -> Result<(Vec<Value>, Vec<Value>), ApiError> {
+    let previous = fields.string(PREVIOUS)?;
+    let before = previous.map(|id| complete(id, earlier)).transpose()?;
+    let kept = |id: &str| find_item(before, id);
+    let name = |index| part_id("item_", id, (1, index), 32);
+    let input = input::read(fields, &kept, &name)?;
+    let mut messages = before.map(|before| list(&before.messages)).unwrap_or_default();
+    messages.extend(input::completed(input.messages));
+    input::refuse_nothing(&messages, fields)?;
+    Ok((input.items, messages))
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+/// Names the answer that a body follows.
+const PREVIOUS: &str = "previous_response_id";
+
+/// The answer that a body follows.
+pub(super) fn follows(body: &Value) -> Option<&str> {
+    body.get(PREVIOUS)?.as_str()
+}
+
+/// The answer of this name, if it is there and complete.
+fn complete<'a>(id: &str, earlier: Option<&'a Kept>) -> Result<&'a Kept, ApiError> {
+    let unknown = || ApiError::bad_request("previous_response_not_found", unknown(id).message()).with_param(PREVIOUS);
+    let kept = earlier.filter(|kept| kept.kind == Kind::Response).ok_or_else(unknown)?;
+    if kept.is_under_way() {
+        let message = format!("{PREVIOUS} is {}, whose answer is not complete yet; wait for its end", quote(id));
+        return Err(ApiError::invalid_value(PREVIOUS, message));
     }
     Ok(kept)
 }
 
 /// An item of the answer before this one, by its id.
-fn find_item(before: Option<&Arc<crate::generate::Kept>>, id: &str) -> Option<Value> {
+fn find_item(before: Option<&Kept>, id: &str) -> Option<Value> {
     let before = before?;
     let lists = [&before.body["output"], &before.items];
     lists.into_iter().filter_map(Value::as_array).flatten().find(|item| item["id"] == id).cloned()

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::schema::{Checker, Others};
 use crate::embedders::{pooling, two_way};
-use crate::support::{Answer, get, post, state_with, upload};
+use crate::support::{Answer, Running, get, post, start_at, state_with, upload};
 use crate::texts::api_of;
 
 /// A server for each kind of model.
@@ -22,6 +22,8 @@ pub struct Servers {
     pub file: String,
     pub batch: String,
     _store: TempDir,
+    /// Does what is in the store.
+    _server: Running,
 }
 
 /// A `POST` of the description.
@@ -51,7 +53,9 @@ impl Servers {
         let folder = TempDir::new().expect("a folder");
         let store = StoreConfig::at(Place::Sqlite(folder.path().join("parkade.db")));
         let config = ServerConfig { store: Some(store), ..ServerConfig::default() };
-        let chat = router(state_with(config).0);
+        let (state, engine) = state_with(config);
+        let server = start_at("127.0.0.1", state.clone(), engine).await;
+        let chat = router(state);
         let file = upload(&chat, "lines.jsonl", b"{}").await.json();
         let file = file["id"].as_str().expect("an id").to_owned();
         let wanted = json!({"input_file_id": file, "endpoint": "/v1/completions", "completion_window": "24h"});
@@ -60,7 +64,7 @@ impl Servers {
         let document = get(&chat, "/openapi.json").await.json();
         let embedder = api_of(&[pooling(1), two_way()], EngineConfig::default());
         let reranker = api_of(&[pooling(4), two_way()], EngineConfig::default());
-        Servers { document, chat, embedder, reranker, file, batch, _store: folder }
+        Servers { document, chat, embedder, reranker, file, batch, _store: folder, _server: server }
     }
 
     /// The server whose model does what a path asks for.

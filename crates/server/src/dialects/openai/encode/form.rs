@@ -7,15 +7,13 @@ use parkade_core::{PromptProgress, TokenLogprob, Usage};
 use parkade_model::TokenId;
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::details::{self, Detailed, Meter, Verbose};
 use super::unsent::Unsent;
-use crate::access::Identity;
 use crate::dialects::progress::PromptReport;
 use crate::dialects::request::{Details, Generation, service_tier};
 use crate::dialects::timings::Timings;
-use crate::generate::{CollectedPrompt, ModelEntry, unix_seconds};
+use crate::generate::{Birth, Call, CollectedPrompt, ModelEntry};
 use crate::http::Frames;
 
 /// What stands at the head of an answer and of each chunk of a streamed one.
@@ -33,11 +31,16 @@ pub(crate) struct Head {
 
 impl Head {
     /// The head of a new answer; `prefix` is `chatcmpl` or `cmpl`.
-    pub fn new(prefix: &str, object: &'static str, model: &ModelEntry, service_tier: &'static str) -> Self {
+    pub fn new(
+        (prefix, object): (&str, &'static str),
+        birth: &Birth,
+        model: &ModelEntry,
+        service_tier: &'static str,
+    ) -> Self {
         Self {
-            id: format!("{prefix}-{}", Uuid::new_v4().simple()),
+            id: format!("{prefix}-{}", birth.name),
             object,
-            created: unix_seconds(),
+            created: birth.created,
             model: model.name.clone(),
             service_tier,
             system_fingerprint: model.fingerprint.clone(),
@@ -66,12 +69,12 @@ impl Form {
         wanted: &Generation,
         (prefix, object): (&str, &'static str),
         model: &Arc<ModelEntry>,
-        identity: &Identity,
+        call: &Call<'_>,
         with_logprobs: bool,
     ) -> Self {
-        let tier = service_tier::served(identity.class(wanted.class), model.engine.has_classes());
+        let tier = service_tier::served(call.identity.class(wanted.class), model.engine.has_classes());
         Self {
-            head: Head::new(prefix, object, model, tier),
+            head: Head::new((prefix, object), call.birth, model, tier),
             model: model.clone(),
             with_logprobs,
             spell_control: wanted.spell_control,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use parkade_core::TaskKind;
 use serde_json::Value;
 
-use crate::access::Identity;
 use crate::dialects::chat::Prepared;
 use crate::dialects::fields::Fields;
 use crate::dialects::openai::encode::{Chat, Form};
@@ -14,7 +13,7 @@ use crate::dialects::request::generation::{self, Generation};
 use crate::dialects::request::known_fields::{self, Endpoint};
 use crate::dialects::request::tokens::written;
 use crate::dialects::request::{messages, thinking, tools};
-use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
+use crate::generate::{AppState, Call, IgnoredFields, ModelEntry, Operation, Task};
 use crate::http::ApiError;
 
 /// The most alternatives to a token that OpenAI's API gives.
@@ -24,19 +23,14 @@ impl Operation for Chat {
     /// None: a template is a program from a file that somebody made, and never runs on an async thread.
     const INLINE_BYTES: usize = 0;
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
-        Self::read_with_encoder(state, body, identity, deadlines).map(|(task, _)| task)
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
+        Self::read_with_encoder(state, body, call).map(|(task, _)| task)
     }
 }
 
 impl Chat {
     /// As [`Operation::read`], with the task's encoder beside it.
-    pub fn read_with_encoder(
-        state: &AppState,
-        body: &Value,
-        identity: &Identity,
-        deadlines: Deadlines,
-    ) -> Result<(Task, Arc<Chat>), ApiError> {
+    pub fn read_with_encoder(state: &AppState, body: &Value, call: &Call<'_>) -> Result<(Task, Arc<Chat>), ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
@@ -57,9 +51,9 @@ impl Chat {
         let chat = conversation(&fields, &model, messages, tools, thinking, generation.format.take())?;
         let prepared = chat.prepare(&model)?;
         generation.spell_control |= prepared.spell_control;
-        let mut form = Form::of(&generation, ("chatcmpl", "chat.completion"), &model, identity, logprobs.is_some());
+        let mut form = Form::of(&generation, ("chatcmpl", "chat.completion"), &model, call, logprobs.is_some());
         let id = form.head.id.clone();
-        let mut request = generation.request(id, prepared.tokens, max_tokens, identity, deadlines);
+        let mut request = generation.request(id, prepared.tokens, max_tokens, call);
         request.logprobs = logprobs;
         form.details.note_prompts(std::slice::from_ref(&request));
         form.details.verbose = verbose(&fields, generation.stream)?.then(|| written(&model.tokenizer, &request.prompt));

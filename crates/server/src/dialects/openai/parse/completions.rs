@@ -7,15 +7,12 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::{Bos, SpecialTokens};
 use serde_json::Value;
 
-use crate::access::Identity;
 use crate::dialects::fields::{Fields, integer, wrong_type};
 use crate::dialects::fill_in::Gap;
 use crate::dialects::openai::encode::{Completions, Echo, Form};
 use crate::dialects::request::generation::{self, Generation};
 use crate::dialects::request::known_fields::{self, Endpoint};
-use crate::generate::{
-    AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
-};
+use crate::generate::{AppState, Call, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable};
 use crate::http::ApiError;
 
 /// The field that a completion's prompt comes from.
@@ -39,8 +36,8 @@ pub(crate) enum Prompt<'a> {
 impl Operation for Completions {
     const INLINE_BYTES: usize = 16 << 10;
 
-    fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
-        Self::read_with_encoder(state, body, identity, deadlines).map(|(task, _)| task)
+    fn read(state: &AppState, body: &Value, call: &Call<'_>) -> Result<Task, ApiError> {
+        Self::read_with_encoder(state, body, call).map(|(task, _)| task)
     }
 }
 
@@ -49,8 +46,7 @@ impl Completions {
     pub fn read_with_encoder(
         state: &AppState,
         body: &Value,
-        identity: &Identity,
-        deadlines: Deadlines,
+        call: &Call<'_>,
     ) -> Result<(Task, Arc<Completions>), ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
@@ -64,7 +60,7 @@ impl Completions {
         let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
         let suffix = suffix(&fields, echo)?;
         refuse_two_echoes(&fields, echo && logprobs.is_some())?;
-        let mut form = Form::of(&generation, ("cmpl", "text_completion"), &model, identity, logprobs.is_some());
+        let mut form = Form::of(&generation, ("cmpl", "text_completion"), &model, call, logprobs.is_some());
 
         let mut requests = Vec::with_capacity(prompts.len());
         let mut echoes = Vec::new();
@@ -80,7 +76,7 @@ impl Completions {
                 1 => form.head.id.clone(),
                 _ => format!("{}-{i}", form.head.id),
             };
-            let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
+            let mut request = generation.request(id, tokens, max_tokens, call);
             if let Some(best_of) = generation.best_of {
                 request.n = best_of;
             }

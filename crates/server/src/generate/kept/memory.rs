@@ -1,78 +1,12 @@
-//! Answers that are kept so that they can be asked for later, and continued.
-//!
-//! They are in memory, within a bound and an age; behind [`Store`], so that they can become durable.
+//! Answers in memory, within a bound and an age.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parkade_sync::Mutex;
-use serde_json::Value;
 
-use crate::generate::event_log::EventLog;
-
-/// What computes an answer.
-pub(crate) trait Job: Send + Sync {
-    /// Whether it has not begun.
-    fn is_waiting(&self) -> bool;
-    /// Ends it; false if it has ended.
-    fn cancel(&self) -> bool;
-}
-
-/// An answer, or one that is under way.
-#[derive(Clone)]
-pub(crate) struct Kept {
-    pub id: String,
-    /// The key that asked for it.
-    pub owner: Option<String>,
-    /// The answer as its API has it.
-    pub body: Value,
-    /// What was asked, as its API has it: a list of items.
-    pub items: Value,
-    /// What was asked and answered, as chat templates have it: a list of messages.
-    pub messages: Value,
-    /// Its events, if it is computed whether or not somebody reads.
-    pub events: Option<Arc<EventLog>>,
-    /// What computes it, as long as it is under way.
-    pub job: Option<Arc<dyn Job>>,
-}
-
-impl Kept {
-    /// About as many bytes as it takes.
-    fn bytes(&self) -> usize {
-        let values = [&self.body, &self.items, &self.messages].map(bytes_of).iter().sum::<usize>();
-        values + self.events.as_ref().map_or(0, |events| events.bytes())
-    }
-
-    fn is_owned_by(&self, owner: Option<&str>) -> bool {
-        self.owner.as_deref() == owner
-    }
-}
-
-/// Bytes that a value takes in memory, about.
-pub(crate) fn bytes_of(value: &Value) -> usize {
-    const VALUE: usize = size_of::<Value>();
-    match value {
-        Value::String(text) => VALUE + text.len(),
-        Value::Array(list) => VALUE + list.iter().map(bytes_of).sum::<usize>(),
-        Value::Object(members) => {
-            VALUE + members.iter().map(|(name, value)| name.len() + 2 * VALUE + bytes_of(value)).sum::<usize>()
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => VALUE,
-    }
-}
-
-/// Where answers are kept.
-pub(crate) trait Store: Send + Sync {
-    /// Keeps an answer, in place of one of the same id.
-    fn put(&self, kept: Kept);
-    /// The answer of this id, if `owner` asked for it. Whoever asks for it keeps it alive.
-    fn get(&self, id: &str, owner: Option<&str>) -> Option<Arc<Kept>>;
-    /// Its events are complete: they count from now on.
-    fn settle(&self, id: &str, owner: Option<&str>);
-    /// Forgets it, if `owner` asked for it; false if there was none.
-    fn remove(&self, id: &str, owner: Option<&str>) -> bool;
-}
+use super::Kept;
 
 /// Answers in memory: the ones that were used last, within a bound and an age.
 pub(crate) struct MemoryStore {
@@ -156,52 +90,86 @@ impl Book {
     /// What does not run and was used the longest ago, of one owner or of all.
     fn oldest_idle(&self, owner: Option<&Option<String>>) -> Option<(&String, &Place)> {
         let mut places = self.by_use.values().filter_map(|id| Some((id, self.kept.get(id)?)));
-        places.find(|(_, place)| place.kept.job.is_none() && owner.is_none_or(|owner| place.kept.owner == *owner))
+        places.find(|(_, place)| !place.kept.is_under_way() && owner.is_none_or(|owner| place.kept.owner == *owner))
     }
 }
 
-impl Store for MemoryStore {
-    fn put(&self, kept: Kept) {
+impl MemoryStore {
+    /// Keeps an answer, in place of one of the same id.
+    pub fn put(&self, kept: Kept) {
         let now = Instant::now();
         let mut book = self.book.lock();
         book.add(kept, now);
         book.tidy(self.most_bytes, self.age, now);
     }
 
-    fn get(&self, id: &str, owner: Option<&str>) -> Option<Arc<Kept>> {
+    /// Keeps an answer in place of the one of the same id; false if there is none, which somebody has deleted.
+    pub fn replace(&self, kept: Kept) -> bool {
+        let now = Instant::now();
+        let mut book = self.book.lock();
+        let is_there = book.kept.contains_key(&kept.id);
+        if is_there {
+            book.add(kept, now);
+            book.tidy(self.most_bytes, self.age, now);
+        }
+        is_there
+    }
+
+    /// Its events are complete: they count from now on.
+    pub fn weigh(&self, id: &str) {
+        if let Some(kept) = self.find(id) {
+            self.replace(Kept::clone(&kept));
+        }
+    }
+
+    /// The answer of this id, if `owner` asked for it. Whoever asks for it keeps it alive.
+    pub fn get(&self, id: &str, owner: Option<&str>) -> Option<Arc<Kept>> {
         let now = Instant::now();
         let mut book = self.book.lock();
         book.tidy(self.most_bytes, self.age, now);
         book.use_now(id, owner, now)
     }
 
-    fn settle(&self, id: &str, owner: Option<&str>) {
-        let kept = self.get(id, owner);
-        if let Some(kept) = kept {
-            self.put(Kept::clone(&kept));
-        }
+    /// The answer of this id, whoever asked for it.
+    pub fn find(&self, id: &str) -> Option<Arc<Kept>> {
+        self.book.lock().kept.get(id).map(|place| Arc::clone(&place.kept))
     }
 
-    fn remove(&self, id: &str, owner: Option<&str>) -> bool {
+    /// Forgets it, if `owner` asked for it; false if there was none.
+    pub fn remove(&self, id: &str, owner: Option<&str>) -> bool {
         let mut book = self.book.lock();
         let is_own = book.kept.get(id).is_some_and(|place| place.kept.is_owned_by(owner));
         is_own && book.remove(id)
+    }
+
+    /// Whether there is an answer that is complete.
+    pub fn has_ended(&self) -> bool {
+        self.book.lock().oldest_idle(None).is_some()
+    }
+
+    /// Forgets it, whoever asked for it.
+    pub fn forget(&self, id: &str) {
+        self.book.lock().remove(id);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
+    use super::super::{Kind, Progress};
     use super::*;
 
     fn kept(id: &str, owner: Option<&str>, bytes: usize) -> Kept {
         Kept {
             id: id.to_owned(),
+            kind: Kind::Response,
             owner: owner.map(str::to_owned),
             body: Value::from("x".repeat(bytes)),
             items: Value::Null,
             messages: Value::Null,
             events: None,
-            job: None,
+            progress: Progress::Ended,
         }
     }
 
