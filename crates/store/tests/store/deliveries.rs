@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use parkade_store::{Deed, Delivery, NewAnswer, Node, Retention, Store};
+use parkade_store::{AnswerEnd, Deed, Delivery, NewAnswer, Node, Retention, Store};
 
 use super::on_each;
+
+fn end_of(id: &str) -> AnswerEnd {
+    AnswerEnd { id: id.to_owned(), body: "{}".to_owned(), messages: "[]".to_owned(), ..AnswerEnd::default() }
+}
 
 /// Answers that have come to an end, each with an event.
 async fn events(store: &Store, node: &Node, owner: &str, count: usize) -> Vec<String> {
@@ -14,7 +18,7 @@ async fn events(store: &Store, node: &Node, owner: &str, count: usize) -> Vec<St
         let answer = NewAnswer { id: format!("resp_{id}"), owner: owner.to_owned(), ..NewAnswer::default() };
         store.put_answer(&answer, Some(node), None).await.unwrap();
         let event = Delivery { id: id.clone(), owner: owner.to_owned(), kind: "k".into(), payload: "{}".into() };
-        store.finish_answer(node, (&answer.id, "{}", "[]"), (None, &event)).await.unwrap();
+        store.finish_answer(node, &end_of(&answer.id), (None, &event)).await.unwrap();
         ids.push(id);
     }
     ids
@@ -69,7 +73,7 @@ fn who_is_not_to_be_told_leaves_nothing_behind() {
         let node = store.join().await.unwrap();
         let answer = NewAnswer { id: "resp_1".into(), ..NewAnswer::default() };
         store.put_answer(&answer, Some(&node), Some(&Deed::default())).await.unwrap();
-        store.finish_answer(&node, ("resp_1", "{}", "[]"), (None, &Delivery::none())).await.unwrap();
+        store.finish_answer(&node, &end_of("resp_1"), (None, &Delivery::none())).await.unwrap();
         assert!(taken(&store, 10).await.is_empty());
     });
 }
