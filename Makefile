@@ -51,11 +51,11 @@ test: setup ## all tests: Rust in both feature sets, thread interleavings, then 
 	@scripts/setup tests
 	@$(MAKE) --no-print-directory test-rust test-loom test-e2e test-python
 
-# The workspace comes last: it leaves the binary with all features where the end-to-end tests look for it.
+# Tests that want PostgreSQL find it by PARKADE_TEST_POSTGRES. The workspace comes last: it leaves the binary with all features where the end-to-end tests look for it.
 test-rust:
 	cargo test --locked -p parkade-sync --features deadlock-detection --test deadlock
-	cargo test --locked $(WITHOUT_LOT)
-	cargo test --locked --workspace
+	scripts/with_postgres cargo test --locked $(WITHOUT_LOT)
+	scripts/with_postgres cargo test --locked --workspace
 
 # Everything is compiled with the flag, so it has a target directory of its own: the other builds stay as they are.
 test-loom: ## the worker pool in all interleavings of small cases, by loom (ARGS="name")

@@ -6,6 +6,7 @@ For each crate:
   also when a `mod.rs` hands it on. What a file takes from a folder that it stands in (`super::`) does not
   count: the two are one thing in two depths. Nor does what stands under `#[cfg(test)]`.
 - the folders named in LAYERS import only those that stand before them.
+- the folders named in APART do not import each other.
 
 Names of crates as arguments check these alone.
 
@@ -30,7 +31,14 @@ LAYERS = {
         chat""".split(),
     # The policies know nothing of threads, and nothing below them knows a policy.
     "pool": """time units task rates error tenant_policy config decision stats policy fifo lot pool jobs""".split(),
-    "server": """description http access generate dialects routes""".split(),
+    "server": """description http access generate work dialects/fields dialects/metadata dialects/numbers dialects/timings dialects/progress dialects/headers dialects/envelope
+        dialects/route dialects/fill_in dialects/chat dialects/request dialects/openai dialects/anthropic dialects/responses
+        dialects/llama_cpp dialects/batches dialects routes""".split(),
+}
+
+# Folders of a crate of which none imports another, whatever their order above.
+APART = {
+    "server": """dialects/openai dialects/anthropic dialects/responses dialects/llama_cpp dialects/batches""".split(),
 }
 
 # Crates whose files may form circles, and why.
@@ -208,7 +216,12 @@ def check_crate(crate):
     for (begin, end), names in sorted(edges.items()):
         if None not in (floor(begin), floor(end)) and floor(begin) < floor(end):
             yield f"{shown(begin)} imports {', '.join(sorted(names))} upward, from {shown(end)}"
-    for layer in layers:
+    apart = [tuple(name.split("/")) for name in APART.get(crate.name, [])]
+    for (begin, end), names in sorted(edges.items()):
+        houses = [next((one for one in apart if path[: len(one)] == one), None) for path in (begin, end)]
+        if None not in houses and houses[0] != houses[1]:
+            yield f"{shown(begin)} imports {', '.join(sorted(names))} of its neighbour, from {shown(end)}"
+    for layer in layers + apart:
         if layer not in crate.modules:
             yield f"scripts/check_house.py: crates/{crate.name} has no module {'/'.join(layer)}"
 

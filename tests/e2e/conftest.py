@@ -3,6 +3,7 @@
 import openai
 import pytest
 
+from databases import cluster, database  # noqa: F401
 from process import PATIENCE, Server, default_model
 
 

@@ -158,6 +158,7 @@ def test_empty_variables_count_as_unset():
         ("log-level", "parkade=loudest", ["serve"]),
         ("log-format", "xml", ["run", "-i", "x"]),
         ("top-p", "2", ["run", "-i", "x"]),
+        ("top-p", "2", ["serve"]),
         ("max-tokens", "many", ["run", "-i", "x"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -14,7 +14,7 @@ import pytest
 
 from process import PATIENCE, Server, parkade
 
-SHORT = {"model": "default", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
+SHORT = {"model": "default", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4, "temperature": 0}
 
 
 class Certificate:

@@ -56,6 +56,19 @@ def test_a_stream_says_what_the_whole_message_does(claude):
     assert total(final.usage) == total(whole.usage) and final.usage.output_tokens == whole.usage.output_tokens
 
 
+@pytest.mark.parametrize("most", range(6, 30, 4))
+def test_a_call_that_is_cut_has_the_members_that_are_whole_in_both_ways(claude, most):
+    ask = dict(max_tokens=most, tools=[TOOL], tool_choice={"type": "tool", "name": "weather"})
+    whole = create(claude, temperature=0, **ask)
+    with claude.messages.stream(model=MODEL, messages=ASK, extra_body={"temperature": 0}, **ask) as stream:
+        final = stream.get_final_message()
+    said = lambda message: [(block.type, getattr(block, "input", None)) for block in message.content if block.type == "tool_use"]
+    assert said(whole) == said(final)
+    assert whole.stop_reason == final.stop_reason
+    if whole.stop_reason == "max_tokens":
+        assert all(set(block.input) <= {"city", "days"} for block in whole.content if block.type == "tool_use")
+
+
 @pytest.mark.parametrize("choice", [{"type": "any", "disable_parallel_tool_use": True}, {"type": "tool", "name": "weather"}])
 def test_a_tool_is_used_with_valid_input(claude, choice):
     message = create(claude, tools=[TOOL], tool_choice=choice, max_tokens=200)

@@ -12,7 +12,9 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(server, client):
     assert promtool, "promtool is missing; `make test` as root installs Debian's package prometheus, else install it"
     page = server.get("/metrics")
     assert page.headers["content-type"].startswith("text/plain")
-    checked = subprocess.run([promtool, "check", "metrics"], input=page.text.encode(), capture_output=True, timeout=PATIENCE)
+    # Its rules want no colons in names; those that inference gateways read are vLLM's, and have one.
+    own = "".join(line for line in page.text.splitlines(keepends=True) if "vllm:" not in line)
+    checked = subprocess.run([promtool, "check", "metrics"], input=own.encode(), capture_output=True, timeout=PATIENCE)
     assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
 
 

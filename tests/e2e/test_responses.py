@@ -203,6 +203,12 @@ async def test_the_async_client_does_the_same(async_client):
         ({"max_tool_calls": 0}, "max_tool_calls"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
+        ({"include": "reasoning.encrypted_content"}, "include"),
+        ({"include": ["reasoning.encrypted_content", "everything"]}, "include[1]"),
+        ({"include": ["message.output_text.logprobs"]}, "include[0]"),
+        ({"include": [5]}, "include[0]"),
+        ({"stream_options": True}, "stream_options"),
+        ({"stream_options": {"include_obfuscation": 1}}, "stream_options.include_obfuscation"),
         ({"temperature": -1}, "temperature"),
     ],
 )
@@ -210,3 +216,12 @@ def test_what_is_wrong_is_named(client, body, param):
     with pytest.raises(openai.BadRequestError) as refused:
         create(client, extra_body=body)
     assert refused.value.param == param
+
+
+def test_what_asks_for_what_is_never_there_passes_and_what_is_unknown_is_told(client):
+    options = {"include": ["reasoning.encrypted_content", "web_search_call.action.sources"], "stream_options": {"include_obfuscation": False}}
+    response = client.responses.with_raw_response.create(model=MODEL, input="Hi", max_output_tokens=2, extra_body=options)
+    assert "x-parkade-ignored-fields" not in response.headers
+    options["stream_options"]["padding"] = 5
+    response = client.responses.with_raw_response.create(model=MODEL, input="Hi", max_output_tokens=2, extra_body=options)
+    assert response.headers["x-parkade-ignored-fields"] == "stream_options.padding"

@@ -1,5 +1,6 @@
 """`parkade run`: one answer, from a pipe, and the chat in a terminal."""
 
+import json
 import os
 import pty
 import re
@@ -50,6 +51,30 @@ def test_a_system_message_changes_the_answer():
     plain = parkade("run", *GREEDY, "-i", "Who are you?")
     told = parkade("run", *GREEDY, "--system", "You are a pirate called Anne.", "-i", "Who are you?")
     assert told.returncode == 0 and told.stdout != plain.stdout
+
+
+def test_an_answer_has_the_form_that_a_flag_asks_for(tmp_path):
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"}},
+              "required": ["name", "age"], "additionalProperties": False}
+    file = tmp_path / "person.json"
+    file.write_text(json.dumps(schema))
+    question = ("-i", "Who is Anne?", "--temperature", "1", "--seed", "3", "--max-tokens", "60")
+    for given in (str(file), json.dumps(schema)):
+        done = parkade("run", *question, "--json-schema", given)
+        assert done.returncode == 0, done.stderr.decode()
+        answer = json.loads(done.stdout)
+        assert set(answer) == {"name", "age"} and isinstance(answer["age"], int)
+    assert parkade("run", *question, "--choice", "yes", "--choice", "no").stdout in (b"yes\n", b"no\n")
+    assert re.fullmatch(rb"#[0-9]{3}\n", parkade("run", *question, "--regex", "#[0-9]{3}").stdout)
+    assert parkade("run", *question, "--grammar", 'root ::= "a" "b"').stdout == b"ab\n"
+
+
+def test_a_form_that_is_none_is_refused_with_its_place():
+    refused = parkade("run", "-i", "Hi", "--json-schema", '{"properties": {"a": {"type": "strin"}}}')
+    assert refused.returncode == 2
+    assert "--json-schema: at /properties/a/type: `type` must be" in refused.stderr.decode()
+    both = parkade("run", "-i", "Hi", "--regex", "a", "--choice", "b")
+    assert both.returncode == 2 and "cannot be used with" in both.stderr.decode()
 
 
 def test_a_chat_template_is_given_by_its_name_or_as_a_file(tmp_path):

@@ -28,6 +28,11 @@ impl Kinds {
         Kinds(self.0 | other.0)
     }
 
+    /// Those that the other has not.
+    pub(crate) fn without(self, other: Kinds) -> Kinds {
+        Kinds(self.0 & !other.0)
+    }
+
     fn and(self, other: Kinds) -> Kinds {
         Kinds(self.0 & other.0)
     }

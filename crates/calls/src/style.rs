@@ -27,6 +27,10 @@ pub enum Style {
     DeepSeekV3,
     /// `<｜tool▁call▁begin｜>NAME<｜tool▁sep｜>{…}<｜tool▁call▁end｜>`: DeepSeek V3.1.
     DeepSeekV31,
+    /// `<｜DSML｜function_calls><｜DSML｜invoke name="NAME"><｜DSML｜parameter name="KEY" string="true">VALUE</｜DSML｜parameter>…`: DeepSeek V3.2.
+    DeepSeekV32,
+    /// The same in `<｜DSML｜tool_calls>`: DeepSeek V4.
+    DeepSeekV4,
     /// `<|tool_call_begin|>functions.NAME:0<|tool_call_argument_begin|>{…}<|tool_call_end|>`: Kimi K2.
     KimiK2,
     /// `<|tool_call|>[{"name": …, "arguments": {…}}]`: Granite 3.
@@ -37,12 +41,16 @@ pub enum Style {
     Harmony,
     /// `<|tool_call_start|>[NAME(key=value)]<|tool_call_end|>`: LFM 2.
     Lfm2,
+    /// `<function_calls>` and in each line `NAME(key=value)`: OLMo 3.
+    Olmo3,
     /// `<|START_ACTION|>[{"tool_name": …, "parameters": {…}}]<|END_ACTION|>`: Command R7B and Command A.
     CommandR,
     /// `<TOOLCALL>[{"name": …, "arguments": {…}}]</TOOLCALL>`: Nemotron Nano and Super.
     Nemotron,
     /// `<tool_calls>[{"name": …, "arguments": {…}}]</tool_calls>`: Jamba, Hunyuan A13B, Apriel.
     Jamba,
+    /// `<|tools_prefix|>[{"NAME": {…}}]<|tools_suffix|>`: Apertus.
+    Apertus,
     /// `<start_function_call>call:NAME{key:<escape>text<escape>}<end_function_call>`: FunctionGemma.
     FunctionGemma,
     /// `<|tool_call>call:NAME{key:<|"|>text<|"|>}<tool_call|>`: Gemma 4.
@@ -50,7 +58,7 @@ pub enum Style {
 }
 
 /// Names of styles, the first of each its own; the others are those of parsers elsewhere, vLLM's first of all.
-const NAMES: [(Style, &[&str]); 22] = [
+const NAMES: [(Style, &[&str]); 26] = [
     (Style::Hermes, &["hermes", "qwen", "qwen25", "qwen3"]),
     (Style::Generic, &["generic"]),
     (Style::Qwen3Coder, &["qwen3_coder", "qwen3_xml"]),
@@ -63,23 +71,30 @@ const NAMES: [(Style, &[&str]); 22] = [
     (Style::MistralNamed, &["mistral_named"]),
     (Style::DeepSeekV3, &["deepseek_v3", "deepseekv3"]),
     (Style::DeepSeekV31, &["deepseek_v31", "deepseekv31"]),
+    (Style::DeepSeekV32, &["deepseek_v32", "deepseekv32"]),
+    (Style::DeepSeekV4, &["deepseek_v4", "deepseekv4"]),
     (Style::KimiK2, &["kimi_k2"]),
     (Style::Granite, &["granite"]),
     (Style::Phi4Mini, &["phi4_mini_json", "phi4_mini"]),
     (Style::Harmony, &["openai", "harmony", "gpt-oss", "gpt_oss"]),
     (Style::Lfm2, &["lfm2"]),
+    (Style::Olmo3, &["olmo3"]),
     (Style::CommandR, &["command_r7b", "cohere_command3", "cohere"]),
     (Style::Nemotron, &["nemotron"]),
     (Style::Jamba, &["jamba", "hunyuan_a13b"]),
+    (Style::Apertus, &["apertus"]),
     (Style::FunctionGemma, &["functiongemma"]),
     (Style::Gemma4, &["gemma4"]),
 ];
 
 /// What templates mention that know a style, all of it; the first line that fits decides.
-const SIGNS: [(Style, &[&str]); 23] = [
+const SIGNS: [(Style, &[&str]); 27] = [
     (Style::Harmony, &["<|channel|>", "functions."]),
     (Style::DeepSeekV3, &["<｜tool▁calls▁begin｜>", "```json"]),
     (Style::DeepSeekV31, &["<｜tool▁calls▁begin｜>"]),
+    // Their markers are put together in the template.
+    (Style::DeepSeekV32, &["｜DSML｜", "function_calls>"]),
+    (Style::DeepSeekV4, &["｜DSML｜", "tool_calls>"]),
     (Style::KimiK2, &["<|tool_calls_section_begin|>"]),
     (Style::MiniMax, &["<minimax:tool_call>"]),
     (Style::SeedOss, &["<seed:tool_call>"]),
@@ -89,6 +104,8 @@ const SIGNS: [(Style, &[&str]); 23] = [
     (Style::Gemma4, &["<|tool_call>", "call:"]),
     (Style::Lfm2, &["<|tool_list_start|>"]),
     (Style::Lfm2, &["<|tool_call_start|>"]),
+    (Style::Olmo3, &["<function_calls>"]),
+    (Style::Apertus, &["<|tools_prefix|>"]),
     (Style::MistralNamed, &["[TOOL_CALLS]", "[ARGS]"]),
     (Style::Mistral, &["[TOOL_CALLS]"]),
     (Style::CommandR, &["<|START_ACTION|>"]),

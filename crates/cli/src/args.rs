@@ -1,6 +1,8 @@
 //! The command line. Every flag with an environment variable is a *setting*: it can also stand in the configuration
 //! file (see [`crate::config`]), which is why no setting is an `Option` with its default hidden in the code.
 
+mod batch;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -8,13 +10,15 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use parkade_bench::{BenchArgs, Format};
 use parkade_calls::Style;
-use parkade_core::{DrainWaiting, EngineConfig, ModelConfig, PoolingType, Reserve, SchedulerKind};
+use parkade_core::{Class, DrainWaiting, EngineConfig, ModelConfig, PoolingType, Reserve, SchedulerKind};
 use parkade_server::ServerConfig;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StringDeserializer};
 
+use crate::answers::AnswerArgs;
 use crate::logging::{Directives, LogFormat};
 use crate::numbers::{decimal, whole};
+pub use batch::{BatchArgs, BatchCommand, BatchIdArgs, ListArgs, RemoteArgs, ResultsArgs, RunBatchArgs, SubmitArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +27,7 @@ Examples:
   parkade run -i 'Summarise:' -f notes.txt     one answer about a file (-f -: from a pipe)
   parkade serve                                OpenAI's API on http://127.0.0.1:1234/v1
   parkade embed -m embedder.gguf 'A text.'     its embedding, as JSON
+  parkade batch run in.jsonl -o out.jsonl      the answers to a file of requests
   parkade pull llama-3.2-1b                    fetch a model
   parkade serve --model llama-3.2-1b           ... and serve it
   parkade doctor                               is everything in order?
@@ -79,6 +84,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Turn texts into embeddings, one line of JSON each
     Embed(EmbedArgs),
+    /// Answer files of requests, by a server or here
+    Batch(BatchArgs),
     /// Fetch a model from the Hugging Face hub
     Pull(PullArgs),
     /// Check the machine and the model, with a remedy for each fault
@@ -170,9 +177,30 @@ pub struct RunArgs {
     #[arg(long, value_name = "TEXT", env = "PARKADE_SYSTEM", hide_env = true)]
     pub system: Option<String>,
     #[command(flatten)]
+    pub form: FormArgs,
+    #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+}
+
+/// What the answers of `parkade run` are to be: one of these at most.
+#[derive(Debug, Args, Clone, Default)]
+#[command(next_help_heading = "Form of the answer")]
+#[group(multiple = false)]
+pub struct FormArgs {
+    /// JSON by this schema
+    #[arg(long, value_name = "FILE|SCHEMA")]
+    pub json_schema: Option<String>,
+    /// Text of this grammar: GBNF (from root) if it has ::=, else Lark (from start)
+    #[arg(long, value_name = "FILE|GRAMMAR")]
+    pub grammar: Option<String>,
+    /// Text that matches this regular expression from its first to its last character
+    #[arg(long, value_name = "PATTERN")]
+    pub regex: Option<String>,
+    /// One of several texts: a flag for each
+    #[arg(long, value_name = "TEXT")]
+    pub choice: Vec<String>,
 }
 
 /// `parkade embed`.
@@ -294,6 +322,12 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub listen: ListenArgs,
     #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub webhook: WebhookArgs,
+    #[command(flatten)]
+    pub answers: AnswerArgs,
+    #[command(flatten)]
     pub scheduling: SchedulingArgs,
     /// Print the settings in force as a configuration file, and exit
     #[arg(long)]
@@ -342,7 +376,8 @@ pub struct ListenArgs {
     /// Others on this machine can read it in the list of processes; PARKADE_API_KEY (several with commas between) they cannot
     #[arg(long = "api-key", value_name = "KEY", action = ArgAction::Append)]
     pub api_key: Vec<String>,
-    /// Names under which the model is listed and asked for, comma-separated, the first as its own [default: its file's name]
+    /// Names under which the model is listed and asked for, comma-separated, the first as its own; * stands for all that no
+    /// model here has [default: its file's name]
     #[arg(long, value_name = "NAMES", env = "PARKADE_ALIAS", hide_env = true)]
     pub alias: Option<String>,
     /// How the model writes calls of tools [default: as its chat template shows]
@@ -361,14 +396,69 @@ pub struct ListenArgs {
         default_value_t = ServerConfig::default().strict
     )]
     pub strict: bool,
-    /// Web pages that may call the API, comma-separated origins or * [default: none]
+    /// Whether GET /slots tells how much room for sequences is taken
+    #[arg(long, value_name = "BOOL", env = "PARKADE_SLOTS", hide_env = true, action = ArgAction::Set, default_value_t = ServerConfig::default().slots)]
+    pub slots: bool,
+    /// Web pages that may call the API, comma-separated origins, localhost for all of this machine, or * [default: none]
     #[arg(long, value_name = "ORIGINS", env = "PARKADE_CORS_ORIGINS", hide_env = true)]
     pub cors_origins: Option<String>,
     /// Names that requests may address the server by, comma-separated hosts or *, for proxies [default: without keys on
     /// a loopback address localhost, 127.0.0.1 and [::1] only, else any]
     #[arg(long, value_name = "HOSTS", env = "PARKADE_ALLOWED_HOSTS", hide_env = true)]
     pub allowed_hosts: Option<String>,
+    /// What the objectives of an inference gateway mean (premium=high,batch=low), by the header
+    /// x-gateway-inference-objective [default: low, normal and high are classes, and other names say nothing]
+    #[arg(long, value_name = "NAME=CLASS", env = "PARKADE_GATEWAY_OBJECTIVES", hide_env = true, value_delimiter = ',', value_parser = crate::objectives::parse)]
+    pub gateway_objectives: Vec<(String, Class)>,
 }
+
+/// Where work is kept that outlives its client.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Durable work")]
+pub struct StoreArgs {
+    /// Where batches, their files and stored answers are kept: a file of SQLite's, postgres://USER:PASSWORD@HOST/NAME for several
+    /// nodes, or none. Nothing is made before it is needed [default: parkade.db beside the models]
+    #[arg(long, value_name = "PLACE", env = "PARKADE_STORE", hide_env = true)]
+    pub store: Option<String>,
+    /// Bytes that the files of one key may have together, in MiB
+    #[arg(long, value_name = "MIB", env = "PARKADE_STORE_QUOTA_MB", hide_env = true, default_value_t = DEFAULT_QUOTA_MB, value_parser = whole::<u64>(1..=1 << 30))]
+    pub store_quota_mb: u64,
+    /// Days that batches, their files and stored answers are kept
+    #[arg(long, value_name = "DAYS", env = "PARKADE_STORE_DAYS", hide_env = true, default_value_t = 30, value_parser = whole::<u64>(1..=36_500))]
+    pub store_days: u64,
+    /// Seconds after which the work of a node that has died is taken up by others
+    #[arg(long, value_name = "S", env = "PARKADE_LEASE_SECONDS", hide_env = true, default_value_t = 15, value_parser = whole::<u64>(1..=3600))]
+    pub lease_seconds: u64,
+}
+
+/// Who is told that durable work is over.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Webhook")]
+pub struct WebhookArgs {
+    /// Is told when batches and background answers are over, of keys that name no webhook of their own: by Standard Webhooks, signed
+    /// with the secret in PARKADE_WEBHOOK_SECRET [default: nobody is told]
+    #[arg(long, value_name = "URL", env = "PARKADE_WEBHOOK_URL", hide_env = true)]
+    pub webhook_url: Option<String>,
+    /// File with the secret instead (whsec_...), or with the new one and the one before it; read again at SIGHUP
+    #[arg(long, value_name = "FILE", env = "PARKADE_WEBHOOK_SECRET_FILE", hide_env = true)]
+    pub webhook_secret_file: Option<PathBuf>,
+    /// Whether webhooks, keys' own too, may be in the local network, and without TLS
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "PARKADE_WEBHOOK_ALLOW_PRIVATE",
+        hide_env = true,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = false
+    )]
+    pub webhook_allow_private: bool,
+}
+
+/// Two of the largest files that OpenAI's API takes, ten times.
+const DEFAULT_QUOTA_MB: u64 = 4000;
 
 /// More rows than this in a step hardly raise the throughput of a few cores, but every answer gets slower with them (measured with 2
 /// threads, see BENCHMARKING.md). Who waits in line instead starts later and is done sooner.

@@ -24,6 +24,12 @@ pub fn default_model() -> PathBuf {
     models().join(DEFAULT_MODEL_FILE)
 }
 
+/// Work that outlives its client.
+#[must_use]
+pub fn store() -> PathBuf {
+    data().join("parkade.db")
+}
+
 /// What was typed into `parkade run`.
 #[must_use]
 pub fn history() -> PathBuf {

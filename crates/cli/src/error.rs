@@ -4,6 +4,7 @@ use std::io;
 
 use parkade_bench::BenchError;
 
+use crate::batch::BatchError;
 use crate::embed::EmbedError;
 use crate::hash_key::HashKeyError;
 use crate::pull::PullError;
@@ -13,6 +14,8 @@ use crate::synth::SynthError;
 
 /// Exit code of what went well.
 pub const SUCCESS: u8 = 0;
+/// Exit code of what went wrong.
+pub const FAILURE: u8 = 1;
 /// Exit code of wrong flags, variables and configuration files.
 pub const WRONG_USAGE: u8 = 2;
 /// Exit code of what Ctrl-C ended, as the shell reports it.
@@ -30,6 +33,9 @@ pub enum CliError {
     /// `parkade embed`.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// `parkade batch`.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// `parkade pull`.
     #[error(transparent)]
     Pull(#[from] PullError),
@@ -48,7 +54,7 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// [`WRONG_USAGE`], and 1 for everything else.
+    /// [`WRONG_USAGE`], and [`FAILURE`] for everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let usage = match self {
@@ -58,9 +64,10 @@ impl CliError {
             CliError::HashKey(error) => matches!(error, HashKeyError::Empty),
             CliError::Embed(error) => matches!(error, EmbedError::Dimensions { .. } | EmbedError::Memory(_)),
             CliError::Synth(error) => error.is_usage(),
+            CliError::Batch(error) => error.is_usage(),
             CliError::Pull(_) | CliError::Output(_) => false,
         };
-        if usage { WRONG_USAGE } else { 1 }
+        if usage { WRONG_USAGE } else { FAILURE }
     }
 
     /// The settings that it is about, or the fields of a configuration that they fill.
@@ -70,6 +77,7 @@ impl CliError {
             CliError::Run(error) => error.settings(),
             CliError::Serve(error) => error.settings(),
             CliError::Embed(error) => error.settings(),
+            CliError::Batch(error) => error.settings(),
             _ => Vec::new(),
         }
     }
@@ -81,6 +89,7 @@ impl CliError {
             CliError::Output(error)
             | CliError::Run(RunError::Output(error))
             | CliError::Embed(EmbedError::Output(error))
+            | CliError::Batch(BatchError::Output(error))
             | CliError::HashKey(HashKeyError::Output(error))
             | CliError::Synth(SynthError::Output(error))
             | CliError::Pull(PullError::Output(error)) => error,

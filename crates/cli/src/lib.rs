@@ -1,7 +1,9 @@
 //! The `parkade` command: chat in the terminal, serve OpenAI's API, fetch models, check the machine. Other programs
 //! can run it by [`main`], and load models as it does by [`load`].
 
+mod answers;
 mod args;
+mod batch;
 mod config;
 mod directories;
 mod doctor;
@@ -17,6 +19,7 @@ mod machine;
 mod models;
 mod names;
 mod numbers;
+mod objectives;
 mod open_files;
 mod policy;
 mod pull;
@@ -24,6 +27,7 @@ mod run;
 mod serve;
 mod stderr;
 mod synth;
+mod webhook;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -32,7 +36,7 @@ use clap::CommandFactory;
 
 use args::{Cli, Command};
 use config::{ServiceLink, Settings, SettingsError};
-use error::{CliError, INTERRUPTED, SUCCESS, WRONG_USAGE};
+use error::{CliError, FAILURE, INTERRUPTED, SUCCESS, WRONG_USAGE};
 use run::Ending;
 
 pub use embedded::{NotLoaded, load};
@@ -99,6 +103,11 @@ fn execute(settings: &Settings) -> Result<u8, CliError> {
             embed::run(args, io::stdin().lock(), &mut out)?;
             Ok(SUCCESS)
         }
+        Command::Batch(args) => Ok(match batch::run(args, &mut out)? {
+            batch::Ending::Whole => SUCCESS,
+            batch::Ending::Failures => FAILURE,
+            batch::Ending::Stopped => INTERRUPTED,
+        }),
         Command::Pull(args) => {
             pull::run(args, &mut out)?;
             Ok(SUCCESS)

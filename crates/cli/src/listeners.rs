@@ -45,6 +45,11 @@ pub enum ListenError {
         /// The one that there is not.
         missing: &'static str,
     },
+    /// A certificate where no TLS is spoken.
+    #[error(
+        "--tls-cert is given, but the server listens at the Unix socket --unix alone, where no TLS is spoken; add --host, or leave it out"
+    )]
+    NowhereForTls,
     /// The certificate or the key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -53,7 +58,7 @@ pub enum ListenError {
 impl ListenError {
     /// Whether the flags are at fault, and not the machine.
     pub fn is_usage(&self) -> bool {
-        matches!(self, ListenError::HalfOfTls { .. } | ListenError::Tls(_))
+        matches!(self, ListenError::HalfOfTls { .. } | ListenError::NowhereForTls | ListenError::Tls(_))
     }
 
     /// The settings that it is about.
@@ -62,6 +67,7 @@ impl ListenError {
             ListenError::Address { .. } => vec!["host", "port"],
             ListenError::Unix { .. } => vec!["unix"],
             ListenError::HalfOfTls { .. } | ListenError::Tls(TlsError::Pair { .. }) => vec!["tls-cert", "tls-key"],
+            ListenError::NowhereForTls => vec!["tls-cert", "unix"],
             ListenError::Tls(TlsError::Pem { expected, .. }) if expected.contains("key") => vec!["tls-key"],
             ListenError::Tls(_) => vec!["tls-cert", "tls-key"],
         }
@@ -100,10 +106,11 @@ pub fn hosts(args: &ListenArgs) -> Vec<String> {
 /// The certificate, if there is one.
 ///
 /// # Errors
-/// If one half is missing, or the files cannot be used.
+/// If one half is missing, nothing listens that speaks TLS, or the files cannot be used.
 pub fn tls(args: &ListenArgs) -> Result<Option<Arc<Tls>>, ListenError> {
     match (&args.tls_cert, &args.tls_key) {
         (None, None) => Ok(None),
+        (Some(_), Some(_)) if hosts(args).is_empty() => Err(ListenError::NowhereForTls),
         (Some(certificate), Some(key)) => Ok(Some(Arc::new(Tls::load(certificate, key)?))),
         (Some(_), None) => Err(ListenError::HalfOfTls { given: "--tls-cert", missing: "--tls-key" }),
         (None, Some(_)) => Err(ListenError::HalfOfTls { given: "--tls-key", missing: "--tls-cert" }),
@@ -204,7 +211,10 @@ mod tests {
         let error = tls(&listen_args(&["--tls-key", "k.pem"])).expect_err("no certificate");
         assert!(error.to_string().contains("--tls-cert is not"), "{error}");
         assert!(error.is_usage());
-        let error = tls(&listen_args(&["--tls-cert", "/nowhere/c.pem", "--tls-key", "k.pem"])).expect_err("no file");
+        let both = ["--tls-cert", "/nowhere/c.pem", "--tls-key", "k.pem"];
+        let error = tls(&listen_args(&[&both[..], &["--unix", "/tmp/s"]].concat())).expect_err("no place for TLS");
+        assert!(error.is_usage() && error.to_string().contains("--tls-cert is given"), "{error}");
+        let error = tls(&listen_args(&both)).expect_err("no file");
         assert!(error.to_string().contains("/nowhere/c.pem"), "{error}");
     }
 }

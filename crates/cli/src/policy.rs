@@ -1,4 +1,4 @@
-//! Keys, weights and limits: the keys file and the section `[parking-lot]` of the configuration file. They are read at
+//! Keys, weights, limits and webhooks: the settings, the keys file and the section `[parking-lot]` of the configuration file. They are read at
 //! the start and again at SIGHUP.
 //!
 //! ```toml
@@ -30,6 +30,7 @@ use toml::Table;
 
 use crate::args::ServeArgs;
 use crate::config::{self, ConfigError, PARKING_LOT as SECTION};
+use crate::webhook::{self, WebhookArgsError};
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,12 @@ pub enum PolicyError {
         /// What is wrong, and the remedy.
         message: String,
     },
+    /// The server's webhook cannot be used.
+    #[error(transparent)]
+    Webhook(#[from] WebhookArgsError),
+    /// A webhook is where none may be.
+    #[error(transparent)]
+    WebhookPlace(#[from] parkade_server::PolicyError),
     /// The engine does not accept it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -69,7 +76,14 @@ pub fn read(args: &ServeArgs, file: Option<&Path>) -> Result<Policy, PolicyError
         true => keys,
         false => Some(keys.unwrap_or_default().with_plain(&plain)?),
     };
-    Ok(Policy { keys, limits: limits(file)? })
+    let policy = Policy {
+        keys,
+        limits: limits(file)?,
+        webhook: webhook::read(&args.webhook, std::env::var(webhook::SECRET_VARIABLE).ok())?,
+        allow_private_webhooks: args.webhook.webhook_allow_private,
+    };
+    policy.check_webhooks()?;
+    Ok(policy)
 }
 
 fn limits(file: Option<&Path>) -> Result<Limits, PolicyError> {

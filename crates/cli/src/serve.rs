@@ -4,13 +4,15 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use parkade_core::{EngineError, LoadError, Loaded, SchedulerKind};
+use parkade_core::{EngineError, LoadError, Loaded, OutOfRange, SchedulerKind};
 use parkade_server::{AppState, Listener, ModelEntry, ServerConfig, Tls};
+use parkade_store::{Place, Retention, StoreConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::args::ServeArgs;
+use crate::args::{ServeArgs, StoreArgs};
 use crate::config::Settings;
+use crate::directories;
 use crate::listeners::{self, DEFAULT_HOST, ListenError};
 use crate::loading::{self, Models, ModelsError};
 use crate::machine::Machine;
@@ -31,6 +33,9 @@ pub enum ServeError {
     /// A limit of the engine that makes no sense.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A default for requests that makes no sense.
+    #[error(transparent)]
+    Answers(#[from] OutOfRange),
     /// A limit of the server that makes no sense.
     #[error(transparent)]
     Server(#[from] parkade_server::ConfigError),
@@ -62,6 +67,7 @@ impl ServeError {
             ServeError::Policy(_)
                 | ServeError::Engine(_)
                 | ServeError::Server(_)
+                | ServeError::Answers(_)
                 | ServeError::Models(ModelsError::Memory(_))
         ) || matches!(self, ServeError::Listen(error) if error.is_usage())
     }
@@ -74,10 +80,16 @@ impl ServeError {
         match self {
             ServeError::Models(error) => vec![error.setting()],
             ServeError::Policy(PolicyError::Keys(_)) => vec!["api-keys"],
+            ServeError::Policy(PolicyError::Webhook(error)) => vec![error.setting()],
+            ServeError::Policy(PolicyError::WebhookPlace(parkade_server::PolicyError::Webhook(_))) => {
+                vec!["webhook-url"]
+            }
+            ServeError::Policy(PolicyError::WebhookPlace(_)) => vec!["api-keys"],
             ServeError::Policy(PolicyError::Engine(error)) | ServeError::Engine(error) => {
                 vec![loading::setting_of_engine(error)]
             }
             ServeError::Server(error) => vec![error.field],
+            ServeError::Answers(error) => vec![error.field],
             ServeError::Listen(error) => error.settings(),
             ServeError::Load(error) => vec![loading::setting_of(error)],
             ServeError::Policy(_) | ServeError::LoadPanicked | ServeError::System { .. } => Vec::new(),
@@ -95,6 +107,9 @@ pub fn configuration(settings: &Settings, args: &ServeArgs) -> Result<String, Se
     if args.listen.unix.is_none() {
         computed.push(("host", DEFAULT_HOST.to_owned()));
     }
+    if args.store.store.is_none() {
+        computed.push(("store", directories::store().display().to_string()));
+    }
     Ok(settings.as_file(&computed) + &policy::as_section(settings.file.as_deref())?)
 }
 
@@ -106,6 +121,7 @@ pub fn serve(args: &ServeArgs, file: Option<&Path>) -> Result<(), ServeError> {
     // What can be known to be wrong is said before the port opens.
     let engine = loading::engine_config(&args.scheduling);
     engine.validate()?;
+    args.answers.defaults().validate()?;
     let models = Models::find(&args.model, &args.embedding, engine, &Machine::read())?;
     let config = server_config(args);
     let drain_limit = config.drain_limit;
@@ -131,6 +147,7 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         max_connections: args.listen.max_connections,
         idle_timeout: Duration::from_secs(args.listen.idle_seconds),
         strict: args.listen.strict,
+        slots: args.listen.slots,
         max_body_bytes,
         // Several of the largest must fit, of several senders.
         body_memory_bytes: defaults.body_memory_bytes.max(max_body_bytes.saturating_mul(4)),
@@ -140,8 +157,27 @@ fn server_config(args: &ServeArgs) -> ServerConfig {
         cors_origins: listed(args.listen.cors_origins.as_deref()),
         allowed_hosts: listed(args.listen.allowed_hosts.as_deref()),
         host_names: listeners::hosts(&args.listen),
+        objectives: args.listen.gateway_objectives.iter().cloned().collect(),
+        store: store_config(&args.store),
+        retention: retention(&args.store),
         ..defaults
     }
+}
+
+/// Where durable work is kept; none if it is not.
+fn store_config(args: &StoreArgs) -> Option<StoreConfig> {
+    let place = match args.store.as_deref() {
+        Some("none") => return None,
+        Some(place) => Place::parse(place),
+        None => Place::Sqlite(directories::store()),
+    };
+    let lease = Duration::from_secs(args.lease_seconds);
+    Some(StoreConfig { quota: args.store_quota_mb.saturating_mul(1 << 20), lease, ..StoreConfig::at(place) })
+}
+
+fn retention(args: &StoreArgs) -> Retention {
+    let time = Duration::from_secs(args.store_days.saturating_mul(24 * 3600));
+    Retention { answers: time, batches: time, ..Retention::default() }
 }
 
 /// The members of a comma-separated list.
@@ -178,7 +214,8 @@ async fn listen(
                 for (loaded, names) in [first].into_iter().chain(beside).zip(&names) {
                     engines.push(loaded.engine.clone());
                     tracing::info!(model = %loaded.name, url = urls.join(", "), "ready");
-                    state.set_model(entry(loaded, names).with_call_style(args.listen.tool_call_parser));
+                    let entry = entry(loaded, names).with_call_style(args.listen.tool_call_parser);
+                    state.set_model(entry.with_defaults(args.answers.defaults()));
                 }
             }
             Some(()) = hangup.recv() => read_again(&state, args, file, tls.as_deref()),

@@ -103,12 +103,14 @@ impl Loaded {
             .into_iter()
             .map(|Message { role, content }| json!({ "role": role.name(), "content": content }))
             .collect();
+        let mut variables = Map::new();
+        template.complete(false, &mut variables);
         let prompt = template.render(&ChatInput {
             messages: &messages,
             tools: None,
             documents: None,
             add_generation_prompt: true,
-            extra: &Map::new(),
+            extra: &variables,
         })?;
         Ok(Request::new(id, self.tokenizer.encode_prompt(&prompt)?))
     }

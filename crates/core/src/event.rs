@@ -10,6 +10,8 @@ use parkade_model::TokenId;
 pub enum Event {
     /// The log-probabilities of the prompt's own tokens, once, before the first token. The first is `None`: nothing comes before it.
     PromptLogprobs(Vec<Option<TokenLogprob>>),
+    /// More of the prompt is computed, if that was [asked for](crate::Request::progress): before anything of it is, and after each step.
+    PromptProgress(PromptProgress),
     /// What the model makes of the text, once: its embedding, as long as the model gives it, or its scores.
     Embedding(Vec<f32>),
     /// One token of one answer.
@@ -48,6 +50,17 @@ impl Event {
     pub fn is_last(&self) -> bool {
         matches!(self, Event::Done(_) | Event::Failed(_))
     }
+}
+
+/// How much of a prompt is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptProgress {
+    /// Tokens of the prompt.
+    pub tokens: usize,
+    /// Of these, the ones that came from the prefix cache.
+    pub cached: usize,
+    /// How many are there, those from the cache included.
+    pub computed: usize,
 }
 
 /// A token that ended an answer: one of the model's own ends, or of the request's [stop tokens](crate::Request::stop_tokens).

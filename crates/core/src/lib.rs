@@ -31,7 +31,7 @@ pub use chat::{Message, PromptError, Role};
 pub use config::{EngineConfig, SchedulerKind};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use event::{EndToken, Event, FinishReason, RequestError, TokenLogprob, Usage};
+pub use event::{EndToken, Event, FinishReason, PromptProgress, RequestError, TokenLogprob, Usage};
 pub use figures::{
     BlockFigures, ClassFigures, EngineSnapshot, RateFigures, RequestFigures, RequestStatus, SequenceFigures,
     StateFigures, TenantFigures, Totals, WorkFigures,

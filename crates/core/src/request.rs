@@ -120,11 +120,16 @@ pub struct Request {
     pub spell_control: bool,
     /// `Some(n)`: each token comes with its log-probability and those of the `n` likeliest tokens.
     pub logprobs: Option<usize>,
+    /// Whether these are those of the distribution that was drawn from, behind bias, penalties, temperature and filters, instead of the model's
+    /// own; what has no chance is left out.
+    pub sampled_logprobs: bool,
     /// How many answers to the one prompt; they share the prompt's memory.
     pub n: usize,
     /// `Some(n)`: also deliver the log-probabilities of the prompt's own tokens ([`Event::PromptLogprobs`](crate::Event::PromptLogprobs)), with
     /// those of the `n` likeliest in each place.
     pub prompt_logprobs: Option<usize>,
+    /// Whether it is told while the prompt is computed ([`Event::PromptProgress`](crate::Event::PromptProgress)).
+    pub progress: bool,
     /// On whose account it runs.
     pub tenant: String,
     /// With whom it shares computed prompts; with everybody who has the same.
@@ -167,8 +172,10 @@ impl Request {
             ignore_eos: false,
             spell_control: false,
             logprobs: None,
+            sampled_logprobs: false,
             n: 1,
             prompt_logprobs: None,
+            progress: false,
             tenant: String::new(),
             cache_scope: CacheScope::default(),
             class: Class::default(),

@@ -5,11 +5,13 @@ use std::thread;
 
 use llguidance::ParserFactory;
 use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
-use llguidance::toktrie::{InferenceCapabilities, TokTrie, TokenId};
+use llguidance::toktrie::InferenceCapabilities;
 use parkade_sync::Mutex;
 use serde_json::{Value, json};
 
+use crate::begin::begin;
 use crate::cache::Cache;
+use crate::closing::Closing;
 use crate::schema::Care;
 use crate::vocabulary::{Tokens, Vocabulary};
 use crate::{Format, GrammarError, Limits, Matcher, gbnf, schema};
@@ -23,11 +25,6 @@ const WHITE_SPACE: &str = r" |\n[ \t]{0,20}";
 /// Bytes that a grammar takes for each of its text, about: symbols, rules and their names.
 const PART: usize = 64;
 
-/// How many texts the lexer is warmed up with, how long they are, and what that may cost (about 20 ms).
-const WARM_TEXTS: usize = 8;
-const WARM_TOKENS: usize = 64;
-const WARM_FUEL: u64 = 300_000;
-
 /// Compiles formats for one vocabulary, and keeps what was compiled.
 pub struct Grammars {
     tokens: Arc<dyn Tokens>,
@@ -39,8 +36,8 @@ pub struct Grammars {
 
 /// A format that is compiled.
 pub struct Grammar {
-    template: llguidance::Matcher,
-    tokens: Arc<dyn Tokens>,
+    template: Matcher,
+    vocab: usize,
 }
 
 impl std::fmt::Debug for Grammar {
@@ -53,12 +50,12 @@ impl Grammar {
     /// The beginning of an answer. What the lexer finds out on the way is this matcher's and its clones', so that what one request does is nothing
     /// to another.
     pub fn matcher(&self) -> Matcher {
-        Matcher::new(self.template.deep_clone(), Arc::clone(&self.tokens))
+        self.template.apart()
     }
 
     /// How many tokens the vocabulary has for which it was compiled.
     pub fn vocab(&self) -> usize {
-        self.tokens.count()
+        self.vocab
     }
 }
 
@@ -93,8 +90,10 @@ impl Grammars {
         }
         let factory = self.factory.get_or_init(|| self.factory()).clone()?;
         let parsed = parse(format, &self.limits)?;
-        let (template, bytes) = compile_within(factory, parsed, &self.limits)?;
-        let grammar = Arc::new(Grammar { template, tokens: Arc::clone(&self.tokens) });
+        let (tokens, closing) = (Arc::clone(&self.tokens), Closing::new(format.lark(), format.chosen()));
+        let work = move || begin(&factory, parsed, tokens, closing, length);
+        let (template, bytes) = compile_within(work, &self.limits)?;
+        let grammar = Arc::new(Grammar { template, vocab: self.tokens.count() });
         self.cache.lock().insert(key, Arc::clone(&grammar), bytes + PART * length);
         Ok(grammar)
     }
@@ -102,7 +101,7 @@ impl Grammars {
     fn factory(&self) -> Result<Arc<ParserFactory>, GrammarError> {
         let env = Vocabulary::env(Arc::clone(&self.tokens))?;
         let abilities = InferenceCapabilities { ff_tokens: env.tokenize_is_canonical(), ..Default::default() };
-        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+        let slices = slices();
         let mut factory = ParserFactory::new(&env, abilities, &slices).map_err(GrammarError::said)?;
         factory.quiet();
         *factory.limits_mut() = ParserLimits {
@@ -118,6 +117,14 @@ impl Grammars {
         };
         Ok(Arc::new(factory))
     }
+}
+
+/// Parts of the vocabulary that are allowed or not as a whole: white space, and what may stand in a JSON string as it is, by its length. Of a
+/// string with a bound of its length the longest tokens are looked at one by one only where the bound is near.
+fn slices() -> Vec<String> {
+    let text = |count: &str| format!(r#"[^"\\\x00-\x1F\x7F]{count}"#);
+    let texts = ["{1,10}", "{1,30}", "{1,100}", "+"].map(text);
+    std::iter::once(r"[\x20\x0A\x0D\x09]+".to_owned()).chain(texts).collect()
 }
 
 /// What the parser is to compile.
@@ -136,7 +143,7 @@ fn parse(format: &Format, limits: &Limits) -> Result<TopLevelGrammar, GrammarErr
             check_brackets(text, limits.depth)?;
             TopLevelGrammar::from_lark(text.clone())
         }
-        Format::LarkWithJson { lark, schemas, strict } => lark_with_json(lark, schemas, *strict, limits)?,
+        Format::LarkWithJson { lark, schemas, strict, .. } => lark_with_json(lark, schemas, *strict, limits)?,
     })
 }
 
@@ -186,16 +193,15 @@ fn check_brackets(text: &str, most: usize) -> Result<(), GrammarError> {
 }
 
 /// Compiles on a thread of its own, with a stack that no grammar within the limits uses up. A thread that takes too long is left alone: its fuel ends soon.
-fn compile_within(
-    factory: Arc<ParserFactory>,
-    parsed: TopLevelGrammar,
+fn compile_within<T: Send + 'static>(
+    compile: impl FnOnce() -> Result<T, GrammarError> + Send + 'static,
     limits: &Limits,
-) -> Result<(llguidance::Matcher, usize), GrammarError> {
+) -> Result<T, GrammarError> {
     let (send, receive) = mpsc::sync_channel(1);
     let thread = thread::Builder::new().name("parkade-grammar".to_owned()).stack_size(STACK);
     let work = move || {
         // Nobody waits any more if it took too long.
-        let _ = send.send(begin(&factory, parsed));
+        let _ = send.send(compile());
     };
     thread.spawn(work).map_err(|error| GrammarError::new(format!("no thread to compile it: {error}")))?;
     let late = || GrammarError {
@@ -203,64 +209,4 @@ fn compile_within(
         ..GrammarError::new(format!("it takes more than {} s to compile", limits.time.as_secs_f64()))
     };
     receive.recv_timeout(limits.time).map_err(|_| late())?
-}
-
-/// The matcher at its beginning, once it is known that a text can begin at all; and the bytes of what its lexer knows.
-fn begin(factory: &ParserFactory, parsed: TopLevelGrammar) -> Result<(llguidance::Matcher, usize), GrammarError> {
-    let parser = factory.create_parser(parsed).map_err(GrammarError::said)?;
-    // Clones share one lexer.
-    let sharer = parser.clone();
-    let mut matcher = llguidance::Matcher::new(Ok(parser));
-    matcher.compute_mask().map_err(GrammarError::said)?;
-    refuse_endless(&matcher)?;
-    warm_up(&matcher, factory.tok_env().tok_trie());
-    Ok((matcher, sharer.parser.lexer_stats().num_bytes))
-}
-
-/// Refuses a format that forces a text without an end: all of it would be computed at once, for each answer again.
-fn refuse_endless(matcher: &llguidance::Matcher) -> Result<(), GrammarError> {
-    let endless = || GrammarError::new("each text of this format begins with one that has no end, or is too long");
-    let mut trial = matcher.deep_clone();
-    while !trial.is_stopped() {
-        let forced = trial.compute_ff_tokens();
-        if trial.is_error() {
-            return Err(endless());
-        }
-        if forced.is_empty() {
-            break;
-        }
-        trial.consume_tokens(&forced).map_err(|_| endless())?;
-    }
-    Ok(())
-}
-
-/// Draws some texts, so that the lexer knows most states before the first answer comes to them. The same format is always drawn the same texts.
-fn warm_up(matcher: &llguidance::Matcher, trie: &TokTrie) {
-    let byte = |byte: u8| trie.token_id_at_bytes(&[byte]);
-    let endings: Vec<TokenId> = b"\",}]:".iter().filter_map(|&ending| byte(ending)).collect();
-    let bytes: Vec<TokenId> = (0..=255).filter_map(byte).collect();
-    let (mut random, mut fuel) = (1u64, 0);
-    let mut below = |most: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % most
-    };
-    for _ in 0..WARM_TEXTS {
-        let mut matcher = matcher.clone();
-        for _ in 0..WARM_TOKENS {
-            let forced = matcher.compute_ff_tokens();
-            if matcher.consume_tokens(&forced).is_err() || matcher.is_stopped() {
-                break;
-            }
-            let Ok(mask) = matcher.compute_mask() else { break };
-            fuel += matcher.last_step_stats().map_or(0, |stats| stats.lexer_cost);
-            let among = |ids: &[TokenId]| ids.iter().copied().filter(|&id| mask.is_allowed(id)).collect::<Vec<_>>();
-            let mut allowed = if below(2) == 0 { among(&endings) } else { Vec::new() };
-            if allowed.is_empty() {
-                allowed = among(&bytes);
-            }
-            if allowed.is_empty() || fuel > WARM_FUEL || matcher.consume_token(allowed[below(allowed.len())]).is_err() {
-                break;
-            }
-        }
-    }
 }

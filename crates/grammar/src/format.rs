@@ -32,6 +32,9 @@ pub enum Format {
         /// Whether each schema must be enforced to the letter. If not, what cannot be enforced of it is left out, `oneOf` is taken as `anyOf`
         /// where its branches cannot be told apart, and objects that list their properties have no others.
         strict: bool,
+        /// Texts that only the model may write, as the names of functions: an answer that its limit cuts before one of them is not brought to an end,
+        /// see [`Matcher::way_to_end`](crate::Matcher::way_to_end).
+        chosen: Vec<String>,
     },
 }
 
@@ -46,10 +49,26 @@ impl Format {
             Format::Choice(texts) => format!("choice {texts:?}"),
             Format::Gbnf(text) => format!("gbnf {text}"),
             Format::Lark(text) => format!("lark {text}"),
-            Format::LarkWithJson { lark, schemas, strict } => {
-                // Debug writes the text in quotes, so it ends where the schemas begin.
-                format!("lark with json, strict {strict}: {lark:?} {}", Value::from(schemas.clone()))
+            Format::LarkWithJson { lark, schemas, strict, chosen } => {
+                // Debug writes the texts in quotes, so they end where the schemas begin.
+                format!("lark with json, strict {strict}: {lark:?} {chosen:?} {}", Value::from(schemas.clone()))
             }
+        }
+    }
+
+    /// The grammar in Lark's notation, if it is one.
+    pub(crate) fn lark(&self) -> Option<&str> {
+        match self {
+            Format::Lark(text) | Format::LarkWithJson { lark: text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The texts that only the model may write.
+    pub(crate) fn chosen(&self) -> &[String] {
+        match self {
+            Format::LarkWithJson { chosen, .. } => chosen,
+            _ => &[],
         }
     }
 

@@ -45,20 +45,24 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod begin;
 mod cache;
 mod closed;
+mod closing;
 mod compile;
 mod error;
 mod format;
 mod gbnf;
 mod limits;
+mod masks;
 mod matcher;
 mod schema;
 mod vocabulary;
 
+pub use closing::Nearness;
 pub use compile::{Grammar, Grammars};
 pub use error::{GrammarError, Place};
 pub use format::Format;
 pub use limits::Limits;
-pub use matcher::{Matcher, MatcherError};
+pub use matcher::{Matcher, MatcherError, PIECE};
 pub use vocabulary::Tokens;

@@ -19,7 +19,8 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// The present moment by Python's `strftime`.
-pub(crate) fn strftime_now(format: &str) -> String {
+#[must_use]
+pub fn strftime_now(format: &str) -> String {
     strftime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO), format)
 }
 

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 pub use self::budget::Limits;
+pub use self::date::strftime_now;
 pub use self::error::{Error, ErrorKind};
 use self::value::Value;
 use self::value::json::from_json;

@@ -169,6 +169,22 @@ fn today_is_written_by_strftime_now() {
     assert!(rendered.parse::<u32>().unwrap() >= 2025, "{rendered}");
 }
 
+#[test]
+fn the_day_is_given_to_templates_that_ask_for_it_and_to_no_others() {
+    let asks = "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}{{ date_string }}";
+    let mut variables = Map::new();
+    ChatTemplate::new("{{ messages }}", "", "").unwrap().complete(false, &mut variables);
+    assert!(variables.is_empty(), "{variables:?}");
+    let template = ChatTemplate::new(asks, "", "").unwrap();
+    template.complete(false, &mut variables);
+    let today = template.render(&input(&json!([]), &variables)).unwrap().text().to_owned();
+    let year = today.rsplit(' ').next().and_then(|year| year.parse::<u32>().ok());
+    assert!(year.is_some_and(|year| year >= 2025), "{today}");
+    variables.insert("date_string".to_owned(), json!("1 May 1999"));
+    template.complete(false, &mut variables);
+    assert_eq!(variables["date_string"], "1 May 1999");
+}
+
 /// In the manner of DeepSeek.
 const CALLS_WITHOUT_CONTENT: &str = "{% for m in messages %}\
     {% if m.role == 'assistant' and m.content is none %}\

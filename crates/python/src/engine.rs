@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parkade::NotLoaded;
 use parkade_core::{DrainWaiting, Loaded, RequestStatus};
-use parkade_server::{ApiError, AppState, Endpoint, ModelEntry, ServerConfig, embeddings};
+use parkade_server::{ApiError, AppState, Endpoint, ModelEntry, ServerConfig, Submitted, embeddings};
 use parkade_sync::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning};
 use pyo3::prelude::*;
@@ -70,9 +70,10 @@ impl Running {
     fn submit(&self, endpoint: Endpoint, body: &str) -> Result<Stream, ApiError> {
         let mut fields = serde_json::from_str(body).map_err(|error| ApiError::invalid_body(error.to_string()))?;
         let scheduling = Scheduling::take(&mut fields)?;
-        let mut streams = endpoint.submit(&self.state, &Value::Object(fields), |request| scheduling.apply(request))?;
+        let submitted = endpoint.submit(&self.state, &Value::Object(fields), |request| scheduling.apply(request))?;
+        let Submitted { mut streams, form } = submitted;
         match (streams.pop(), streams.is_empty()) {
-            (Some(events), true) => Ok(Stream::new(events, Arc::clone(&self.model.tokenizer))),
+            (Some(events), true) => Ok(Stream::new(events, form)),
             _ => Err(ApiError::invalid_value("prompt", "prompt is several prompts; give one, or all to generate()")),
         }
     }

@@ -1,10 +1,12 @@
 //! The native part of the Python package `parkade`: see `python/parkade` for what its users see.
 
+mod answer;
 mod bell;
 mod engine;
 mod errors;
 mod scheduling;
 mod stream;
+mod values;
 
 /// What `parkade` in Python stands on. None of it waits or computes while it holds the interpreter's lock.
 #[pyo3::pymodule]

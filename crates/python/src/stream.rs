@@ -1,19 +1,21 @@
 //! The answer to one request, piece by piece or whole.
 
 use std::mem;
-use std::pin::pin;
 use std::process;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use parkade_core::{Event, FinishReason, RequestError, RequestStream, TokenId, TokenLogprob, Tokenizer, Usage};
+use parkade_core::{RequestError, RequestStream};
+use parkade_server::AnswerForm;
 use parkade_sync::Mutex;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::answer::{Answer, Next};
 use crate::bell::Bell;
 use crate::errors;
+use crate::values::Values;
 
 /// The pieces of an answer, as an iterator. Closing or dropping it cancels the request.
 ///
@@ -23,9 +25,10 @@ pub(crate) struct Stream {
     /// The request's name.
     #[pyo3(get)]
     id: String,
-    tokenizer: Arc<Tokenizer>,
+    /// How what was read becomes Python's.
+    values: Values,
     /// Never held while Python runs or anything waits.
-    state: Mutex<State>,
+    answer: Mutex<Answer>,
     readers: Arc<Readers>,
     /// The process in which the answer is made. One that was forked from it would wait for ever.
     process: u32,
@@ -41,72 +44,13 @@ impl Wake for Readers {
     }
 }
 
-struct State {
-    /// None once it has ended or was closed.
-    events: Option<RequestStream>,
-    choices: Vec<Choice>,
-    /// What it used, when it is complete.
-    usage: Option<Usage>,
-}
-
-#[derive(Clone, Default)]
-struct Choice {
-    text: String,
-    tokens: Vec<TokenId>,
-    logprobs: Vec<TokenLogprob>,
-    finish: Option<FinishReason>,
-}
-
-/// What a reader is given next: a piece, or `None` at the end.
-type Next = Result<Option<Event>, RequestError>;
-
-impl State {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        let Some(events) = &mut self.events else { return Poll::Ready(Ok(None)) };
-        let event = match pin!(events.next()).poll(context) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(event) => event.unwrap_or(Event::Failed(RequestError::Stopped)),
-        };
-        match &event {
-            Event::Token { index, id, text, logprob } => {
-                let choice = self.choice(*index);
-                choice.text.push_str(text);
-                choice.tokens.push(*id);
-                choice.logprobs.extend(logprob.clone());
-            }
-            Event::Finished { index, reason, text, .. } => {
-                let choice = self.choice(*index);
-                choice.text.push_str(text);
-                choice.finish = Some(*reason);
-            }
-            Event::Done(usage) => {
-                self.events = None;
-                self.usage = Some(*usage);
-                return Poll::Ready(Ok(None));
-            }
-            Event::Failed(error) => {
-                self.events = None;
-                return Poll::Ready(Err(error.clone()));
-            }
-            _ => {}
-        }
-        Poll::Ready(Ok(Some(event)))
-    }
-
-    fn choice(&mut self, index: usize) -> &mut Choice {
-        if self.choices.len() <= index {
-            self.choices.resize_with(index + 1, Choice::default);
-        }
-        &mut self.choices[index]
-    }
-}
-
 impl Stream {
-    pub fn new(events: RequestStream, tokenizer: Arc<Tokenizer>) -> Stream {
+    pub fn new(events: RequestStream, form: AnswerForm) -> Stream {
         let id = events.id().0.clone();
-        let state = State { events: Some(events), choices: Vec::new(), usage: None };
+        let values = Values::new(&id, form.clone());
+        let answer = Mutex::new("python.stream", Answer::new(events, form));
         let readers = Arc::new(Readers(Mutex::new("python.readers", Vec::new())));
-        Stream { id, tokenizer, state: Mutex::new("python.stream", state), readers, process: process::id() }
+        Stream { id, values, answer, readers, process: process::id() }
     }
 
     /// The next piece; it rings the bell with this key when there is one later.
@@ -115,13 +59,13 @@ impl Stream {
             return Poll::Ready(Err(RequestError::Stopped));
         }
         let all = Waker::from(Arc::clone(&self.readers));
-        let mut state = self.state.lock();
-        if let Poll::Ready(next) = state.poll(&mut Context::from_waker(&all)) {
+        let mut answer = self.answer.lock();
+        if let Poll::Ready(next) = answer.poll(&mut Context::from_waker(&all)) {
             return Poll::Ready(next);
         }
         self.readers.0.lock().push(bell.waker(key));
         // Once more: a piece that came in between has rung for the others only.
-        state.poll(&mut Context::from_waker(&all))
+        answer.poll(&mut Context::from_waker(&all))
     }
 
     /// Reads what is there; ready at the end.
@@ -135,49 +79,6 @@ impl Stream {
             }
         }
     }
-
-    /// A `parkade.Chunk`.
-    fn chunk<'py>(&self, py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyAny>> {
-        let class = py.import("parkade.answers")?.getattr("Chunk")?;
-        match event {
-            Event::Token { index, id, text, logprob } => {
-                let logprob = logprob.map(|logprob| self.logprob(py, &logprob)).transpose()?;
-                class.call1((text, index, id, logprob, None::<&str>))
-            }
-            Event::Finished { index, reason, text, .. } => {
-                class.call1((text, index, None::<TokenId>, None::<&str>, reason.name()))
-            }
-            _ => class.call1(("",)),
-        }
-    }
-
-    /// A `parkade.TokenLogprob`.
-    fn logprob<'py>(&self, py: Python<'py>, logprob: &TokenLogprob) -> PyResult<Bound<'py, PyAny>> {
-        let text = |id| self.tokenizer.decode(&[id]);
-        let top = PyTuple::new(py, logprob.top.iter().map(|&(id, logprob)| (text(id), logprob)))?;
-        let class = py.import("parkade.answers")?.getattr("TokenLogprob")?;
-        class.call1((text(logprob.id), logprob.id, logprob.logprob, top))
-    }
-
-    fn whole<'py>(&self, py: Python<'py>, choices: Vec<Choice>, usage: Usage) -> PyResult<Bound<'py, PyAny>> {
-        let answers = py.import("parkade.answers")?;
-        let choice = |Choice { text, tokens, logprobs, finish }: Choice| {
-            let logprobs = logprobs.iter().map(|logprob| self.logprob(py, logprob)).collect::<PyResult<Vec<_>>>()?;
-            let parts = (text, PyTuple::new(py, tokens)?, PyTuple::new(py, logprobs)?, finish.map(FinishReason::name));
-            answers.getattr("Choice")?.call1(parts)
-        };
-        let choices = choices.into_iter().map(choice).collect::<PyResult<Vec<_>>>()?;
-        let usage = answers.getattr("Usage")?.call1((
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.cached_tokens,
-            usage.queue.as_secs_f64(),
-            usage.first_token.map(|time| time.as_secs_f64()),
-            usage.total.as_secs_f64(),
-            usage.parked,
-        ))?;
-        answers.getattr("Answer")?.call1((&self.id, PyTuple::new(py, choices)?, usage))
-    }
 }
 
 #[pymethods]
@@ -190,7 +91,7 @@ impl Stream {
         let bell = Bell::of_this_thread();
         loop {
             match self.poll_next(&bell, 0) {
-                Poll::Ready(Ok(event)) => return event.map(|event| self.chunk(py, event)).transpose(),
+                Poll::Ready(Ok(step)) => return step.map(|step| self.values.chunk(py, step)).transpose(),
                 Poll::Ready(Err(error)) => return Err(errors::failed(py, &error)),
                 Poll::Pending => bell.wait(py)?,
             };
@@ -213,7 +114,7 @@ impl Stream {
     fn poll<'py>(&self, py: Python<'py>, bell: &Bell, key: u64) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self.poll_next(bell, key) {
             Poll::Pending => Ok(None),
-            Poll::Ready(Ok(Some(event))) => self.chunk(py, event).map(Some),
+            Poll::Ready(Ok(Some(step))) => self.values.chunk(py, step).map(Some),
             Poll::Ready(Ok(None)) => Err(PyStopAsyncIteration::new_err(())),
             Poll::Ready(Err(error)) => Err(errors::failed(py, &error)),
         }
@@ -230,16 +131,13 @@ impl Stream {
     /// The whole answer, once all of it has been read.
     #[getter]
     fn answer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let state = self.state.lock();
-        let Some(usage) = state.usage else { return Ok(None) };
-        let choices = state.choices.clone();
-        drop(state);
-        self.whole(py, choices, usage).map(Some)
+        let whole = self.answer.lock().whole();
+        whole.map(|whole| self.values.whole(py, whole)).transpose()
     }
 
     /// Cancels the request, unless it has ended. No more pieces come.
     fn close(&self) {
-        let events = mem::take(&mut self.state.lock().events);
+        let events = self.answer.lock().leave();
         drop(events);
         Arc::clone(&self.readers).wake();
     }

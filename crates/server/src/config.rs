@@ -1,10 +1,12 @@
 //! The server's limits. Each has a default that suits one machine behind no proxy.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use parkade_core::DrainWaiting;
+use parkade_core::{Class, DrainWaiting};
+use parkade_store::{Retention, StoreConfig};
 
-use crate::http::{ANY, Authority, normal_origin};
+use crate::http::{ANY, Authority, LOCALHOST, normal_origin};
 
 /// Limits and timeouts of the HTTP server.
 ///
@@ -58,6 +60,10 @@ pub struct ServerConfig {
     pub drain_limit: Duration,
     /// What becomes of requests in line when the shutdown begins.
     pub drain_waiting: DrainWaiting,
+    /// Where work is kept that outlives its client; without it batches are refused.
+    pub store: Option<StoreConfig>,
+    /// How long it is kept there.
+    pub retention: Retention,
     /// Bytes that answers of the Responses API which are kept may take together; what was used the longest ago makes room.
     pub kept_bytes: usize,
     /// How long they are kept after they were used last.
@@ -65,7 +71,9 @@ pub struct ServerConfig {
     /// Whether a body with a field that is not known is refused. Otherwise the field is ignored, and the response says so
     /// in `x-parkade-ignored-fields`.
     pub strict: bool,
-    /// Origins that browsers may call from (`*` for any). Empty: no CORS headers, so no foreign page can read answers.
+    /// Whether `GET /slots` tells how much room for sequences there is and how much of it is taken.
+    pub slots: bool,
+    /// Origins that browsers may call from (`localhost` for pages of this machine, `*` for any). Empty: no CORS headers, so no foreign page can read answers.
     pub cors_origins: Vec<String>,
     /// How many log lines could not be written: whoever writes the log knows, and `GET /metrics` says it.
     pub log_lines_dropped: fn() -> u64,
@@ -73,6 +81,9 @@ pub struct ServerConfig {
     /// there are no API keys, a loopback address is for `localhost`, 127.0.0.0/8 and `[::1]` only; if it is not, nothing
     /// but those, the address itself and the listed ones is taken in any case.
     pub allowed_hosts: Vec<String>,
+    /// The classes of an inference gateway's objectives, by their names (`x-gateway-inference-objective`). Without an entry
+    /// `low`, `normal` and `high` are the classes of these names, and any other says nothing.
+    pub objectives: BTreeMap<String, Class>,
     /// The names that listeners' addresses were given by: requests may name them too.
     pub host_names: Vec<String>,
 }
@@ -87,6 +98,8 @@ impl Default for ServerConfig {
             body_grace: Duration::from_secs(5),
             body_bytes_per_second: 8 << 10,
             max_header_bytes: 32 << 10,
+            store: None,
+            retention: Retention::default(),
             kept_bytes: 128 << 20,
             kept_for: Duration::from_secs(24 * 3600),
             max_headers: 100,
@@ -101,9 +114,11 @@ impl Default for ServerConfig {
             drain_limit: Duration::from_secs(30),
             drain_waiting: DrainWaiting::Finish,
             strict: false,
+            slots: true,
             cors_origins: Vec::new(),
             log_lines_dropped: || 0,
             allowed_hosts: Vec::new(),
+            objectives: BTreeMap::new(),
             host_names: Vec::new(),
         }
     }
@@ -168,8 +183,12 @@ impl ServerConfig {
             }
         }
         for origin in &self.cors_origins {
-            if origin != ANY && normal_origin(origin).is_none() {
-                return err("cors_origins", origin, "'*' or origins such as 'https://chat.example.org'".into());
+            if origin != ANY && origin != LOCALHOST && normal_origin(origin).is_none() {
+                return err(
+                    "cors_origins",
+                    origin,
+                    "'*', 'localhost' or origins such as 'https://chat.example.org'".into(),
+                );
             }
         }
         for host in &self.allowed_hosts {

@@ -9,12 +9,12 @@ pub(crate) struct Json {
     pub(crate) close: &'static str,
     /// Whether several objects stand in a list.
     pub(crate) is_list: bool,
-    /// The keys of the name and of the arguments, as the family writes them.
-    pub(crate) keys: (&'static str, &'static str),
+    /// The keys of the name and of the arguments, as the family writes them; `None` if the name is itself the key of the arguments.
+    pub(crate) keys: Option<(&'static str, &'static str)>,
 }
 
-const KEYS: (&str, &str) = ("name", "arguments");
-const LLAMA_KEYS: (&str, &str) = ("name", "parameters");
+const KEYS: Option<(&str, &str)> = Some(("name", "arguments"));
+const LLAMA_KEYS: Option<(&str, &str)> = Some(("name", "parameters"));
 
 /// `<tool_call>{…}</tool_call>`: Nous Hermes, Qwen 2.5 and 3, and many more.
 pub(crate) const HERMES: Json = Json { open: "<tool_call>", close: "</tool_call>", is_list: false, keys: KEYS };
@@ -24,11 +24,14 @@ pub(crate) const GRANITE: Json = Json { open: "<|tool_call|>", close: "", is_lis
 pub(crate) const PHI: Json = Json { open: "<|tool_call|>", close: "<|/tool_call|>", is_list: true, keys: KEYS };
 /// `<|START_ACTION|>[{…}]<|END_ACTION|>`: Command R7B and Command A.
 pub(crate) const COMMAND_R: Json =
-    Json { open: "<|START_ACTION|>", close: "<|END_ACTION|>", is_list: true, keys: ("tool_name", "parameters") };
+    Json { open: "<|START_ACTION|>", close: "<|END_ACTION|>", is_list: true, keys: Some(("tool_name", "parameters")) };
 /// `<TOOLCALL>[{…}]</TOOLCALL>`: Nemotron Nano and Super.
 pub(crate) const NEMOTRON: Json = Json { open: "<TOOLCALL>", close: "</TOOLCALL>", is_list: true, keys: KEYS };
 /// `<tool_calls>[{…}]</tool_calls>`: Jamba, Hunyuan A13B, Apriel.
 pub(crate) const JAMBA: Json = Json { open: "<tool_calls>", close: "</tool_calls>", is_list: true, keys: KEYS };
+/// `<|tools_prefix|>[{"NAME": {…}}]<|tools_suffix|>`: Apertus.
+pub(crate) const APERTUS: Json =
+    Json { open: "<|tools_prefix|>", close: "<|tools_suffix|>", is_list: true, keys: None };
 /// `[TOOL_CALLS][{…}]`: Mistral until 2025.
 pub(crate) const MISTRAL: Json = Json { open: "[TOOL_CALLS]", close: "", is_list: true, keys: KEYS };
 /// `<|python_tag|>{…}`: Llama 3.1 and later.

@@ -3,12 +3,14 @@
 mod gemma;
 mod json;
 mod named;
+mod python;
 mod tagged;
 
 pub(crate) use gemma::Gemma;
 pub(crate) use json::{Json, LFM};
 pub(crate) use named::Named;
-pub(crate) use tagged::Tags;
+pub(crate) use python::Python;
+pub(crate) use tagged::{Tags, Told};
 
 use crate::Style;
 
@@ -25,8 +27,8 @@ pub(crate) enum Form {
     Named(&'static Named),
     /// Arguments one by one between tags.
     Tagged(&'static Tags),
-    /// A list of calls in Python, and the markers before and behind it.
-    Pythonic(&'static str, &'static str),
+    /// Calls in Python.
+    Pythonic(&'static Python),
     /// Gemma's own notation.
     Gemma(&'static Gemma),
     /// Messages in channels.
@@ -43,6 +45,7 @@ impl Style {
             Style::CommandR => Form::Json(&json::COMMAND_R),
             Style::Nemotron => Form::Json(&json::NEMOTRON),
             Style::Jamba => Form::Json(&json::JAMBA),
+            Style::Apertus => Form::Json(&json::APERTUS),
             Style::Mistral => Form::Json(&json::MISTRAL),
             Style::Llama3 => Form::Json(&json::BARE),
             Style::MistralNamed => Form::Named(&named::MISTRAL),
@@ -53,8 +56,11 @@ impl Style {
             Style::SeedOss => Form::Tagged(&tagged::SEED_OSS),
             Style::MiniMax => Form::Tagged(&tagged::MINIMAX),
             Style::Glm => Form::Tagged(&tagged::GLM),
-            Style::Llama4Pythonic => Form::Pythonic("", ""),
-            Style::Lfm2 => Form::Pythonic("<|tool_call_start|>", "<|tool_call_end|>"),
+            Style::DeepSeekV32 => Form::Tagged(&tagged::DEEPSEEK_V32),
+            Style::DeepSeekV4 => Form::Tagged(&tagged::DEEPSEEK_V4),
+            Style::Llama4Pythonic => Form::Pythonic(&python::BARE),
+            Style::Lfm2 => Form::Pythonic(&python::LFM),
+            Style::Olmo3 => Form::Pythonic(&python::OLMO),
             Style::FunctionGemma => Form::Gemma(&gemma::FUNCTION_GEMMA),
             Style::Gemma4 => Form::Gemma(&gemma::GEMMA4),
             Style::Harmony => Form::Channels,
@@ -69,7 +75,7 @@ impl Style {
             Style::Llama3 => {
                 &[("<|python_tag|>", Form::Json(&json::LLAMA3)), ("<|python_start|>", Form::Json(&json::LLAMA4))]
             }
-            Style::Llama4Pythonic => &[("<|python_start|>", Form::Pythonic("<|python_start|>", "<|python_end|>"))],
+            Style::Llama4Pythonic => &[("<|python_start|>", Form::Pythonic(&python::LLAMA4))],
             _ => &[],
         };
         let form = self.form();
@@ -77,7 +83,7 @@ impl Style {
             Form::Json(json) => json.open,
             Form::Named(named) => named.begin,
             Form::Tagged(tags) => tags.begin,
-            Form::Pythonic(open, _) => open,
+            Form::Pythonic(python) => python.open,
             Form::Gemma(gemma) => gemma.open,
             Form::Channels => "",
         };

@@ -30,6 +30,8 @@ pub(super) struct Envelope {
     has_arguments: bool,
     /// Whether nothing but a call may be such an object: then another key is allowed only behind the name.
     is_marked: bool,
+    /// Whether keys are names, and their values arguments.
+    has_names_for_keys: bool,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,13 @@ impl Envelope {
             held: String::new(),
             has_arguments: false,
             is_marked,
+            has_names_for_keys: false,
         }
+    }
+
+    /// An object in which a name is the key of its arguments.
+    pub(super) fn of_names() -> Self {
+        Envelope { has_names_for_keys: true, ..Envelope::new(true) }
     }
 
     /// Takes the next character; done at the brace that ends the object.
@@ -78,6 +86,11 @@ impl Envelope {
             },
             State::InKey(reader) => {
                 if reader.step(c, &mut self.key) {
+                    if self.has_names_for_keys {
+                        self.state = State::Colon;
+                        self.name = std::mem::replace(&mut self.key, ARGUMENTS[0].to_owned());
+                        return self.named(sink);
+                    }
                     if !self.is_key_of_call() {
                         return Step::Back;
                     }
@@ -114,6 +127,10 @@ impl Envelope {
                 }
             },
             State::Next => match c {
+                ',' if self.has_names_for_keys => {
+                    sink.end_call();
+                    *self = Envelope::of_names();
+                }
                 ',' => self.state = State::Key,
                 '}' => return self.end(sink),
                 _ => return Step::Back,

@@ -42,7 +42,10 @@ impl JsonCalls {
             },
             _ if c.is_whitespace() && !self.markers.is_holding() => Step::More,
             State::Begin | State::Between if c == '{' => {
-                self.state = State::Call(Envelope::new(!self.form.open.is_empty()));
+                self.state = State::Call(match self.form.keys {
+                    Some(_) => Envelope::new(!self.form.open.is_empty()),
+                    None => Envelope::of_names(),
+                });
                 Step::More
             }
             State::Begin if c == '[' && !self.in_list => {

@@ -8,7 +8,7 @@ use super::pythonic::Pythonic;
 use super::sink::Sink;
 use super::tagged::Tagged;
 use crate::Style;
-use crate::forms::{Form, LFM};
+use crate::forms::{Form, LFM, Python};
 
 /// What reads calls from behind a marker on.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) enum Machine {
     Mistral(Style),
     /// LFM writes a list of calls in Python, or of objects: the character behind the bracket tells.
     Lfm {
-        close: &'static str,
+        form: &'static Python,
         in_list: bool,
     },
 }
@@ -35,8 +35,8 @@ impl Machine {
             Form::Json(form) => Machine::Json(JsonCalls::new(form)),
             Form::Named(form) => Machine::Named(NamedCalls::new(form)),
             Form::Tagged(form) => Machine::Tagged(Tagged::new(form, marker)),
-            Form::Pythonic(_, close) if style == Style::Lfm2 => Machine::Lfm { close, in_list: false },
-            Form::Pythonic(_, close) => Machine::Pythonic(Pythonic::new(close)),
+            Form::Pythonic(form) if style == Style::Lfm2 => Machine::Lfm { form, in_list: false },
+            Form::Pythonic(form) => Machine::Pythonic(Pythonic::new(form)),
             Form::Gemma(form) => Machine::Gemma(Gemma::new(form)),
             Form::Channels => return None,
         })
@@ -56,10 +56,10 @@ impl Machine {
                 Step::More
             }
             Machine::Lfm { in_list: false, .. } => Step::Back,
-            Machine::Lfm { close, .. } => {
+            Machine::Lfm { form, .. } => {
                 *self = match c {
                     '{' => Machine::Json(JsonCalls::new(&LFM)),
-                    _ => Machine::Pythonic(Pythonic::new(close)),
+                    _ => Machine::Pythonic(Pythonic::new(form)),
                 };
                 // The bracket has been taken, and nothing comes of it alone.
                 self.step('[', sink);

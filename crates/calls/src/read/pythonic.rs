@@ -1,4 +1,4 @@
-//! Calls as a list of calls in Python: `[f(a=1, b="x"), g()]`.
+//! Calls in Python: a list of them, `[f(a=1, b="x"), g()]`, or one in each line.
 
 use serde_json::json;
 
@@ -8,19 +8,21 @@ use super::literal::{Literal, Notation};
 use super::markers::Markers;
 use super::names::{Found, Name};
 use super::sink::Sink;
+use crate::forms::Python;
 
 #[derive(Debug)]
 pub(super) struct Pythonic {
     state: State,
-    /// The marker behind the list; empty if there is none.
-    close: &'static str,
+    form: &'static Python,
+    /// Whether a bracket is open, also where lines are usual.
+    in_list: bool,
     /// How many arguments the open call has so far.
     arguments: usize,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Before the list.
+    /// Before all calls.
     Begin,
     Name(Name),
     /// Before an argument, or the end of them.
@@ -31,19 +33,24 @@ enum State {
     Next,
     /// Behind a call.
     Between,
-    /// Behind the list.
+    /// Behind all calls.
     Behind(Markers),
 }
 
 impl Pythonic {
-    pub(super) fn new(close: &'static str) -> Self {
-        Pythonic { state: State::Begin, close, arguments: 0 }
+    pub(super) fn new(form: &'static Python) -> Self {
+        Pythonic { state: State::Begin, form, in_list: false, arguments: 0 }
     }
 
     pub(super) fn step(&mut self, c: char, sink: &mut Sink) -> Step {
         match &mut self.state {
             State::Begin | State::Argument | State::Next | State::Between if c.is_whitespace() => {}
-            State::Begin if c == '[' => self.state = State::Name(Name::new(&["("])),
+            // A name may begin like a list.
+            State::Begin if c == '[' && !(self.form.in_lines && sink.begins("[")) => {
+                self.in_list = true;
+                self.state = State::Name(Name::new(&["("]));
+            }
+            State::Begin if self.form.in_lines => return self.line(c, sink),
             State::Name(name) => match name.function(c, sink, str::trim_start) {
                 Found::Name(name, _) => {
                     sink.call(name);
@@ -85,23 +92,43 @@ impl Pythonic {
             State::Next if c == ',' => self.state = State::Argument,
             State::Next if c == ')' => self.end(sink),
             State::Next => return self.broken(sink),
-            State::Between if c == ',' => self.state = State::Name(Name::new(&["("])),
-            State::Between if c == ']' => {
-                if self.close.is_empty() {
-                    return Step::Done;
-                }
-                self.state = State::Behind(Markers::new([self.close]));
-                return Step::Whole;
-            }
+            State::Between => return self.between(c, sink),
             State::Behind(markers) if c.is_whitespace() && !markers.is_holding() => {}
             State::Behind(markers) => match markers.only(c) {
                 Err(()) => return Step::Back,
                 Ok(Some(_)) => return Step::Done,
                 Ok(None) => {}
             },
-            State::Begin | State::Between => return Step::Back,
+            State::Begin => return Step::Back,
         }
         Step::More
+    }
+
+    /// What stands behind a call is another one, or the end of all.
+    fn between(&mut self, c: char, sink: &mut Sink) -> Step {
+        if !self.in_list {
+            self.state = State::Behind(Markers::new([self.form.close]));
+            return match self.step(c, sink) {
+                Step::Back => self.line(c, sink),
+                step => step,
+            };
+        }
+        match c {
+            ',' => self.state = State::Name(Name::new(&["("])),
+            ']' if self.form.close.is_empty() => return Step::Done,
+            ']' => {
+                self.state = State::Behind(Markers::new([self.form.close]));
+                return Step::Whole;
+            }
+            _ => return Step::Back,
+        }
+        Step::More
+    }
+
+    /// The first character of a call in a line.
+    fn line(&mut self, c: char, sink: &mut Sink) -> Step {
+        self.state = State::Name(Name::new(&["("]));
+        self.step(c, sink)
     }
 
     /// The bracket behind the arguments.

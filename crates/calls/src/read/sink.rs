@@ -22,7 +22,9 @@ pub(super) struct Sink {
     pub(super) pieces: Vec<Piece>,
     functions: Arc<[Function]>,
     after: After,
-    /// White space that is text if more text follows.
+    /// Whether anything but text may come, so that white space around it belongs to its markup.
+    is_framed: bool,
+    /// White space that is text if more text follows, or nothing after text.
     space: String,
     /// White space that is a thought if more thought follows.
     thought_space: String,
@@ -40,6 +42,7 @@ impl Sink {
             pieces: Vec::new(),
             functions,
             after: if is_framed { After::Nothing } else { After::Text },
+            is_framed,
             space: String::new(),
             thought_space: String::new(),
             in_thought: false,
@@ -90,17 +93,15 @@ impl Sink {
     }
 
     pub(super) fn text(&mut self, c: char) {
-        if self.after != After::Text {
-            if c.is_whitespace() {
-                self.space.push(c);
-                return;
-            }
-            let space = std::mem::take(&mut self.space);
-            if self.after != After::Reasoning {
-                space.chars().for_each(|c| self.put_text(c));
-            }
-            self.after = After::Text;
+        if self.is_framed && c.is_whitespace() {
+            self.space.push(c);
+            return;
         }
+        let space = std::mem::take(&mut self.space);
+        if self.after != After::Reasoning {
+            space.chars().for_each(|c| self.put_text(c));
+        }
+        self.after = After::Text;
         self.put_text(c);
     }
 
@@ -117,6 +118,8 @@ impl Sink {
             return;
         }
         let space = std::mem::take(&mut self.thought_space);
+        self.space.clear();
+        self.after = After::Reasoning;
         if !matches!(self.pieces.last(), Some(Piece::Reasoning(_))) {
             self.pieces.push(Piece::Reasoning(String::new()));
         }
@@ -176,9 +179,9 @@ impl Sink {
         self.is_open = false;
     }
 
-    /// The answer is over: white space alone is an answer, behind calls and thoughts it is none.
+    /// The answer is over: white space alone, or behind text, is a part of it, behind calls and thoughts it is none.
     pub(super) fn finish(&mut self) {
-        if self.after == After::Nothing {
+        if matches!(self.after, After::Nothing | After::Text) {
             let space = std::mem::take(&mut self.space);
             space.chars().for_each(|c| self.put_text(c));
         }

@@ -8,7 +8,7 @@ use super::literal;
 use super::markers::Markers;
 use super::names::{Found, Name};
 use super::sink::Sink;
-use crate::forms::Tags;
+use crate::forms::{Tags, Told};
 use crate::schema::Kinds;
 
 #[derive(Debug)]
@@ -97,7 +97,10 @@ impl Tagged {
                 }
             },
             State::Key(name) => match name.any(c) {
-                Found::Name(key, _) => self.key(&key, sink),
+                Found::Name(key, end) => {
+                    let told = self.form.key_end.get(end).map_or(Told::Nothing, |(_, told)| *told);
+                    self.key(&key, told, sink);
+                }
                 Found::More => {}
                 Found::None => {
                     sink.arguments(self.end_of_arguments());
@@ -123,7 +126,8 @@ impl Tagged {
     /// What stands behind a name or an argument is the next key, or the end of the arguments.
     fn named(&mut self, marker: &str, sink: &mut Sink) -> Step {
         if marker == self.form.key {
-            self.state = State::Key(Name::new(&[self.form.key_end]));
+            let ends: Vec<&str> = self.form.key_end.iter().map(|(end, _)| *end).collect();
+            self.state = State::Key(Name::new(&ends));
         } else if marker == self.form.close {
             sink.arguments(self.end_of_arguments());
             sink.end_call();
@@ -141,11 +145,16 @@ impl Tagged {
         if self.arguments == 0 { "{}" } else { "}" }
     }
 
-    fn key(&mut self, key: &str, sink: &mut Sink) {
+    fn key(&mut self, key: &str, told: Told, sink: &mut Sink) {
         let parameters = self.function.map_or(&Value::Null, |place| sink.parameters(place));
         let property = |key: &str| parameters.get("properties")?.get(key);
         let key = if property(key).is_some() { key } else { key.trim() };
         let kinds = Kinds::of_schema(property(key).unwrap_or(&Value::Null), parameters);
+        let kinds = match told {
+            Told::Text if kinds.meets(Kinds::STRING) => Kinds::STRING,
+            Told::Json if kinds != Kinds::STRING => kinds.without(Kinds::STRING),
+            _ => kinds,
+        };
         sink.arguments(if self.arguments == 0 { "{" } else { ", " });
         sink.arguments(&format!("{}: ", json!(key)));
         self.arguments += 1;

@@ -1,6 +1,6 @@
 //! Calls and text in the channels of Harmony. A message ends an answer if it is a call or the last text, so there is one call at most.
 
-use super::lark::{Lark, any_of, quote, without};
+use super::lark::{Lark, quote, without};
 use super::thoughts::{Thoughts, thought};
 use super::{Functions, arguments};
 use crate::forms::CHANNEL_MARKERS;
@@ -23,7 +23,7 @@ pub(super) fn calls(
         lark.rule(&format!("call{number}"), &format!("{head} {constrain} \"json\" {message} {arguments}"));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
     lark.rule("TEXT", &without(&CHANNEL_MARKERS));
     // Text before a call is a message of its own.
     let preamble = format!("\"commentary\" {message} TEXT? {end} {begin} \"assistant\" {channel} call");

@@ -23,7 +23,7 @@ pub(super) fn section(lark: &mut Lark<'_>, form: &Gemma, functions: Functions<'_
         lark.rule(&format!("call{number}"), &format!("{head} {arguments} {close}"));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
     let more = if parallel { format!("({open} call)*") } else { String::new() };
     Section { open: form.open, tail: format!("call {more}"), other: None }
 }

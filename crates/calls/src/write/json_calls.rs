@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::lark::{Lark, any_of, quote};
+use super::lark::{Lark, quote};
 use super::{Functions, Section, arguments};
 use crate::forms::Json;
 
@@ -23,9 +23,8 @@ pub(super) fn section(lark: &mut Lark<'_>, form: &Json, functions: Functions<'_>
 
 /// Adds the rule `call`: an object that calls one of the functions.
 fn objects(lark: &mut Lark<'_>, form: &Json, functions: Functions<'_>) {
-    let (name, key) = form.keys;
     // Cohere's have an id.
-    let id = if name == "tool_name" {
+    let id = if form.keys.is_some_and(|(name, _)| name == "tool_name") {
         lark.rule("ID", "/[0-9]{1,3}/");
         format!("{} ID {}", quote("{\"tool_call_id\": \""), quote("\", "))
     } else {
@@ -34,9 +33,12 @@ fn objects(lark: &mut Lark<'_>, form: &Json, functions: Functions<'_>) {
     let mut calls = Vec::with_capacity(functions.len());
     for (number, function) in functions {
         let arguments = lark.schema(arguments(function), *number);
-        let head = format!("\"{name}\": {}, \"{key}\": ", json!(function.name));
+        let head = match form.keys {
+            Some((name, key)) => format!("\"{name}\": {}, \"{key}\": ", json!(function.name)),
+            None => format!("{}: ", json!(function.name)),
+        };
         lark.rule(&format!("call{number}"), &format!("{id} {} {arguments} {}", quote(&head), quote("}")));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
 }

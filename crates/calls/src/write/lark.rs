@@ -8,6 +8,9 @@ pub(super) type Tokens<'a> = &'a dyn Fn(&str) -> Option<u32>;
 /// Any text, also an empty one.
 pub(super) const ANY: &str = r"/(.|\n)*/";
 
+/// The name under which each call is captured: an answer that has the same one too often ends, see `parkade_grammar::PIECE`.
+const PIECE: &str = "__LIST_APPEND:piece";
+
 /// Rules, and the schemas that they name.
 pub(super) struct Lark<'a> {
     tokens: Tokens<'a>,
@@ -27,6 +30,11 @@ impl<'a> Lark<'a> {
         self.text.push_str(": ");
         self.text.push_str(body);
         self.text.push('\n');
+    }
+
+    /// Adds the rule `call`: one of several rules.
+    pub(super) fn call(&mut self, calls: &[String]) {
+        self.rule(&format!("call[capture=\"{PIECE}\"]"), &any_of(calls));
     }
 
     /// Adds a schema of a function, by its number, and says how rules name it.

@@ -30,6 +30,9 @@ pub struct CallGrammar {
     /// Whether the schemas of functions must be enforced to the letter, because one that may be called is strict. If not, they are to be as far as
     /// they can be.
     pub strict: bool,
+    /// Texts that only the model may write: an answer that its limit cuts before one of them does not go on with one, see
+    /// `parkade_grammar::Format`.
+    pub chosen: Vec<String>,
 }
 
 /// Functions that may be called, and their places among all.
@@ -84,12 +87,16 @@ pub fn grammar(
 }
 
 /// Text of a form, after thoughts if there are any. The form is a terminal in llguidance's Lark.
-pub fn text_grammar(terminal: &str, reasoning: Option<Thoughts<'_>>, tokens: &dyn Fn(&str) -> Option<u32>) -> String {
+pub fn text_grammar(
+    terminal: &str,
+    reasoning: Option<Thoughts<'_>>,
+    tokens: &dyn Fn(&str) -> Option<u32>,
+) -> CallGrammar {
     let mut lark = Lark::new(tokens);
     let before = thoughts::before(&mut lark, reasoning.as_ref());
     lark.rule("start", &format!("{before}TEXT"));
     lark.rule("TEXT", terminal);
-    lark.finish().0
+    finish(lark, Style::Generic, &[], reasoning.as_ref())
 }
 
 /// A terminal of one of several texts.
@@ -118,7 +125,7 @@ pub fn grammar_or(
     let Some(section) = section(style, &mut lark, &callable, parallel) else {
         let json = otherwise.map(|schema| lark.schema(schema, NO_FUNCTION));
         channels::calls(&mut lark, &callable, choice, json.as_deref(), reasoning.as_ref());
-        return Some(finish(lark, &callable));
+        return Some(finish(lark, style, &callable, reasoning.as_ref()));
     };
     let before = thoughts::before(&mut lark, reasoning.as_ref());
     let open = lark.marker(section.open);
@@ -136,7 +143,7 @@ pub fn grammar_or(
             free(&mut lark, style, &section, thought.map(|thoughts| thoughts.markers.start.trim_end()));
         }
     }
-    Some(finish(lark, &callable))
+    Some(finish(lark, style, &callable, reasoning.as_ref()))
 }
 
 /// JSON by a schema, after thoughts if there are any. The schema is of none of the functions.
@@ -153,12 +160,36 @@ pub fn answer_grammar(
         let before = thoughts::before(&mut lark, reasoning.as_ref());
         lark.rule("start", &format!("{before}{json}"));
     }
-    finish(lark, &[])
+    finish(lark, Style::Generic, &[], reasoning.as_ref())
 }
 
-fn finish(lark: Lark<'_>, functions: Functions<'_>) -> CallGrammar {
+fn finish(lark: Lark<'_>, style: Style, functions: Functions<'_>, reasoning: Option<&Thoughts<'_>>) -> CallGrammar {
     let (lark, schemas, owners) = lark.finish();
-    CallGrammar { lark, schemas, owners, strict: functions.iter().any(|(_, function)| function.strict) }
+    let names = functions.iter().map(|(_, function)| head(style, &function.name));
+    let chosen = names.chain(reasoning.map(|thoughts| thoughts.markers.end.trim().to_owned())).collect();
+    CallGrammar { lark, schemas, owners, strict: functions.iter().any(|(_, function)| function.strict), chosen }
+}
+
+/// The name of a function as a style's calls have it, with what stands behind it. What stands before it may be forced.
+fn head(style: Style, name: &str) -> String {
+    match style.form() {
+        Form::Json(form) => match form.keys {
+            Some((_, key)) => format!("{}\", \"{key}\": ", json_text(name)),
+            None => format!("{}\": ", json_text(name)),
+        },
+        Form::Named(form) if form.is_numbered => format!("{name}:"),
+        Form::Named(form) => format!("{name}{}", form.middle.first().copied().unwrap_or_default()),
+        Form::Tagged(form) => format!("{name}{}", form.named.first().copied().unwrap_or_default()),
+        Form::Pythonic(..) => format!("{name}("),
+        Form::Gemma(_) => format!("{name}{{"),
+        Form::Channels => format!("{name} "),
+    }
+}
+
+/// A text inside of a JSON string.
+fn json_text(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
 }
 
 /// The same between the markers that frame answers of a style, as one more alternative; empty if there are none.
@@ -198,7 +229,7 @@ fn section(style: Style, lark: &mut Lark<'_>, functions: Functions<'_>, parallel
         Form::Json(form) => json_calls::section(lark, form, functions, parallel),
         Form::Named(form) => named_calls::section(lark, form, functions, parallel),
         Form::Tagged(form) => tagged::section(lark, form, functions, parallel),
-        Form::Pythonic(open, close) => pythonic::section(lark, (open, close), functions, parallel),
+        Form::Pythonic(form) => pythonic::section(lark, form, functions, parallel),
         Form::Gemma(form) => gemma::section(lark, form, functions, parallel),
         Form::Channels => return None,
     })

@@ -1,6 +1,6 @@
 //! Calls as a name and a JSON object.
 
-use super::lark::{Lark, any_of, quote};
+use super::lark::{Lark, quote};
 use super::{Functions, Section, arguments};
 use crate::forms::Named;
 
@@ -24,7 +24,7 @@ pub(super) fn section(lark: &mut Lark<'_>, form: &Named, functions: Functions<'_
         lark.rule(&format!("call{number}"), &format!("{open} {name} {middle} {arguments} {close}"));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
     // Where nothing stands behind all calls, each has the marker.
     let more = match (parallel, form.end) {
         (false, _) => String::new(),

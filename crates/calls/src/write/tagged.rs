@@ -24,7 +24,7 @@ pub(super) fn section(lark: &mut Lark<'_>, form: &Tags, functions: Functions<'_>
         lark.rule(&format!("call{number}"), &format!("{open} {name} {named} {arguments} {close}"));
         calls.push(format!("call{number}"));
     }
-    lark.rule("call", &any_of(&calls));
+    lark.call(&calls);
     let (one, more) = match form {
         Tags { end: "", .. } => ("call".to_owned(), format!("\"\\n\" {begin} call")),
         Tags { is_shared: true, .. } => ("\"\\n\" call".to_owned(), "\"\\n\" call".to_owned()),
@@ -52,7 +52,7 @@ fn text(lark: &mut Lark<'_>, form: &Tags) {
 
 /// The arguments of a function, in the order of its schema.
 fn arguments(lark: &mut Lark<'_>, form: &Tags, number: usize, parameters: &Value) -> String {
-    let [key, key_end, value] = [form.key, form.key_end, form.value].map(|marker| lark.marker(marker));
+    let [key, value] = [form.key, form.value].map(|marker| lark.marker(marker));
     let value = match (form.value, form.breaks) {
         ("", true) => "\"\\n\"".to_owned(),
         ("", false) => String::new(),
@@ -63,12 +63,14 @@ fn arguments(lark: &mut Lark<'_>, form: &Tags, number: usize, parameters: &Value
         if !schema::is_open(parameters) {
             return String::new();
         }
+        let key_end = lark.marker(form.key_end(true));
         lark.rule(&format!("other{number}"), &format!("{key} /[a-zA-Z0-9_.-]{{1,64}}/ {key_end} {value} text \"\\n\""));
         return format!("other{number}*");
     }
     let mut arguments = String::new();
     for (at, (name, schema, is_required)) in properties.into_iter().enumerate() {
-        let written = written(lark, form, number, schema, parameters);
+        let (written, is_text) = written(lark, form, number, schema, parameters);
+        let key_end = lark.marker(form.key_end(is_text));
         let name = quote(name);
         let rule = format!("a{number}_{at}");
         lark.rule(&rule, &format!("{key} {name} {key_end} {value} {written} \"\\n\""));
@@ -78,15 +80,15 @@ fn arguments(lark: &mut Lark<'_>, form: &Tags, number: usize, parameters: &Value
     arguments
 }
 
-/// A value, and the tag behind it.
-fn written(lark: &mut Lark<'_>, form: &Tags, number: usize, schema: &Value, parameters: &Value) -> String {
+/// A value, and the tag behind it; and whether it is text.
+fn written(lark: &mut Lark<'_>, form: &Tags, number: usize, schema: &Value, parameters: &Value) -> (String, bool) {
     let end = lark.marker(form.value_end.first().copied().unwrap_or_default());
     if let Some(strings) = schema::strings(schema) {
         let strings: Vec<String> = strings.into_iter().map(quote).collect();
-        return format!("{} {end}", any_of(&strings));
+        return (format!("{} {end}", any_of(&strings)), true);
     }
     if Kinds::of_schema(schema, parameters).meets(Kinds::STRING) {
-        return "text".to_owned();
+        return ("text".to_owned(), true);
     }
-    format!("{} {end}", lark.schema(schema::part(schema, parameters), number))
+    (format!("{} {end}", lark.schema(schema::part(schema, parameters), number)), false)
 }

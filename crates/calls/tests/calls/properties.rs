@@ -24,6 +24,9 @@ const PARTS: &[&str] = &[
     "<|channel|>", "analysis", "commentary", "final", " to=functions.now", "<|message|>", "<|start|>assistant", "<|end|>",
     "<|call|>", "<|constrain|>json", "<|tool_call_start|>", "<|tool_call_end|>", "<|START_ACTION|>", "<|END_ACTION|>",
     "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<TOOLCALL>", "</TOOLCALL>", "<tool_calls>", "</tool_calls>", "<start_function_call>", "<end_function_call>",
+    "<｜DSML｜function_calls>", "</｜DSML｜function_calls>", "<｜DSML｜tool_calls>", "<｜DSML｜invoke name=\"now\">", "</｜DSML｜invoke>",
+    "<｜DSML｜parameter name=\"", "\" string=\"true\">", "\" string=\"false\">", "</｜DSML｜parameter>", "<function_calls>",
+    "</function_calls>", "now()", "<|tools_prefix|>", "<|tools_suffix|>", "{\"now\": {}}", "[{\"weather\": ",
     "call:", "call:weather{", "<escape>", "<|tool_call>", "<tool_call|>", "<|\"|>",
 ];
 

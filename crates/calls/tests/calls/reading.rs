@@ -84,7 +84,7 @@ fn thoughts_are_told_from_text() {
     assert_eq!(told(&read(&reading, "Hm, <think> </th")), "[Hm, <think> </th]");
     let outside = Reading { style: None, ..of(Style::Hermes) };
     assert_eq!(told(&read(&outside, "<think>\n\n</think>\n\nYes.")), "Yes.");
-    assert_eq!(told(&read(&outside, " a <think>b</think> c </think>")), " a [b]c </think>");
+    assert_eq!(told(&read(&outside, " a <think>b</think> c </think>")), " a[b]c </think>");
     let plain = Reading { style: None, reasoning: None, starts_inside: true, functions: [].into() };
     assert_eq!(told(&read(&plain, " <think>b</think>\n")), " <think>b</think>\n");
 }
@@ -97,7 +97,7 @@ fn calls_in_the_notation_of_hermes() {
         Style::Hermes,
         &[
             (&call, &read),
-            (&format!("Let me see.\n{call}\nDone."), &format!("Let me see.\n{read}\nDone.")),
+            (&format!("Let me see.\n{call}\nDone."), &format!("Let me see.{read}\nDone.")),
             (&format!("\n\n{call}\n{call}\n"), &format!("{read}(1 weather){SUNNY}.")),
             (&format!("<think>a</think>\n{call}"), &format!("[a]{read}")),
             (
@@ -144,7 +144,7 @@ pub const CALLS: &[(Style, &str, &str)] = &[
         Style::Qwen3Coder,
         "Let me see.\n<tool_call>\n<function=weather>\n<parameter=city>\nRo\n\"me\"\n</parameter>\n<parameter=days>\n3\n</parameter>\n\
          <parameter=exact>\nTrue\n</parameter>\n<parameter=tags>\n[\"a\"]\n</parameter>\n</function>\n</tool_call>\nDone.",
-        "Let me see.\n(0 weather){\"city\": \"Ro\\n\\\"me\\\"\", \"days\": 3, \"exact\": true, \"tags\": [\"a\"]}.\nDone.",
+        "Let me see.(0 weather){\"city\": \"Ro\\n\\\"me\\\"\", \"days\": 3, \"exact\": true, \"tags\": [\"a\"]}.\nDone.",
     ),
     (Style::Qwen3Coder, "<function=now>\n</function>", "(0 now){}."),
     (
@@ -162,7 +162,7 @@ pub const CALLS: &[(Style, &str, &str)] = &[
         Style::Glm,
         "A\n<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n<arg_key>unit</arg_key>\n<arg_value>C</arg_value>\n\
          </tool_call>\n<tool_call>now</tool_call>",
-        "A\n(0 weather){\"city\": \"Rome\", \"unit\": \"C\"}.(1 now){}.",
+        "A(0 weather){\"city\": \"Rome\", \"unit\": \"C\"}.(1 now){}.",
     ),
     (
         Style::Llama3,
@@ -183,7 +183,7 @@ pub const CALLS: &[(Style, &str, &str)] = &[
     (
         Style::Mistral,
         "Wait. [TOOL_CALLS] [{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\"}, \"id\": \"123456789\"}]",
-        "Wait. (0 weather){\"city\": \"Rome\"}.",
+        "Wait.(0 weather){\"city\": \"Rome\"}.",
     ),
     (Style::Mistral, "[TOOL_CALLS]now[ARGS]{}[TOOL_CALLS]now[CALL_ID]1[ARGS]{}", "(0 now){}.(1 now){}."),
     (Style::MistralNamed, "[TOOL_CALLS]weather[ARGS]{\"city\": \"Rome\"}", "(0 weather){\"city\": \"Rome\"}."),
@@ -201,6 +201,26 @@ pub const CALLS: &[(Style, &str, &str)] = &[
         "(0 weather){\"city\": \"Rome\"}.(1 now){}.",
     ),
     (
+        Style::DeepSeekV32,
+        "A\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"city\" string=\"true\">Ro\n\"me\"\
+         </｜DSML｜parameter>\n<｜DSML｜parameter name=\"days\" string=\"false\">3</｜DSML｜parameter>\n</｜DSML｜invoke>\n\
+         <｜DSML｜invoke name=\"now\">\n\n</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+        "A(0 weather){\"city\": \"Ro\\n\\\"me\\\"\", \"days\": 3}.(1 now){}.",
+    ),
+    // What the function's schema does not say, the attribute does.
+    (
+        Style::DeepSeekV32,
+        "<｜DSML｜function_calls><｜DSML｜invoke name=\"now\"><｜DSML｜parameter name=\"a\" string=\"true\">12</｜DSML｜parameter>\
+         <｜DSML｜parameter name=\"b\" string=\"false\">12</｜DSML｜parameter><｜DSML｜parameter name=\"c\">[1]</｜DSML｜parameter>",
+        "(0 now){\"a\": \"12\", \"b\": 12, \"c\": [1].",
+    ),
+    (
+        Style::DeepSeekV4,
+        "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n<｜DSML｜parameter name=\"exact\" string=\"false\">true</｜DSML｜parameter>\n\
+         </｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+        "(0 weather){\"exact\": true}.",
+    ),
+    (
         Style::KimiK2,
         "<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{\"city\": \"Rome\"}<|tool_call_end|>\
          <|tool_calls_section_end|>",
@@ -215,6 +235,29 @@ pub const CALLS: &[(Style, &str, &str)] = &[
         "(0 weather){\"city\": \"Rome\"}.Checking.",
     ),
     (Style::Lfm2, "<|tool_call_start|>[{\"name\": \"now\", \"arguments\": {}}]<|tool_call_end|>", "(0 now){}."),
+    (
+        Style::Olmo3,
+        "Let me see.\n<function_calls>\nweather(city=\"Rome\", exact=true, tags=[\"a\"])\nnow()\n</function_calls>\nDone.",
+        "Let me see.(0 weather){\"city\": \"Rome\", \"exact\": true, \"tags\": [\"a\"]}.(1 now){}.\nDone.",
+    ),
+    (
+        Style::Olmo3,
+        "<function_calls>[now(), weather(city='a')]</function_calls>",
+        "(0 now){}.(1 weather){\"city\": \"a\"}.",
+    ),
+    (Style::Olmo3, "<function_calls>now()", "(0 now){}."),
+    (Style::Olmo3, "<function_calls></function_calls>", "<function_calls></function_calls>"),
+    (
+        Style::Apertus,
+        "Wait.<|tools_prefix|>[{\"weather\": {\"city\": \"Rome\"}}, {\"now\": {}}]<|tools_suffix|>",
+        "Wait.(0 weather){\"city\": \"Rome\"}.(1 now){}.",
+    ),
+    (
+        Style::Apertus,
+        "<|tools_prefix|>[{\"now\": {}, \"weather\": {\"days\": 2}}]",
+        "(0 now){}.(1 weather){\"days\": 2}.",
+    ),
+    (Style::Apertus, "<|tools_prefix|>[{\"other\": {}}]", "<|tools_prefix|>[{\"other\": {}}]"),
     (
         Style::CommandR,
         "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"weather\", \"parameters\": {\"city\": \"Rome\"}}\n]<|END_ACTION|>",

@@ -39,6 +39,13 @@ fn styles_are_known_from_what_their_templates_write() {
             r"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>{{ c.name }}\n```json\n{}\n```",
         ),
         (Style::DeepSeekV31, r"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{{ c.name }}<｜tool▁sep｜>{{ c.arguments }}"),
+        (
+            Style::DeepSeekV32,
+            r#"{% set dsml = "｜DSML｜" %}<{{ dsml }}function_calls>\n<{{ dsml }}invoke name="{{ c.name }}">\n</{{ dsml }}function_calls>"#,
+        ),
+        (Style::DeepSeekV4, r#"<｜DSML｜tool_calls>\n<｜DSML｜invoke name="{{ c.name }}">\n</｜DSML｜tool_calls>"#),
+        (Style::Olmo3, r"<function_calls>\n{{ c.name }}()\n</function_calls>"),
+        (Style::Apertus, r#"<|tools_prefix|>[{"{{ c.name }}": {{ c.arguments }}}]<|tools_suffix|>"#),
         (Style::KimiK2, r"<|tool_calls_section_begin|><|tool_call_begin|>{{ c.id }}<|tool_call_argument_begin|>{}"),
         (Style::Granite, r#"<|tool_call|>[{"name": "{{ c.name }}"}]"#),
         (Style::Phi4Mini, r"<|tool|>{{ tools }}<|/tool|><|tool_call|>{{ c | tojson }}<|/tool_call|>"),

@@ -63,7 +63,8 @@ impl Random {
 }
 
 /// What ends free texts, where that is text itself: a random text would hardly ever come to it.
-const ENDS: &[&str] = &["\n</parameter>", "</parameter>", "</arg_value>", "<|\"|>", "<escape>", "</think>"];
+const ENDS: &[&str] =
+    &["\n</parameter>", "</parameter>", "</arg_value>", "</｜DSML｜parameter>", "<|\"|>", "<escape>", "</think>"];
 
 /// A compiled grammar over a vocabulary.
 pub struct Compiled {
@@ -77,6 +78,7 @@ impl Compiled {
             lark: grammar.lark.clone(),
             schemas: grammar.schemas.clone(),
             strict: grammar.strict,
+            chosen: grammar.chosen.clone(),
         };
         Compiled::of(vocabulary, &format)
     }
@@ -129,6 +131,17 @@ impl Compiled {
         }
         matcher.mask(&mut mask).expect("it goes on");
         has(&mask, self.vocabulary.end())
+    }
+
+    /// The text of some tokens, with what is forced behind them, brought to an end, with special tokens spelled; `None` if there is no way.
+    pub fn close(&self, ids: &[u32]) -> Option<String> {
+        let mut matcher = self.grammar.matcher();
+        ids.iter().for_each(|&id| matcher.accept(id).expect("it may be written"));
+        let forced = matcher.take_forced().expect("it goes on");
+        let way = matcher.way_to_end(&[], 1_000)?;
+        let all = ids.iter().chain(&forced).chain(&way);
+        let bytes: Vec<u8> = all.flat_map(|&id| self.vocabulary.bytes(id)).copied().collect();
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// A random text, with special tokens spelled, and its tokens; `None` if it would be longer than a few thousand tokens.

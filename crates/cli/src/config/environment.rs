@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{Arg, Command};
 
 use super::origin::{Origin, Origins};
-use super::{check, settings, with_default};
+use super::{check, nested, settings, with_default};
 
 /// A variable that the flag would refuse too.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub(super) fn fill_in(
     let name = origins.command().to_owned();
     let of = |command: &Command| settings(command.get_arguments()).cloned().collect::<Vec<Arg>>();
     let everywhere = of(&command).into_iter().map(|arg| (None, arg));
-    let own = command.find_subcommand(&name).map(of).unwrap_or_default();
+    let own = nested::find(&command, &name).map(of).unwrap_or_default();
     let own = own.into_iter().map(|arg| (Some(name.as_str()), arg));
     let mut links = Vec::new();
     for (place, arg) in everywhere.chain(own) {

@@ -9,7 +9,7 @@ use parkade_server::{in_plain_words, read_text};
 use toml::{Table, Value};
 
 use super::origin::{Origin, Origins};
-use super::{Place, check, settings, with_default};
+use super::{Place, check, nested, settings, with_default};
 
 /// The section that is no command: the limits and weights of the scheduler.
 pub const PARKING_LOT: &str = "parking-lot";
@@ -95,18 +95,27 @@ pub(super) fn fill_in(
         if section == PARKING_LOT {
             continue;
         }
-        let Some(sub) = command.find_subcommand(section).filter(|sub| has_settings(sub)) else {
-            let names = command.get_subcommands().filter(|sub| has_settings(sub)).map(|sub| sub.get_name().to_owned());
+        // A section holds for the commands within its command too.
+        let commands: Vec<String> =
+            with_settings(&command).filter(|name| name.split(' ').next() == Some(section)).collect();
+        if commands.is_empty() {
+            let names = with_settings(&command).filter_map(|name| name.split(' ').next().map(str::to_owned));
             return Err(unknown(section, names.collect(), path));
-        };
-        let keys: Vec<String> =
-            settings(sub.get_arguments()).filter_map(Arg::get_long).map(|key| format!("{section}.{key}")).collect();
+        }
+        let keys: Vec<String> = commands
+            .iter()
+            .filter_map(|name| nested::find(&command, name))
+            .flat_map(|sub| settings(sub.get_arguments()))
+            .filter_map(|arg| Some(format!("{section}.{}", arg.get_long()?)))
+            .collect();
         for (key, value) in values.as_table().into_iter().flatten() {
             let full = format!("{section}.{key}");
             if !keys.contains(&full) {
                 return Err(unknown(&full, keys, path));
             }
-            command = put(command, Some(section), key, &full, value, path, origins)?;
+            for name in &commands {
+                command = put(command, Some(name), key, &full, value, path, origins)?;
+            }
         }
     }
     Ok(command)
@@ -123,7 +132,7 @@ fn put(
 ) -> Result<Command, ConfigError> {
     let wrong = |message: String| ConfigError::Value { path: path.to_owned(), key: full.to_owned(), message };
     let no_value = || wrong(format!("a {} was given; expected a string, a number, true or false", value.type_str()));
-    let owner = place.map_or(Some(&command), |name| command.find_subcommand(name));
+    let owner = place.map_or(Some(&command), |name| nested::find(&command, name));
     let Some(arg) = owner.and_then(|owner| setting(owner, key)).cloned() else { return Ok(command) };
     let text = match value {
         Value::String(text) => text.clone(),
@@ -149,20 +158,25 @@ fn setting<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
     settings(command.get_arguments()).find(|arg| arg.get_long() == Some(key))
 }
 
-fn has_settings(command: &Command) -> bool {
-    settings(command.get_arguments()).next().is_some()
+/// The names of the commands that have settings.
+fn with_settings(command: &Command) -> impl Iterator<Item = String> {
+    let has_settings =
+        |name: &String| nested::find(command, name).is_some_and(|sub| settings(sub.get_arguments()).next().is_some());
+    nested::all(command).into_iter().filter(has_settings)
 }
 
 /// Where there are flags of this name.
 fn places_of(command: &Command, key: &str) -> Vec<Option<String>> {
     let top = setting(command, key).map(|_| None);
-    let below = command.get_subcommands().filter(|sub| setting(sub, key).is_some());
-    top.into_iter().chain(below.map(|sub| Some(sub.get_name().to_owned()))).collect()
+    let has_key = |name: &String| nested::find(command, name).is_some_and(|sub| setting(sub, key).is_some());
+    top.into_iter().chain(nested::all(command).into_iter().filter(has_key).map(Some)).collect()
 }
 
 fn all_keys(command: &Command) -> Vec<String> {
-    let subcommands = command.get_subcommands().flat_map(|s| settings(s.get_arguments()));
-    settings(command.get_arguments()).chain(subcommands).filter_map(Arg::get_long).map(str::to_owned).collect()
+    let names = nested::all(command);
+    let below = names.iter().filter_map(|name| nested::find(command, name));
+    let settings = [command].into_iter().chain(below).flat_map(|command| settings(command.get_arguments()));
+    settings.filter_map(Arg::get_long).map(str::to_owned).collect()
 }
 
 fn unknown(key: &str, valid: Vec<String>, path: &Path) -> ConfigError {

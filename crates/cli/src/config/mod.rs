@@ -8,6 +8,7 @@
 
 mod environment;
 mod file;
+mod nested;
 mod origin;
 
 use std::ffi::{OsStr, OsString};
@@ -75,7 +76,7 @@ impl Settings {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         // The flags alone say which command this is, and perhaps which configuration file.
         let flags = flags_only(Cli::command()).try_get_matches_from(&arguments)?;
-        let mut origins = Origins::of(flags.subcommand_name().unwrap_or_default());
+        let mut origins = Origins::of(&nested::given(&flags).map(|(name, _)| name).unwrap_or_default());
         let mut command = Cli::command();
         let mut file = None;
         if let Some((path, named)) = config_file(&flags, &variable) {
@@ -85,7 +86,7 @@ impl Settings {
         }
         let (command, service_links) = environment::fill_in(command, variable, &mut origins)?;
         let matches = flags_only(command.clone()).try_get_matches_from(&arguments)?;
-        if let Some((_, matches)) = matches.subcommand() {
+        if let Some((_, matches)) = nested::given(&matches) {
             origins.note_flags(matches);
         }
         let cli = Cli::from_arg_matches(&matches)?;
@@ -108,8 +109,8 @@ impl Settings {
     /// machine for settings that were left open.
     #[must_use]
     pub fn as_file(&self, computed: &[(&str, String)]) -> String {
-        let Some((name, matches)) = self.matches.subcommand() else { return String::new() };
-        let Some(command) = self.command.find_subcommand(name) else { return String::new() };
+        let Some((name, matches)) = nested::given(&self.matches) else { return String::new() };
+        let Some(command) = nested::find(&self.command, &name) else { return String::new() };
         let mut text = format!(
             "# The settings of `parkade {name}`. Keys here hold for every command that has such a flag;\n# keys in a section [{name}] for this command alone.\n"
         );
@@ -173,7 +174,7 @@ fn config_file(flags: &ArgMatches, variable: &impl Fn(&str) -> Option<OsString>)
     directories::config_file().filter(|path| path.exists()).map(|path| (path, None))
 }
 
-/// Where a setting's flag stands: at the top, for every command, or in one command.
+/// Where a setting's flag stands: at the top, for every command, or in one command, by its name such as `batch run`.
 type Place<'a> = Option<&'a str>;
 
 /// Checks a value that was not given by its flag with the flag's own parser; the message leaves out the flag, which is not at fault.
@@ -206,7 +207,10 @@ fn with_default(command: Command, place: Place<'_>, arg: &Arg, value: OsString) 
     let id = arg.get_id().as_str();
     match place {
         None => command.mut_arg(id, |arg| arg.default_value(value)),
-        Some(name) => command.mut_subcommand(name, |sub| sub.mut_arg(id, |arg| arg.default_value(value))),
+        Some(name) => {
+            let id = id.to_owned();
+            nested::change(command, name, Box::new(|sub| sub.mut_arg(id, |arg| arg.default_value(value))))
+        }
     }
 }
 
@@ -418,7 +422,7 @@ mod tests {
 
     #[test]
     fn variables_of_other_commands_are_not_looked_at() {
-        assert!(serve(&[], &[("PARKADE_TEMPERATURE", "hot")], "").is_ok());
+        assert!(serve(&[], &[("PARKADE_PRESENCE_PENALTY", "hot")], "").is_ok());
     }
 
     #[test]

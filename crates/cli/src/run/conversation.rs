@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parkade_core::{Event, Loaded, Message, OutOfRange, PromptError, Request, SamplingParams, Usage};
+use parkade_core::{Event, Grammar, Loaded, Message, OutOfRange, PromptError, Request, SamplingParams, Usage};
 
 use super::RunError;
 use crate::args::SamplingArgs;
@@ -16,6 +17,8 @@ pub struct Conversation {
     pub system: Option<String>,
     turns: Vec<Message>,
     sampling: SamplingArgs,
+    /// What answers are held to.
+    form: Option<Arc<Grammar>>,
     answers: u64,
 }
 
@@ -93,9 +96,15 @@ impl Conversation {
     /// A sampling parameter is out of range.
     pub fn new(loaded: Loaded, system: Option<String>, sampling: SamplingArgs) -> Result<Conversation, OutOfRange> {
         let mut conversation =
-            Conversation { loaded, system, turns: Vec::new(), sampling: sampling.clone(), answers: 0 };
+            Conversation { loaded, system, turns: Vec::new(), sampling: sampling.clone(), form: None, answers: 0 };
         conversation.set_sampling(sampling)?;
         Ok(conversation)
+    }
+
+    /// A chat whose answers have this form, if one is given.
+    #[must_use]
+    pub fn held_to(self, form: Option<Arc<Grammar>>) -> Conversation {
+        Conversation { form, ..self }
     }
 
     /// The model's name.
@@ -141,6 +150,7 @@ impl Conversation {
         let mut speed = Speed { prompt_tokens: request.prompt.len(), ..Speed::default() };
         request.sampling = parameters(&self.sampling);
         request.max_tokens = self.sampling.max_tokens.map(|n| n as usize);
+        request.format = self.form.clone();
         self.answers += 1;
 
         let asked = Instant::now();

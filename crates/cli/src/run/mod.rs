@@ -2,6 +2,7 @@
 
 mod commands;
 mod conversation;
+mod form;
 mod repl;
 
 use std::fs;
@@ -38,6 +39,14 @@ pub enum RunError {
     /// A sampling flag is out of range.
     #[error("{0}")]
     Sampling(#[from] OutOfRange),
+    /// What answers are to be cannot be compiled.
+    #[error("--{flag}: {reason}")]
+    Form {
+        /// The flag that says it.
+        flag: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// There is nothing to answer.
     #[error("the prompt is empty; give one with -i or through a pipe")]
     EmptyPrompt,
@@ -73,7 +82,7 @@ impl RunError {
     /// Whether the flags are at fault, and not the machine.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, RunError::Sampling(_) | RunError::EmptyPrompt | RunError::Memory(_))
+        matches!(self, RunError::Sampling(_) | RunError::EmptyPrompt | RunError::Memory(_) | RunError::Form { .. })
     }
 }
 
@@ -106,7 +115,8 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<Ending, RunError> {
     if task != TaskKind::Generate {
         return Err(RunError::Task(task));
     }
-    let mut conversation = Conversation::new(loaded, args.system.clone(), args.sampling.clone())?;
+    let form = form::compiled(&args.form, &loaded.engine)?;
+    let mut conversation = Conversation::new(loaded, args.system.clone(), args.sampling.clone())?.held_to(form);
     match prompt {
         None => repl::chat(&runtime, &mut conversation, out).map(|()| Ending::Whole),
         Some(prompt) => {

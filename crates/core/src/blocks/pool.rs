@@ -22,16 +22,21 @@ pub struct BlockPool {
     /// By block: how many tables hold it.
     pub(super) holders: Vec<u32>,
     pub(super) free: Vec<BlockId>,
-    /// Cached blocks, least recently used first.
+    /// Cached blocks, least recently used first; see `rank`.
     pub(super) idle: BTreeSet<(u64, BlockId)>,
-    /// By block: when it was last given back, as in `idle`.
+    /// By block: its rank in `idle`, as of when it was last given back.
     idle_since: Vec<u64>,
+    /// By block: whether a table that outlasts others has had it since it was filled.
+    outlasts: Vec<bool>,
     ticks: u64,
     pub(super) prefix: Option<PrefixIndex>,
     pub(super) windows: WindowBlocks,
     /// If the model keeps a state.
     pub(super) states: Option<StateSlots>,
 }
+
+/// How many times all blocks are given back before a cached block of a text that somebody waited for is as old as others.
+const HEAD_START: u64 = 8;
 
 /// No block is free or cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +64,7 @@ impl BlockPool {
             free: (0..last).rev().map(BlockId).collect(),
             idle: BTreeSet::new(),
             idle_since: vec![0; blocks],
+            outlasts: vec![false; blocks],
             ticks: 0,
             prefix: prefix_cache.then(|| PrefixIndex::new(blocks, &groups, false)),
             windows: WindowBlocks::new(blocks, &groups),
@@ -194,6 +200,7 @@ impl BlockPool {
             let first = self.groups.first_place(group, position).min(table.places);
             for place in table.first_places[group - 1]..first {
                 let block = std::mem::replace(&mut table.blocks[place * groups + group], GIVEN_BACK);
+                self.outlasts[block as usize] |= table.outlasts;
                 self.let_go(BlockId(block));
             }
             table.first_places[group - 1] = first.max(table.first_places[group - 1]);
@@ -211,6 +218,7 @@ impl BlockPool {
     pub fn share(&mut self, table: &BlockTable, places: usize) -> BlockTable {
         let mut copy = BlockTable::new();
         (copy.places, copy.indexed, copy.unindexable) = (places, table.indexed.min(places), table.unindexable);
+        copy.outlasts = table.outlasts;
         copy.first_places = table.first_places.iter().map(|&first| first.min(places)).collect();
         copy.blocks = table.blocks[..places * table.groups()].to_vec();
         copy.iter().for_each(|block| self.hold(block));
@@ -376,8 +384,17 @@ impl BlockPool {
         }
         // The end of a text first: it is given up before its beginning, which other texts may share.
         for block in std::mem::take(&mut table.blocks).into_iter().rev().filter(|&block| block != GIVEN_BACK) {
+            self.outlasts[block as usize] |= table.outlasts;
             self.let_go(BlockId(block));
         }
+    }
+
+    /// Which of the cached blocks are given up first: those that were given back the longest ago. One of a text that somebody waited for
+    /// counts as given back later, by as many blocks as would fill the pool several times. So batches leave online texts alone, but not for
+    /// ever.
+    fn rank(&self, block: BlockId) -> u64 {
+        let head_start = HEAD_START * self.holders.len() as u64;
+        self.ticks + if self.outlasts[block.index()] { head_start } else { 0 }
     }
 
     fn take(&mut self) -> Option<BlockId> {
@@ -391,6 +408,7 @@ impl BlockPool {
         };
         debug_assert_eq!(self.holders[block.index()], 0, "an available block has no holder");
         self.holders[block.index()] = 1;
+        self.outlasts[block.index()] = false;
         Some(block)
     }
 
@@ -434,8 +452,9 @@ impl BlockPool {
         if is_indexed || self.windows.place_of(block).is_some() {
             self.show_held(block, false);
             self.ticks += 1;
-            self.idle_since[block.index()] = self.ticks;
-            self.idle.insert((self.ticks, block));
+            let rank = self.rank(block);
+            self.idle_since[block.index()] = rank;
+            self.idle.insert((rank, block));
         } else {
             self.free.push(block);
         }

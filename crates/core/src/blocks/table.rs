@@ -25,6 +25,8 @@ pub struct BlockTable {
     pub(super) indexed: usize,
     /// Whether later ones may join them; not so when another text has taken their place in the index.
     pub(super) unindexable: bool,
+    /// Whether somebody waits for its request: what it has computed outlasts what was computed for nobody in particular.
+    pub(super) outlasts: bool,
     /// The state after its tokens, if the model keeps one.
     pub(super) state: TableState,
 }
@@ -33,6 +35,11 @@ impl BlockTable {
     /// A table without blocks.
     pub fn new() -> Self {
         BlockTable::default()
+    }
+
+    /// Says whether what is computed in it stays cached longer than what is computed in others.
+    pub fn set_outlasts(&mut self, outlasts: bool) {
+        self.outlasts = outlasts;
     }
 
     /// How many places it has.

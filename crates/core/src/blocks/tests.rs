@@ -74,6 +74,26 @@ fn a_prefix_is_found_again_and_shared() {
 }
 
 #[test]
+fn what_somebody_waited_for_outlasts_the_rest_but_not_for_ever() {
+    let mut pool = pool(4, 1, true);
+    let mut table = BlockTable::new();
+    table.set_outlasts(true);
+    pool.grow(&mut table, 2).unwrap();
+    pool.record(&mut table, &everybody(), &[1, 2]);
+    pool.release(table);
+    let mut rounds = 0;
+    while pool.look_up(&everybody(), &[1, 2], 2) == hit(2, 2) {
+        let first = 100 + 2 * rounds;
+        let batch = filled(&mut pool, &[first, first + 1]);
+        pool.release(batch);
+        rounds += 1;
+    }
+    // Each gives two of the four blocks back.
+    assert!((14..=18).contains(&rounds), "{rounds}");
+    pool.audit([]);
+}
+
+#[test]
 fn the_least_recently_used_text_is_given_up_first_and_its_end_before_its_beginning() {
     let mut pool = pool(4, 1, true);
     let old = filled(&mut pool, &[1, 2]);

@@ -117,7 +117,7 @@ impl Collector {
                 self.choices[index].text.push_str(&text);
                 self.choices[index].finish = Some(reason);
             }
-            Event::PromptLogprobs(_) | Event::Embedding(_) => {}
+            Event::PromptLogprobs(_) | Event::PromptProgress(_) | Event::Embedding(_) => {}
             Event::Done(usage) => {
                 return Some(InferenceResult::Complete(Completion {
                     choices: std::mem::take(&mut self.choices),

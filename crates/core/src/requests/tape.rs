@@ -61,7 +61,7 @@ pub(super) fn bytes_of(event: &Event) -> usize {
         Event::Token { text, logprob: of, .. } => text.len() + logprob(of),
         Event::Finished { text, stop_string, .. } => text.len() + stop_string.as_ref().map_or(0, String::len),
         Event::Embedding(values) => size_of_val(&values[..]),
-        Event::Done(_) | Event::Failed(_) => 0,
+        Event::PromptProgress(_) | Event::Done(_) | Event::Failed(_) => 0,
     };
     size_of::<Event>() + beside
 }

@@ -16,7 +16,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use crate::sampling::SamplingParams;
 use bans::LeastLength;
 use candidates::{Candidate, Ranked};
-pub(crate) use logprobs::logprob;
+pub(crate) use logprobs::{chance, logprob};
 use repetition::Repetitions;
 
 /// Below this a temperature is taken for 0: dividing by it would only overflow.
@@ -44,6 +44,18 @@ pub struct Sampler {
     allowed: Option<Vec<u32>>,
 }
 
+/// What the last token was drawn from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Drawn {
+    /// Nothing else could come.
+    #[default]
+    Certain,
+    /// The whole vocabulary: each token has its weight.
+    Vocabulary,
+    /// What the filters left: each candidate has its weight.
+    Candidates,
+}
+
 /// Memory that sampling uses again and again.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -53,6 +65,7 @@ pub struct Scratch {
     ranking: Vec<Ranked>,
     repetitions: Repetitions,
     banned: Vec<(TokenId, f32)>,
+    pub(crate) drawn: Drawn,
 }
 
 /// The logits hold no distribution: one is not a number, or none is finite.
@@ -101,7 +114,7 @@ impl Sampler {
         allowed: Option<&[u32]>,
         scratch: &mut Scratch,
     ) -> Result<TokenId, NoDistribution> {
-        let Scratch { logits: edited, weights, candidates, ranking, repetitions, banned } = scratch;
+        let Scratch { logits: edited, weights, candidates, ranking, repetitions, banned, drawn } = scratch;
         let logits = match self.is_unedited(allowed) {
             true => logits,
             false => {
@@ -115,13 +128,16 @@ impl Sampler {
         };
         let largest = softmax::largest(logits).ok_or(NoDistribution)?;
         let token = if self.params.temperature < GREEDY {
+            *drawn = Drawn::Certain;
             logits.iter().position(|&logit| logit == largest).expect("the largest logit is one of them")
         } else if self.is_plain() {
+            *drawn = Drawn::Vocabulary;
             let scale = 1.0 / self.params.temperature;
             weights.clear();
             weights.extend(logits.iter().map(|&logit| softmax::exp((logit - largest) * scale)));
             softmax::draw(weights, self.uniform())
         } else {
+            *drawn = Drawn::Candidates;
             self.filter(logits, largest, candidates, ranking);
             if self.params.xtc.is_on() && self.uniform() < f64::from(self.params.xtc.probability) {
                 candidates::leave_out_top_choices(candidates, self.params.xtc.threshold);

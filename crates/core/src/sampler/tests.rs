@@ -1,6 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
+use crate::event::TokenLogprob;
 use crate::sampling::{Dry, Xtc};
 
 fn sampler(params: SamplingParams, prompt: &[TokenId], seed: u64) -> Sampler {
@@ -339,4 +340,29 @@ fn only_what_is_allowed_is_chosen_whatever_the_rest_says() {
     }
     let none = sampler(SamplingParams::default(), &[], 1).choose(&logits, Some(&[]), &mut Scratch::default());
     assert_eq!(none, Err(NoDistribution));
+}
+
+#[test]
+fn the_chances_of_a_token_are_those_of_what_it_was_drawn_from() {
+    let logits: Vec<f32> = (0..40).map(|at| (at * 11 % 40) as f32 / 8.0).collect();
+    let mut scratch = Scratch::default();
+    let mut chances = |params: SamplingParams, count| {
+        let id = sampler(params, &[], 3).choose(&logits, None, &mut scratch).unwrap();
+        (id, chance(id, count, &mut scratch))
+    };
+    let sum = |told: &TokenLogprob| told.top.iter().map(|(_, chance)| f64::from(*chance).exp()).sum::<f64>();
+    let (id, certain) = chances(SamplingParams::greedy(), 5);
+    assert_eq!((certain.logprob, certain.top), (0.0, vec![(id, 0.0)]));
+    // A filter leaves three, whatever is asked for; and all of the chance is theirs.
+    let (id, filtered) = chances(SamplingParams { top_k: 3, ..SamplingParams::default() }, 5);
+    assert_eq!(filtered.top.len(), 3);
+    assert!((sum(&filtered) - 1.0).abs() < 1e-5 && filtered.top.contains(&(id, filtered.logprob)), "{filtered:?}");
+    // Without one all have a chance, and the temperature counts: here the model's own.
+    let (id, whole) = chances(SamplingParams::default(), 40);
+    assert!((sum(&whole) - 1.0).abs() < 1e-5 && whole.top.len() == 40, "{whole:?}");
+    let own = logprob(&logits, id, 40, &mut Scratch::default()).unwrap();
+    assert!((own.logprob - whole.logprob).abs() < 1e-4, "{} {}", own.logprob, whole.logprob);
+    assert!(whole.top.iter().zip(&own.top).all(|((id, _), (other, _))| id == other), "{whole:?}");
+    let (_, hot) = chances(SamplingParams { temperature: 2.0, ..SamplingParams::default() }, 1);
+    assert!(hot.top.len() == 1 && hot.top[0].1 < whole.top[0].1);
 }

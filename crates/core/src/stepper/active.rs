@@ -6,7 +6,7 @@ use std::time::Instant;
 use parkade_model::{Pooled, TokenId};
 
 use crate::blocks::BlockPool;
-use crate::event::{RequestError, TokenLogprob, Usage};
+use crate::event::{Event, PromptProgress, RequestError, TokenLogprob, Usage};
 use crate::request::{CacheScope, Request};
 use crate::requests::RequestState;
 use crate::sampler::Sampler;
@@ -24,6 +24,9 @@ pub(crate) struct Arrival {
     pub(crate) answer: usize,
     pub(crate) outlet: Outlet,
 }
+
+/// How many tokens of a prompt were told of.
+pub(super) struct Told(Option<usize>);
 
 /// An admitted request.
 pub(super) struct Active {
@@ -48,6 +51,8 @@ pub(super) struct Active {
     pub(super) paused_since: Option<Instant>,
     /// The prompt's own log-probabilities, as far as they are known, until they are delivered.
     pub(super) echo: Option<Vec<Option<TokenLogprob>>>,
+    /// How much of the prompt its reader was told of, if that is to be told; nothing before the first step.
+    pub(super) told: Option<Told>,
     /// The hidden states of a text that is embedded, as far as they are computed.
     pub(super) pooled: Pooled,
     /// Something went wrong with one of its sequences; it ends as soon as the step allows.
@@ -89,6 +94,7 @@ impl Active {
             paused_since: None,
             // Nothing comes before the first token, so it has no probability.
             echo: request.prompt_logprobs.map(|_| vec![None]),
+            told: request.progress.then_some(Told(None)),
             pooled: Pooled::default(),
             failure: None,
         }
@@ -106,8 +112,22 @@ impl Active {
 
     /// The most events that one step can bring, and one place that is always kept for the last event.
     pub(super) fn events_per_step(&self) -> usize {
-        // A token and a finish for each answer, a token for each proposal, the prompt's log-probabilities, the end.
-        2 * self.unfinished() + self.seqs.iter().map(|seq| seq.proposed).sum::<usize>() + 3
+        // A token and a finish for each answer, a token for each proposal, the prompt's log-probabilities and progress, the end.
+        let progress = if self.told.is_some() { 2 } else { 0 };
+        2 * self.unfinished() + self.seqs.iter().map(|seq| seq.proposed).sum::<usize>() + progress + 3
+    }
+
+    /// Tells the reader how much of the prompt is computed: `before` a step, if nothing was told yet, and after it. What is computed again is no
+    /// news.
+    pub(super) fn tell_progress(&mut self, choice: usize, before: usize) {
+        let Some(Told(told)) = &mut self.told else { return };
+        let (tokens, cached) = (self.seqs[choice].prompt_len, self.cached_tokens);
+        for computed in [before, self.seqs[choice].computed].map(|computed| computed.min(tokens)) {
+            if told.is_none_or(|told| told < computed) {
+                *told = Some(computed);
+                self.outlet.send(Event::PromptProgress(PromptProgress { tokens, cached, computed }));
+            }
+        }
     }
 
     pub(super) fn generated(&self) -> usize {

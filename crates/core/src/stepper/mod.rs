@@ -5,6 +5,7 @@
 //! which steps are timed (which only sizes later budgets and changes no result), and who may have memory is asked of a [`MemoryPolicy`].
 
 mod active;
+mod closing;
 mod masks;
 mod memory_policy;
 mod paused_pass;

@@ -6,7 +6,7 @@ use parkade_model::TokenId;
 
 use crate::blocks::{Copy, Hit};
 use crate::event::RequestError;
-use parkade_pool::TaskId;
+use parkade_pool::{Class, TaskId};
 
 use super::Stepper;
 use super::active::Active;
@@ -266,6 +266,7 @@ impl Stepper {
         let seq = &mut active.seqs[choice];
         if seq.table.is_empty() {
             seq.fork = wish.fork;
+            seq.table.set_outlasts(active.outlet.request().metadata.class > Class::Low);
             seq.computed = self.pool.attach(&mut seq.table, &active.scope, &seq.tokens, limit);
             if first_time && seq.generated() == 0 {
                 active.cached_tokens = seq.computed;

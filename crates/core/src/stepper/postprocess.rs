@@ -80,6 +80,9 @@ impl Stepper {
                 self.pool.keep_state(&mut seq.table, seq.computed, rolls);
             }
             let complete = seq.missing() == 0;
+            if is_prompt {
+                active.tell_progress(share.choice, share.past);
+            }
             // A panic over one request's logits, or over the text of its token, is that request's failure and nobody else's.
             let chosen = catch_unwind(AssertUnwindSafe(|| {
                 if self.embedder.is_some() {

@@ -8,7 +8,7 @@ use parkade_model::TokenId;
 use crate::blocks::{BlockPool, BlockTable};
 use crate::event::{EndToken, FinishReason, RequestError, TokenLogprob};
 use crate::request::Request;
-use crate::sampler::{Sampler, Scratch, logprob};
+use crate::sampler::{Drawn, Sampler, Scratch, chance, logprob};
 use crate::stop::{Scan, StopMatcher};
 use crate::vocabulary::{Decoder, Vocabulary};
 
@@ -85,6 +85,7 @@ pub(super) struct Settings {
     pub(super) ignore_eos: bool,
     pub(super) spell_control: bool,
     pub(super) logprobs: Option<usize>,
+    pub(super) sampled_logprobs: bool,
     pub(super) prompt_logprobs: Option<usize>,
 }
 
@@ -99,6 +100,7 @@ impl Settings {
             ignore_eos: request.ignore_eos,
             spell_control: request.spell_control,
             logprobs: request.logprobs,
+            sampled_logprobs: request.sampled_logprobs,
             prompt_logprobs: request.prompt_logprobs,
         }
     }
@@ -203,31 +205,48 @@ impl Sequence {
                 finish: Some(self.finish(FinishReason::Length, settings)),
             });
         }
-        let id = self.choose(logits, vocabulary, scratch)?;
-        let logprob = settings.logprobs.map(|alternatives| logprob(logits, id, alternatives, scratch));
+        let Some(id) = self.choose(logits, settings, vocabulary, scratch)? else {
+            return Ok(Next {
+                generated: false,
+                said: None,
+                finish: Some(self.finish(FinishReason::Length, settings)),
+            });
+        };
+        let logprob = settings.logprobs.map(|alternatives| match settings.sampled_logprobs {
+            true => Ok(chance(id, alternatives, scratch)),
+            false => logprob(logits, id, alternatives, scratch),
+        });
         let logprob = logprob.transpose().map_err(|_| RequestError::NoLogits)?;
         self.accept(id, logprob, settings, vocabulary)
     }
 
     /// The next token: the one that is forced, or one of those that may come. Nothing is drawn for a token that is forced, so it needs no logits.
+    /// None, if the answer must end here to be in its form.
     fn choose(
         &mut self,
         logits: &[f32],
+        settings: &Settings,
         vocabulary: &dyn Vocabulary,
         scratch: &mut Scratch,
-    ) -> Result<TokenId, RequestError> {
+    ) -> Result<Option<TokenId>, RequestError> {
+        let room = settings.answer - self.generated();
         let Some(structure) = &mut self.structure else {
-            return self.sampler.choose(logits, None, scratch).map_err(|_| RequestError::NoLogits);
+            return self.sampler.choose(logits, None, scratch).map(Some).map_err(|_| RequestError::NoLogits);
         };
         if let Some(id) = structure.take_forced() {
-            return Ok(id);
+            scratch.drawn = Drawn::Certain;
+            return Ok(Some(id));
         }
         let mask = structure.mask()?;
         let id = self.sampler.choose(logits, Some(mask), scratch).map_err(|_| RequestError::NoLogits)?;
-        if !vocabulary.is_end(id) {
-            structure.accept(id)?;
+        if vocabulary.is_end(id) {
+            return Ok(Some(id));
         }
-        Ok(id)
+        let accepted = structure.accept(id, room)?;
+        if accepted != Some(id) {
+            scratch.drawn = Drawn::Certain;
+        }
+        Ok(accepted)
     }
 
     /// Whether the pass that computes its next tokens is to leave logits for all that are proposed: not for those that are forced, if nobody asks.
@@ -266,10 +285,11 @@ impl Sequence {
                 (text, Some(Finish { reason, text: rest, stop_string: Some(stop), end_token: None }))
             }
         };
-        let ended = match is_stop || self.structure.as_ref().is_some_and(Structure::is_over) {
+        let ended = match is_stop {
             true => Some(FinishReason::Stop),
-            false => (self.generated() >= settings.answer).then_some(FinishReason::Length),
+            false => self.structure.as_ref().and_then(Structure::over),
         };
+        let ended = ended.or((self.generated() >= settings.answer).then_some(FinishReason::Length));
         let end_token = is_stop.then_some(EndToken { id, is_said: true });
         let finish = || ended.map(|reason| Finish { end_token, ..self.finish(reason, settings) });
         let finish = stopped.or_else(finish);

@@ -9,7 +9,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use parkade_grammar::{Matcher, MatcherError};
 use parkade_model::TokenId;
 
-use crate::event::RequestError;
+use crate::event::{FinishReason, RequestError};
+
+use super::closing::Closing;
+
+/// How often an answer may have the same piece, which is a call: a small model that must call something goes on with it for ever.
+const MOST_ALIKE: usize = 4;
+
+/// The longest way to the end of an answer whose pieces repeat, in tokens.
+const MOST_TO_END: usize = 64;
 
 pub(super) struct Structure {
     /// Nothing while its mask is made elsewhere.
@@ -20,6 +28,12 @@ pub(super) struct Structure {
     forced: VecDeque<TokenId>,
     /// The text is whole with what is forced.
     is_whole: bool,
+    /// How many pieces of it were looked at.
+    pieces: usize,
+    /// How it can be brought to an end.
+    closing: Closing,
+    /// It is being brought to an end, because its limit is near.
+    is_cut: bool,
 }
 
 /// A matcher, and the mask of what may come next.
@@ -39,6 +53,9 @@ impl Place {
 impl Structure {
     pub(super) fn new(matcher: Matcher) -> Self {
         let mut structure = Structure {
+            closing: Closing::new(&matcher),
+            is_cut: false,
+            pieces: 0,
             place: Some(Place { matcher, mask: Vec::new(), masked: None }),
             back: sync_channel(1),
             forced: VecDeque::new(),
@@ -58,9 +75,10 @@ impl Structure {
         self.forced.pop_front()
     }
 
-    /// Whether nothing more may come.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_whole && self.forced.is_empty()
+    /// Why nothing more may come, if that is so.
+    pub(super) fn over(&self) -> Option<FinishReason> {
+        let reason = if self.is_cut { FinishReason::Length } else { FinishReason::Stop };
+        (self.is_whole && self.forced.is_empty()).then_some(reason)
     }
 
     /// The place, to make the mask that will be asked for, and where it goes then; nothing, if it is there or under way.
@@ -84,13 +102,34 @@ impl Structure {
         }
     }
 
-    /// The answer has the token that was chosen by the mask.
-    pub(super) fn accept(&mut self, id: TokenId) -> Result<(), RequestError> {
+    /// The answer gets the token that was chosen by the mask, or another one if it must be brought to its end: it has room for `room` tokens, with
+    /// this one. Nothing, if it ends without one.
+    pub(super) fn accept(&mut self, id: TokenId, room: usize) -> Result<Option<TokenId>, RequestError> {
         let place = self.place.as_mut().ok_or_else(|| failed("there was no mask"))?;
         place.masked = None;
+        if let Some(way) = self.closing.instead_of(id, room, &mut place.matcher) {
+            self.forced.extend(way);
+            (self.is_whole, self.is_cut) = (true, true);
+            return Ok(self.forced.pop_front());
+        }
         place.matcher.accept(id).map_err(failed)?;
         self.look_ahead();
-        Ok(())
+        self.closing.pass(self.forced.make_contiguous());
+        self.end_repetition();
+        Ok(Some(id))
+    }
+
+    /// Brings the answer to an end if it has the same piece too often.
+    fn end_repetition(&mut self) {
+        let Some(place) = self.place.as_ref().filter(|_| !self.is_whole) else { return };
+        let (pieces, alike) = place.matcher.pieces();
+        if std::mem::replace(&mut self.pieces, pieces) == pieces || alike < MOST_ALIKE {
+            return;
+        }
+        if let Some(way) = place.matcher.way_to_end(&[], MOST_TO_END) {
+            self.forced.extend(way);
+            self.is_whole = true;
+        }
     }
 
     /// Takes what is forced now. An error comes again where the mask is asked for.

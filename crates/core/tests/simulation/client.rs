@@ -10,15 +10,15 @@ use parkade_core::{Event, FinishReason, Request, RequestError, RequestId, Reques
 use crate::machine::{END, MUTE, PANICS, Text};
 
 /// The whole truth about an answer, told by the machine's rules alone.
-#[derive(Debug)]
-struct Expected {
-    tokens: Vec<TokenId>,
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub tokens: Vec<TokenId>,
     /// What it ends with once all tokens are there.
-    end: Result<FinishReason, &'static str>,
+    pub end: Result<FinishReason, &'static str>,
 }
 
 impl Expected {
-    fn of(request: &Request) -> Expected {
+    pub fn of(request: &Request) -> Expected {
         let mut text = Text::of(&request.prompt);
         let mut tokens = Vec::new();
         let most = request.max_tokens.unwrap();
@@ -72,7 +72,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(120);
 const LONGEST_STEP: Duration = Duration::from_millis(60);
 
 impl Client {
-    pub fn new(request: &Request, stream: RequestStream, pace: Duration, now: Instant) -> Client {
+    pub fn new(request: &Request, expected: Expected, stream: RequestStream, pace: Duration, now: Instant) -> Client {
         let reader = || Reader { answers: vec![(0, false); request.n], last: None };
         Client {
             id: request.id.clone(),
@@ -82,7 +82,7 @@ impl Client {
             born: now,
             deadline: request.timeout.map(|timeout| now + timeout),
             first_deadline: request.ttft_slo.map(|slo| now + slo),
-            expected: Expected::of(request),
+            expected,
             own: reader(),
             along: reader(),
             cancelled: false,

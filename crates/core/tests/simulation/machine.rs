@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parkade_core::{Backend, BackendError, Batch, Decoder, KvGroups, Pass, SlotPair, Span, TokenId, Vocabulary};
+use parkade_core::{
+    Backend, BackendError, Batch, Decoder, KvGroups, Pass, SlotPair, Span, TokenId, Tokens, Vocabulary,
+};
 use parkade_sync::Mutex;
 
 use crate::world::{Fault, World};
@@ -249,6 +251,10 @@ impl Vocabulary for Syllables {
 
     fn decoder(self: Arc<Self>) -> Box<dyn Decoder> {
         Box::new(Syllables)
+    }
+
+    fn tokens(self: Arc<Self>) -> Option<Arc<dyn Tokens>> {
+        Some(self)
     }
 }
 

@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used)] // Everything in here is a test.
 
 mod client;
+mod forms;
 mod machine;
 mod world;
 

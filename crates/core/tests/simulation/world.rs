@@ -10,7 +10,8 @@ use parkade_core::{
 };
 use parkade_sync::Mutex;
 
-use crate::client::Client;
+use crate::client::{Client, Expected};
+use crate::forms::Forms;
 use crate::machine::{FIRST_PLAIN, POISON, VOCAB, mix};
 
 /// What goes wrong in a pass.
@@ -46,6 +47,7 @@ struct Counts {
     attached: u64,
     detached: u64,
     passes: u64,
+    forms: u64,
 }
 
 pub struct World {
@@ -60,6 +62,8 @@ pub struct World {
     to_come: usize,
     clients: BTreeMap<u64, Client>,
     counts: Counts,
+    forms: Forms,
+    has_faults: bool,
 }
 
 impl World {
@@ -76,10 +80,18 @@ impl World {
             to_come: requests,
             clients: BTreeMap::new(),
             counts: Counts::default(),
+            forms: Forms::default(),
+            has_faults: true,
         }
     }
 
+    /// One in which no pass goes wrong.
+    pub fn without_faults(self) -> World {
+        World { has_faults: false, ..self }
+    }
+
     pub fn opens(&mut self, engine: Engine) {
+        self.forms = Forms::new(&engine);
         self.engine = Some(engine);
         self.plans(Duration::ZERO, Act::Arrives);
     }
@@ -106,6 +118,7 @@ impl World {
     pub fn fault(&mut self) -> Option<Fault> {
         self.counts.passes += 1;
         let fault = match self.below(3_000) {
+            _ if !self.has_faults => None,
             0 => Some(Fault::Error),
             1 => Some(Fault::Panic),
             _ => None,
@@ -163,7 +176,30 @@ impl World {
         Duration::from_micros((0..3).map(|_| self.below(mean * 2 / 3)).sum())
     }
 
-    fn request(&mut self, number: u64) -> Request {
+    fn request(&mut self, number: u64) -> (Request, Expected) {
+        let (mut request, expected) = if self.one_in(20) {
+            self.counts.forms += 1;
+            let kind = self.below(1 << 20);
+            (self.forms.request(number.to_string(), kind), self.forms.expected(kind))
+        } else {
+            let request = self.plain_request(number);
+            let expected = Expected::of(&request);
+            (request, expected)
+        };
+        request.n = if self.one_in(15) { 2 + self.below(2) as usize } else { 1 };
+        request.tenant = tenant_name(self.below(TENANTS));
+        request.class = Class::ALL[self.below(4) as usize];
+        if self.one_in(5) {
+            request.timeout = Some(Duration::from_millis(20 + self.below(400)));
+        }
+        if self.one_in(8) {
+            request.ttft_slo = Some(Duration::from_millis(10 + self.below(200)));
+        }
+        (request, expected)
+    }
+
+    /// One without a format.
+    fn plain_request(&mut self, number: u64) -> Request {
         let plain = VOCAB as u64 - u64::from(FIRST_PLAIN);
         // Half of the prompts begin like others, for the prefix cache.
         let shared = if self.one_in(2) { 4 * (1 + self.below(3)) } else { 0 };
@@ -177,21 +213,11 @@ impl World {
             prompt.push(POISON);
         }
         let answer = if self.one_in(12) { 20 + self.below(36) } else { 1 + self.below(10) };
-        let mut request = Request {
+        Request {
             max_tokens: Some(answer as usize),
             sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
-            n: if self.one_in(15) { 2 + self.below(2) as usize } else { 1 },
-            tenant: tenant_name(self.below(TENANTS)),
-            class: Class::ALL[self.below(4) as usize],
             ..Request::new(number.to_string(), prompt)
-        };
-        if self.one_in(5) {
-            request.timeout = Some(Duration::from_millis(20 + self.below(400)));
         }
-        if self.one_in(8) {
-            request.ttft_slo = Some(Duration::from_millis(10 + self.below(200)));
-        }
-        request
     }
 
     fn arrives(&mut self) {
@@ -202,7 +228,7 @@ impl World {
         }
         let number = self.counts.submitted;
         self.counts.submitted += 1;
-        let request = self.request(number);
+        let (request, expected) = self.request(number);
         let now = self.clock.now();
         match self.engine().submit(request.clone()) {
             Err(refusal) => {
@@ -217,7 +243,7 @@ impl World {
             Ok(stream) => {
                 let is_slow = self.one_in(30);
                 let pace = Duration::from_micros(if is_slow { 600_000 } else { 4_000 + self.below(12_000) });
-                self.clients.insert(number, Client::new(&request, stream, pace, now));
+                self.clients.insert(number, Client::new(&request, expected, stream, pace, now));
                 self.plans(pace, Act::Reads(number));
                 let moment = Duration::from_micros(self.below(80_000));
                 match self.below(40) {
@@ -331,7 +357,11 @@ impl World {
             return;
         }
         // Not one kind of thing was left out by chance.
-        assert!(refused > 0 && done > 0 && silent > 0 && attached > 0 && detached > 0, "{:?}", self.counts);
+        assert!(
+            self.counts.forms > 0 && refused > 0 && done > 0 && silent > 0 && attached > 0 && detached > 0,
+            "{:?}",
+            self.counts
+        );
         if self.scheduler == SchedulerKind::ParkingLot {
             let totals = now.totals;
             assert!(totals.preemptions > 0 && totals.class_preemptions > 0 && totals.resumptions > 0, "{totals:?}");

@@ -433,7 +433,9 @@ impl Collected {
                 answer.text += text;
                 (answer.reason, answer.stop_string) = (Some(*reason), stop_string.clone());
             }
-            Event::PromptLogprobs(_) => assert!(self.answers.is_empty(), "the prompt comes first"),
+            Event::PromptLogprobs(_) | Event::PromptProgress(_) => {
+                assert!(self.answers.is_empty(), "the prompt comes first: {event:?}");
+            }
             last => self.last = Some(last.clone()),
         }
         self.events.push(event);

@@ -141,7 +141,7 @@ fn a_format_is_compiled_once() {
 
 fn with_json(schemas: Vec<serde_json::Value>, strict: bool) -> Format {
     let lark = "start: \"a(\" args \")\" (\";\" args)?\nargs: @schema0 | \"#\" @schema1".to_owned();
-    Format::LarkWithJson { lark, schemas, strict }
+    Format::LarkWithJson { lark, schemas, strict, chosen: Vec::new() }
 }
 
 #[test]
@@ -183,5 +183,9 @@ fn what_cannot_be_enforced_of_one_of_several_schemas_is_refused_or_left_out() {
     let nested = (0..100).fold(json!({}), |inner, _| json!({ "items": inner }));
     assert!(grammars().compile(&with_json(vec![json!({}), nested], false)).is_err(), "depth is a limit of all");
     let lark = "start: @schema1".to_owned();
-    assert!(grammars().compile(&Format::LarkWithJson { lark, schemas: vec![json!({})], strict: false }).is_err());
+    assert!(
+        grammars()
+            .compile(&Format::LarkWithJson { lark, schemas: vec![json!({})], strict: false, chosen: Vec::new() })
+            .is_err()
+    );
 }

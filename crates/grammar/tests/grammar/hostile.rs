@@ -115,7 +115,7 @@ fn grammars_with_schemas() -> Vec<(&'static str, Format)> {
 }
 
 fn loose(lark: &str, schemas: Vec<Value>) -> Format {
-    Format::LarkWithJson { lark: lark.to_owned(), schemas, strict: false }
+    Format::LarkWithJson { lark: lark.to_owned(), schemas, strict: false, chosen: Vec::new() }
 }
 
 /// Definitions of which each names the next one twice.

@@ -40,6 +40,10 @@ const TOOL_USE: &str = "tool_use";
 const ROLES: [&str; 9] =
     ["system", "developer", "user", "assistant", "tool", "function", "ipython", "observation", "model"];
 
+/// Variables for the present day that templates read, and how each has it: Llama 3's and Firefunction's. No hours: prompts that begin alike are
+/// to go on doing so.
+const DATES: [(&str, &str); 2] = [("date_string", "%d %b %Y"), ("datetime", "%b %d %Y")];
+
 /// A small conversation, rendered to find out what a template expects, may use this part of what a request may.
 const PROBE_SHARE: u64 = 10;
 
@@ -195,6 +199,18 @@ impl ChatTemplate {
     /// Whether the template for requests with tools, or without, speaks of a variable of this name.
     pub fn reads_variable(&self, with_tools: bool, name: &str) -> bool {
         self.chosen(with_tools).map_or(true, |chosen| chosen.template.names_variable(name))
+    }
+
+    /// Adds what the template for requests with tools, or without, takes for granted to the variables of a request: the present day (in
+    /// UTC), without which some take a day on which their model was new, and no `functions`, which is what `tools` were once called.
+    /// What is there stays.
+    pub fn complete(&self, with_tools: bool, variables: &mut Map<String, Value>) {
+        let dates = DATES.map(|(name, format)| (name, parkade_jinja::strftime_now(format)));
+        for (name, value) in dates.into_iter().chain([("functions", String::new())]) {
+            if self.reads_variable(with_tools, name) && !variables.contains_key(name) {
+                variables.insert(name.to_owned(), value.into());
+            }
+        }
     }
 
     fn chosen(&self, with_tools: bool) -> Result<&Named, TemplateError> {

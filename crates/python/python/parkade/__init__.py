@@ -9,7 +9,7 @@ The same package has the ``parkade`` command, which serves OpenAI's API (``parka
 """
 
 from ._native import Stream, __version__
-from .answers import Answer, Choice, Chunk, TokenLogprob, Usage
+from .answers import Answer, Choice, Chunk, TokenLogprob, ToolCall, ToolCallChunk, Usage
 from .engine import Engine
 from .errors import (
     DeadlineError,
@@ -41,6 +41,8 @@ __all__ = [
     "Settings",
     "Stream",
     "TokenLogprob",
+    "ToolCall",
+    "ToolCallChunk",
     "Usage",
     "__version__",
 ]

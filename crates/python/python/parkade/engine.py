@@ -63,8 +63,10 @@ class Engine:
         """
         return self._native.model
 
-    def _submit(self, prompt: Prompt, options: Mapping[str, Any], is_chat: Optional[bool] = None) -> Stream:
-        return self._native.submit(*request(prompt, options, is_chat))
+    def _submit(
+        self, prompt: Prompt, options: Mapping[str, Any], is_chat: Optional[bool] = None, is_stream: bool = False
+    ) -> Stream:
+        return self._native.submit(*request(prompt, options, is_chat, is_stream))
 
     def chat(self, messages: Union[str, Sequence[Message]], **options: Unpack[Options]) -> Answer:
         """The model's next answer in a chat; a text is a chat of one message. The options are :class:`~parkade.options.Options`.
@@ -75,6 +77,11 @@ class Engine:
         ... ]
         >>> engine.chat(chat, max_tokens=8, seed=7).usage.prompt_tokens
         27
+        >>> weather = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"enum": ["Oslo"]}}}}
+        >>> tools = [{"type": "function", "function": weather}]
+        >>> answer = engine.chat("What is the weather in Oslo?", tools=tools, tool_choice="required", parallel_tool_calls=False)
+        >>> answer.tool_calls[0].name
+        'weather'
         >>> engine.chat(chat, temperature=7000)
         Traceback (most recent call last):
             ...
@@ -104,7 +111,7 @@ class Engine:
         >>> stream.answer is None
         True
         """
-        return self._submit(prompt, options)
+        return self._submit(prompt, options, is_stream=True)
 
     def generate(
         self,
@@ -162,7 +169,7 @@ class Engine:
         """
         from . import _loops
 
-        return _loops.AsyncStream(lambda: self._submit(prompt, options))
+        return _loops.AsyncStream(lambda: self._submit(prompt, options, is_stream=True))
 
     def embed(
         self,

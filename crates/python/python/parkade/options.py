@@ -52,7 +52,10 @@ class Options(Scheduling, total=False):
 
     ``priority`` orders the requests of one tenant, lower first. ``logprobs`` of a chat is a bool with ``top_logprobs``
     beside it, and of a text the number of alternatives. ``response_format``, ``json_schema``, ``regex``, ``choice`` and
-    ``grammar`` (GBNF or Lark) say what the answer may be; one of them at most.
+    ``grammar`` (GBNF or Lark) say what the answer may be; one of them at most. Of ``best_of`` answers to a text the ``n``
+    likeliest are given; ``suffix`` stands behind the gap that an answer fills, for models that have learnt that.
+    ``prompt_logprobs`` (the number of alternatives) and ``best_of`` come with whole answers only. ``return_token_ids`` adds
+    those of the prompt, and ``timings_per_token`` says in each piece what was used so far.
     """
 
     max_tokens: Optional[int]
@@ -83,8 +86,13 @@ class Options(Scheduling, total=False):
     min_tokens: Optional[int]
     skip_special_tokens: Optional[bool]
     n: Optional[int]
+    best_of: Optional[int]
     logprobs: Union[bool, int, None]
     top_logprobs: Optional[int]
+    prompt_logprobs: Optional[int]
+    return_token_ids: Optional[bool]
+    timings_per_token: Optional[bool]
+    suffix: Optional[str]
     ignore_eos: Optional[bool]
     response_format: Optional[Mapping[str, Any]]
     json_schema: Union[Mapping[str, Any], str, None]
@@ -94,6 +102,14 @@ class Options(Scheduling, total=False):
     cache_salt: Optional[str]
     priority: Optional[int]
     tools: Optional[Sequence[Mapping[str, Any]]]
+    tool_choice: Union[str, Mapping[str, Any], None]
+    parallel_tool_calls: Optional[bool]
+    reasoning_effort: Optional[str]
+    enable_thinking: Optional[bool]
+    thinking_budget: Optional[int]
+    include_reasoning: Optional[bool]
+    reasoning_format: Optional[str]
+    continue_final_message: Optional[bool]
     documents: Optional[Sequence[Mapping[str, Any]]]
     chat_template_kwargs: Optional[Mapping[str, Any]]
     add_generation_prompt: Optional[bool]
@@ -110,7 +126,9 @@ ELSEWHERE = {
 }
 
 
-def request(prompt: Prompt, options: Mapping[str, Any], is_chat: Optional[bool] = None) -> tuple[bool, str]:
+def request(
+    prompt: Prompt, options: Mapping[str, Any], is_chat: Optional[bool] = None, is_stream: bool = False
+) -> tuple[bool, str]:
     """Whether it is a chat, which the prompt tells unless it is known, and its body as JSON."""
     if not isinstance(prompt, Sequence):
         name = "messages" if is_chat else "prompt"
@@ -118,7 +136,7 @@ def request(prompt: Prompt, options: Mapping[str, Any], is_chat: Optional[bool] 
         raise InvalidRequestError(text, "invalid_type", name)
     if is_chat is None:
         is_chat = not isinstance(prompt, str) and not (prompt and isinstance(prompt[0], int))
-    members = []
+    members = ['"stream":true'] if is_stream else []
     for name, value in {"messages" if is_chat else "prompt": prompt, **options}.items():
         if name in ELSEWHERE:
             raise InvalidRequestError(f"{name} is no option here: {ELSEWHERE[name]}", "unsupported_parameter", name)

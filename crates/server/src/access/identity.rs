@@ -1,8 +1,9 @@
 //! Who is asking, and what they may ask for.
 //!
 //! The one place where a request gets its tenant and its class. Without API keys everyone is anonymous: the tenant is
-//! the body's `user`, and the class is the tier that was asked for. With keys the tenant is the key's name, and the
-//! class is capped by the key. `critical` cannot be asked for: it is only a key's default class.
+//! the one that a gateway names, else the body's `user`, and the class is the tier that was asked for. With keys the
+//! tenant is the key's name, and the class is capped by the key. What a [gateway](super::gateway) says of the class
+//! stands above the body. `critical` cannot be asked for: it is only a key's default class.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use parkade_core::{CacheScope, Class};
 
+use crate::access::gateway::Gateway;
 use crate::access::{AccessState, ApiKey};
 use crate::http::{ApiError, Payer, RequestLog, Sender};
 
@@ -21,30 +23,42 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ANONYMOUS: &str = "anonymous";
 
 /// The sender of a request, as far as the server knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// No keys are configured.
-    Anonymous,
-    /// The holder of a key.
-    Key(Arc<ApiKey>),
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The key that it holds; none where no keys are configured.
+    key: Option<Arc<ApiKey>>,
+    gateway: Gateway,
+    /// Whether nobody waits for its work: lines of a batch.
+    is_offline: bool,
 }
 
 impl Identity {
+    /// Somebody who has said nothing, to a server without keys.
+    pub const ANONYMOUS: Self = Self { key: None, gateway: Gateway::NONE, is_offline: false };
+
+    /// The holder of a key.
+    pub fn of_key(key: Arc<ApiKey>) -> Self {
+        Self { key: Some(key), ..Self::ANONYMOUS }
+    }
+
+    /// The key that it holds.
+    pub fn key(&self) -> Option<&ApiKey> {
+        self.key.as_deref()
+    }
+
     /// Whose share of the machine the request counts against.
     pub fn tenant(&self, user: Option<&str>) -> String {
-        match self {
-            Self::Anonymous => user.unwrap_or(ANONYMOUS).to_owned(),
-            Self::Key(key) => key.name.clone(),
-        }
+        let without_key = || self.gateway.tenant.as_deref().or(user).unwrap_or(ANONYMOUS);
+        self.owner().unwrap_or_else(without_key).to_owned()
     }
 
     /// With whom its requests share computed prompts: with those of the same key, or of its `cache_group` if it names one; without keys with
     /// everybody's. A salt separates inside that.
     pub fn cache_scope(&self, salt: Option<&str>) -> CacheScope {
         let everybody = CacheScope::default();
-        let scope = match self {
-            Self::Anonymous => everybody,
-            Self::Key(key) => match &key.cache_group {
+        let scope = match self.key() {
+            None => everybody,
+            Some(key) => match &key.cache_group {
                 Some(group) => everybody.within("group", group),
                 None => everybody.within("key", &key.name),
             },
@@ -57,32 +71,37 @@ impl Identity {
 
     /// On whose account bodies from `sender` are held.
     pub fn payer(&self, sender: Option<Sender>) -> Payer {
-        match self {
-            Self::Key(key) => Payer::Key(key.name.clone()),
-            Self::Anonymous => Payer::Address(sender),
+        match self.owner() {
+            Some(key) => Payer::Key(key.to_owned()),
+            None => Payer::Address(sender),
         }
     }
 
     /// The class that is served for the one that was asked for; without that its usual one.
     pub fn class(&self, asked: Option<Class>) -> Class {
-        let (usual, highest) = match self {
-            Self::Anonymous => (Class::Normal, Class::High),
-            Self::Key(key) => (key.default_class, key.highest_class),
+        let (usual, highest) = match self.key() {
+            None if self.is_offline => (Class::Low, Class::Low),
+            None => (Class::Normal, Class::High),
+            Some(key) if self.is_offline => (key.batch_class, key.batch_class),
+            Some(key) => (key.default_class, key.highest_class),
         };
-        asked.unwrap_or(usual).min(highest)
+        self.gateway.class.or(asked).unwrap_or(usual).min(highest)
+    }
+
+    /// The same, whose work nobody waits for.
+    #[must_use]
+    pub(crate) fn offline(&self) -> Self {
+        Self { key: self.key.clone(), gateway: Gateway::NONE, is_offline: true }
     }
 
     /// The tenant that is all it may see; none if it may see what everybody does.
     pub(crate) fn confined_to(&self) -> Option<&str> {
-        self.owner().filter(|_| !matches!(self, Self::Key(key) if key.operator))
+        self.key().filter(|key| !key.operator).map(|key| key.name.as_str())
     }
 
     /// The key's name, if there is one: what requests of others are told apart by.
     pub(crate) fn owner(&self) -> Option<&str> {
-        match self {
-            Self::Anonymous => None,
-            Self::Key(key) => Some(&key.name),
-        }
+        self.key().map(|key| key.name.as_str())
     }
 }
 
@@ -93,17 +112,22 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        // What the server asks itself brings its sender along.
+        if let Some(identity) = parts.extensions.get::<Self>() {
+            return Ok(identity.clone());
+        }
         let access = Arc::<AccessState>::from_ref(state);
         let policy = access.policy();
+        let gateway = Gateway::from_headers(&parts.headers, &access.objectives)?;
         let Some(keys) = &policy.keys else {
-            return Ok(Self::Anonymous);
+            return Ok(Self { gateway, ..Self::ANONYMOUS });
         };
         let unknown = || ApiError::invalid_api_key("the API key is not known to this server");
         let key = keys.find(sent_key(&parts.headers)?).ok_or_else(unknown)?;
         if let Some(log) = parts.extensions.get::<Arc<RequestLog>>() {
             log.hold(access.open_requests.open(&key.name, keys.len())?);
         }
-        Ok(Self::Key(key))
+        Ok(Self { gateway, ..Self::of_key(key) })
     }
 }
 
@@ -147,7 +171,7 @@ mod tests {
     fn key(classes: &str) -> Identity {
         let file = format!("[[key]]\nname = \"ada\"\nkey_sha256 = \"{}\"\n{classes}\n", hash_key("sk"));
         let keys = ApiKeys::parse(&file, Path::new("keys.toml")).expect("valid");
-        Identity::Key(keys.find("sk").expect("known"))
+        Identity::of_key(keys.find("sk").expect("known"))
     }
 
     #[test]
@@ -163,13 +187,29 @@ mod tests {
         assert_eq!(critical.class(Some(Class::High)), Class::High, "critical cannot be asked for");
         assert_eq!(critical.class(Some(Class::Normal)), Class::Normal);
         assert_eq!(key("highest_class = \"critical\"").class(None), Class::Normal);
+        assert_eq!(key("highest_class = \"high\"").offline().class(Some(Class::High)), Class::Low);
+        let urgent = key("highest_class = \"high\"\nbatch_class = \"normal\"").offline();
+        assert_eq!((urgent.class(None), urgent.class(Some(Class::Low))), (Class::Normal, Class::Low));
     }
 
     #[test]
     fn the_tenant_is_the_key_then_the_user_then_everyone() {
-        assert_eq!(Identity::Anonymous.tenant(Some("ada")), "ada");
-        assert_eq!(Identity::Anonymous.tenant(None), ANONYMOUS);
+        assert_eq!(Identity::ANONYMOUS.tenant(Some("ada")), "ada");
+        assert_eq!(Identity::ANONYMOUS.tenant(None), ANONYMOUS);
         assert_eq!(key("highest_class = \"low\"").tenant(Some("somebody else")), "ada");
+    }
+
+    #[test]
+    fn what_a_gateway_says_stands_above_the_body_and_below_the_key() {
+        let said = Gateway { tenant: Some("team".to_owned()), class: Some(Class::Low) };
+        let without_key = Identity { gateway: said.clone(), ..Identity::ANONYMOUS };
+        assert_eq!(without_key.tenant(Some("ada")), "team");
+        assert_eq!(without_key.class(Some(Class::High)), Class::Low);
+        let with_key = Identity { gateway: said.clone(), ..key("highest_class = \"high\"") };
+        assert_eq!((with_key.tenant(None).as_str(), with_key.class(None)), ("ada", Class::Low));
+        let high = Gateway { class: Some(Class::High), ..said };
+        let capped = Identity { gateway: high, ..key("highest_class = \"normal\"") };
+        assert_eq!(capped.class(None), Class::Normal, "a header is no way around a key");
     }
 
     #[test]
@@ -180,7 +220,7 @@ mod tests {
                 hash_key("sk")
             );
             let keys = ApiKeys::parse(&file, Path::new("keys.toml")).expect("valid");
-            Identity::Key(keys.find("sk").expect("known"))
+            Identity::of_key(keys.find("sk").expect("known"))
         };
         let (ada, bob) = (named("ada", ""), named("bob", ""));
         let (cat, dan) = (named("cat", "cache_group = \"ada\""), named("dan", "cache_group = \"ada\""));
@@ -189,9 +229,9 @@ mod tests {
             ada.cache_scope(None),
             bob.cache_scope(None),
             cat.cache_scope(None),
-            Identity::Anonymous.cache_scope(None),
+            Identity::ANONYMOUS.cache_scope(None),
         ];
-        let salted = [&ada, &bob, &cat, &Identity::Anonymous].map(|who| who.cache_scope(Some("ada")));
+        let salted = [&ada, &bob, &cat, &Identity::ANONYMOUS].map(|who| who.cache_scope(Some("ada")));
         let all: Vec<_> = apart.iter().chain(&salted).collect();
         for (place, scope) in all.iter().enumerate() {
             assert!(!all[..place].contains(scope), "{scope:?} is shared");

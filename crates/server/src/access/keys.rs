@@ -6,6 +6,7 @@
 //! key_sha256 = "9f86d081884c7d65…"  # 64 hex digits; the key itself stands nowhere
 //! highest_class = "high"            # low, normal, high or critical: what it asks for is capped at this
 //! default_class = "normal"          # for requests that name no service_tier
+//! batch_class = "low"               # of lines of batches
 //! operator = false                  # whether it sees all tenants' load in /v1/metrics
 //! cache_group = "shop"              # keys of one group share computed prompts; without one each key's are its own
 //! weight = 4                        # its share among the tenants of a class
@@ -15,6 +16,8 @@
 //! max_waiting_tokens = 100000       # their prompt and expected answer tokens
 //! tokens_per_minute = 60000
 //! requests_per_minute = 600
+//! webhook_url = "https://hooks.example/parkade"    # is told when its batches and background answers are over
+//! webhook_secret = "whsec_…"        # signs what it is told; a list of the new one and the one before it too
 //! ```
 //!
 //! Only `name`, `key_sha256` and `highest_class` must be there.
@@ -31,6 +34,7 @@ use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
 use super::text::{in_plain_words, read_text};
+use super::webhook::{Webhook, WebhookError};
 
 /// The longest name of a key.
 const LONGEST_NAME: usize = 128;
@@ -44,12 +48,16 @@ pub struct ApiKey {
     pub highest_class: Class,
     /// The class of requests that name no tier.
     pub default_class: Class,
+    /// The class of lines of its batches.
+    pub batch_class: Class,
     /// Whether it sees the load of all tenants in `/v1/metrics`, and not only its own.
     pub operator: bool,
     /// With whom it shares computed prompts: all keys that name the same group. Without one they are its own.
     pub cache_group: Option<String>,
     /// What it may have.
     pub policy: TenantPolicy,
+    /// What is told when its batches and background answers are over.
+    pub webhook: Option<Webhook>,
     digest: KeyDigest,
 }
 
@@ -160,19 +168,65 @@ struct File {
 }
 
 /// A key as it stands in the file, its fields beside those of its policy.
-#[derive(Default)]
 struct Entry {
     name: String,
     key_sha256: String,
     highest_class: Class,
     default_class: Option<Class>,
+    batch_class: Class,
     operator: bool,
     cache_group: Option<String>,
+    webhook_url: Option<String>,
+    webhook_secret: Option<Secrets>,
     policy: TenantPolicy,
 }
 
+/// One secret, or the new one and the one before it.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string, or a list of two")]
+enum Secrets {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Secrets {
+    fn all(&self) -> Vec<&str> {
+        match self {
+            Self::One(secret) => vec![secret],
+            Self::Several(secrets) => secrets.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            key_sha256: String::new(),
+            highest_class: Class::default(),
+            default_class: None,
+            batch_class: Class::Low,
+            operator: false,
+            cache_group: None,
+            webhook_url: None,
+            webhook_secret: None,
+            policy: TenantPolicy::default(),
+        }
+    }
+}
+
 impl Entry {
-    const FIELDS: &[&str] = &["name", "key_sha256", "highest_class", "default_class", "operator", "cache_group"];
+    const FIELDS: &[&str] = &[
+        "name",
+        "key_sha256",
+        "highest_class",
+        "default_class",
+        "batch_class",
+        "operator",
+        "cache_group",
+        "webhook_url",
+        "webhook_secret",
+    ];
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -199,8 +253,11 @@ impl<'de> Visitor<'de> for EntryVisitor {
                 "key_sha256" => entry.key_sha256 = map.next_value()?,
                 "highest_class" => entry.highest_class = map.next_value()?,
                 "default_class" => entry.default_class = map.next_value()?,
+                "batch_class" => entry.batch_class = map.next_value()?,
                 "operator" => entry.operator = map.next_value()?,
                 "cache_group" => entry.cache_group = map.next_value()?,
+                "webhook_url" => entry.webhook_url = map.next_value()?,
+                "webhook_secret" => entry.webhook_secret = map.next_value()?,
                 limit => _ = entry.policy.read(limit, &mut map)?,
             }
         }
@@ -282,9 +339,11 @@ impl ApiKeys {
                 name,
                 highest_class: Class::High,
                 default_class: Class::Normal,
+                batch_class: Class::Low,
                 operator: false,
                 cache_group: None,
                 policy: TenantPolicy::default(),
+                webhook: None,
                 digest,
             }));
         }
@@ -301,6 +360,21 @@ impl ApiKeys {
             }
         }
         found.cloned()
+    }
+
+    /// The entry of this name.
+    pub fn named(&self, name: &str) -> Option<Arc<ApiKey>> {
+        self.keys.iter().find(|key| key.name == name).cloned()
+    }
+
+    /// The webhook of the key of this name, if it has one of its own.
+    pub(crate) fn webhook_of(&self, name: &str) -> Option<&Webhook> {
+        self.keys.iter().find(|key| key.name == name)?.webhook.as_ref()
+    }
+
+    /// Webhooks of keys, with the names of these.
+    pub(crate) fn webhooks(&self) -> impl Iterator<Item = (&str, &Webhook)> {
+        self.keys.iter().filter_map(|key| Some((key.name.as_str(), key.webhook.as_ref()?)))
     }
 
     /// What each tenant may have, by name.
@@ -341,11 +415,36 @@ impl Entry {
                 "default_class is '{default}', above highest_class '{highest}'; lower it, or raise highest_class"
             ));
         }
+        if self.batch_class > highest_class {
+            let (batch, highest) = (self.batch_class.name(), highest_class.name());
+            return Err(format!(
+                "batch_class is '{batch}', above highest_class '{highest}'; lower it, or raise highest_class"
+            ));
+        }
         self.policy
             .validate()
             .map_err(|error| format!("{} is {}; {}", error.field.replace('-', "_"), error.value, error.remedy))?;
-        let Entry { name, operator, cache_group, policy, .. } = self;
-        Ok(ApiKey { name, highest_class, default_class, operator, cache_group, policy, digest })
+        let webhook = self.webhook()?;
+        let Entry { name, batch_class, operator, cache_group, policy, .. } = self;
+        Ok(ApiKey { name, highest_class, default_class, batch_class, operator, cache_group, policy, webhook, digest })
+    }
+
+    fn webhook(&self) -> Result<Option<Webhook>, String> {
+        let (url, secrets) = match (&self.webhook_url, &self.webhook_secret) {
+            (None, None) => return Ok(None),
+            (Some(url), Some(secrets)) => (url, secrets.all()),
+            (Some(_), None) => {
+                return Err("webhook_secret is missing; give the secret that signs what webhook_url is told".into());
+            }
+            (None, Some(_)) => {
+                return Err("webhook_url is missing; give it beside webhook_secret, or leave that out".into());
+            }
+        };
+        let webhook = Webhook::new(url, &secrets).map_err(|error| match error {
+            WebhookError::Url(problem) => format!("webhook_url: {problem}"),
+            WebhookError::Secret(problem) => format!("webhook_secret: {problem}"),
+        });
+        webhook.map(Some)
     }
 }
 
@@ -426,6 +525,7 @@ mod tests {
         assert!(two(&entry("bob", "sk-2", "weight = 0")).contains("weight is 0; use a whole number from 1 to 10000"));
         assert!(two(&entry("bob", "sk-2", "tokens_per_minute = 0")).contains("tokens_per_minute is 0"));
         assert!(two(&entry("bob", "sk-2", "default_class = \"critical\"")).contains("above highest_class 'high'"));
+        assert!(two(&entry("bob", "sk-2", "batch_class = \"critical\"")).contains("batch_class is 'critical'"));
         assert!(two(&entry("", "sk-2", "")).contains("name has 0 bytes"));
         for group in ["", "a\\nb", &"g".repeat(129)] {
             let said = two(&entry("bob", "sk-2", &format!("cache_group = \"{group}\"")));

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 
 use super::hosts::Hosts;
-use crate::http::{ANY, ApiError, Authority, Retry, normal_origin, quote};
+use crate::http::{ANY, ApiError, Authority, LOCALHOST, Retry, is_local_page, normal_origin, quote};
 
 /// Checks that a request which may change something does not come from a foreign page. `listed` are the origins that the
 /// operator allows.
@@ -22,7 +22,8 @@ pub(crate) fn check(request: &Parts, hosts: &Hosts, listed: &[String]) -> Result
     for origin in request.headers.get_all(header::ORIGIN) {
         let origin = origin.to_str().unwrap_or("\u{fffd}");
         let is_this = |listed: &String| normal_origin(listed).is_some_and(|listed| listed.eq_ignore_ascii_case(origin));
-        let allowed = listed.iter().any(|listed| listed == ANY || is_this(listed));
+        let is_local = |listed: &String| listed == LOCALHOST && is_local_page(origin);
+        let allowed = listed.iter().any(|listed| listed == ANY || is_local(listed) || is_this(listed));
         if !allowed && is_foreign(origin, host.as_ref(), hosts) {
             return Err(refusal(origin));
         }
@@ -103,6 +104,8 @@ mod tests {
         assert!(asked(Method::POST, "https://chat.example.org", "localhost", &listed).is_ok());
         assert!(asked(Method::POST, "https://other.example.org", "localhost", &listed).is_err());
         assert!(asked(Method::POST, "null", "localhost", &["*"]).is_ok());
+        assert!(asked(Method::POST, "http://localhost:3000", "box.example", &["localhost"]).is_ok());
+        assert!(asked(Method::POST, "http://localhost.evil.example", "box.example", &["localhost"]).is_err());
         assert!(
             asked(Method::POST, "https://chat.example.org", "localhost", &["HTTPS://Chat.example.org:443"]).is_ok()
         );

@@ -4,6 +4,7 @@ use parkade_core::parking_lot::HistoryScope;
 use parkade_core::{Limits, TenantPolicy};
 
 use super::keys::ApiKeys;
+use super::webhook::{Webhook, WebhookError};
 
 /// Who may ask, and what each may have. [`AppState::set_policy`](crate::AppState::set_policy) puts it in force.
 #[derive(Debug, Clone, Default)]
@@ -12,12 +13,59 @@ pub struct Policy {
     pub keys: Option<ApiKeys>,
     /// Weights and limits. Its named tenants are the `user`s of a server without keys; a key's own limits win.
     pub limits: Limits,
+    /// Where events go whose owner's key names no webhook of its own.
+    pub webhook: Option<Webhook>,
+    /// Whether webhooks may be in the local network.
+    pub allow_private_webhooks: bool,
+}
+
+/// A webhook that cannot be used where it is given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The server's own.
+    #[error("webhook-url: {0}")]
+    Webhook(WebhookError),
+    /// A key's.
+    #[error("key '{name}' of the keys file: webhook_url: {problem}")]
+    KeysWebhook {
+        /// The key's name.
+        name: String,
+        /// What is wrong with it.
+        problem: WebhookError,
+    },
 }
 
 impl Policy {
     /// What holds for a user of a server without keys.
     pub(crate) fn user(&self, tenant: &str) -> &TenantPolicy {
         self.limits.policy(tenant)
+    }
+
+    /// Where the events of an owner go; its name is empty where there are no keys.
+    pub(crate) fn webhook_of(&self, owner: &str) -> Option<&Webhook> {
+        let own = self.keys.as_ref().and_then(|keys| keys.webhook_of(owner));
+        own.or(self.webhook.as_ref())
+    }
+
+    /// Whether events go anywhere.
+    pub(crate) fn has_webhooks(&self) -> bool {
+        self.webhook.is_some() || self.keys.as_ref().is_some_and(|keys| keys.webhooks().next().is_some())
+    }
+
+    /// Checks that no webhook is in the local network, as far as its address says it, unless that is allowed.
+    ///
+    /// # Errors
+    /// The first one that is.
+    pub fn check_webhooks(&self) -> Result<(), PolicyError> {
+        if self.allow_private_webhooks {
+            return Ok(());
+        }
+        self.webhook.as_ref().map_or(Ok(()), Webhook::check_public).map_err(PolicyError::Webhook)?;
+        for (name, webhook) in self.keys.iter().flat_map(ApiKeys::webhooks) {
+            let wrong = |problem| PolicyError::KeysWebhook { name: name.to_owned(), problem };
+            webhook.check_public().map_err(wrong)?;
+        }
+        Ok(())
     }
 
     /// What the scheduler is told: the limits with the keys among their tenants, and from whose answers it learns.
@@ -49,6 +97,7 @@ mod tests {
                 tenants: [("ada".to_owned(), of(3)), ("bob".to_owned(), of(4))].into(),
                 ..Limits::default()
             },
+            ..Policy::default()
         };
         let (lot, history) = policy.of_scheduler();
         assert_eq!(lot.tenant.weight, 2);

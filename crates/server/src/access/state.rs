@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parkade_sync::RwLock;
 
+use super::gateway::Objectives;
 use super::open_requests::OpenRequests;
 use super::policy::Policy;
 use super::rates::RateLimits;
@@ -13,13 +14,18 @@ pub(crate) struct AccessState {
     policy: RwLock<Option<Arc<Policy>>>,
     pub rates: RateLimits,
     pub open_requests: OpenRequests,
+    pub objectives: Objectives,
 }
 
 impl AccessState {
-    /// For a server with so many connections.
-    pub fn new(connections: usize) -> Arc<Self> {
-        let policy = RwLock::new("server.policy", None);
-        Arc::new(Self { policy, rates: RateLimits::default(), open_requests: OpenRequests::new(connections) })
+    /// For a server with so many connections, behind a gateway with these objectives.
+    pub fn new(connections: usize, objectives: Objectives) -> Arc<Self> {
+        Arc::new(Self {
+            policy: RwLock::new("server.policy", None),
+            rates: RateLimits::default(),
+            open_requests: OpenRequests::new(connections),
+            objectives,
+        })
     }
 
     /// Keys, rates and weights in force.

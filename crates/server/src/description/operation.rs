@@ -3,16 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use super::body::Body;
-use super::shape::Shape;
+use super::shape::{Field, Shape, object};
 
 /// Statuses of errors, and when they come. Each comes in the envelope of the path's dialect.
 const ERRORS: &[(u16, &str)] = &[
     (400, "Something is wrong with the request: `param` names the field, and the message what is allowed."),
     (401, "There is no key, or it is not known."),
-    (403, "The request comes from a web page that may not ask."),
+    (403, "The request comes from a web page that may not ask, or from a key that is not an operator's."),
     (404, "There is nothing of that name."),
     (408, "The body did not come in time."),
-    (409, "Another request has taken this one's place."),
+    (409, "Another request has taken this one's place, or something else stands against it."),
     (413, "The body is too large."),
     (415, "The body has an encoding that is not read here."),
     (421, "The server is not meant by this host."),
@@ -20,7 +20,9 @@ const ERRORS: &[(u16, &str)] = &[
     (431, "The head is too large."),
     (499, "The request was cancelled."),
     (500, "The server failed on this request."),
+    (501, "The server was started without what this needs, or its operator has it not told."),
     (503, "The server cannot take it now, or cannot be in time; `retry-after` says when to come back."),
+    (507, "The disk of the store is full."),
 ];
 
 /// Which errors can come.
@@ -30,12 +32,16 @@ pub(crate) enum Errors {
     Open,
     /// Those of what needs a key.
     Keyed,
+    /// Those of what needs a key, and what an operator may keep to itself.
+    Optional,
     /// Those of what names something in its path.
     Named,
     /// Those of a body that is looked at.
     Body,
     /// Those of what an engine computes.
     Computed,
+    /// Those of what is in the store.
+    Stored,
 }
 
 impl Errors {
@@ -43,9 +49,12 @@ impl Errors {
         match status {
             400 | 403 | 421 | 431 | 500 | 503 => true,
             401 => self != Self::Open,
-            404 => !matches!(self, Self::Open | Self::Keyed),
-            408 | 413 | 415 | 429 => matches!(self, Self::Body | Self::Computed),
-            409 | 499 => self == Self::Computed,
+            404 => !matches!(self, Self::Open | Self::Keyed | Self::Optional),
+            408 | 413 | 415 | 429 => matches!(self, Self::Body | Self::Computed | Self::Stored),
+            409 => matches!(self, Self::Computed | Self::Stored),
+            499 => self == Self::Computed,
+            501 => matches!(self, Self::Stored | Self::Optional),
+            507 => self == Self::Stored,
             _ => false,
         }
     }
@@ -110,6 +119,8 @@ pub(crate) struct Operation {
     pub summary: &'static str,
     pub parameters: Vec<Parameter>,
     pub body: Option<Body>,
+    /// The fields of a form, if it is a form that is sent.
+    pub form: &'static [Field],
     pub answers: Vec<Answer>,
     pub errors: Errors,
 }
@@ -118,7 +129,7 @@ impl Operation {
     /// What is asked without a body.
     pub fn new(summary: &'static str, errors: Errors, answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers = answers.into_iter().collect();
-        Self { summary, parameters: Vec::new(), body: None, answers, errors }
+        Self { summary, parameters: Vec::new(), body: None, form: &[], answers, errors }
     }
 
     /// With these parameters.
@@ -132,6 +143,13 @@ impl Operation {
     #[must_use]
     pub fn body(mut self, body: Body) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    /// With these fields of a form.
+    #[must_use]
+    pub fn form(mut self, fields: &'static [Field]) -> Self {
+        self.form = fields;
         self
     }
 
@@ -149,6 +167,11 @@ impl Operation {
         if let Some(body) = &self.body {
             let content = json!({"schema": body.schema(), "example": body.example});
             described["requestBody"] = json!({"required": true, "content": {"application/json": content}});
+        }
+        if !self.form.is_empty() {
+            let schema = object(self.form.iter().map(|field| (field, field.schema())));
+            described["requestBody"] =
+                json!({"required": true, "content": {"multipart/form-data": {"schema": schema}}});
         }
         if self.errors == Errors::Open {
             described["security"] = json!([]);

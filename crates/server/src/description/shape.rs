@@ -29,6 +29,8 @@ pub(crate) enum Shape {
     Map(&'static Shape),
     /// An object with these members, and perhaps others.
     Object(&'static [Field]),
+    /// An object with the members of all these lists, and perhaps others.
+    Joined(&'static [&'static [Field]]),
     /// One of these.
     Either(&'static [Shape]),
     /// The value or `null`.
@@ -95,6 +97,7 @@ impl Shape {
             }
             Self::Map(members) => json!({"type": "object", "additionalProperties": members.schema()}),
             Self::Object(fields) => object(fields.iter().map(|field| (field, field.schema()))),
+            Self::Joined(lists) => object(lists.iter().copied().flatten().map(|field| (field, field.schema()))),
             Self::Either(shapes) => json!({"anyOf": shapes.iter().map(Shape::schema).collect::<Vec<_>>()}),
             Self::OrNull(shape) => or_null(shape.schema()),
             Self::Named(name) => json!({"$ref": format!("#/components/schemas/{name}")}),

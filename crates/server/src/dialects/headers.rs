@@ -1,5 +1,6 @@
 //! Headers that say how a request is to be served, at every path that computes.
 
+use crate::access::{MAX_USER_BYTES, gateway};
 use crate::description::{Parameter, Place, Shape};
 
 /// The longest deadline, in milliseconds.
@@ -24,5 +25,17 @@ pub(super) const FOR_ANSWERS: &[Parameter] = &[
         name: "x-parkade-supersedes",
         shape: Shape::ShortText(128),
         about: "The key of an earlier request of the same sender, whose place this one takes.",
+    },
+    Parameter {
+        place: Place::Header,
+        name: gateway::FAIRNESS_ID,
+        shape: Shape::ShortText(MAX_USER_BYTES),
+        about: "On whose account an inference gateway has it run, where no API key says it.",
+    },
+    Parameter {
+        place: Place::Header,
+        name: gateway::OBJECTIVE,
+        shape: Shape::Text,
+        about: "What an inference gateway has it for, which means a class here.",
     },
 ];

@@ -3,31 +3,42 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `fields.rs` | reading a JSON object field by field, whoever's API it belongs to |
+//! | `envelope.rs` | errors as most clients read them |
 //! | `route.rs` | a path, what answers there, and what is said of it |
 //! | `headers.rs` | headers at all paths that compute |
 //! | `fill_in.rs` | gaps in code, for models that fill them |
+//! | `metadata.rs` | what clients note of things |
 //! | `numbers.rs` | numbers as JSON has them |
+//! | `progress.rs` | how much of a prompt is computed |
 //! | `timings.rs` | how long answers took |
 //! | `anthropic/` | Anthropic's Messages |
+//! | `batches/` | OpenAI's files and batches |
 //! | `chat/` | what a chat is, whoever's API it came by |
+//! | `request/` | what bodies of several APIs say in the same words |
 //! | `llama_cpp/` | llama.cpp's own paths |
 //! | `openai/` | OpenAI's completions, embeddings and rankings |
 //! | `responses/` | OpenAI's Responses |
 
 mod anthropic;
+mod batches;
 pub(crate) mod chat;
+mod envelope;
 mod fields;
 mod fill_in;
 mod headers;
 mod llama_cpp;
+mod metadata;
 mod numbers;
 pub(crate) mod openai;
+mod progress;
+pub(crate) mod request;
 mod responses;
 mod route;
 mod timings;
 
 use crate::description::Component;
 use crate::http::ErrorBody;
+pub(crate) use batches::ENDPOINTS as BATCH_ENDPOINTS;
 pub(crate) use route::Route;
 
 /// One API.
@@ -47,7 +58,8 @@ pub(crate) struct Dialect {
 }
 
 /// What is spoken here. Each dialect at its own paths, the first one wherever no other is.
-pub(crate) const DIALECTS: &[Dialect] = &[openai::DIALECT, anthropic::DIALECT, responses::DIALECT, llama_cpp::DIALECT];
+pub(crate) const DIALECTS: &[Dialect] =
+    &[openai::DIALECT, anthropic::DIALECT, responses::DIALECT, llama_cpp::DIALECT, batches::DIALECT];
 
 /// How errors are written at a path.
 pub(crate) fn error_body_at(path: &str) -> ErrorBody {

@@ -55,6 +55,11 @@ impl Stopwatch {
         Stopwatch { began: Instant::now(), first_token: None }
     }
 
+    /// How long it has run.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// There is a token.
     pub fn token(&mut self) {
         self.first_token.get_or_insert_with(Instant::now);

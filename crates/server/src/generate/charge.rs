@@ -31,9 +31,9 @@ impl Charge {
         log: &Arc<RequestLog>,
     ) -> Result<Self, ApiError> {
         let tenant = requests.first().map(|priced| priced.request().tenant.clone()).unwrap_or_default();
-        let rates = match identity {
-            Identity::Key(key) => key.policy,
-            Identity::Anonymous => *state.access().policy().user(&tenant),
+        let rates = match identity.key() {
+            Some(key) => key.policy,
+            None => *state.access().policy().user(&tenant),
         };
         let mut charge = Self { state: state.clone(), tenant, rates, advance: Advance::default() };
         if !rates.has_rates() {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `state.rs` | what all handlers share: [`AppState`] |
 //! | `model_entry.rs` | a model and what belongs to it |
+//! | `defaults.rs` | what an operator wants of requests that do not say: [`Defaults`] |
 //! | `complete.rs` | the handler of all operations: [`Operation`] |
 //! | `task.rs` | what a body asks for |
 //! | `encoder.rs` | how answers are written: [`Encoder`] |
@@ -19,7 +20,10 @@
 //! | `stream.rs` | an answer as a stream of events |
 //! | `background.rs` | an answer that is computed whether or not somebody reads |
 //! | `event_log.rs` | its events, for whoever reads them later |
+//! | `events.rs` | events that webhooks are told |
+//! | `deeds.rs` | who did what, for the book of deeds |
 //! | `kept.rs` | answers that can be asked for later: [`Store`] |
+//! | `durable.rs` | work that outlives its client: the store, and who does its work here |
 //! | `waiting.rs` | what the reader of a stream is told while nothing comes |
 //! | `attach.rs` | reading along with such a stream |
 //! | `refusals.rs` | what refusals and failures of the engine are as errors |
@@ -30,8 +34,12 @@ mod background;
 mod charge;
 mod complete;
 mod deadlines;
+pub(crate) mod deeds;
+mod defaults;
+mod durable;
 mod encoder;
 mod event_log;
+pub(crate) mod events;
 mod ignored_fields;
 pub(crate) mod in_flight;
 mod in_hand;
@@ -48,13 +56,15 @@ mod waiting;
 
 pub(crate) use complete::{Inspection, Operation, complete, inspect};
 pub(crate) use deadlines::Deadlines;
+pub use defaults::Defaults;
+pub(crate) use durable::of_store;
 pub(crate) use encoder::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 pub(crate) use event_log::EventLog;
 pub(crate) use ignored_fields::IgnoredFields;
 pub(crate) use in_flight::Entry;
 pub(crate) use kept::{Job, Kept, Store, bytes_of};
-pub use model_entry::ModelEntry;
 pub(crate) use model_entry::unix_seconds;
+pub use model_entry::{ANY_NAME, ModelEntry};
 pub(crate) use refusals::{refuse_hopeless, untokenisable};
 pub use state::{AppState, DEFAULT_MODEL};
 pub(crate) use task::{Task, WantedFormat};

@@ -10,6 +10,11 @@ use parkade_model::tokenizer::Tokenizer;
 use parkade_model::{ModelConfig, Pairs};
 use sha2::{Digest, Sha256};
 
+use super::Defaults;
+
+/// Among the names that an operator gives a model: any that no model has.
+pub const ANY_NAME: &str = "*";
+
 /// A model that can answer.
 #[non_exhaustive]
 pub struct ModelEntry {
@@ -19,6 +24,10 @@ pub struct ModelEntry {
     pub aliases: Vec<String>,
     /// Names that its operator gave it, which are listed with it; the first is its own.
     pub given_aliases: Vec<String>,
+    /// Whether it answers to names that no model here has.
+    pub any_name: bool,
+    /// What its operator wants of requests that do not say.
+    pub defaults: Defaults,
     /// What it is called by itself, whatever its operator calls it.
     pub root: String,
     /// The name of its file, without the folder; empty if nobody said.
@@ -66,7 +75,9 @@ impl ModelEntry {
             .max(1);
         let geometry = format!("{} {name} {config:?}", env!("CARGO_PKG_VERSION"));
         let digest = Sha256::digest(geometry.as_bytes());
-        let fingerprint = digest[..5].iter().fold("fp_".to_owned(), |text, byte| text + &format!("{byte:02x}"));
+        let fingerprint = digest[..5]
+            .iter()
+            .fold(concat!("b", env!("CARGO_PKG_VERSION"), "-").to_owned(), |text, byte| text + &format!("{byte:02x}"));
         let source = |with_tools| template.as_ref().and_then(|template| template.source(with_tools));
         let call_style = source(true).and_then(Style::of_template);
         let reasoning = source(false).and_then(Reasoning::of_template);
@@ -77,6 +88,8 @@ impl ModelEntry {
             call_style,
             reasoning,
             given_aliases: Vec::new(),
+            any_name: false,
+            defaults: Defaults::default(),
             file_name: String::new(),
             engine,
             tokenizer,
@@ -103,15 +116,24 @@ impl ModelEntry {
         self
     }
 
-    /// With names that its operator gave it. The first is the one under which it is listed.
+    /// With names that its operator gave it. The first is the one under which it is listed; [`ANY_NAME`] stands for all that no model has.
     #[must_use]
     pub fn with_given_aliases(mut self, aliases: &[String]) -> Self {
-        if let Some(first) = aliases.first() {
+        let (any, names): (Vec<_>, Vec<_>) = aliases.iter().cloned().partition(|alias| alias == ANY_NAME);
+        self.any_name = !any.is_empty();
+        if let Some(first) = names.first() {
             let former = std::mem::replace(&mut self.name, first.clone());
             self.aliases.push(former);
         }
-        self.aliases.extend(aliases.iter().skip(1).cloned());
-        self.given_aliases = aliases.to_vec();
+        self.aliases.extend(names.iter().skip(1).cloned());
+        self.given_aliases = names;
+        self
+    }
+
+    /// With what its operator wants of requests that do not say.
+    #[must_use]
+    pub fn with_defaults(mut self, defaults: Defaults) -> Self {
+        self.defaults = defaults;
         self
     }
 

@@ -19,8 +19,8 @@ pub(crate) enum PromptLength {
 }
 
 impl ApiError {
-    /// The prompt in the field `prompt` leaves no room for an answer in the model's context. The words are OpenAI's:
-    /// LiteLLM, aider and others search for them, and some read the numbers.
+    /// The prompt in the field `prompt` leaves no room for an answer in the model's context. The words are OpenAI's
+    /// and llama.cpp's: LiteLLM, aider, Cline and others search for them, and some read the numbers.
     pub(crate) fn context_length(prompt: &str, limit: usize, length: PromptLength) -> Self {
         let (about, tokens) = match length {
             PromptLength::Exactly(tokens) => ("", tokens),
@@ -31,7 +31,7 @@ impl ApiError {
             "context_length_exceeded",
             format!(
                 "This model's maximum context length is {limit} tokens. However, you requested {about}{requested} \
-                 tokens ({tokens} in the {prompt}, 1 in the completion). Please reduce the length of the {prompt} or \
+                 tokens ({tokens} in the {prompt}, 1 in the completion), which exceeds the available context size. Please reduce the length of the {prompt} or \
                  completion."
             ),
         )
@@ -138,7 +138,8 @@ mod tests {
         assert_eq!(
             message(Refusal::ContextLength { prompt_tokens: 2100, limit: 2048 }),
             "This model's maximum context length is 2048 tokens. However, you requested 2101 tokens (2100 in the \
-             messages, 1 in the completion). Please reduce the length of the messages or completion."
+             messages, 1 in the completion), which exceeds the available context size. Please reduce the \
+             length of the messages or completion."
         );
         let too_large = Refusal::RequestTooLarge {
             param: "prompt",

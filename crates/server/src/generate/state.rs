@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::access::{AccessState, Policy};
 use crate::config::{ConfigError, ServerConfig};
 use crate::generate::ModelEntry;
+use crate::generate::durable::Durable;
 use crate::generate::ignored_fields::IgnoredLog;
 use crate::generate::in_flight::InFlight;
 use crate::generate::in_hand::InHand;
@@ -34,6 +35,7 @@ struct Shared {
     models: RwLock<Vec<Arc<ModelEntry>>>,
     in_flight: InFlight,
     kept: Arc<dyn Store>,
+    durable: Durable,
     texts_in_hand: InHand,
     supersessions: Arc<Supersessions>,
     draining: AtomicBool,
@@ -53,11 +55,12 @@ impl AppState {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             shared: Arc::new(Shared {
-                access: AccessState::new(http.config.max_connections),
+                access: AccessState::new(http.config.max_connections, http.config.objectives.clone()),
                 models: RwLock::new("server.models", Vec::new()),
                 in_flight: InFlight::new(),
                 texts_in_hand: InHand::new(),
                 kept: Arc::new(MemoryStore::new(http.config.kept_bytes, http.config.kept_for)),
+                durable: Durable::new(http.config.store.clone()),
                 supersessions: Arc::new(Supersessions::new()),
                 draining: AtomicBool::new(false),
                 preparation: Arc::new(Semaphore::new(cores)),
@@ -122,6 +125,11 @@ impl AppState {
         &self.shared.kept
     }
 
+    /// Work that outlives its client.
+    pub(crate) fn durable(&self) -> &Durable {
+        &self.shared.durable
+    }
+
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.shared.in_flight
     }
@@ -148,6 +156,9 @@ impl AppState {
             (Some(model), _) => Ok(model.clone()),
             (None, None | Some(DEFAULT_MODEL)) => Ok(first.clone()),
             (None, Some(name)) => {
+                if let Some(model) = models.iter().find(|model| model.any_name) {
+                    return Ok(model.clone());
+                }
                 let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
                 let message =
                     format!("the model {} does not exist here; models: default, {}", quote(name), known.join(", "));

@@ -5,6 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// In the list of allowed hosts: any.
 pub(crate) const ANY: &str = "*";
 
+/// In the list of web pages that may call: all of this machine, whatever their port.
+pub(crate) const LOCALHOST: &str = "localhost";
+
+/// Whether an origin is a web page that this machine itself serves.
+pub(crate) fn is_local_page(origin: &str) -> bool {
+    let page = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    page.and_then(Authority::parse).is_some_and(|authority| authority.is_loopback())
+}
+
 /// A host as it stands in a `host` header or an origin, with its port if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authority {
@@ -90,6 +99,16 @@ pub(crate) fn normal_origin(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_local_page_is_one_of_this_machine_and_of_no_name_that_looks_like_it() {
+        for local in ["http://localhost", "https://localhost:3000", "http://127.0.0.1:8080", "http://[::1]"] {
+            assert!(is_local_page(local), "{local}");
+        }
+        for other in ["http://localhost.evil.example", "http://notlocalhost", "localhost", "null", "ftp://localhost"] {
+            assert!(!is_local_page(other), "{other}");
+        }
+    }
 
     #[test]
     fn an_origin_is_listed_as_browsers_send_it() {

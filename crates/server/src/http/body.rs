@@ -7,14 +7,14 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::ServerConfig;
 use crate::http::body_memory::{BYTES_PER_VALUE, Share};
 use crate::http::connection::StoodStill;
-use crate::http::{ApiError, HttpState, Payer, Retry, quote};
+use crate::http::{ApiError, HttpState, Payer, Retry, json_fault, quote};
 
 /// A body in memory, and its share of the memory for bodies.
 pub(crate) struct RawBody {
@@ -59,6 +59,28 @@ pub(crate) async fn read(http: &HttpState, payer: Payer, headers: &HeaderMap, bo
         bytes.extend_from_slice(&chunk);
     }
     Ok(RawBody { bytes, share, max_values: config.max_json_values })
+}
+
+/// A long body that is worked off as it comes: in pieces, which must come as quickly as those of any other.
+///
+/// # Errors
+/// As for [`read`], of each piece; 413 behind `limit` bytes.
+pub(crate) fn pieces(
+    http: &HttpState,
+    headers: &HeaderMap,
+    body: Body,
+    limit: u64,
+) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + Send + use<>, ApiError> {
+    require_plain(headers)?;
+    let arrival = Arrival { timeout: Duration::MAX, ..Arrival::new(body, &http.config) };
+    Ok(stream::try_unfold((arrival, 0), move |(mut arrival, received)| async move {
+        let Some(piece) = arrival.next().await? else { return Ok(None) };
+        let received = received + piece.len() as u64;
+        if received > limit {
+            return Err(ApiError::body_too_large(usize::try_from(limit).unwrap_or(usize::MAX)));
+        }
+        Ok(Some((piece, (arrival, received))))
+    }))
 }
 
 /// Makes room for `more` bytes: twice as much as there was, but no more than the whole body is to be.
@@ -127,14 +149,10 @@ fn unreadable(error: &axum::Error) -> ApiError {
         }
         source = cause.source();
     }
-    // The innermost cause is what the HTTP library found; those around it only say that it was reading a body.
-    let mut cause: &dyn Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    ApiError::malformed(format!(
-        "the body could not be read ({cause}); send as many bytes as content-length says, or well-formed chunks to the last"
-    ))
+    tracing::debug!(%error, "a body could not be read");
+    ApiError::malformed(
+        "the body breaks off, or is not as its head announces it; send as many bytes as content-length says, or well-formed chunks to the last",
+    )
 }
 
 /// Refuses bodies that would have to be unpacked first.
@@ -200,8 +218,8 @@ impl RawBody {
         self.share.cover(self.bytes.capacity() + values * BYTES_PER_VALUE)?;
         let value = serde_json::from_slice(&self.bytes).map_err(|error| {
             let what = match std::str::from_utf8(&self.bytes) {
-                Ok(_) => error.to_string(),
-                Err(utf8) => format!("invalid UTF-8 at byte {}", utf8.valid_up_to()),
+                Ok(_) => json_fault(&error),
+                Err(utf8) => format!("byte {} is not UTF-8", utf8.valid_up_to()),
             };
             ApiError::invalid_body(format!("the body is not valid JSON: {what}"))
         })?;

@@ -59,6 +59,13 @@ impl ApiError {
         self
     }
 
+    /// Says more than the usual words.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
     /// The client's mistake.
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message, Retry::Never)

@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::connection::Sender;
 use super::stall::StallGuard;
-use super::tls::{Tls, TlsSocket};
+use super::tls::Tls;
+use super::tls_socket::TlsSocket;
 use super::unix_socket::UnixSocket;
 
 /// A place where a server listens.
@@ -124,7 +125,7 @@ fn accepted_tcp(socket: TcpStream, peer: IpAddr, tls: Option<&Tls>, limits: Limi
     let guarded = StallGuard::new(socket, limits.write);
     let socket: Pin<Box<dyn Socket>> = match tls {
         None => Box::pin(guarded),
-        Some(tls) => Box::pin(TlsSocket::new(tls.accept(guarded), limits.handshake)),
+        Some(tls) => Box::pin(TlsSocket::new(guarded, tls.acceptor(), limits.handshake)),
     };
     Accepted { socket, sender: peer.into(), local: Some(local) }
 }

@@ -1,4 +1,4 @@
-//! What the server counts itself: connections and HTTP requests. The engine counts the rest.
+//! What the server counts itself: connections, HTTP requests and webhooks. The engine counts the rest.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub(crate) struct HttpMetrics {
     connections: Gauge,
     refused_connections: Counter,
     evicted_connections: Counter,
+    failed_handshakes: Family<[(&'static str, &'static str); 1], Counter>,
+    webhooks: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 fn seconds() -> Histogram {
@@ -84,6 +86,18 @@ impl HttpMetrics {
                 "Idle connections that were closed to make room for others",
                 Counter::default(),
             ),
+            failed_handshakes: register(
+                page,
+                "http_tls_handshakes_failed",
+                "Connections that came to no TLS, by reason: plain_http, timeout, refused (by either side)",
+                Family::default(),
+            ),
+            webhooks: register(
+                page,
+                "webhook_attempts",
+                "Events sent to webhooks, by what came of it (failed: it is sent again; given_up: it is not)",
+                Family::default(),
+            ),
             registry,
         }
     }
@@ -131,6 +145,11 @@ impl HttpMetrics {
         self.failed(code);
     }
 
+    /// An event was sent to a webhook.
+    pub fn webhook(&self, outcome: &'static str) {
+        self.webhooks.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
     pub fn connected(&self) -> Connected {
         self.connections.inc();
         Connected(self.connections.clone())
@@ -139,6 +158,11 @@ impl HttpMetrics {
     /// A connection above the limit was told so, or found not even a place to be told.
     pub fn refused_connection(&self) {
         self.refused_connections.inc();
+    }
+
+    /// A connection has come to no TLS.
+    pub fn failed_handshake(&self, reason: &'static str) {
+        self.failed_handshakes.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// An idle connection was closed to make room for another one.

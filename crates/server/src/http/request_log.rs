@@ -44,9 +44,14 @@ pub(crate) struct RequestLog {
     /// What the response says besides.
     headers: Mutex<HeaderMap>,
     sender: Option<Sender>,
+    is_quiet: bool,
     held: OnceLock<Box<dyn Any + Send + Sync>>,
     delivery: OnceLock<Delivery>,
 }
+
+/// Marks a request of the server's own, such as a line of a batch: there may be many, and each is told of elsewhere.
+#[derive(Clone, Copy)]
+pub(crate) struct Quiet;
 
 /// How a response ended.
 struct Delivery {
@@ -106,7 +111,7 @@ impl RequestLog {
 
     /// Whether this is a probe, a scrape or the like, which come by the second and are not worth a line at info.
     fn is_routine(&self) -> bool {
-        matches!(self.route.as_str(), "/health" | "/health/ready" | "/metrics" | "/v1/metrics")
+        self.is_quiet || matches!(self.route.as_str(), "/health" | "/health/ready" | "/metrics" | "/v1/metrics")
     }
 
     fn status(&self) -> u16 {
@@ -191,6 +196,7 @@ pub(crate) async fn track(State(http): State<Arc<HttpState>>, mut request: Reque
         queue_time: OnceLock::new(),
         headers: Mutex::new("server.response_headers", HeaderMap::new()),
         sender: request.extensions().get::<Ends>().map(|ends| ends.sender),
+        is_quiet: request.extensions().get::<Quiet>().is_some(),
         held: OnceLock::new(),
         delivery: OnceLock::new(),
         http: http.clone(),

@@ -1,23 +1,17 @@
-//! TLS: the certificate, which can be read again while the server runs, and the handshake.
+//! TLS: the certificate, which can be read again while the server runs.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use parkade_sync::RwLock;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
-use tokio_rustls::server::TlsStream;
-use tokio_rustls::{Accept, TlsAcceptor};
 
 /// The longest file that is read, in bytes: far more than any chain of certificates takes.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -37,14 +31,14 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file holds something else.
-    #[error("{}: {problem}; expected: {expected} in PEM", path.display())]
+    #[error("{} has no {expected} in PEM{}", path.display(), .problem.map(|problem| format!(": {problem}")).unwrap_or_default())]
     Pem {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
         /// What should be in it.
         expected: &'static str,
+        /// What is wrong with what is there.
+        problem: Option<&'static str>,
     },
     /// Certificate and key cannot be used together.
     #[error("the certificate {} cannot be used with the key {}: {problem}", certificate.display(), key.display())]
@@ -54,7 +48,7 @@ pub enum TlsError {
         /// The key's file.
         key: PathBuf,
         /// Why not.
-        problem: rustls::Error,
+        problem: String,
     },
 }
 
@@ -91,29 +85,33 @@ impl Tls {
         Ok(())
     }
 
-    /// A handshake over a socket.
-    pub(super) fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, socket: S) -> Accept<S> {
-        self.in_force.read().accept(socket)
+    /// What shakes hands with the certificate that is in force.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.in_force.read().clone()
     }
 }
 
+const CERTIFICATE: &str = "certificate";
+const PRIVATE_KEY: &str = "private key";
+
 fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let pem = |path: &Path, expected| {
-        let path = path.to_owned();
-        move |error: pem::Error| {
-            let problem = match error {
-                pem::Error::NoItemsFound => "it is not there".to_owned(),
-                error => error.to_string(),
-            };
-            TlsError::Pem { path, problem, expected }
-        }
+    let pem = |path: &Path, expected, text: &[u8], error: pem::Error| TlsError::Pem {
+        path: path.to_owned(),
+        expected,
+        problem: problem_of(&error, expected, text),
     };
-    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
+    let text = read(certificate)?;
+    let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
-        .map_err(pem(certificate, "a certificate"))?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(pem(key, "a private key"))?;
-    let pair = |problem| TlsError::Pair { certificate: certificate.to_owned(), key: key.to_owned(), problem };
+        .map_err(|error| pem(certificate, CERTIFICATE, &text, error))?;
+    let text = read(key)?;
+    let private = PrivateKeyDer::from_pem_slice(&text).map_err(|error| pem(key, PRIVATE_KEY, &text, error))?;
+    let pair = |error: rustls::Error| TlsError::Pair {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        problem: in_plain_words(&error),
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(pair)?
@@ -122,6 +120,39 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
         .map_err(pair)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// What stands in a file in the place of what is expected, as far as that can be said.
+fn problem_of(error: &pem::Error, expected: &str, text: &[u8]) -> Option<&'static str> {
+    let has = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
+    let sought: &[u8] = if expected == CERTIFICATE { b"BEGIN CERTIFICATE-----" } else { b"PRIVATE KEY-----" };
+    match error {
+        pem::Error::NoItemsFound if has(b"ENCRYPTED PRIVATE KEY-----") => {
+            Some("the private key is encrypted; give one without a passphrase")
+        }
+        pem::Error::NoItemsFound if has(sought) => Some("a section of it has no end"),
+        pem::Error::NoItemsFound if expected == CERTIFICATE && has(b"PRIVATE KEY-----") => {
+            Some("it has a private key, which belongs to --tls-key")
+        }
+        pem::Error::NoItemsFound if expected == PRIVATE_KEY && has(b"BEGIN CERTIFICATE-----") => {
+            Some("it has a certificate, which belongs to --tls-cert")
+        }
+        pem::Error::NoItemsFound if text.is_empty() => Some("it is empty"),
+        pem::Error::NoItemsFound => None,
+        pem::Error::MissingSectionEnd { .. } => Some("a section of it has no end"),
+        pem::Error::IllegalSectionStart { .. } => Some("the first line of a section is not as it must be"),
+        pem::Error::Base64Decode(_) => Some("a section of it is not base64"),
+        _ => Some("it cannot be read"),
+    }
+}
+
+/// Why a certificate and a key are no pair.
+fn in_plain_words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "they do not belong together".to_owned(),
+        rustls::Error::InvalidCertificate(_) => "the certificate is damaged".to_owned(),
+        other => format!("one of them is damaged, or of a kind that is not supported ({other})"),
+    }
 }
 
 /// Reads a file to its end, which a device or a pipe may not have.
@@ -136,85 +167,4 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         Ok(bytes)
     };
     read().map_err(|source| TlsError::Read { path: path.to_owned(), source })
-}
-
-/// A socket with TLS. The handshake is a part of the first read: while it lasts the connection counts as idle and gives way to others,
-/// and it may not last for long.
-pub(super) struct TlsSocket<S>(State<S>);
-
-enum State<S> {
-    Handshake(Box<Accept<S>>, Pin<Box<Sleep>>, Duration),
-    Open(Box<TlsStream<S>>),
-    Failed,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsSocket<S> {
-    pub fn new(handshake: Accept<S>, limit: Duration) -> Self {
-        Self(State::Handshake(Box::new(handshake), Box::pin(tokio::time::sleep(limit)), limit))
-    }
-
-    /// The socket once its handshake is done.
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut TlsStream<S>>>> {
-        if let State::Handshake(handshake, timer, limit) = &mut self.0 {
-            let done = match Pin::new(handshake.as_mut()).poll(cx) {
-                Poll::Ready(done) => done,
-                Poll::Pending => {
-                    ready!(timer.as_mut().poll(cx));
-                    let message = format!("the handshake was not done within {} s", limit.as_secs_f32());
-                    Err(io::Error::new(io::ErrorKind::TimedOut, message))
-                }
-            };
-            match done {
-                Ok(stream) => self.0 = State::Open(Box::new(stream)),
-                Err(error) => {
-                    self.0 = State::Failed;
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
-        match &mut self.0 {
-            State::Open(stream) => Poll::Ready(Ok(Pin::new(stream.as_mut()))),
-            State::Handshake(..) | State::Failed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsSocket<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_open(cx))?.poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsSocket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_open(cx))?.poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_open(cx))?.poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            State::Open(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
-            // Nothing was written.
-            State::Handshake(..) | State::Failed => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            State::Open(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
-            // Nothing was said that the other side could lose.
-            State::Handshake(..) | State::Failed => Poll::Ready(Ok(())),
-        }
-    }
 }

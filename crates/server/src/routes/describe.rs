@@ -67,8 +67,20 @@ const FIGURES: Shape = Object(&[
     field("models", List(&Map(&Any)), "The same figures of each model."),
 ]);
 
+const DEED: Shape = Object(&[
+    field("id", COUNT, "Later deeds have larger ones.").needed(),
+    field("object", Words(&["audit.record"]), "").needed(),
+    field("created_at", COUNT, "In seconds since 1970.").needed(),
+    field("tenant", Text, "The key on whose account it was; empty without keys.").needed(),
+    field("actor", Text, "The key's name, `anonymous` without keys, or `parkade`.").needed(),
+    field("action", Text, "Such as `batch.created`.").needed(),
+    field("object_id", Text, "What it was done to.").needed(),
+    field("detail", Any, "More, of some deeds.").needed(),
+]);
+
 /// Parts of the document that belong to these answers.
-pub(super) const COMPONENTS: &[Component] = &[("Model", MODEL), ("Request", REQUEST), ("Figures", FIGURES)];
+pub(super) const COMPONENTS: &[Component] =
+    &[("Model", MODEL), ("Request", REQUEST), ("Figures", FIGURES), ("AuditRecord", DEED)];
 
 const fn in_path(name: &'static str, about: &'static str) -> Parameter {
     Parameter { place: Place::Path, name, shape: Text, about }
@@ -105,6 +117,39 @@ pub(super) fn attach() -> Operation {
         Parameter { place: Place::Query, name: "prompt", shape: COUNT, about: "Which of several prompts." },
         Parameter { place: Place::Header, name: "last-event-id", shape: COUNT, about: "The event before the first." },
     ])
+}
+
+const fn in_query(name: &'static str, shape: Shape, about: &'static str) -> Parameter {
+    Parameter { place: Place::Query, name, shape, about }
+}
+
+pub(super) fn audit() -> Operation {
+    const ANSWER: Answer = Answer::Json(Object(&[
+        field("object", Words(&["list"]), "").needed(),
+        field("first_id", OrNull(&COUNT), "").needed(),
+        field("last_id", OrNull(&COUNT), "What to give as `before` for the next page.").needed(),
+        field("has_more", Boolean, "").needed(),
+        field("data", List(&Named("AuditRecord")), "").needed(),
+    ]));
+    Operation::new("Who did what to durable work, the newest first", Errors::Stored, [ANSWER]).with(&[
+        in_query("tenant", Text, "Whose deeds: of operators any, of others their own."),
+        in_query("object", Text, "The id of what they were done to."),
+        in_query("limit", Whole(Some(1), Some(1000)), "How many at most; 100 unless it is said."),
+        in_query("before", COUNT, "The id of a record: earlier ones only."),
+    ])
+}
+
+pub(super) fn prune_audit() -> Operation {
+    const ANSWER: Answer = Answer::Json(Object(&[
+        field("object", Words(&["audit.pruned"]), "").needed(),
+        field("before", Whole(None, None), "In seconds since 1970.").needed(),
+        field("deleted", COUNT, "How many deeds were forgotten.").needed(),
+    ]));
+    Operation::new("Forgets old deeds; for operators", Errors::Stored, [ANSWER]).with(&[in_query(
+        "before",
+        Text,
+        "A date of ISO 8601, or seconds since 1970. It must be there.",
+    )])
 }
 
 pub(super) fn figures() -> Operation {

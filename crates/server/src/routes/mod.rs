@@ -1,8 +1,11 @@
 //! The paths of the API.
 
+mod audit;
 mod describe;
 mod description;
 mod models;
+mod moment;
+mod offline;
 mod ops;
 mod requests;
 mod serve;
@@ -24,9 +27,10 @@ use crate::dialects::{DIALECTS, Route, error_body_at};
 use crate::generate::AppState;
 use crate::http::error;
 use crate::http::request_log;
-use crate::http::{ApiError, ErrorBody, Retry, normal_origin, quote};
+use crate::http::{ANY, ApiError, ErrorBody, LOCALHOST, Retry, is_local_page, normal_origin, quote};
 use crate::routes::ops::{health, metrics, snapshot};
 
+pub use offline::{Offline, OfflineError, OfflineLine, OfflineLines};
 pub use serve::serve;
 
 /// The whole API. Whatever listens for it must see to the `host` headers itself, as [`serve`](crate::serve) does.
@@ -54,6 +58,17 @@ pub(crate) fn router_for(state: AppState, hosts: Hosts) -> Router {
         .with_state(state)
 }
 
+/// The paths of the dialects as the server asks them itself: nobody's keys, hosts and origins are checked.
+pub(crate) fn inside(state: AppState) -> Router {
+    let of_dialects = DIALECTS.iter().flat_map(|dialect| (dialect.routes)());
+    let routes = of_dialects.fold(Router::new(), |router, route| route.add_to(router));
+    routes
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(error_body_at as fn(&str) -> ErrorBody, error::write_bodies))
+        .layer(middleware::from_fn_with_state(state.http().clone(), request_log::track))
+        .with_state(state)
+}
+
 /// What belongs to no dialect.
 fn own_routes() -> Vec<Route> {
     vec![
@@ -63,6 +78,8 @@ fn own_routes() -> Vec<Route> {
         Route::get("/v1/requests/{id}", requests::status, describe::request()),
         Route::post("/v1/requests/{id}/cancel", requests::cancel, describe::cancel()),
         Route::get("/v1/requests/{id}/stream", requests::attach, describe::attach()),
+        Route::get("/v1/audit", audit::list, describe::audit()),
+        Route::delete("/v1/audit", audit::prune, describe::prune_audit()),
         Route::get("/v1/metrics", snapshot::json, describe::figures()),
         Route::get("/health", health::live, describe::live()),
         Route::get("/health/ready", health::ready, describe::ready()),
@@ -83,7 +100,7 @@ async fn unknown_path(method: Method, uri: Uri) -> Response {
     match (method, uri.path()) {
         // The server as a whole.
         (Method::OPTIONS, "*") => {
-            (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
+            (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, DELETE, OPTIONS")]).into_response()
         }
         (method, path) => {
             let message = format!("there is nothing at {method} {}; endpoints: {}", quote(path), *ENDPOINTS);
@@ -118,13 +135,17 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
 fn cors(listed: &[String]) -> Option<CorsLayer> {
-    let any = listed.iter().any(|origin| origin == "*");
+    let has = |name| listed.iter().any(|origin| origin == name);
     let header = |origin: &String| HeaderValue::from_str(&normal_origin(origin)?).ok();
-    let listed: Vec<HeaderValue> = listed.iter().filter_map(header).collect();
-    let allowed = match (any, listed.is_empty()) {
-        (true, _) => AllowOrigin::any(),
-        (false, true) => return None,
-        (false, false) => AllowOrigin::list(listed),
+    let pages: Vec<HeaderValue> = listed.iter().filter_map(header).collect();
+    let allowed = match (has(ANY), has(LOCALHOST)) {
+        // By its own name, as llama.cpp answers: without credentials that means no more than a star.
+        (true, _) => AllowOrigin::mirror_request(),
+        (false, false) if pages.is_empty() => return None,
+        (false, false) => AllowOrigin::list(pages),
+        (false, true) => {
+            AllowOrigin::predicate(move |origin, _| pages.contains(origin) || origin.to_str().is_ok_and(is_local_page))
+        }
     };
     let exposed = ["x-request-id", "x-parkade-queue-ms", "x-parkade-ignored-fields", "retry-after", "x-should-retry"];
     let exposed = exposed.into_iter().chain(["x-parkade-queue-position", "x-parkade-estimated-wait-ms"]);
@@ -132,7 +153,7 @@ fn cors(listed: &[String]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
             // Whatever is asked for by name: `*` would not cover `authorization`.
             .allow_headers(AllowHeaders::mirror_request())
             .allow_private_network(AllowPrivateNetwork::yes())

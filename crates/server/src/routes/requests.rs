@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::Identity;
-use crate::dialects::openai::service_tier;
+use crate::dialects::request::service_tier;
 use crate::generate::attach;
 use crate::generate::in_flight::MOST_ENDED;
 use crate::generate::{AppState, Entry, Silence};

@@ -8,12 +8,13 @@ use std::time::Instant;
 use parkade_core::DrainWaiting;
 use tokio::task::JoinSet;
 
-use super::router_for;
+use super::{inside, router_for};
 use crate::access::Hosts;
 use crate::dialects::error_body_at;
 use crate::generate::AppState;
 use crate::http::Listener;
 use crate::http::listen::{LAST_WRITES, Server};
+use crate::work;
 
 /// Serves the API until `shutdown` completes and then drains: readiness turns false, new work is refused, running
 /// requests end (or are cancelled after [`ServerConfig::drain_limit`](crate::ServerConfig::drain_limit)), and connections are closed.
@@ -33,12 +34,19 @@ pub async fn serve(
         routed.push((listener, router_for(state.clone(), hosts)));
     }
     let mut server = Server::new(state.http().clone(), error_body_at(""));
+    let work = work::start(&state, inside(state.clone()));
     server.accept_until(&routed, shutdown).await;
 
     state.begin_drain();
     tracing::info!("draining: no new work is taken, running requests end");
     // Connections are still accepted: probes see that the server is not ready, and new work is told to go elsewhere.
-    server.accept_until(&routed, drain(state)).await;
+    let end = async {
+        if let Some(work) = work {
+            work.stop().await;
+        }
+        drain(state).await;
+    };
+    server.accept_until(&routed, end).await;
     drop(routed);
     server.close().await;
     tracing::info!("drained");

@@ -166,13 +166,14 @@ async fn a_preflight_allows_the_headers_that_it_names() {
     };
     for origin in ["*", "https://chat.example.org"] {
         let allowed = ask(&[origin]).await;
-        assert_eq!(allowed.header("access-control-allow-origin"), Some(origin));
+        // By its own name, also where any may.
+        assert_eq!(allowed.header("access-control-allow-origin"), Some("https://chat.example.org"), "{origin}");
         let headers = allowed.header("access-control-allow-headers").expect("headers");
         for name in ["authorization", "content-type", "x-api-key", "x-stainless-os"] {
             assert!(headers.split(',').any(|header| header.trim() == name), "`*` never covers {name}: {headers}");
         }
         let methods = allowed.header("access-control-allow-methods").expect("methods");
-        assert!(methods.contains("POST") && methods.contains("GET"), "{methods}");
+        assert!(["POST", "GET", "DELETE"].iter().all(|method| methods.contains(method)), "{methods}");
     }
     for origins in [&[][..], &["https://other.example.org"]] {
         let refused = ask(origins).await;
@@ -182,18 +183,27 @@ async fn a_preflight_allows_the_headers_that_it_names() {
 
 #[tokio::test]
 async fn foreign_pages_may_read_answers_only_when_they_are_listed() {
-    let ask = async |origins: &[&str]| {
+    let ask_from = async |page: &str, origins: &[&str]| {
         let cors_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
         let config = ServerConfig { cors_origins, ..ServerConfig::default() };
         let api = router(AppState::new(config).expect("valid"));
-        let request = Request::get("/health").header("origin", "https://chat.example.org");
+        let request = Request::get("/health").header("origin", page);
         let answer = send(&api, request.body(Body::empty()).expect("a request")).await;
         answer.header("access-control-allow-origin").map(str::to_owned)
     };
+    let ask = async |origins: &[&str]| ask_from("https://chat.example.org", origins).await;
     assert_eq!(ask(&[]).await, None);
     assert_eq!(ask(&["https://other.example.org"]).await, None);
     assert_eq!(ask(&["https://chat.example.org"]).await.as_deref(), Some("https://chat.example.org"));
-    assert_eq!(ask(&["*"]).await.as_deref(), Some("*"));
+    assert_eq!(ask(&["*"]).await.as_deref(), Some("https://chat.example.org"));
+    // Those of this machine, whatever their port, and none that only look like them.
+    for local in ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8443"] {
+        assert_eq!(ask_from(local, &["localhost"]).await.as_deref(), Some(local));
+    }
+    for other in ["https://chat.example.org", "http://localhost.example.org", "http://notlocalhost"] {
+        assert_eq!(ask_from(other, &["localhost"]).await, None, "{other}");
+    }
+    assert_eq!(ask(&["localhost", "https://chat.example.org"]).await.as_deref(), Some("https://chat.example.org"));
 }
 
 #[tokio::test]

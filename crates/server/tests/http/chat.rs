@@ -31,7 +31,7 @@ async fn a_whole_answer_has_openais_shape() {
     assert_eq!(body["object"], "chat.completion");
     assert_eq!(body["model"], "tiny");
     assert!(body["created"].as_u64().is_some_and(|at| at > 1_700_000_000));
-    assert!(body["system_fingerprint"].as_str().is_some_and(|f| f.starts_with("fp_")));
+    assert!(body["system_fingerprint"].as_str().is_some_and(|f| f.starts_with('b')));
     assert_eq!(body["service_tier"], "default");
     let choices = body["choices"].as_array().expect("choices");
     assert_eq!(choices.len(), 2);
@@ -62,7 +62,7 @@ async fn a_stream_has_a_role_first_one_id_a_reason_and_an_end() {
     for choice in 0..2 {
         let own: Vec<_> = events.iter().filter(|event| event["choices"][0]["index"] == choice).collect();
         let (first, last) = (own[0], own[own.len() - 1]);
-        assert_eq!(first["choices"][0]["delta"], json!({"role": "assistant", "content": ""}));
+        assert_eq!(first["choices"][0]["delta"], json!({"role": "assistant", "content": null}));
         assert_eq!(first["choices"][0]["finish_reason"], Value::Null);
         assert_eq!(last["choices"][0]["delta"], json!({}));
         assert_eq!(last["choices"][0]["finish_reason"], "length");

@@ -1,9 +1,10 @@
 //! What answers say besides their text if they are asked to: token ids, the prompt's log-probabilities, usage as it grows, timings, and the
 //! best of several.
 
+use parkade_core::EngineConfig;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, CHAT, COMPLETIONS, api, post};
+use crate::support::{Answer, CHAT, COMPLETIONS, api, api_over, post};
 
 fn text(members: Value) -> Value {
     with(json!({"prompt": "ab", "max_tokens": 6, "seed": 5, "ignore_eos": true}), members)
@@ -156,4 +157,78 @@ async fn the_best_of_several_answers_are_the_likeliest_ones() {
         let answer = post(&api, path, &body).await;
         assert_eq!((answer.status.as_u16(), answer.error().1.as_deref()), (400, Some("best_of")), "{}", answer.text);
     }
+}
+
+#[tokio::test]
+async fn a_stream_tells_how_much_of_its_prompt_is_computed() {
+    let api = api_over(EngineConfig { max_batched_tokens: 16, ..EngineConfig::default() });
+    let ids: Vec<u32> = (0..50).map(|at| 20 + at % 9).collect();
+    let asked = json!({"return_progress": true, "stream": true});
+    let told = |answer: &Answer| -> Vec<Value> {
+        let (events, _) = answer.events();
+        let told: Vec<Value> = events.iter().map(|event| event["prompt_progress"].clone()).collect();
+        let first_token = told.iter().rposition(Value::is_object).map_or(0, |last| last + 1);
+        told[..first_token].to_vec()
+    };
+    let processed = |told: &[Value]| -> Vec<u64> {
+        told.iter().map(|event| event["processed"].as_u64().expect("a count")).collect()
+    };
+    let first = post(&api, COMPLETIONS, &text(with(asked.clone(), json!({ "prompt": ids })))).await;
+    let first = told(&first);
+    assert_eq!(processed(&first), [0, 16, 32, 48, 50]);
+    assert!(first.iter().all(|event| event["total"] == 50 && event["cache"] == 0 && event["time_ms"].is_u64()));
+    // What the cache has is there before anything is computed.
+    let again = post(&api, "/completion", &text(with(asked.clone(), json!({ "prompt": ids })))).await;
+    let again = told(&again);
+    assert_eq!(processed(&again), [48, 50]);
+    assert!(again.iter().all(|event| event["cache"] == 48));
+    let of_chat = told(&post(&api, CHAT, &chat(asked.clone())).await);
+    // A chat's stream begins with who speaks.
+    let of_chat: Vec<Value> = of_chat.into_iter().skip_while(Value::is_null).collect();
+    assert_eq!(of_chat.last().map(|event| event["processed"] == event["total"]), Some(true), "{of_chat:?}");
+    // A whole answer comes when all is computed, and a stream that does not ask has nothing of it.
+    let whole = ok(&post(&api, COMPLETIONS, &text(json!({"return_progress": true}))).await);
+    assert_eq!(whole.get("prompt_progress"), None);
+    assert_eq!(told(&post(&api, COMPLETIONS, &text(json!({"stream": true}))).await), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_responses_events_tell_of_its_prompt_and_how_fast_it_goes_if_they_are_to() {
+    let body = json!({
+        "input": "hello", "max_output_tokens": 5, "stream": true, "store": false,
+        "return_progress": true, "timings_per_token": true,
+    });
+    let (events, _) = post(&api(), "/v1/responses", &body).await.events();
+    let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().expect("a number")).collect();
+    assert_eq!(numbers, (0..events.len() as u64).collect::<Vec<_>>());
+    let progress: Vec<&Value> = events.iter().filter(|event| event.get("prompt_progress").is_some()).collect();
+    assert!(!progress.is_empty() && progress.iter().all(|event| event["type"] == "response.in_progress"));
+    let deltas = events.iter().filter(|event| event["type"] == "response.output_text.delta");
+    assert!(deltas.clone().count() > 0 && deltas.clone().all(|event| event["timings"]["predicted_n"].is_u64()));
+    assert_eq!(events.last().map(|event| event["timings"]["prompt_n"].is_u64()), Some(true));
+}
+
+#[tokio::test]
+async fn a_verbose_answer_has_the_prompt_as_the_model_reads_it() {
+    let api = api();
+    let verbose = ok(&post(&api, CHAT, &chat(json!({"verbose": true}))).await);
+    let prompt = verbose["__verbose"]["prompt"].as_str().expect("text");
+    assert!(prompt.contains("user") && prompt.contains("ab") && prompt.ends_with("assistant\n"), "{prompt}");
+    for quiet in [json!({}), json!({"verbose": false})] {
+        assert_eq!(ok(&post(&api, CHAT, &chat(quiet)).await).get("__verbose"), None);
+    }
+    let streamed = post(&api, CHAT, &chat(json!({"verbose": true, "stream": true}))).await;
+    assert_eq!((streamed.status.as_u16(), streamed.error().1.as_deref()), (400, Some("verbose")));
+}
+
+#[tokio::test]
+async fn a_chats_tokens_are_counted_without_an_answer() {
+    let api = api();
+    let messages = json!([{"role": "user", "content": "ab"}]);
+    for path in ["/v1/chat/completions/input_tokens", "/chat/completions/input_tokens"] {
+        let counted = ok(&post(&api, path, &json!({ "messages": messages })).await);
+        assert_eq!(counted["input_tokens"], ok(&post(&api, CHAT, &chat(json!({}))).await)["usage"]["prompt_tokens"]);
+    }
+    let refused = post(&api, "/v1/chat/completions/input_tokens", &json!({})).await;
+    assert_eq!((refused.status.as_u16(), refused.error().1.as_deref()), (400, Some("messages")));
 }

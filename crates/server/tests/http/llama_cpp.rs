@@ -146,6 +146,27 @@ async fn probabilities_cover_each_token_whole_and_streamed() {
 }
 
 #[tokio::test]
+async fn probabilities_may_be_those_that_tokens_were_drawn_by() {
+    let asked = json!({"n_probs": 5, "post_sampling_probs": true, "top_k": 3, "temperature": 1.5});
+    let api = api();
+    let body = ok(&api, "/completion", &completion(asked.clone())).await;
+    assert_eq!(body["generation_settings"]["post_sampling_probs"], true);
+    let tokens = body["completion_probabilities"].as_array().expect("probabilities").clone();
+    assert_eq!(tokens.len(), 8);
+    for token in &tokens {
+        let top = token["top_probs"].as_array().expect("the likeliest");
+        let sum: f64 = top.iter().map(|one| one["prob"].as_f64().expect("a probability")).sum();
+        assert!((1..=3).contains(&top.len()) && (sum - 1.0).abs() < 1e-3, "three were left: {token}");
+        assert!(top.iter().any(|one| one["id"] == token["id"] && one["prob"] == token["prob"]), "{token}");
+        assert_eq!((token.get("logprob"), token.get("top_logprobs")), (None, None));
+    }
+    let greedy = json!({"n_probs": 5, "post_sampling_probs": true, "temperature": 0});
+    let certain = ok(&api, "/completion", &completion(greedy)).await;
+    let certain = &certain["completion_probabilities"][0];
+    assert_eq!((&certain["prob"], certain["top_probs"].as_array().map(Vec::len)), (&json!(1.0), Some(1)));
+}
+
+#[tokio::test]
 async fn prompts_may_be_texts_tokens_and_both_in_one() {
     let api = api();
     let tokens = ok(&api, "/tokenize", &json!({"content": "ab", "add_special": true})).await["tokens"].clone();
@@ -172,7 +193,6 @@ async fn prompts_may_be_texts_tokens_and_both_in_one() {
     }
     for (members, param) in [
         (json!({"n": 2}), "n"),
-        (json!({"n_probs": 3, "post_sampling_probs": true}), "post_sampling_probs"),
         (json!({"n_probs": 101}), "n_probs"),
         (json!({"response_fields": [1]}), "response_fields[0]"),
         (json!({"mirostat": 2}), "mirostat"),

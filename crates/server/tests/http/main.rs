@@ -1,6 +1,7 @@
 //! The API as its clients see it: a real engine on a tiny random model, in process and over sockets.
 
 mod any_json;
+mod audit;
 mod bad_requests;
 mod bad_transport;
 mod both;
@@ -8,12 +9,15 @@ mod charges;
 mod chat;
 mod completions;
 mod connections;
+mod defaults;
 mod description;
 mod details;
 mod door;
 #[path = "../../../core/tests/support/embedders.rs"]
 mod embedders;
 mod engine_death;
+#[cfg(feature = "parking-lot-scheduler")]
+mod gateway;
 mod heads;
 mod histories;
 mod hosts;
@@ -36,3 +40,4 @@ mod support;
 mod texts;
 mod tls;
 mod unknown_fields;
+mod webhooks;

@@ -230,7 +230,8 @@ async fn a_prompt_that_is_too_long_is_refused_in_openais_words() {
     assert!(
         refused.text.contains(
             "This model's maximum context length is 512 tokens. However, you requested 601 tokens (600 in the prompt, 1 in \
-             the completion). Please reduce the length of the prompt or completion."
+             the completion), which exceeds the available context size. Please reduce the length of the prompt or \
+             completion."
         ),
         "{}",
         refused.text

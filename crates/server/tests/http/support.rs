@@ -78,6 +78,11 @@ pub fn api() -> Router {
     router(state_with(ServerConfig::default()).0)
 }
 
+/// A server whose engine has these limits.
+pub fn api_over(engine: EngineConfig) -> Router {
+    router(state_over(ServerConfig::default(), engine).0)
+}
+
 /// A server whose model has this chat template.
 pub fn api_with_template(template: &str) -> Router {
     router(state_of(ServerConfig::default(), model_of(template, 48 << 20, EngineConfig::default())).0)
@@ -146,6 +151,18 @@ pub async fn post_raw(api: &Router, path: &str, body: impl Into<Body>) -> Answer
 
 pub async fn post(api: &Router, path: &str, body: &Value) -> Answer {
     post_raw(api, path, body.to_string()).await
+}
+
+/// Sends a file of a batch in a form.
+pub async fn upload(api: &Router, name: &str, content: &[u8]) -> Answer {
+    let mut form = Vec::new();
+    form.extend_from_slice(b"--edge\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--edge\r\n");
+    let head = format!("content-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+    form.extend_from_slice(head.as_bytes());
+    form.extend_from_slice(content);
+    form.extend_from_slice(b"\r\n--edge--\r\n");
+    let request = Request::post("/v1/files").header("content-type", "multipart/form-data; boundary=edge");
+    send(api, request.body(Body::from(form)).expect("a request")).await
 }
 
 /// A server on a socket.

@@ -22,7 +22,7 @@ use parkade_core::EngineConfig;
 const CLOSE: &str = "connection: close\r\n";
 
 /// A certificate for localhost and its key, in files.
-struct Files {
+pub struct Files {
     _directory: TempDir,
     certificate: PathBuf,
     key: PathBuf,
@@ -53,7 +53,7 @@ impl Files {
     }
 }
 
-async fn start_tls(config: ServerConfig) -> (Running, Files, Arc<Tls>) {
+pub async fn start_tls(config: ServerConfig) -> (Running, Files, Arc<Tls>) {
     let files = Files::new();
     let tls = Arc::new(files.load().expect("a pair"));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
@@ -78,7 +78,7 @@ async fn connect(server: &Running, certificate: &str, alpn: &[&[u8]]) -> std::io
     TlsConnector::from(Arc::new(config)).connect(name, server.connect().await).await
 }
 
-async fn trusting(server: &Running, files: &Files) -> TlsStream<TcpStream> {
+pub async fn trusting(server: &Running, files: &Files) -> TlsStream<TcpStream> {
     let certificate = std::fs::read_to_string(&files.certificate).expect("readable");
     connect(server, &certificate, &[b"h2", b"http/1.1"]).await.expect("a handshake")
 }
@@ -86,6 +86,12 @@ async fn trusting(server: &Running, files: &Files) -> TlsStream<TcpStream> {
 async fn is_served(mut socket: impl AsyncRead + AsyncWrite + Unpin) -> bool {
     socket.write_all(&wire_get("/health", "")).await.expect("writable");
     read_to_end(&mut socket).await.starts_with("HTTP/1.1 200")
+}
+
+/// The page of metrics.
+async fn metrics(mut socket: impl AsyncRead + AsyncWrite + Unpin) -> String {
+    socket.write_all(&wire_get("/metrics", "")).await.expect("writable");
+    read_to_end(&mut socket).await
 }
 
 /// Asks for a stream that fills all buffers between, and reads its beginning.
@@ -149,9 +155,7 @@ async fn a_handshake_that_stops_half_way_costs_nobody_else() {
             assert!(is_served(trusting(&server, &files).await).await);
         }
     }
-    let mut socket = trusting(&server, &files).await;
-    socket.write_all(&wire_get("/metrics", "")).await.expect("writable");
-    let metrics = read_to_end(&mut socket).await;
+    let metrics = metrics(trusting(&server, &files).await).await;
     let gave_way = metrics.lines().find_map(|line| line.strip_prefix("parkade_http_connections_evicted_total "));
     let gave_way: usize = gave_way.and_then(|count| count.parse().ok()).expect("a count");
     // There are four places, and a few from which one can ask how the server is.
@@ -167,10 +171,48 @@ async fn a_handshake_has_its_time() {
         socket.write_all(beginning).await.expect("writable");
         assert_eq!(read_to_end(&mut socket).await, "", "it is closed");
     }
-    // What is no handshake at all is closed at once.
-    let answer = server.exchange(&wire_get("/health", "")).await;
-    assert!(!answer.contains("HTTP"), "{answer}");
+    let mut noise = server.connect().await;
+    noise.write_all(&[0x80; 64]).await.expect("writable");
+    assert!(!read_to_end(&mut noise).await.contains("HTTP"), "what is no handshake is closed at once");
     assert!(is_served(trusting(&server, &files).await).await);
+    let metrics = metrics(trusting(&server, &files).await).await;
+    for counted in ["{reason=\"timeout\"} 2\n", "{reason=\"refused\"} 1\n"] {
+        assert!(metrics.contains(&format!("parkade_http_tls_handshakes_failed_total{counted}")), "{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_speaks_plain_http_where_tls_is_spoken_is_told_so() {
+    let (server, files, _) = start_tls(ServerConfig::default()).await;
+    let body = json!({"prompt": "hello", "max_tokens": 4});
+    for request in [wire_get("/health", ""), wire_post(COMPLETIONS, "", &body), b"\r\nGET / HTTP/1.1\r\n".to_vec()] {
+        let answer = server.exchange(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains("malformed_request") && answer.contains("use https://"), "{answer}");
+    }
+    let metrics = metrics(trusting(&server, &files).await).await;
+    assert!(metrics.contains("parkade_http_tls_handshakes_failed_total{reason=\"plain_http\"} 3\n"), "{metrics}");
+    assert!(metrics.contains("parkade_http_errors_total{code=\"malformed_request\"} 3\n"), "{metrics}");
+}
+
+#[test]
+fn a_file_without_what_it_should_have_is_told_of_by_what_it_has() {
+    let files = Files::new();
+    let (certificate, key) = pair();
+    let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    for (pair, said) in [
+        ((String::new(), key.clone()), "cert.pem has no certificate in PEM: it is empty"),
+        (("text".to_owned(), key.clone()), "cert.pem has no certificate in PEM"),
+        ((key.clone(), key.clone()), "which belongs to --tls-key"),
+        ((certificate[..certificate.len() - 30].to_owned(), key.clone()), "a section of it has no end"),
+        ((certificate.replace("MII", "!!!"), key.clone()), "is not base64"),
+        ((certificate.clone(), certificate.clone()), "which belongs to --tls-cert"),
+        ((certificate.clone(), encrypted), "is encrypted"),
+    ] {
+        files.write(&pair);
+        let error = files.load().expect_err(said).to_string();
+        assert!(error.contains(said), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,9 +230,9 @@ async fn a_certificate_that_is_read_again_holds_for_new_connections() {
     let (other, other_key) = pair();
     for (pair, said) in [
         ((other, std::fs::read_to_string(&files.key).expect("readable")), "cannot be used with the key"),
-        (("nothing".to_owned(), other_key.clone()), "a certificate in PEM"),
-        ((good.clone(), "nothing".to_owned()), "a private key in PEM"),
-        ((good.clone(), good.clone()), "a private key in PEM"),
+        (("nothing".to_owned(), other_key.clone()), "no certificate in PEM"),
+        ((good.clone(), "nothing".to_owned()), "no private key in PEM"),
+        ((good.clone(), good.clone()), "no private key in PEM"),
     ] {
         files.write(&pair);
         let error = tls.reload().expect_err(said).to_string();

@@ -146,12 +146,57 @@ fn a_format_in_every_notation_is_kept_to_its_end() {
 }
 
 #[test]
-fn an_answer_that_is_cut_is_the_beginning_of_one_that_is_not() {
+fn an_answer_that_is_cut_is_in_its_form() {
+    let schema = json!({
+        "type": "object",
+        "properties": { "story": { "type": "string" }, "notes": { "type": "array", "items": { "type": "string" } } },
+        "required": ["story", "notes"],
+        "additionalProperties": { "type": "string" },
+    });
+    let endless = Format::JsonSchema { schema, strict: true };
+    for (format, least) in [(&endless, 26), (&Format::JsonObject, 2), (&record(), 80)] {
+        for most in least..least + 45 {
+            let request = Request { max_tokens: Some(most), ..with_format(format, lively("r", most, Vec::new())) };
+            for answer in bench("llama-Q4_1", true).answers(&request).answers.values() {
+                let read = serde_json::from_str::<Value>(&answer.text).map_err(|error| error.to_string());
+                // A number may be larger than any that is read.
+                let is_object = read.map_or_else(|error| error.starts_with("number out"), |value| value.is_object());
+                assert!(is_object, "{most} tokens: {answer:?}");
+                assert!(answer.tokens.len() <= most, "{most} tokens: {answer:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_ends_that_repeats_its_pieces() {
+    let piece = format!("piece[capture=\"{}\"]: \"call(\" NUMBER \")\"\nNUMBER: /[0-1]/", parkade_grammar::PIECE);
+    for (list, end) in [("start: piece (\";\" piece)*", ""), ("start: \"<\" piece (\";\" piece)* \">\"", ">")] {
+        let mut request = with_format(&Format::Lark(format!("{list}\n{piece}")), lively("r", 20, Vec::new()));
+        // It would go on for ever.
+        request.sampling.logit_bias = vec![(END, -100.0), (TokenId::from(b'>'), -100.0)];
+        for answer in bench("llama-Q4_1", true).answers(&request).answers.values() {
+            let count = |call: &str| answer.text.matches(call).count();
+            assert_eq!(count("call(0)").max(count("call(1)")), 4, "{answer:?}");
+            assert!(answer.text.ends_with(end) && answer.reason == Some(FinishReason::Stop), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_with_room_is_not_changed_by_its_limit() {
     let whole = with_format(&record(), lively("r", 20, Vec::new()));
-    let text = bench("llama-Q4_1", true).answers(&whole).answers[&0].text.clone();
+    let answer = bench("llama-Q4_1", true).answers(&whole).answers[&0].clone();
+    assert_eq!(answer.reason, Some(FinishReason::Stop));
+    for most in [answer.tokens.len(), answer.tokens.len() + 1] {
+        let limited =
+            &bench("llama-Q4_1", true).answers(&Request { max_tokens: Some(most), ..whole.clone() }).answers[&0];
+        assert_eq!((&limited.text, limited.reason), (&answer.text, answer.reason));
+    }
+    // What cannot be whole is cut where it stands.
     for most in [1, 2, 7, 30] {
         let cut = &bench("llama-Q4_1", true).answers(&Request { max_tokens: Some(most), ..whole.clone() }).answers[&0];
-        assert!(text.starts_with(&cut.text) && cut.reason == Some(FinishReason::Length), "{text} {cut:?}");
+        assert!(answer.text.starts_with(&cut.text) && cut.reason == Some(FinishReason::Length), "{cut:?}");
     }
     let stop = Request { stop: vec!["ription\"".to_owned()], ..whole };
     let stopped = &bench("llama-Q4_1", true).answers(&stop).answers[&0];

@@ -468,3 +468,37 @@ fn however_many_streams_ride_along_an_urgent_prompt_takes_part() {
     let last = report.progress.last().unwrap();
     assert_eq!((report.progress.len(), last.key, last.prompt_rows, last.generated), (71, newcomer, 20, 1));
 }
+
+#[test]
+fn a_reader_who_asks_is_told_how_much_of_the_prompt_is_computed_and_nothing_twice() {
+    let base = Request { progress: true, ..request("r", 30, 2) };
+    let told = |stream: &mut RequestStream| -> Vec<(usize, usize)> {
+        let events = Collected::all(stream).events;
+        let progress = events.iter().filter_map(|event| match event {
+            Event::PromptProgress(told) => Some((told.cached, told.computed)),
+            _ => None,
+        });
+        progress.collect()
+    };
+    let mut bench = Bench::chunked(8);
+    let (_, mut stream) = bench.admit(&base);
+    bench.run();
+    assert_eq!(told(&mut stream), [(0, 0), (0, 8), (0, 16), (0, 24), (0, 30)]);
+    // Of another one the cache has the first 28, whole blocks of 4.
+    let (_, mut stream) = bench.admit(&Request { id: crate::RequestId::from("again"), ..base.clone() });
+    bench.run();
+    assert_eq!(told(&mut stream), [(28, 28), (28, 30)]);
+    // One that is parked in the middle computes again what it had told of.
+    let mut bench =
+        Bench::new(200, EngineConfig { prefix_cache: false, max_batched_tokens: 8, ..EngineConfig::default() });
+    let (key, mut stream) = bench.admit(&base);
+    bench.step();
+    bench.step();
+    bench.stepper.park(key);
+    bench.stepper.resume(key);
+    bench.run();
+    assert_eq!(told(&mut stream), [(0, 0), (0, 8), (0, 16), (0, 24), (0, 30)]);
+    let (_, mut stream) = bench.admit(&request("quiet", 30, 2));
+    bench.run();
+    assert_eq!(told(&mut stream), []);
+}

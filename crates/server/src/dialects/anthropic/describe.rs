@@ -8,7 +8,7 @@ use crate::description::Shape::{
 };
 use crate::description::{Answer, Body, Component, Errors, Field, Operation, Shape, field};
 use crate::dialects::headers::FOR_ANSWERS;
-use crate::dialects::openai::describe::{GENERATION, SAMPLING};
+use crate::dialects::request::describe::{GENERATION, SAMPLING};
 
 const TEXT_BLOCK: Shape = Object(&[field("type", Words(&["text"]), "").needed(), field("text", Text, "").needed()]);
 

@@ -6,6 +6,7 @@
 //! | `messages.rs` | messages and their blocks |
 //! | `system.rs` | system prompts |
 //! | `tools.rs` | functions and which of them are called |
+//! | `partial.rs` | what is whole of arguments in which an answer was cut |
 //! | `count.rs` | how many tokens a body has |
 //! | `encode.rs` | answers, whole and streamed |
 //! | `error.rs` | errors |
@@ -17,6 +18,7 @@ mod encode;
 mod error;
 mod messages;
 mod parse;
+mod partial;
 mod system;
 mod tools;
 

@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::encode::Messages;
 use super::{messages, system, tools};
-use crate::access::Identity;
+use crate::access::{Identity, is_user};
 use crate::dialects::chat::{Conversation, Thinking};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{Generation, MAX_STOPS, cache_salt};
-use crate::dialects::openai::parse::sampling;
-use crate::dialects::openai::parse::thinking::{anthropic as read_thinking, open_router as read_effort};
-use crate::dialects::openai::service_tier;
+use crate::dialects::request::generation::{Generation, MAX_STOPS, cache_salt};
+use crate::dialects::request::sampling;
+use crate::dialects::request::service_tier;
+use crate::dialects::request::thinking::{anthropic as read_thinking, open_router as read_effort};
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat};
 use crate::http::{ApiError, quote};
 
@@ -197,7 +197,7 @@ fn user(fields: &Fields<'_>) -> Result<Option<String>, ApiError> {
     let metadata = Fields::at(metadata, "metadata".to_owned())?;
     let user = metadata.string("user_id")?.filter(|user| !user.is_empty());
     match user {
-        Some(user) if !crate::is_user(user) => {
+        Some(user) if !is_user(user) => {
             let path = metadata.name("user_id");
             let message = format!("{path} is {}; allowed: at most 256 bytes without control characters", quote(user));
             Err(ApiError::invalid_value(path, message))

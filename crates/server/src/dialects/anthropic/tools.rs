@@ -3,6 +3,7 @@
 use parkade_calls::Function;
 use serde_json::{Value, json};
 
+use super::partial::whole_part;
 use crate::dialects::chat::{Choice, Tools};
 use crate::dialects::fields::Fields;
 use crate::http::{ApiError, quote};
@@ -56,9 +57,11 @@ fn read_choice(fields: &Fields<'_>, tools: &mut Tools) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What this server says of the arguments of a call: an object, also where the answer was cut in them.
+/// What this server says of the arguments of a call: an object. Where the answer was cut in them it has the members that are whole, as
+/// clients make it of a stream's `input_json_delta`; `stop_reason` is `max_tokens` then.
 pub(super) fn input(arguments: &str) -> Value {
-    serde_json::from_str::<Value>(arguments).ok().filter(Value::is_object).unwrap_or_else(|| json!({}))
+    let whole = serde_json::from_str(arguments).ok().or_else(|| whole_part(arguments));
+    whole.filter(Value::is_object).unwrap_or_else(|| json!({}))
 }
 
 #[cfg(test)]
@@ -101,7 +104,8 @@ mod tests {
     #[test]
     fn arguments_are_an_object_in_any_case() {
         assert_eq!(input("{\"a\": 1}"), json!({"a": 1}));
-        assert_eq!(input("{\"a\": 1"), json!({}));
+        assert_eq!(input("{\"a\": 1, \"b\": [2, "), json!({"a": 1, "b": [2]}));
+        assert_eq!(input(""), json!({}));
         assert_eq!(input("5"), json!({}));
     }
 }

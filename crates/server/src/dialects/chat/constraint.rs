@@ -1,6 +1,6 @@
 //! The one grammar of an answer: its thoughts, its calls, and what its text may be.
 
-use parkade_calls::{Reasoning, Style, Thoughts};
+use parkade_calls::{CallGrammar, Reasoning, Style, Thoughts};
 use parkade_core::Format;
 use parkade_model::tokenizer::Tokenizer;
 use serde_json::{Value, json};
@@ -79,8 +79,8 @@ pub(super) fn format(
             Some(function) if !function.strict => outline(schema),
             _ => schema.clone(),
         });
-        let otherwise = Format::LarkWithJson { lark: grammar.lark.clone(), schemas: wider.collect(), strict };
-        let format = Format::LarkWithJson { lark: grammar.lark, schemas: grammar.schemas, strict };
+        let otherwise = CallGrammar { schemas: wider.collect(), ..grammar.clone() };
+        let (otherwise, format) = (format_of(otherwise, strict), format_of(grammar, strict));
         WantedFormat { otherwise: Some(otherwise), ..WantedFormat::new(format, constraint.tools.param) }
     }))
 }
@@ -97,14 +97,13 @@ fn without_calls(
         (Some(asked), Some(schema)) => {
             let strict = is_strict(&asked.format);
             let grammar = parkade_calls::answer_grammar(schema, Some(thoughts), &tokens);
-            let format = Format::LarkWithJson { lark: grammar.lark, schemas: grammar.schemas, strict };
-            Some(WantedFormat { format, ..asked })
+            Some(WantedFormat { format: format_of(grammar, strict), ..asked })
         }
         (Some(asked), None) => {
             // Grammars are of whole answers.
             let Some(terminal) = terminal_of(&asked.format) else { return Some(asked) };
-            let lark = parkade_calls::text_grammar(&terminal, Some(thoughts), &tokens);
-            Some(WantedFormat { format: Format::Lark(lark), ..asked })
+            let grammar = parkade_calls::text_grammar(&terminal, Some(thoughts), &tokens);
+            Some(WantedFormat { format: format_of(grammar, false), ..asked })
         }
         (None, _) => {
             let bounded = thoughts.budget.is_some();
@@ -112,6 +111,12 @@ fn without_calls(
             bounded.then(|| WantedFormat::new(Format::Lark(lark()), "thinking"))
         }
     }
+}
+
+/// A grammar of calls as a format.
+fn format_of(grammar: CallGrammar, strict: bool) -> Format {
+    let CallGrammar { lark, schemas, chosen, .. } = grammar;
+    Format::LarkWithJson { lark, schemas, strict, chosen }
 }
 
 /// The schema of a format, if it is JSON.

@@ -27,4 +27,5 @@ pub(crate) use functions::{Choice, Tools};
 pub(crate) use id::{call_id, part_id};
 pub(crate) use prepare::{Prepared, call_style};
 pub(crate) use thinking::Thinking;
-pub(crate) use turn::{Answered, Call, Form, Part, Turn};
+pub(crate) use turn::Form;
+pub use turn::{Answered, Call, Part, Turn};

@@ -31,7 +31,9 @@ impl Conversation {
         let template = model.template.as_ref().ok_or_else(|| no_template(model))?;
         let with_tools = !self.tools.is_empty();
         let style = call_style(model, with_tools);
+        self.thinking.or_as(model.defaults.thinking, &self.variables);
         let told = self.thinking.tell(template, with_tools, &mut self.variables);
+        template.complete(with_tools, &mut self.variables);
         let prompt = prompt::render(&self, template, style, model.reasoning.as_ref())?;
         refuse_hopeless(model, prompt.text(), self.param)?;
         let tokens = model.tokenizer.encode_prompt(&prompt);

@@ -37,6 +37,14 @@ impl Default for Thinking {
 }
 
 impl Thinking {
+    /// Where a request says nothing of thoughts, whether there are any is the operator's to say.
+    pub fn or_as(&mut self, operator: Option<bool>, variables: &Map<String, Value>) {
+        let says_nothing = self.wanted.is_none() && self.effort.is_none() && self.budget.is_none();
+        if says_nothing && !SWITCHES.iter().any(|name| variables.contains_key(*name)) {
+            self.wanted = operator;
+        }
+    }
+
     /// Adds what a template asks about thoughts to its variables. What a client has set by name stays.
     ///
     /// Gives back whether the template was told all that is wanted.

@@ -1,5 +1,7 @@
 //! An answer's text in pieces: thoughts, text, and calls of functions.
 
+use std::sync::Arc;
+
 use parkade_calls::{Piece, Reader, Reading};
 use parkade_core::FinishReason;
 
@@ -16,6 +18,12 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// Of an answer that is text alone.
+    pub fn of_text() -> Self {
+        let reading = Reading { style: None, reasoning: None, starts_inside: false, functions: Arc::default() };
+        Self { reading, shows_thoughts: true, one_call: false }
+    }
+
     /// About as many bytes as the functions take that calls are held to.
     pub fn bytes(&self) -> usize {
         self.reading.functions.iter().map(|function| bytes_of(&function.parameters)).sum()
@@ -23,36 +31,23 @@ impl Form {
 }
 
 /// One answer while it is read, token by token.
-///
-/// White space around thoughts and calls belongs to their markup: it is held back until it is known what follows.
-pub(crate) struct Turn {
+pub struct Turn {
     /// None if text is all that an answer can be.
     reader: Option<Reader>,
     shows_thoughts: bool,
     one_call: bool,
     found: Vec<Piece>,
-    last: Last,
-    held: String,
     calls: usize,
     /// Of the call that was read last.
     has_arguments: bool,
     /// Whether the answer was cut, so that something may be missing.
     is_cut: bool,
-    thought: bool,
     thought_tokens: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    Nothing,
-    Thought,
-    Text,
-    Call,
 }
 
 impl Turn {
     /// The beginning of an answer.
-    pub fn new(form: &Form) -> Self {
+    pub(crate) fn new(form: &Form) -> Self {
         let Form { reading, shows_thoughts, one_call } = form;
         let is_text_alone = reading.style.is_none() && reading.reasoning.is_none();
         Self {
@@ -60,12 +55,9 @@ impl Turn {
             shows_thoughts: *shows_thoughts,
             one_call: *one_call,
             found: Vec::new(),
-            last: Last::Nothing,
-            held: String::new(),
             calls: 0,
             has_arguments: false,
             is_cut: false,
-            thought: false,
             thought_tokens: 0,
         }
     }
@@ -92,9 +84,6 @@ impl Turn {
         reader.push(text, &mut self.found);
         reader.finish(&mut self.found);
         self.take(pieces);
-        if matches!(self.last, Last::Text | Last::Nothing) {
-            pass(&std::mem::take(&mut self.held), pieces);
-        }
     }
 
     /// How many calls there were.
@@ -110,13 +99,13 @@ impl Turn {
     fn take(&mut self, pieces: &mut Vec<Piece>) {
         for piece in std::mem::take(&mut self.found) {
             match piece {
-                Piece::Reasoning(text) => self.thoughts(&text, pieces),
-                Piece::Text(text) => self.text(&text, pieces),
+                Piece::Reasoning(_) if !self.shows_thoughts => {}
+                Piece::Text(_) if self.one_call && self.calls > 0 => {}
                 Piece::Call { index, .. } | Piece::Arguments { index, .. } | Piece::End { index }
                     if self.one_call && index > 0 => {}
+                Piece::Reasoning(_) | Piece::Text(_) => pieces.push(piece),
                 Piece::Call { .. } => {
-                    self.held.clear();
-                    (self.last, self.calls, self.has_arguments) = (Last::Call, self.calls + 1, false);
+                    (self.calls, self.has_arguments) = (self.calls + 1, false);
                     pieces.push(piece);
                 }
                 Piece::Arguments { .. } => {
@@ -132,46 +121,6 @@ impl Turn {
             }
         }
     }
-
-    fn thoughts(&mut self, text: &str, pieces: &mut Vec<Piece>) {
-        if self.last != Last::Thought {
-            self.held.clear();
-        }
-        self.thought = true;
-        let begins = self.last == Last::Thought;
-        let text = if begins { text } else { text.trim_start() };
-        let Some(said) = self.without_last_white_space(text) else { return };
-        self.last = Last::Thought;
-        if self.shows_thoughts {
-            pieces.push(Piece::Reasoning(said));
-        }
-    }
-
-    fn text(&mut self, text: &str, pieces: &mut Vec<Piece>) {
-        if self.one_call && self.calls > 0 {
-            return;
-        }
-        if self.last == Last::Thought {
-            self.held.clear();
-        }
-        let follows_thoughts = self.last == Last::Thought || (self.last == Last::Nothing && self.thought);
-        let text = if follows_thoughts { text.trim_start() } else { text };
-        let Some(said) = self.without_last_white_space(text) else { return };
-        self.last = Last::Text;
-        pieces.push(Piece::Text(said));
-    }
-
-    /// What was held back and this text, without the white space at its end, which is held back in turn; none if that is all.
-    fn without_last_white_space(&mut self, text: &str) -> Option<String> {
-        let end = text.trim_end().len();
-        if end == 0 {
-            self.held += text;
-            return None;
-        }
-        let said = std::mem::take(&mut self.held) + &text[..end];
-        self.held.push_str(&text[end..]);
-        Some(said)
-    }
 }
 
 fn pass(text: &str, pieces: &mut Vec<Piece>) {
@@ -182,7 +131,8 @@ fn pass(text: &str, pieces: &mut Vec<Piece>) {
 
 /// A call of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Call {
+pub struct Call {
+    /// The function's name.
     pub name: String,
     /// JSON, unless the answer was cut in it.
     pub arguments: String,
@@ -190,23 +140,27 @@ pub(crate) struct Call {
 
 /// A part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
+    /// What was thought.
     Thoughts(String),
+    /// What was said.
     Text(String),
+    /// A call of a function.
     Call(Call),
 }
 
 /// A whole answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Answered {
+pub struct Answered {
     /// Its parts in order; no two texts or thoughts stand side by side.
     pub parts: Vec<Part>,
+    /// How many tokens thoughts had, their markers included.
     pub thought_tokens: usize,
 }
 
 impl Answered {
     /// Reads one answer that was collected to its end.
-    pub fn of(form: &Form, choice: &Collected) -> Self {
+    pub(crate) fn of(form: &Form, choice: &Collected) -> Self {
         Self::read(form, &choice.text, &choice.token_ends, choice.reason.unwrap_or(FinishReason::Stop))
     }
 

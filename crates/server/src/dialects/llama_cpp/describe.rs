@@ -6,9 +6,9 @@ use super::{infill, parse};
 use crate::description::Shape::{Any, Boolean, Either, List, ListOf, Map, Named, Number, Object, OrNull, Text, Whole};
 use crate::description::{Answer, Body, Component, Errors, Field, Operation, Shape, field};
 use crate::dialects::headers::FOR_ANSWERS;
-use crate::dialects::openai::describe::{CHAT, COMPLETIONS, GENERATION, SHARED};
-use crate::dialects::openai::parse::chat::PROMPT_FIELDS;
-use crate::dialects::openai::parse::known_fields::{self, Endpoint};
+use crate::dialects::request::chat::PROMPT_FIELDS;
+use crate::dialects::request::describe::{CHAT, COMPLETIONS, GENERATION, SHARED};
+use crate::dialects::request::known_fields::{self, Endpoint};
 
 const COUNT: Shape = Whole(Some(0), None);
 
@@ -29,7 +29,7 @@ const OWN: &[Field] = &[
         ListOf(&Text, 0, 64),
         "The members that are wanted, paths with `/` between names; none are all.",
     ),
-    field("post_sampling_probs", Boolean, "`true` is refused where `n_probs` is more than 0."),
+    field("post_sampling_probs", Boolean, "Whether these are probabilities behind the samplers."),
 ];
 
 const INFILL: &[Field] = &[
@@ -55,22 +55,22 @@ const TOKENIZE: &[Field] = &[
 
 const DETOKENIZE: &[Field] = &[field("tokens", List(&COUNT), "Their ids.").needed()];
 
+const ALTERNATIVE: Shape = Object(&[
+    field("id", COUNT, "").needed(),
+    field("token", Text, "").needed(),
+    field("bytes", List(&COUNT), "").needed(),
+    field("logprob", Number(None, Some(0.0)), ""),
+    field("prob", Number(Some(0.0), Some(1.0)), ""),
+]);
+
 const PROBABILITY: Shape = Object(&[
     field("id", COUNT, "").needed(),
     field("token", Text, "").needed(),
     field("bytes", List(&COUNT), "").needed(),
-    field("logprob", Number(None, Some(0.0)), "").needed(),
-    field(
-        "top_logprobs",
-        List(&Object(&[
-            field("id", COUNT, "").needed(),
-            field("token", Text, "").needed(),
-            field("bytes", List(&COUNT), "").needed(),
-            field("logprob", Number(None, Some(0.0)), "").needed(),
-        ])),
-        "",
-    )
-    .needed(),
+    field("logprob", Number(None, Some(0.0)), "The model's own."),
+    field("prob", Number(Some(0.0), Some(1.0)), "Behind the samplers, if that is wanted."),
+    field("top_logprobs", List(&ALTERNATIVE), "The likeliest ones."),
+    field("top_probs", List(&ALTERNATIVE), "The same behind the samplers, as far as they had a chance."),
 ]);
 
 /// None of its members must be there: `response_fields` picks some.
@@ -91,6 +91,7 @@ const COMPLETION: Shape = Object(&[
     field("stopping_word", Text, ""),
     field("tokens_cached", COUNT, ""),
     field("timings", Named("Timings"), ""),
+    field("prompt_progress", Named("PromptProgress"), "While the prompt is computed, if it is wanted."),
     field("completion_probabilities", List(&PROBABILITY), "If `n_probs` is more than 0."),
 ]);
 
@@ -222,5 +223,5 @@ pub(super) fn slots() -> Operation {
         field("speculative", Boolean, "").needed(),
         field("is_processing", Boolean, "").needed(),
     ])));
-    Operation::new("Room for sequences, and how much of it is taken", Errors::Keyed, [ANSWER])
+    Operation::new("Room for sequences, and how much of it is taken", Errors::Optional, [ANSWER])
 }

@@ -7,8 +7,9 @@ use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde_json::{Map, Value, json};
 
+use crate::dialects::envelope::envelope;
 use crate::dialects::numbers;
-use crate::dialects::openai;
+use crate::dialects::progress::PromptReport;
 use crate::dialects::timings::{Stopwatch, Timings};
 use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder, ModelEntry};
 use crate::http::{ApiError, Frames};
@@ -18,6 +19,8 @@ use crate::http::{ApiError, Frames};
 pub(super) struct Given {
     /// Log-probabilities, with so many alternatives.
     pub probs: Option<usize>,
+    /// As probabilities behind the samplers, instead of the model's own.
+    pub sampled: bool,
     /// The tokens of a whole answer; streamed ones always have them.
     pub tokens: bool,
     /// The timings in each piece of a stream.
@@ -119,23 +122,24 @@ impl Completion {
         let tokens = if self.given.tokens { &choice.tokens[..] } else { &[] };
         let mut answer = self.complete(prompt, &choice.text, tokens, &progress, usage);
         if self.given.probs.is_some() {
-            answer
-                .insert("completion_probabilities".to_owned(), probabilities(&self.model.tokenizer, &choice.logprobs));
+            let probs = probabilities(&self.model.tokenizer, &choice.logprobs, self.given.sampled);
+            answer.insert("completion_probabilities".to_owned(), probs);
         }
         self.wanted(answer)
     }
 }
 
-/// llama.cpp's `completion_probabilities`.
-fn probabilities(tokenizer: &Tokenizer, tokens: &[TokenLogprob]) -> Value {
+/// llama.cpp's `completion_probabilities`: logarithms, or if they are `sampled` the probabilities themselves.
+fn probabilities(tokenizer: &Tokenizer, tokens: &[TokenLogprob], sampled: bool) -> Value {
+    let (name, others) = if sampled { ("prob", "top_probs") } else { ("logprob", "top_logprobs") };
     let one = |id: TokenId, logprob: f32| {
         let bytes = tokenizer.written_bytes(id);
-        let logprob = numbers::logprob(logprob);
-        json!({"id": id, "token": String::from_utf8_lossy(bytes), "bytes": bytes, "logprob": logprob})
+        let value = if sampled { numbers::shortest(logprob.exp()) } else { numbers::logprob(logprob) };
+        json!({"id": id, "token": String::from_utf8_lossy(bytes), "bytes": bytes, name: value})
     };
     let token = |token: &TokenLogprob| {
         let mut entry = one(token.id, token.logprob);
-        entry["top_logprobs"] = token.top.iter().map(|&(id, logprob)| one(id, logprob)).collect();
+        entry[others] = token.top.iter().map(|&(id, logprob)| one(id, logprob)).collect();
         entry
     };
     tokens.iter().map(token).collect()
@@ -179,7 +183,7 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn piece(&mut self, prompt: usize, text: &str, frames: &mut Frames) {
+    fn piece(&mut self, prompt: usize, text: &str, progress: Option<PromptReport>, frames: &mut Frames) {
         let Chunks { completion, answers, watch } = self;
         let answer = &mut answers[prompt];
         let mut piece = json!({
@@ -192,11 +196,15 @@ impl Chunks {
         });
         if completion.given.probs.is_some() {
             let probs = std::mem::take(&mut answer.probs);
-            piece["completion_probabilities"] = probabilities(&completion.model.tokenizer, &probs);
+            piece["completion_probabilities"] =
+                probabilities(&completion.model.tokenizer, &probs, completion.given.sampled);
         }
         if completion.given.timings_per_token {
             let usage = watch.usage(completion.prompts[prompt].1, answer.progress.predicted);
             piece["timings"] = json!(Timings::of(&usage));
+        }
+        if let Some(progress) = progress {
+            piece["prompt_progress"] = json!(progress);
         }
         frames.data(&piece);
     }
@@ -215,7 +223,7 @@ impl ChunkEncoder for Chunks {
                 answer.tokens.push(id);
                 answer.probs.extend(logprob);
                 if !text.is_empty() {
-                    self.piece(prompt, &text, frames);
+                    self.piece(prompt, &text, None, frames);
                 }
             }
             Event::Finished { reason, text, stop_string, end_token, .. } => {
@@ -223,6 +231,10 @@ impl ChunkEncoder for Chunks {
                 answer.progress.has_new_line |= text.contains('\n');
                 answer.progress.end = Some(Ended { reason, stop_string });
                 answer.rest = text;
+            }
+            Event::PromptProgress(told) => {
+                let progress = PromptReport::new(&told, &self.watch);
+                self.piece(prompt, "", Some(progress), frames);
             }
             _ => {}
         }
@@ -236,6 +248,6 @@ impl ChunkEncoder for Chunks {
     }
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {
-        frames.named("error", &(openai::DIALECT.error_body)(error));
+        frames.named("error", &envelope(error));
     }
 }

@@ -7,7 +7,7 @@ use super::parse::Wish;
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
 use crate::dialects::fill_in::Gap;
-use crate::dialects::openai::parse::generation;
+use crate::dialects::request::generation;
 use crate::generate::{AppState, Deadlines, Operation, Task};
 use crate::http::ApiError;
 

@@ -22,7 +22,8 @@ mod settings;
 mod template;
 mod tokenize;
 
-use super::{Dialect, Route, openai};
+use super::envelope::envelope;
+use super::{Dialect, Route};
 use crate::generate::{complete, inspect};
 use infill::Infill;
 use parse::Completion;
@@ -36,7 +37,7 @@ pub(crate) const DIALECT: Dialect = Dialect {
     routes,
     components: describe::COMPONENTS,
     envelope: "Error",
-    error_body: openai::DIALECT.error_body,
+    error_body: envelope,
 };
 
 fn routes() -> Vec<Route> {

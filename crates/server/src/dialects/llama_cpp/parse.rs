@@ -5,16 +5,17 @@ use std::sync::Arc;
 use parkade_core::{SamplingParams, TaskKind};
 use parkade_model::TokenId;
 use serde_json::Value;
+use uuid::Uuid;
 
 pub(super) use super::encode::Completion;
 use super::encode::Given;
-use super::tokenize::written;
 use super::{prompts, settings};
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::Endpoint;
-use crate::dialects::openai::parse::generation::{self, Generation};
-use crate::dialects::openai::parse::known_fields;
+use crate::dialects::request::Endpoint;
+use crate::dialects::request::generation::{self, Generation};
+use crate::dialects::request::known_fields;
+use crate::dialects::request::tokens::written;
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task};
 use crate::http::ApiError;
 
@@ -77,16 +78,12 @@ impl Wish {
             return Err(ApiError::unsupported("n", message));
         }
         let probs = fields.integer("n_probs", 0..=MAX_PROBS)?.filter(|&count| count > 0);
-        if probs.is_some() && fields.boolean("post_sampling_probs")? == Some(true) {
-            let message = "post_sampling_probs is true, which is not supported; the probabilities are the model's own, \
-                           before the samplers: leave it out";
-            return Err(ApiError::unsupported("post_sampling_probs", message));
-        }
         Ok(Wish {
-            max_tokens: generation::max_tokens(fields, 0)?,
+            max_tokens: generation::max_tokens(fields, model, 0)?,
             ignored: ignored.settle(state.config().strict)?,
             given: Given {
                 probs,
+                sampled: fields.boolean("post_sampling_probs")?.unwrap_or(false),
                 tokens: fields.boolean("return_tokens")?.unwrap_or(false),
                 timings_per_token: fields.boolean("timings_per_token")?.unwrap_or(false),
                 members: response_fields(fields)?,
@@ -106,13 +103,14 @@ impl Wish {
         deadlines: Deadlines,
     ) -> Task {
         let Wish { generation, max_tokens, ignored, given } = self;
-        let head = generation.form(("cmpl", ""), &model, identity, given.probs.is_some()).head;
+        let name = format!("cmpl-{}", Uuid::new_v4().simple());
         let texts = prompts.iter().map(|tokens| (written(&model.tokenizer, tokens), tokens.len())).collect();
         let several = prompts.len() > 1;
         let request = |(i, tokens)| {
-            let id = if several { format!("{}-{i}", head.id) } else { head.id.clone() };
+            let id = if several { format!("{name}-{i}") } else { name.clone() };
             let mut request = generation.request(id, tokens, max_tokens, identity, deadlines);
             request.logprobs = given.probs;
+            request.sampled_logprobs = given.sampled;
             request
         };
         let requests: Vec<_> = prompts.into_iter().enumerate().map(request).collect();

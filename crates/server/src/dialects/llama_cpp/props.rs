@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::parse::defaults;
 use super::settings;
 use crate::access::Identity;
 use crate::generate::AppState;
-use crate::http::ApiError;
+use crate::http::{ApiError, Retry};
 
 /// The default model, and what it answers with if a request does not say otherwise.
 pub(super) async fn props(State(state): State<AppState>, _: Identity) -> Result<Json<Value>, ApiError> {
@@ -19,7 +20,7 @@ pub(super) async fn props(State(state): State<AppState>, _: Identity) -> Result<
     Ok(Json(json!({
         "default_generation_settings": {
             "n_ctx": model.config.context_length,
-            "params": settings::of_sampling(&defaults()),
+            "params": settings::of_sampling(&model.defaults.over(&defaults())),
         },
         "total_slots": model.engine.snapshot().sequences.limit,
         "model_alias": model.name,
@@ -35,6 +36,10 @@ pub(super) async fn props(State(state): State<AppState>, _: Identity) -> Result<
 
 /// Room for sequences, and how much of it is taken: with API keys by the asker's own, unless it is an operator.
 pub(super) async fn slots(State(state): State<AppState>, identity: Identity) -> Result<Json<Value>, ApiError> {
+    if !state.config().slots {
+        let message = "this server does not tell of its slots; its operator may allow it with --slots true";
+        return Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, "slots_not_told", message, Retry::Never));
+    }
     let model = state.model(None)?;
     let figures = match identity.confined_to() {
         Some(tenant) => model.engine.snapshot_of(tenant),

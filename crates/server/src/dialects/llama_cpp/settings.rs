@@ -29,7 +29,7 @@ pub(super) fn of(request: &Request, given: &Given, stream: bool) -> Value {
         "n_probs": given.probs.unwrap_or(0),
         "min_keep": 0,
         "timings_per_token": given.timings_per_token,
-        "post_sampling_probs": false,
+        "post_sampling_probs": given.sampled,
         "lora": [],
     });
     if let (Some(settings), Value::Object(further)) = (settings.as_object_mut(), further) {
@@ -63,6 +63,9 @@ pub(super) fn of_sampling(sampling: &SamplingParams) -> Value {
         "dry_allowed_length": allowed_length,
         "dry_penalty_last_n": limit(window),
         "mirostat": 0,
+        // Below 0 it is off.
+        "adaptive_target": -1.0,
+        "adaptive_decay": 0.9,
         "samplers": ["penalties", "dry", "temperature", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc"],
     })
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
-use crate::dialects::openai::parse::{chat, generation};
+use crate::dialects::request::{chat, generation};
 use crate::generate::{AppState, Inspection};
 use crate::http::ApiError;
 

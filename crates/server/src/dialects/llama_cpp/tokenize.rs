@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::access::Identity;
 use crate::dialects::fields::Fields;
-use crate::dialects::openai::parse::{chat, generation, tokens};
+use crate::dialects::request::{chat, generation, tokens};
 use crate::generate::{AppState, Inspection, ModelEntry, untokenisable};
 use crate::http::ApiError;
 
@@ -110,14 +110,8 @@ fn text_of(state: &AppState, fields: &Fields<'_>) -> Result<Value, ApiError> {
     if fields.get("tokens").is_none() {
         return Err(ApiError::missing("tokens", "a list of token ids"));
     }
-    let text = written(&model.tokenizer, &tokens::token_ids(fields, "tokens", &model)?);
+    let text = tokens::written(&model.tokenizer, &tokens::token_ids(fields, "tokens", &model)?);
     Ok(json!({"content": text, "prompt": text}))
-}
-
-/// The text of tokens, with control tokens as they are spelled.
-pub(super) fn written(tokenizer: &Tokenizer, tokens: &[TokenId]) -> String {
-    let bytes: Vec<u8> = tokens.iter().flat_map(|&id| tokenizer.written_bytes(id)).copied().collect();
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A token's text; its bytes, if these are no text by themselves.

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
+use super::options::INCLUDABLE;
 use super::parse::{HARMLESS, OF_PROMPT, READ, REFUSED};
 use crate::description::Shape::{Any, Boolean, Either, List, ListOf, Map, Named, Object, OrNull, Text, Whole, Words};
 use crate::description::{Answer, Body, Errors, Field, Operation, Parameter, Place, Shape, field};
 use crate::dialects::headers::FOR_ANSWERS;
-use crate::dialects::openai::describe::{CHAT, GENERATION, RESPONSE_REASONING, SAMPLING};
+use crate::dialects::request::describe::{CHAT, GENERATION, RESPONSE_REASONING, SAMPLING};
 
 const PART: Shape = Object(&[
     field("type", Words(&["input_text", "output_text", "text", "refusal"]), "").needed(),
@@ -59,6 +60,19 @@ const FIELDS: &[Field] = &[
     field("previous_response_id", Text, "The answer that this one follows."),
     field("background", Boolean, "Whether it is computed whether or not somebody reads it."),
     field("truncation", Words(&["disabled"]), "Nothing is cut."),
+    field(
+        "include",
+        List(&Words(INCLUDABLE)),
+        "What else is wanted; thoughts are always sent, the others are never there.",
+    ),
+    field(
+        "stream_options",
+        Object(&[
+            field("include_obfuscation", Boolean, "Events are not padded."),
+            field("include_usage", Boolean, "The last event always tells the usage."),
+        ]),
+        "What a stream says besides.",
+    ),
 ];
 
 /// A body that is answered.

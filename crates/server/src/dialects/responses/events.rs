@@ -72,6 +72,8 @@ const EVENT: Shape = Object(&[
     field("type", Text, "`response.created` and so on.").needed(),
     field("sequence_number", COUNT, "From 0, without gaps.").needed(),
     field("response", Named("Response"), "At the beginning and the end."),
+    field("timings", Named("Timings"), "How fast it goes, if that is wanted."),
+    field("prompt_progress", Named("PromptProgress"), "How much of the prompt is computed, if that is wanted."),
     field("item_id", Text, ""),
     field("output_index", COUNT, "Which item."),
     field("content_index", COUNT, "Which part of it."),

@@ -5,6 +5,7 @@
 //! | `parse.rs` | from a body to a request for the engine |
 //! | `input.rs` | items of input, as chat templates have them |
 //! | `tools.rs` | functions and which of them are called |
+//! | `options.rs` | what an answer is to say besides |
 //! | `settings.rs` | what a response repeats of its request |
 //! | `items.rs` | items of output |
 //! | `response.rs` | a response at any moment |
@@ -22,6 +23,7 @@ mod input;
 mod items;
 mod keep;
 mod kept;
+mod options;
 mod parse;
 mod response;
 mod settings;
@@ -29,7 +31,7 @@ mod tools;
 mod writer;
 
 use super::{Dialect, Route};
-use crate::dialects::openai::error::envelope;
+use crate::dialects::envelope::envelope;
 use crate::generate::{complete, inspect};
 use kept::InputTokens;
 use response::Responses;

@@ -9,14 +9,14 @@ use uuid::Uuid;
 use super::input::{self, INPUT};
 use super::keep::{Keeper, unknown};
 use super::response::Responses;
-use super::{settings, tools};
+use super::{options, settings, tools};
 use crate::access::Identity;
 use crate::dialects::chat::{Conversation, Thinking, part_id};
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{Generation, cache_salt, user};
-use crate::dialects::openai::parse::sampling;
-use crate::dialects::openai::parse::thinking::open_router as read_reasoning;
-use crate::dialects::openai::service_tier;
+use crate::dialects::request::generation::{Generation, cache_salt, progress, user};
+use crate::dialects::request::sampling;
+use crate::dialects::request::service_tier;
+use crate::dialects::request::thinking::open_router as read_reasoning;
 use crate::generate::{AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, WantedFormat, unix_seconds};
 use crate::http::{ApiError, quote};
 
@@ -40,6 +40,11 @@ pub(super) const READ: &[&str] = &[
     "truncation",
     "user",
     "chat_template_kwargs",
+    "include",
+    "stream_options",
+    // llama.cpp's.
+    "timings_per_token",
+    "return_progress",
     // This server's own, as in its other APIs.
     "priority",
     "cache_salt",
@@ -65,11 +70,9 @@ pub(super) const REFUSED: &[&str] = &["conversation", "prompt", "context_managem
 
 /// Fields that change no answer here.
 pub(super) const HARMLESS: &[&str] = &[
-    "include",
     "safety_identifier",
     "prompt_cache_key",
     "prompt_cache_retention",
-    "stream_options",
     // How many of a provider's own tools it calls.
     "max_tool_calls",
     "client_metadata",
@@ -83,9 +86,10 @@ impl Operation for Responses {
         let fields = Fields::top(body)?;
         let id = format!("resp_{}", Uuid::new_v4().simple());
         let (model, mut asked, mut ignored) = read_chat(state, &fields, identity, &id)?;
+        options::check(&fields, &mut ignored)?;
         let store = fields.boolean("store")?.unwrap_or(true);
         let background = background(&fields, store)?;
-        let max_tokens = fields.limit("max_output_tokens", 1)?;
+        let max_tokens = fields.limit("max_output_tokens", 1)?.or(model.defaults.max_tokens);
         let generation = generation(&fields, &model)?;
         asked.conversation.format = format(&fields)?;
         let chat = &asked.conversation;
@@ -111,6 +115,7 @@ impl Operation for Responses {
             settings: settings::read(&fields, &model.name)?,
             reading: prepared.form,
             background,
+            timings: fields.boolean("timings_per_token")?.unwrap_or(false),
             keeper,
         });
         let (requests, stream, format) = (vec![request], generation.stream, prepared.format);
@@ -246,10 +251,12 @@ fn format(fields: &Fields<'_>) -> Result<Option<WantedFormat>, ApiError> {
 }
 
 fn generation(fields: &Fields<'_>, model: &ModelEntry) -> Result<Generation, ApiError> {
+    let stream = fields.boolean("stream")?.unwrap_or(false);
     Ok(Generation {
         sampling: sampling::read(fields, model)?,
         n: 1,
-        stream: fields.boolean("stream")?.unwrap_or(false),
+        stream,
+        progress: progress(fields, stream)?,
         user: user(fields)?,
         cache_salt: cache_salt(fields)?,
         class: fields.word("service_tier", service_tier::WORDS)?.flatten(),

@@ -22,6 +22,8 @@ pub(crate) struct Responses {
     pub reading: Form,
     /// Whether it is computed whether or not somebody reads it.
     pub background: bool,
+    /// llama.cpp's `timings_per_token`: events tell how fast it goes.
+    pub timings: bool,
     /// Keeps it, if it is kept.
     pub keeper: Option<Keeper>,
 }

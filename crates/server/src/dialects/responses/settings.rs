@@ -3,13 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::dialects::fields::Fields;
+use crate::dialects::metadata;
 use crate::generate::bytes_of;
 use crate::http::ApiError;
-
-/// The most pairs of `metadata`, and how long their names and values may be.
-const MOST_METADATA: usize = 16;
-const LONGEST_KEY: usize = 64;
-const LONGEST_VALUE: usize = 512;
 
 /// About as many bytes of a request are repeated in each of its responses and several of their events.
 const MOST_BYTES: usize = 4 << 20;
@@ -29,7 +25,7 @@ pub(super) fn read(fields: &Fields<'_>, model: &str) -> Result<Map<String, Value
         sent("instructions", Value::Null),
         sent("max_output_tokens", Value::Null),
         sent("max_tool_calls", Value::Null),
-        ("metadata".to_owned(), metadata(fields)?),
+        ("metadata".to_owned(), metadata::read(fields)?),
         ("model".to_owned(), model.into()),
         sent("parallel_tool_calls", true.into()),
         sent("previous_response_id", Value::Null),
@@ -68,22 +64,4 @@ fn text(fields: &Fields<'_>) -> Result<Value, ApiError> {
     let mut text = fields.object("text")?.cloned().unwrap_or_default();
     text.entry("format").or_insert_with(|| json!({"type": "text"}));
     Ok(text.into())
-}
-
-fn metadata(fields: &Fields<'_>) -> Result<Value, ApiError> {
-    let pairs = fields.object("metadata")?.cloned().unwrap_or_default();
-    let refuse = |path: &str, allowed: String| Err(ApiError::invalid_value(path, format!("{path} allows {allowed}")));
-    if pairs.len() > MOST_METADATA {
-        return refuse("metadata", format!("up to {MOST_METADATA} members; it has {}", pairs.len()));
-    }
-    for (key, value) in &pairs {
-        let fits = value.as_str().is_some_and(|text| text.chars().count() <= LONGEST_VALUE);
-        if key.chars().count() > LONGEST_KEY || !fits {
-            return refuse(
-                "metadata",
-                format!("names of up to {LONGEST_KEY} characters with strings of up to {LONGEST_VALUE}"),
-            );
-        }
-    }
-    Ok(pairs.into())
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::dialects::chat::Tools;
 use crate::dialects::fields::Fields;
-use crate::dialects::openai::parse::tools::{CHOICE, TOOLS, read_choice, read_function};
+use crate::dialects::request::tools::{CHOICE, TOOLS, read_choice, read_function};
 use crate::http::{ApiError, quote};
 
 /// What a body says of tools.

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::items::{self, Status};
 use super::response::Responses;
 use crate::dialects::chat::{Answered, Part, Turn};
+use crate::dialects::progress::PromptReport;
+use crate::dialects::timings::{Stopwatch, Timings};
 use crate::generate::ChunkEncoder;
 use crate::http::{ApiError, Frames};
 
@@ -21,12 +23,27 @@ pub(super) struct Writer {
     is_open: bool,
     cut: bool,
     sequence: usize,
+    watch: Stopwatch,
+    /// As far as it is known.
+    prompt_tokens: usize,
+    /// Tokens of the answer so far.
+    tokens: usize,
 }
 
 impl Writer {
     pub fn new(response: Arc<Responses>) -> Self {
         let turn = Turn::new(&response.reading);
-        Self { response, turn, answered: Answered::default(), is_open: false, cut: false, sequence: 0 }
+        Self {
+            response,
+            turn,
+            answered: Answered::default(),
+            is_open: false,
+            cut: false,
+            sequence: 0,
+            watch: Stopwatch::start(),
+            prompt_tokens: 0,
+            tokens: 0,
+        }
     }
 
     fn send(&mut self, kind: &str, mut event: Value, frames: &mut Frames) {
@@ -86,6 +103,9 @@ impl Writer {
             }
             Some(Part::Thoughts(_)) => event["content_index"] = 0.into(),
             _ => {}
+        }
+        if self.response.timings {
+            event["timings"] = json!(Timings::of(&self.watch.usage(self.prompt_tokens, self.tokens)));
         }
         self.send(kind, event, frames);
     }
@@ -155,7 +175,18 @@ impl ChunkEncoder for Writer {
     fn event(&mut self, _: usize, event: Event, frames: &mut Frames) {
         let mut pieces = Vec::new();
         match event {
-            Event::Token { text, .. } => self.turn.token(&text, &mut pieces),
+            Event::Token { text, .. } => {
+                self.watch.token();
+                self.tokens += 1;
+                self.turn.token(&text, &mut pieces);
+            }
+            Event::PromptProgress(told) => {
+                self.prompt_tokens = told.tokens;
+                let response = self.response.body("in_progress", Vec::new(), None);
+                let progress = PromptReport::new(&told, &self.watch);
+                let event = json!({"response": response, "prompt_progress": progress});
+                return self.send("response.in_progress", event, frames);
+            }
             Event::Finished { reason, text, .. } => {
                 self.turn.finish(&text, reason, &mut pieces);
                 self.cut = reason == FinishReason::Length;
@@ -174,7 +205,11 @@ impl ChunkEncoder for Writer {
         answered.thought_tokens = self.turn.thought_tokens();
         let body = self.response.ended(&answered, self.cut, usage);
         let kind = if self.cut { "response.incomplete" } else { "response.completed" };
-        self.send(kind, json!({ "response": body }), frames);
+        let mut event = json!({ "response": body });
+        if self.response.timings {
+            event["timings"] = json!(Timings::of(usage));
+        }
+        self.send(kind, event, frames);
     }
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {

@@ -18,6 +18,7 @@ use super::framing::Framing;
 use super::head::{self, Head, HeadLimits};
 use super::presence::{Phase, Presence};
 use super::refusal;
+use crate::http::tls_socket::HandshakeFailed;
 use crate::http::{ApiError, ErrorBody, HttpState, Retry};
 
 /// How much is read from the socket at once.
@@ -111,6 +112,19 @@ impl<S> Gate<S> {
         self.ended = true;
     }
 
+    /// Reading has failed. Whoever speaks plain HTTP where TLS is spoken is told so.
+    fn failed(&mut self, error: io::Error) -> io::Result<()> {
+        let Some(failed) = HandshakeFailed::of(&error) else { return Err(error) };
+        self.http.metrics.failed_handshake(failed.reason());
+        if !matches!(failed, HandshakeFailed::Plain) {
+            return Err(error);
+        }
+        let message =
+            "the request is not TLS but plain HTTP, and this server speaks TLS here: use https:// and not http://";
+        self.refuse(ApiError::malformed(message));
+        Ok(())
+    }
+
     /// Ends the connection if its client has taken too long.
     fn check_time(&mut self, cx: &mut Context<'_>) {
         let phase = self.presence.phase();
@@ -187,8 +201,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                     }
                 }
             }
-            if ready!(gate.fill(cx))? == 0 {
-                gate.ended = true;
+            match ready!(gate.fill(cx)) {
+                Ok(0) => gate.ended = true,
+                Ok(_) => {}
+                Err(error) => gate.failed(error)?,
             }
         }
     }

@@ -14,6 +14,8 @@ fn variants(path: &str) -> Vec<Value> {
             json!({"logprobs": true, "top_logprobs": 2, "n": 2, "prompt_logprobs": 1, "return_token_ids": true, "temperature": 1}),
             json!({"stream": true, "logprobs": true, "top_logprobs": 1, "return_token_ids": true, "timings_per_token": true,
                 "stream_options": {"include_usage": true, "continuous_usage_stats": true}}),
+            json!({"verbose": true}),
+            json!({"stream": true, "return_progress": true}),
             json!({"tools": [tool.clone()], "tool_choice": "auto"}),
             json!({"tools": [tool], "tool_choice": "auto", "stream": true}),
             json!({"stop_token_ids": (0..200).collect::<Vec<_>>(), "reasoning": {"effort": "low"}}),
@@ -25,11 +27,14 @@ fn variants(path: &str) -> Vec<Value> {
         ],
         "/completion" => vec![
             json!({"n_probs": 2, "return_tokens": true}),
+            json!({"n_probs": 2, "post_sampling_probs": true}),
+            json!({"stream": true, "return_progress": true}),
             json!({"prompt": ["ab", [1, "b"]], "stream": true, "n_probs": 2, "timings_per_token": true}),
             json!({"response_fields": ["content", "generation_settings"]}),
         ],
         "/v1/responses" => vec![
             json!({"stream": true, "instructions": "Be brief.", "metadata": {"a": "b"}}),
+            json!({"stream": true, "return_progress": true, "timings_per_token": true}),
             json!({"tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}], "tool_choice": "auto"}),
             json!({"background": true}),
         ],
@@ -80,7 +85,12 @@ async fn answers_without_bodies_keep_to_the_description() {
     let request = chat.header("x-request-id").expect("an id").to_owned();
     for (path, methods) in servers.document["paths"].as_object().expect("paths") {
         let Some(described) = methods.get("get") else { continue };
-        let id = if path.contains("responses") { response["id"].as_str().expect("an id") } else { &request };
+        let id = match path.split('/').nth(2) {
+            Some("responses") => response["id"].as_str().expect("an id"),
+            Some("files") => &servers.file,
+            Some("batches") => &servers.batch,
+            _ => &request,
+        };
         let found = path.replace("{id}", id).replace("{name}", "tiny");
         let answer = get(api, &found).await;
         assert_eq!(answer.status, 200, "{found}: {}", answer.text);

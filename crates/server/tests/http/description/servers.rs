@@ -2,11 +2,14 @@
 
 use axum::Router;
 use parkade_core::EngineConfig;
-use serde_json::Value;
+use parkade_server::{ServerConfig, router};
+use parkade_store::{Place, StoreConfig};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::schema::{Checker, Others};
 use crate::embedders::{pooling, two_way};
-use crate::support::{self, Answer, get};
+use crate::support::{Answer, get, post, state_with, upload};
 use crate::texts::api_of;
 
 /// A server for each kind of model.
@@ -15,6 +18,10 @@ pub struct Servers {
     chat: Router,
     embedder: Router,
     reranker: Router,
+    /// A file of a batch, and a batch of it.
+    pub file: String,
+    pub batch: String,
+    _store: TempDir,
 }
 
 /// A `POST` of the description.
@@ -41,11 +48,19 @@ impl Operation {
 
 impl Servers {
     pub async fn start() -> Servers {
-        let chat = support::api();
+        let folder = TempDir::new().expect("a folder");
+        let store = StoreConfig::at(Place::Sqlite(folder.path().join("parkade.db")));
+        let config = ServerConfig { store: Some(store), ..ServerConfig::default() };
+        let chat = router(state_with(config).0);
+        let file = upload(&chat, "lines.jsonl", b"{}").await.json();
+        let file = file["id"].as_str().expect("an id").to_owned();
+        let wanted = json!({"input_file_id": file, "endpoint": "/v1/completions", "completion_window": "24h"});
+        let batch = post(&chat, "/v1/batches", &wanted).await.json();
+        let batch = batch["id"].as_str().expect("an id").to_owned();
         let document = get(&chat, "/openapi.json").await.json();
         let embedder = api_of(&[pooling(1), two_way()], EngineConfig::default());
         let reranker = api_of(&[pooling(4), two_way()], EngineConfig::default());
-        Servers { document, chat, embedder, reranker }
+        Servers { document, chat, embedder, reranker, file, batch, _store: folder }
     }
 
     /// The server whose model does what a path asks for.
@@ -60,8 +75,17 @@ impl Servers {
     /// The operations that have bodies.
     pub fn operations(&self) -> Vec<Operation> {
         let paths = self.document["paths"].as_object().expect("paths");
-        let with_body = paths.iter().filter(|(_, methods)| methods["post"].get("requestBody").is_some());
-        with_body.map(|(path, methods)| Operation { path: path.clone(), described: methods["post"].clone() }).collect()
+        let is_json = |methods: &Value| methods["post"]["requestBody"]["content"].get("application/json").is_some();
+        let with_body = paths.iter().filter(|(_, methods)| is_json(methods));
+        let operation = |(path, methods): (&String, &Value)| {
+            let mut described = methods["post"].clone();
+            let example = &mut described["requestBody"]["content"]["application/json"]["example"];
+            if example.get("input_file_id").is_some() {
+                example["input_file_id"] = self.file.clone().into();
+            }
+            Operation { path: path.clone(), described }
+        };
+        with_body.map(operation).collect()
     }
 
     /// Checks that an answer keeps to what is described for its status and type.

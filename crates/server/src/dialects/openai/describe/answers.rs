@@ -1,7 +1,7 @@
 //! Answers.
 
 use super::details::{CALL_PIECES, CALLS, COUNT, FINISH, PROMPTS, STOP_REASON, TOKENS};
-use crate::description::Shape::{Any, Either, List, Named, Number, Object, OrNull, Text, Words};
+use crate::description::Shape::{Any, Either, Joined, List, Named, Number, Object, OrNull, Text, Words};
 use crate::description::{Field, Shape, field};
 
 /// OpenAI's envelope of errors.
@@ -17,19 +17,32 @@ pub(super) const ERROR: Shape = Object(&[field(
 )
 .needed()]);
 
-const ID: Field = field("id", Text, "The same in all chunks.").needed();
-const CREATED: Field = field("created", COUNT, "In seconds since 1970.").needed();
 const MODEL: Field = field("model", Text, "").needed();
-const TIER: Field = field("service_tier", Text, "The tier that was served.").needed();
-const FINGERPRINT: Field = field("system_fingerprint", Text, "").needed();
-const TIMINGS: Field = field("timings", Named("Timings"), "");
+
+/// What stands at the head of answers and of their pieces.
+const HEAD: &[Field] = &[
+    field("id", Text, "The same in all chunks.").needed(),
+    field("created", COUNT, "In seconds since 1970.").needed(),
+    MODEL,
+    field("service_tier", Text, "The tier that was served.").needed(),
+    field("system_fingerprint", Text, "").needed(),
+    field("timings", Named("Timings"), ""),
+];
+
 const PROMPT_TOKENS: Field = field("prompt_token_ids", TOKENS, "If ids are wanted.");
 const PROMPT_LOGPROBS: Field = field("prompt_logprobs", PROMPTS, "If they are wanted.");
+const PROGRESS: Field =
+    field("prompt_progress", Named("PromptProgress"), "While the prompt is computed, if it is wanted.");
 const INDEX: Field = field("index", COUNT, "").needed();
-const FINISH_REASON: Field =
-    field("finish_reason", FINISH, "`stop`, `length` or `tool_calls`; `null` while it goes on.").needed();
-const STOPPED_BY: Field = field("stop_reason", STOP_REASON, "What had been named and ended the answer.");
-const TOKEN_IDS: Field = field("token_ids", TOKENS, "If they are wanted.");
+
+/// What each choice has beside its text.
+const CHOICE: &[Field] = &[
+    INDEX,
+    field("finish_reason", FINISH, "`stop`, `length` or `tool_calls`; `null` while it goes on.").needed(),
+    field("stop_reason", STOP_REASON, "What had been named and ended the answer."),
+    field("token_ids", TOKENS, "If they are wanted."),
+];
+
 const USAGE: Field = field("usage", Named("Usage"), "").needed();
 const CHUNK_USAGE: Field = field("usage", OrNull(&Named("Usage")), "In the last chunk, if it is wanted.");
 
@@ -44,92 +57,61 @@ const MESSAGE: Shape = Object(&[
 
 const DELTA: Shape = Object(&[
     field("role", Words(&["assistant"]), ""),
-    field("content", Text, ""),
+    field("content", OrNull(&Text), "`null` at the beginning."),
     field("reasoning_content", Text, ""),
     field("reasoning", Text, ""),
     field("tool_calls", CALL_PIECES, ""),
 ]);
 
+const VERBOSE: Field = field("__verbose", Object(&[field("prompt", Text, "As the model reads it.").needed()]), "");
+
 const CHAT_LOGPROBS: Field = field("logprobs", OrNull(&Named("ChatLogprobs")), "").needed();
 
 /// A whole answer to a chat.
-pub(super) const CHAT: Shape = Object(&[
-    ID,
-    field("object", Words(&["chat.completion"]), "").needed(),
-    CREATED,
-    MODEL,
-    TIER,
-    FINGERPRINT,
-    field(
-        "choices",
-        List(&Object(&[
-            INDEX,
-            field("message", MESSAGE, "").needed(),
-            CHAT_LOGPROBS,
-            FINISH_REASON,
-            STOPPED_BY,
-            TOKEN_IDS,
-        ])),
-        "",
-    )
-    .needed(),
-    USAGE,
-    TIMINGS,
-    PROMPT_TOKENS,
-    PROMPT_LOGPROBS,
+pub(super) const CHAT: Shape = Joined(&[
+    HEAD,
+    &[
+        field("object", Words(&["chat.completion"]), "").needed(),
+        field("choices", List(&Joined(&[CHOICE, &[field("message", MESSAGE, "").needed(), CHAT_LOGPROBS]])), "")
+            .needed(),
+        USAGE,
+        PROMPT_TOKENS,
+        PROMPT_LOGPROBS,
+        VERBOSE,
+    ],
 ]);
 
 /// A piece of one.
-pub(super) const CHAT_CHUNK: Shape = Object(&[
-    ID,
-    field("object", Words(&["chat.completion.chunk"]), "").needed(),
-    CREATED,
-    MODEL,
-    TIER,
-    FINGERPRINT,
-    field(
-        "choices",
-        List(&Object(&[
-            INDEX,
-            field("delta", DELTA, "").needed(),
-            CHAT_LOGPROBS,
-            FINISH_REASON,
-            STOPPED_BY,
-            TOKEN_IDS,
-        ])),
-        "",
-    )
-    .needed(),
-    CHUNK_USAGE,
-    TIMINGS,
-    PROMPT_TOKENS,
+pub(super) const CHAT_CHUNK: Shape = Joined(&[
+    HEAD,
+    &[
+        field("object", Words(&["chat.completion.chunk"]), "").needed(),
+        field("choices", List(&Joined(&[CHOICE, &[field("delta", DELTA, "").needed(), CHAT_LOGPROBS]])), "").needed(),
+        CHUNK_USAGE,
+        PROGRESS,
+        PROMPT_TOKENS,
+    ],
 ]);
 
+const TEXT_LOGPROBS: Field = field("logprobs", OrNull(&Named("TextLogprobs")), "").needed();
+
 /// An answer to texts, or a piece of one.
-pub(super) const COMPLETION: Shape = Object(&[
-    ID,
-    field("object", Words(&["text_completion"]), "").needed(),
-    CREATED,
-    MODEL,
-    TIER,
-    FINGERPRINT,
-    field(
-        "choices",
-        List(&Object(&[
-            INDEX,
-            field("text", Text, "").needed(),
-            field("logprobs", OrNull(&Named("TextLogprobs")), "").needed(),
-            FINISH_REASON,
-            STOPPED_BY,
-            TOKEN_IDS,
-            PROMPT_TOKENS,
-            PROMPT_LOGPROBS,
-        ])),
-        "",
-    )
-    .needed(),
-    CHUNK_USAGE,
-    TIMINGS,
+pub(super) const COMPLETION: Shape = Joined(&[
+    HEAD,
+    &[
+        field("object", Words(&["text_completion"]), "").needed(),
+        field(
+            "choices",
+            List(&Joined(&[
+                CHOICE,
+                &[field("text", Text, "").needed(), TEXT_LOGPROBS, PROMPT_TOKENS, PROMPT_LOGPROBS],
+            ])),
+            "",
+        )
+        .needed(),
+        CHUNK_USAGE,
+        PROGRESS,
+    ],
 ]);
 
 const TEXT_USAGE: Field = field(

@@ -20,6 +20,14 @@ pub(super) const USAGE: Shape = Object(&[
     field("completion_tokens_details", Object(&[field("reasoning_tokens", COUNT, "").needed()]), "Of chats."),
 ]);
 
+/// How much of a prompt is computed.
+pub(super) const PROGRESS: Shape = Object(&[
+    field("total", COUNT, "Tokens of the prompt.").needed(),
+    field("cache", COUNT, "Of these, the ones from the prefix cache.").needed(),
+    field("processed", COUNT, "How many are there, those from the cache included.").needed(),
+    field("time_ms", COUNT, "How long it took.").needed(),
+]);
+
 /// How long it took, in milliseconds.
 pub(super) const TIMINGS: Shape = Object(&[
     field("cache_n", COUNT, "Tokens of the prompt that were not computed again.").needed(),

@@ -2,43 +2,32 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `sampling.rs` | fields that say how the next token is chosen |
-//! | `generation.rs` | fields that both completions read alike |
-//! | `format.rs` | fields that say what an answer may be |
-//! | `chat.rs` | fields of chats, and what their messages are |
-//! | `texts.rs` | fields of text completions, embeddings and rankings |
+//! | `texts.rs` | fields of embeddings and rankings |
 //! | `answers.rs` | answers |
 //! | `details.rs` | parts of answers |
 
 mod answers;
-mod chat;
 mod details;
-mod format;
-mod generation;
-mod sampling;
 mod texts;
 
 use serde_json::json;
 
-use super::parse::known_fields::{self, Endpoint};
 use super::parse::{Embeddings, Rerank};
-use crate::description::{Answer, Body, Component, Errors, Field, Operation, Shape};
+use crate::description::{Answer, Body, Component, Errors, Operation, Shape, field};
 use crate::dialects::headers::FOR_ANSWERS;
-pub(in crate::dialects) use chat::{CHAT, RESPONSE_REASONING};
-pub(in crate::dialects) use generation::GENERATION;
-pub(in crate::dialects) use sampling::SAMPLING;
-pub(in crate::dialects) use texts::COMPLETIONS;
-
-/// Fields that all of them share.
-pub(in crate::dialects) const SHARED: &[&[Field]] = &[GENERATION, SAMPLING, format::FORMAT];
+use crate::dialects::request::Endpoint;
+use crate::dialects::request::chat::PROMPT_FIELDS;
+use crate::dialects::request::describe::{CHAT, COMPLETIONS, GENERATION, MESSAGE, SHARED, TOOL};
+use crate::dialects::request::known_fields;
 
 /// Parts of the document that belong to these answers.
 pub(super) const COMPONENTS: &[Component] = &[
     ("Error", answers::ERROR),
     ("Usage", details::USAGE),
     ("Timings", details::TIMINGS),
-    ("Message", chat::MESSAGE),
-    ("Tool", chat::TOOL),
+    ("PromptProgress", details::PROGRESS),
+    ("Message", MESSAGE),
+    ("Tool", TOOL),
     ("ChatLogprobs", details::CHAT_LOGPROBS),
     ("TextLogprobs", details::TEXT_LOGPROBS),
     ("PromptLogprobs", details::PROMPT_LOGPROBS),
@@ -58,6 +47,17 @@ pub(super) fn chat() -> Operation {
     let body = Body::reads(known.read, &tables, example).refuses(known.refused).ignores(known.harmless);
     let answers = [Answer::Json(Shape::Named("ChatCompletion")), Answer::Events(Shape::Named("ChatCompletionChunk"))];
     Operation::new("Answers the messages of a chat", Errors::Computed, answers).with(FOR_ANSWERS).body(body)
+}
+
+/// Of counts.
+pub(super) fn chat_tokens() -> Operation {
+    let example = json!({"messages": [{"role": "user", "content": "Hello"}]});
+    let body = Body::reads(PROMPT_FIELDS.iter().copied(), &[CHAT, GENERATION], example);
+    const ANSWER: Answer = Answer::Json(Shape::Object(&[
+        field("object", Shape::Words(&["response.input_tokens"]), "").needed(),
+        field("input_tokens", details::COUNT, "").needed(),
+    ]));
+    Operation::new("Counts the tokens of a chat's prompt", Errors::Body, [ANSWER]).body(body)
 }
 
 /// Of text completions.

@@ -1,26 +1,15 @@
-//! Fields of text completions, embeddings and rankings.
+//! Fields of embeddings and rankings.
 
-use super::sampling::LIMIT;
 use crate::description::Shape::{Boolean, Either, ListOf, Object, ShortText, Text, Whole, Words};
 use crate::description::{Field, Shape, field};
+use crate::dialects::request::describe::LIMIT;
 
 const TOKENS: Shape = ListOf(&Whole(Some(0), None), 1, 1 << 20);
-
-/// One or several texts, or the same as token ids.
-const PROMPT: Shape = Either(&[Text, ListOf(&Text, 1, 256), TOKENS, ListOf(&TOKENS, 1, 256)]);
 
 const INPUT: Shape =
     Either(&[ShortText(1 << 20), ListOf(&ShortText(1 << 20), 1, 2048), TOKENS, ListOf(&TOKENS, 1, 2048)]);
 
 const DOCUMENTS: Shape = ListOf(&Either(&[Text, Object(&[field("text", Text, "The document.").needed()])]), 1, 2048);
-
-/// The fields of a text completion that others do not have.
-pub(in crate::dialects) const COMPLETIONS: &[Field] = &[
-    field("prompt", PROMPT, "One or several texts to go on with, or their tokens.").needed(),
-    field("echo", Boolean, "Whether the answer begins with the prompt."),
-    field("suffix", Text, "What stands behind the answer, for models that fill gaps."),
-    field("logprobs", Either(&[Boolean, Whole(Some(0), Some(20))]), "Log-probabilities, with so many alternatives."),
-];
 
 /// The fields of embeddings and rankings.
 pub(super) const TEXTS: &[Field] = &[

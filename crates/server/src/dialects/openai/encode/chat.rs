@@ -13,7 +13,7 @@ use super::message::{CallDelta, Delta, Message};
 use super::stop_reason::StopReason;
 use super::unsent::Unsent;
 use crate::dialects::chat::{self, Answered, Turn};
-use crate::dialects::openai::error::envelope;
+use crate::dialects::envelope::envelope;
 use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 use crate::http::{ApiError, Frames};
 
@@ -74,7 +74,7 @@ impl Encoder for Chat {
                     index,
                     message,
                     logprobs: self.logprobs(choice),
-                    finish_reason: choice.reason.map(|reason| name(reason, called)),
+                    finish_reason: choice.reason.map(|reason| finish_reason(reason, called)),
                     stop_reason: StopReason::new(tokenizer, choice.stop_string.as_deref(), choice.end_token),
                 }
             })
@@ -96,7 +96,7 @@ impl Encoder for Chat {
 }
 
 /// `finish_reason`: an answer that ended by itself with calls waits for their results.
-fn name(reason: FinishReason, called: bool) -> &'static str {
+pub(crate) fn finish_reason(reason: FinishReason, called: bool) -> &'static str {
     if called && reason == FinishReason::Stop { TOOL_CALLS } else { reason.name() }
 }
 
@@ -145,7 +145,7 @@ impl Chunks {
     fn pieces(&mut self, index: usize, pieces: Vec<Piece>, frames: &mut Frames) {
         for piece in pieces {
             let delta = match &piece {
-                Piece::Text(text) => Delta { content: Some(text), ..Delta::default() },
+                Piece::Text(text) => Delta::text(text),
                 Piece::Reasoning(text) => Delta {
                     reasoning_content: Some(text),
                     reasoning: self.chat.names_reasoning.then_some(text),
@@ -168,8 +168,8 @@ impl Chunks {
 impl ChunkEncoder for Chunks {
     fn open(&mut self, frames: &mut Frames) {
         for index in 0..self.answers.len() {
-            let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
-            let choice = ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None };
+            let choice =
+                ChunkChoice { index, delta: Delta::opening(), logprobs: None, finish_reason: None, stop_reason: None };
             self.form.chunk(&mut self.meter, (0, index), choice, frames);
         }
     }
@@ -198,18 +198,19 @@ impl ChunkEncoder for Chunks {
                 answer.turn.finish(&text, reason, &mut pieces);
                 self.pieces(index, pieces, frames);
                 if !self.answers[index].covered.is_empty() {
-                    self.send(index, Delta { content: Some(""), ..Delta::default() }, frames);
+                    self.send(index, Delta::text(""), frames);
                 }
                 let called = self.answers[index].turn.calls() > 0;
                 let choice = ChunkChoice {
                     index,
                     delta: Delta::default(),
                     logprobs: None,
-                    finish_reason: Some(name(reason, called)),
+                    finish_reason: Some(finish_reason(reason, called)),
                     stop_reason: StopReason::new(&self.form.model.tokenizer, stop_string.as_deref(), end_token),
                 };
                 self.form.chunk(&mut self.meter, (0, index), choice, frames);
             }
+            Event::PromptProgress(told) => self.form.progress(&self.meter, &told, frames),
             _ => {}
         }
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use parkade_core::{Event, TokenLogprob, Usage};
 use serde::Serialize;
 
+use super::best::best;
 use super::details::Meter;
 use super::echo::Echo;
 use super::form::Form;
 use super::logprobs::TextLogprobs;
 use super::stop_reason::StopReason;
 use super::unsent::Unsent;
-use crate::dialects::openai::error::envelope;
+use crate::dialects::envelope::envelope;
 use crate::generate::{ChunkEncoder, Collected, CollectedPrompt, Encoder};
 use crate::http::{ApiError, Frames};
 
@@ -44,7 +45,7 @@ impl Encoder for Completions {
         let answers = if answers.iter().all(|answer| answer.choices.len() <= self.n) {
             answers
         } else {
-            ranked = answers.iter().map(|answer| best(answer, self.n)).collect();
+            ranked = answers.iter().map(|answer| self.ranked(answer)).collect();
             &ranked
         };
         let echoes = self.echoes.as_ref();
@@ -93,18 +94,15 @@ impl Encoder for Completions {
     }
 }
 
-/// The `n` best of the answers to a prompt, best first: those whose tokens were likeliest on average, the earlier of equals. One without
-/// tokens is worse than any other.
-fn best(answer: &CollectedPrompt, n: usize) -> CollectedPrompt {
-    let mean = |choice: &Collected| {
-        let sum: f64 = choice.logprobs.iter().map(|token| f64::from(token.logprob)).sum();
-        if choice.logprobs.is_empty() { f64::NEG_INFINITY } else { sum / choice.logprobs.len() as f64 }
-    };
-    let mut choices: Vec<(f64, &Collected)> = answer.choices.iter().map(|choice| (mean(choice), choice)).collect();
-    choices.sort_by(|a, b| b.0.total_cmp(&a.0));
-    CollectedPrompt {
-        choices: choices.into_iter().take(n).map(|(_, choice)| choice.clone()).collect(),
-        prompt_logprobs: answer.prompt_logprobs.clone(),
+impl Completions {
+    /// The best answers to a prompt.
+    fn ranked(&self, answer: &CollectedPrompt) -> CollectedPrompt {
+        let choices: Vec<&Collected> = answer.choices.iter().collect();
+        let choices = best(choices, self.n, |choice| &choice.logprobs);
+        CollectedPrompt {
+            choices: choices.into_iter().cloned().collect(),
+            prompt_logprobs: answer.prompt_logprobs.clone(),
+        }
     }
 }
 
@@ -183,6 +181,7 @@ impl ChunkEncoder for Chunks {
                 let choice = Choice { text: &text, index, logprobs, finish_reason, stop_reason };
                 self.answer.form.chunk(&mut self.meter, (prompt, index), choice, frames);
             }
+            Event::PromptProgress(told) => self.answer.form.progress(&self.meter, &told, frames),
             _ => {}
         }
     }
@@ -193,29 +192,5 @@ impl ChunkEncoder for Chunks {
 
     fn error(&mut self, error: &ApiError, frames: &mut Frames) {
         frames.named("error", &envelope(error));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_best_answers_are_those_whose_tokens_were_likeliest_on_average() {
-        let choice = |text: &str, logprobs: &[f32]| Collected {
-            text: text.to_owned(),
-            logprobs: logprobs.iter().map(|&logprob| TokenLogprob { id: 0, logprob, top: Vec::new() }).collect(),
-            ..Collected::default()
-        };
-        let choices = vec![
-            choice("nothing", &[]),
-            choice("long", &[-1.0; 9]),
-            choice("short", &[-2.0]),
-            choice("best", &[-0.5, -0.7]),
-        ];
-        let answer = CollectedPrompt { choices, prompt_logprobs: vec![None] };
-        let best = best(&answer, 3);
-        let texts: Vec<&str> = best.choices.iter().map(|choice| choice.text.as_str()).collect();
-        assert_eq!((texts, best.prompt_logprobs.len()), (vec!["best", "long", "short"], 1));
     }
 }

@@ -1,44 +1,25 @@
 //! What answers say besides their text if they are asked to, under vLLM's names and llama.cpp's.
 
-use parkade_core::{EndToken, Event, Request, TokenLogprob, Usage};
+use parkade_core::{EndToken, Event, PromptProgress, TokenLogprob, Usage};
 use parkade_model::TokenId;
 use parkade_model::tokenizer::Tokenizer;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialects::numbers;
+use crate::dialects::progress::PromptReport;
+use crate::dialects::request::Details;
 use crate::dialects::timings::{Stopwatch, Timings};
 
-/// What is wanted.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Details {
-    /// vLLM's `return_token_ids`.
-    pub token_ids: bool,
-    /// vLLM's `continuous_usage_stats`: each chunk tells what was used so far.
-    pub continuous_usage: bool,
-    /// llama.cpp's `timings_per_token`: each chunk tells how fast it goes.
-    pub timings_per_token: bool,
-    /// vLLM's `prompt_logprobs`.
-    pub prompt_logprobs: bool,
-    /// The tokens of the prompts, if token ids are wanted.
-    pub prompts: Vec<Vec<TokenId>>,
-    /// Their number.
-    pub prompt_tokens: usize,
+/// llama.cpp's `__verbose`, as far as there is something in it that is nowhere else.
+#[derive(Serialize)]
+pub(super) struct Verbose<'a> {
+    prompt: &'a str,
 }
 
-impl Details {
-    /// Notes the prompts of an answer.
-    pub fn note_prompts(&mut self, requests: &[Request]) {
-        self.prompt_tokens = requests.iter().map(|request| request.prompt.len()).sum();
-        if self.token_ids {
-            self.prompts = requests.iter().map(|request| request.prompt.clone()).collect();
-        }
-    }
-
-    /// The tokens of a prompt, if they are wanted.
-    pub(super) fn prompt(&self, number: usize) -> Option<&[TokenId]> {
-        self.prompts.get(number).map(Vec::as_slice)
-    }
+/// What is said besides if it is asked for.
+pub(super) fn verbosity(details: &Details) -> Option<Verbose<'_>> {
+    details.verbose.as_deref().map(|prompt| Verbose { prompt })
 }
 
 /// A choice, and what vLLM has in it besides.
@@ -99,15 +80,25 @@ impl Meter {
             Event::Finished { end_token: Some(EndToken { id, is_said: false }), .. } => *id,
             _ => return,
         };
+        self.token();
+        self.untold[index].0.push(id);
+    }
+
+    /// There is another token.
+    pub fn token(&mut self) {
         self.watch.token();
         self.completion_tokens += 1;
-        self.untold[index].0.push(id);
     }
 
     /// The tokens of a choice that were not told of, and whether its first chunk is written.
     pub fn take(&mut self, index: usize) -> (Vec<TokenId>, bool) {
         let (tokens, begun) = &mut self.untold[index];
         (std::mem::take(tokens), !std::mem::replace(begun, true))
+    }
+
+    /// How much of a prompt is computed.
+    pub fn progress(&self, told: &PromptProgress) -> PromptReport {
+        PromptReport::new(told, &self.watch)
     }
 
     /// What was used so far.

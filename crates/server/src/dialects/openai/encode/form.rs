@@ -3,14 +3,17 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use parkade_core::{TokenLogprob, Usage};
+use parkade_core::{PromptProgress, TokenLogprob, Usage};
 use parkade_model::TokenId;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::details::{self, Detailed, Details, Meter};
+use super::details::{self, Detailed, Meter, Verbose};
 use super::unsent::Unsent;
+use crate::access::Identity;
+use crate::dialects::progress::PromptReport;
+use crate::dialects::request::{Details, Generation, service_tier};
 use crate::dialects::timings::Timings;
 use crate::generate::{CollectedPrompt, ModelEntry, unix_seconds};
 use crate::http::Frames;
@@ -58,6 +61,27 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// Of an answer to what a body says, whose id begins with `prefix`.
+    pub fn of(
+        wanted: &Generation,
+        (prefix, object): (&str, &'static str),
+        model: &Arc<ModelEntry>,
+        identity: &Identity,
+        with_logprobs: bool,
+    ) -> Self {
+        let tier = service_tier::served(identity.class(wanted.class), model.engine.has_classes());
+        Self {
+            head: Head::new(prefix, object, model, tier),
+            model: model.clone(),
+            with_logprobs,
+            spell_control: wanted.spell_control,
+            // Whoever reads along with a stream finds what its own reader does; with a whole answer goes its usage.
+            include_usage: wanted.include_usage || !wanted.stream,
+            details: Details { prompt_logprobs: wanted.prompt_logprobs.is_some(), ..wanted.details.clone() },
+            prompts_in_choices: object == "text_completion",
+        }
+    }
+
     /// A whole answer. The choices are those of the `answers`, in their order.
     pub fn whole<Choice: Serialize>(
         &self,
@@ -89,6 +113,8 @@ impl Form {
             timings: Some(Timings::of(usage)),
             prompt_token_ids: self.details.prompt(0).filter(|_| !self.prompts_in_choices),
             prompt_logprobs: (!self.prompts_in_choices).then(|| of_prompt(0)).flatten(),
+            verbose: details::verbosity(&self.details),
+            prompt_progress: None,
         })
     }
 
@@ -126,6 +152,22 @@ impl Form {
             timings: self.details.timings_per_token.then(|| meter.timings()).flatten(),
             prompt_token_ids: prompt_token_ids.filter(|_| !self.prompts_in_choices),
             prompt_logprobs: None,
+            verbose: None,
+            prompt_progress: None,
+        });
+    }
+
+    /// A chunk that tells how much of a prompt is computed.
+    pub fn progress(&self, meter: &Meter, told: &PromptProgress, frames: &mut Frames) {
+        frames.data(&Answer {
+            head: &self.head,
+            choices: [(); 0],
+            usage: self.include_usage.then_some(None),
+            timings: None,
+            prompt_token_ids: None,
+            prompt_logprobs: None,
+            verbose: None,
+            prompt_progress: Some(meter.progress(told)),
         });
     }
 
@@ -140,6 +182,8 @@ impl Form {
                 timings: Some(Timings::of(used)),
                 prompt_token_ids: None,
                 prompt_logprobs: None,
+                verbose: None,
+                prompt_progress: None,
             });
         }
         frames.text("[DONE]");
@@ -162,6 +206,11 @@ struct Answer<'a, Choices> {
     prompt_token_ids: Option<&'a [TokenId]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_logprobs: Option<Value>,
+    #[serde(rename = "__verbose", skip_serializing_if = "Option::is_none")]
+    verbose: Option<Verbose<'a>>,
+    /// llama.cpp's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_progress: Option<PromptReport>,
 }
 
 /// OpenAI's `usage`.

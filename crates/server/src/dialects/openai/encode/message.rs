@@ -61,14 +61,27 @@ impl Message {
 pub(super) struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<&'static str>,
+    /// `Some(None)` is written as `null`: there is no text yet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub content: Option<&'a str>,
+    pub content: Option<Option<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<[CallDelta<'a>; 1]>,
+}
+
+impl<'a> Delta<'a> {
+    /// Who speaks; it comes first.
+    pub fn opening() -> Self {
+        Self { role: Some("assistant"), content: Some(None), ..Self::default() }
+    }
+
+    /// More of the text.
+    pub fn text(text: &'a str) -> Self {
+        Self { content: Some(Some(text)), ..Self::default() }
+    }
 }
 
 /// A piece of a call: its name comes once and at first.

@@ -1,5 +1,6 @@
 //! OpenAI's answers: from the engine's events to JSON, whole and in chunks.
 
+mod best;
 mod chat;
 mod completions;
 mod details;
@@ -11,8 +12,9 @@ mod message;
 mod stop_reason;
 mod unsent;
 
-pub(super) use chat::Chat;
+pub(super) use best::best;
+pub(super) use chat::{Chat, finish_reason};
 pub(super) use completions::Completions;
-pub(super) use details::Details;
+pub(super) use details::Meter;
 pub(super) use echo::Echo;
-pub(super) use form::{Form, Head};
+pub(super) use form::Form;

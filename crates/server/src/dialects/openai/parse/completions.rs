@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::access::Identity;
 use crate::dialects::fields::{Fields, integer, wrong_type};
 use crate::dialects::fill_in::Gap;
-use crate::dialects::openai::encode::{Completions, Echo};
-use crate::dialects::openai::parse::generation::{self, Generation};
-use crate::dialects::openai::parse::known_fields::{self, Endpoint};
+use crate::dialects::openai::encode::{Completions, Echo, Form};
+use crate::dialects::request::generation::{self, Generation};
+use crate::dialects::request::known_fields::{self, Endpoint};
 use crate::generate::{
     AppState, Deadlines, IgnoredFields, ModelEntry, Operation, Task, refuse_hopeless, untokenisable,
 };
@@ -40,6 +40,18 @@ impl Operation for Completions {
     const INLINE_BYTES: usize = 16 << 10;
 
     fn read(state: &AppState, body: &Value, identity: &Identity, deadlines: Deadlines) -> Result<Task, ApiError> {
+        Self::read_with_encoder(state, body, identity, deadlines).map(|(task, _)| task)
+    }
+}
+
+impl Completions {
+    /// As [`Operation::read`], with the task's encoder beside it.
+    pub fn read_with_encoder(
+        state: &AppState,
+        body: &Value,
+        identity: &Identity,
+        deadlines: Deadlines,
+    ) -> Result<(Task, Arc<Completions>), ApiError> {
         let fields = Fields::top(body)?;
         let model = state.model_for(TaskKind::Generate, generation::model_name(&fields)?)?;
         let mut ignored = IgnoredFields::default();
@@ -48,11 +60,11 @@ impl Operation for Completions {
         let generation = Generation::read(&fields, &model)?;
         let logprobs = logprobs(&fields)?;
         let echo = fields.boolean("echo")?.unwrap_or(false);
-        let max_tokens = generation::max_tokens(&fields, 0)?.or(Some(DEFAULT_MAX_TOKENS));
+        let max_tokens = generation::max_tokens(&fields, &model, 0)?.or(Some(DEFAULT_MAX_TOKENS));
         let prompts = prompts(&fields, PROMPT_FIELD, MAX_PROMPTS, model.config.vocab)?;
         let suffix = suffix(&fields, echo)?;
         refuse_two_echoes(&fields, echo && logprobs.is_some())?;
-        let mut form = generation.form(("cmpl", "text_completion"), &model, identity, logprobs.is_some());
+        let mut form = Form::of(&generation, ("cmpl", "text_completion"), &model, identity, logprobs.is_some());
 
         let mut requests = Vec::with_capacity(prompts.len());
         let mut echoes = Vec::new();
@@ -83,7 +95,8 @@ impl Operation for Completions {
         let generated = generation.best_of.unwrap_or(n);
         let encoder = Arc::new(Completions { form, prompts, n, generated, echoes });
         let Generation { stream, format, .. } = generation;
-        Ok(Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format })
+        let shared = Arc::clone(&encoder);
+        Ok((Task { model, requests, prompt_field: PROMPT_FIELD, stream, ignored, encoder, format }, shared))
     }
 }
 

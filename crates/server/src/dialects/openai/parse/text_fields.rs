@@ -8,8 +8,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::dialects::fields::{Fields, wrong_type};
-use crate::dialects::openai::parse::generation::{model_name, user};
-use crate::dialects::openai::service_tier;
+use crate::dialects::request::generation::{model_name, user};
+use crate::dialects::request::service_tier;
 use crate::generate::{AppState, IgnoredFields, ModelEntry, Sender};
 use crate::http::ApiError;
 
