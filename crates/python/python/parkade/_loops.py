@@ -56,24 +56,27 @@ def _news() -> _News:
 
 
 async def _hand_in(submit: Callable[[], _native.Stream]) -> _native.Stream:
-    """Hands a request in, in a thread. If the task is cancelled meanwhile, whoever comes second cancels the request."""
+    """Hands a request in, in a thread. If the task is cancelled meanwhile, whoever comes second cancels the request.
+
+    The future of the thread does not have the stream as its result: the loop holds that future until the task waits for something else, and a
+    stream that is held is not left."""
     streams: list[_native.Stream] = []
     left = False
 
-    def hand_in() -> _native.Stream:
+    def hand_in() -> None:
         stream = submit()
         streams.append(stream)
         if left:
             stream.close()
-        return stream
 
     try:
-        return await asyncio.to_thread(hand_in)
+        await asyncio.to_thread(hand_in)
     except asyncio.CancelledError:
         left = True
         for stream in streams:
             stream.close()
         raise
+    return streams.pop()
 
 
 async def answer(submit: Callable[[], _native.Stream]) -> Answer:
