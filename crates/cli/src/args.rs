@@ -416,14 +416,14 @@ pub struct ListenArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Durable work")]
 pub struct StoreArgs {
-    /// Where batches, their files and stored answers are kept: a file of SQLite's, postgres://USER:PASSWORD@HOST/NAME for several
+    /// Where batches and their files are kept: a file of SQLite's, postgres://USER:PASSWORD@HOST/NAME for several
     /// nodes, or none. Nothing is made before it is needed [default: parkade.db beside the models]
     #[arg(long, value_name = "PLACE", env = "PARKADE_STORE", hide_env = true)]
     pub store: Option<String>,
     /// Bytes that the files of one key may have together, in MiB
     #[arg(long, value_name = "MIB", env = "PARKADE_STORE_QUOTA_MB", hide_env = true, default_value_t = DEFAULT_QUOTA_MB, value_parser = whole::<u64>(1..=1 << 30))]
     pub store_quota_mb: u64,
-    /// Days that batches, their files and stored answers are kept
+    /// Days that batches and their files are kept
     #[arg(long, value_name = "DAYS", env = "PARKADE_STORE_DAYS", hide_env = true, default_value_t = 30, value_parser = whole::<u64>(1..=36_500))]
     pub store_days: u64,
     /// Seconds after which the work of a node that has died is taken up by others
@@ -435,7 +435,7 @@ pub struct StoreArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Webhook")]
 pub struct WebhookArgs {
-    /// Is told when batches and background answers are over, of keys that name no webhook of their own: by Standard Webhooks, signed
+    /// Is told when batches are over, of keys that name no webhook of their own: by Standard Webhooks, signed
     /// with the secret in PARKADE_WEBHOOK_SECRET [default: nobody is told]
     #[arg(long, value_name = "URL", env = "PARKADE_WEBHOOK_URL", hide_env = true)]
     pub webhook_url: Option<String>,

@@ -16,7 +16,7 @@
 //! max_waiting_tokens = 100000       # their prompt and expected answer tokens
 //! tokens_per_minute = 60000
 //! requests_per_minute = 600
-//! webhook_url = "https://hooks.example/parkade"    # is told when its batches and background answers are over
+//! webhook_url = "https://hooks.example/parkade"    # is told when its batches are over
 //! webhook_secret = "whsec_…"        # signs what it is told; a list of the new one and the one before it too
 //! ```
 //!
@@ -56,7 +56,7 @@ pub struct ApiKey {
     pub cache_group: Option<String>,
     /// What it may have.
     pub policy: TenantPolicy,
-    /// What is told when its batches and background answers are over.
+    /// What is told when its batches are over.
     pub webhook: Option<Webhook>,
     digest: KeyDigest,
 }
